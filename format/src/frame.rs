@@ -1,0 +1,466 @@
+//! One batch frame: a 64-byte header, optional blocks, the record section, zero padding to 8. Does not look inside records.
+
+use crate::bytes::{all_zero, get, i64_at, put, u16_at, u32_at, u64_at};
+use crate::checksum::{check_incompat, crc32_of};
+use crate::nanos::packed_bytes;
+use crate::{DecodeError, LeaderEpoch, NanosBlock, OFFSET_MAX, Offset, Position, TimestampNs, crc32};
+
+/// Size of a frame header.
+pub const FRAME_HEADER_BYTES: usize = 64;
+/// Frames begin at multiples of this.
+pub const FRAME_ALIGN: usize = 8;
+/// First four bytes of every frame, "TDLF". Never zero, so that zeros are never a frame.
+pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"TDLF");
+/// Largest `frame_len`: 1 GiB, so that sums of two positions stay below 4 GiB.
+pub const FRAME_BYTES_MAX: u32 = 1 << 30;
+/// Largest note in a NOTE block.
+pub const NOTE_BYTES_MAX: usize = 1024;
+/// Most bytes that the optional blocks of one frame take.
+pub const BLOCKS_BYTES_MAX: usize = PRODUCER_BYTES + REPLICATION_BYTES + NanosBlock::BYTES + padded(NOTE_HEAD_BYTES + NOTE_BYTES_MAX);
+/// `durable_back` of a frame that claims nothing.
+pub const NO_CLAIM: u32 = u32::MAX;
+
+/// `len` rounded up to a multiple of [`FRAME_ALIGN`].
+pub const fn padded(len: usize) -> usize {
+    len.next_multiple_of(FRAME_ALIGN)
+}
+
+/// How a batch's record section is compressed. Kafka's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[repr(u8)]
+pub enum Codec {
+    /// Not at all.
+    #[default]
+    None = 0, // persisted: never renumber
+    /// gzip; stored for a Kafka client that sent it.
+    Gzip = 1,
+    /// Snappy; stored for a Kafka client that sent it.
+    Snappy = 2,
+    /// LZ4 frame.
+    Lz4 = 3,
+    /// Zstandard.
+    Zstd = 4,
+}
+
+/// The attribute bits of a frame. The low 16 are Kafka's and go to the wire as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Attributes(pub u32);
+
+impl Attributes {
+    const CODEC: u32 = 0b111;
+    const KNOWN_INCOMPAT: u32 = 0;
+    const INCOMPAT: u32 = 0xf << 28;
+    /// Bit 3: the broker, not the producer, set the times.
+    pub const LOG_APPEND_TIME: Self = Self(1 << 3);
+    /// Bit 4: part of a transaction.
+    pub const TRANSACTIONAL: Self = Self(1 << 4);
+    /// Bit 5: control records, not for consumers.
+    pub const CONTROL: Self = Self(1 << 5);
+    /// Bit 6: `base_ts` is the delete horizon of a compacted batch.
+    pub const DELETE_HORIZON: Self = Self(1 << 6);
+    /// Bit 16: a PRODUCER block is there.
+    pub const PRODUCER: Self = Self(1 << 16);
+    /// Bit 17: a REPLICATION block is there.
+    pub const REPLICATION: Self = Self(1 << 17);
+    /// Bit 18: a NANOS block is there, and packed values behind the records.
+    pub const NANOS: Self = Self(1 << 18);
+    /// Bit 19: the header's times are milliseconds as received from Kafka, whole range.
+    pub const TS_MILLIS: Self = Self(1 << 19);
+    /// Bit 20: takes no offset (seal, pad, consensus blank): the next offset is `base_offset`.
+    pub const NO_OFFSETS: Self = Self(1 << 20);
+    /// Bit 21: the seal of a segment.
+    pub const SEAL: Self = Self(1 << 21);
+    /// Bit 22: filler.
+    pub const PAD: Self = Self(1 << 22);
+    /// Bit 23: at least one record has a null value.
+    pub const HAS_TOMBSTONE: Self = Self(1 << 23);
+    /// Bit 24: a NOTE block is there.
+    pub const NOTE: Self = Self(1 << 24);
+
+    /// Whether all bits of `other` are set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Both sets of bits.
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Bits 0-2.
+    pub const fn with_codec(self, codec: Codec) -> Self {
+        Self(self.0 & !Self::CODEC | codec as u32)
+    }
+
+    /// The codec of bits 0-2.
+    ///
+    /// # Errors
+    /// [`DecodeError::Field`] for a number that no codec has.
+    pub const fn codec(self) -> Result<Codec, DecodeError> {
+        Ok(match self.0 & Self::CODEC {
+            0 => Codec::None,
+            1 => Codec::Gzip,
+            2 => Codec::Snappy,
+            3 => Codec::Lz4,
+            4 => Codec::Zstd,
+            other => return Err(DecodeError::Field { what: "codec", found: other as u64 }),
+        })
+    }
+}
+
+/// The fixed part of a frame. SPEC.md, "Frame header".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// Header, blocks and body, without the padding.
+    pub frame_len: u32,
+    /// Offset of the first record (or, with `NO_OFFSETS`, the next one).
+    pub base_offset: Offset,
+    /// Time of the first record; milliseconds with `TS_MILLIS`.
+    pub base_ts: TimestampNs,
+    /// Highest time of a record; milliseconds with `TS_MILLIS`.
+    pub max_ts: TimestampNs,
+    /// Last offset minus `base_offset`.
+    pub last_offset_delta: u32,
+    /// Records in the body; less than the offsets span after compaction.
+    pub record_count: u32,
+    /// What the frame is.
+    pub attributes: Attributes,
+    /// Term of the writer.
+    pub leader_epoch: LeaderEpoch,
+    /// Checksum chain before this frame.
+    pub chain: u32,
+    /// Distance back to the durable position of this segment, in units of 8 bytes; [`NO_CLAIM`] for none.
+    pub durable_back: u32,
+    /// CRC-32 of the records as stored.
+    pub body_crc: u32,
+}
+
+impl FrameHeader {
+    /// The offset after this frame.
+    pub fn next_offset(&self) -> Offset {
+        if self.attributes.contains(Attributes::NO_OFFSETS) {
+            self.base_offset
+        } else {
+            Offset::new(self.base_offset.get() + u64::from(self.last_offset_delta) + 1)
+        }
+    }
+
+    /// Bytes of the frame in the file, with padding.
+    pub fn stored_bytes(&self) -> usize {
+        padded(self.frame_len as usize)
+    }
+
+    /// The position in this segment up to which the writer knew everything to be durable, for a frame at `position`.
+    pub fn durable_position(&self, position: Position) -> Option<Position> {
+        if self.durable_back == NO_CLAIM {
+            return None;
+        }
+        position.get().checked_sub(u64::from(self.durable_back) * FRAME_ALIGN as u64).map(Position::new)
+    }
+
+    /// The 64 bytes of this header for a frame at `position` of the segment that `salt` belongs to, and the chain after it.
+    #[inline]
+    pub fn encode(&self, salt: u64, position: Position, blocks: &[u8]) -> ([u8; FRAME_HEADER_BYTES], u32) {
+        let mut input = [0; CRC_PREFIX_BYTES + FRAME_HEADER_BYTES];
+        put(&mut input, 0, &salt.to_le_bytes());
+        put(&mut input, 8, &position.get().to_le_bytes());
+        let header = &mut input[CRC_PREFIX_BYTES..];
+        put(header, MAGIC, &FRAME_MAGIC.to_le_bytes());
+        put(header, FRAME_LEN, &self.frame_len.to_le_bytes());
+        put(header, BASE_OFFSET, &self.base_offset.get().to_le_bytes());
+        put(header, BASE_TS, &self.base_ts.get().to_le_bytes());
+        put(header, MAX_TS, &self.max_ts.get().to_le_bytes());
+        put(header, LAST_OFFSET_DELTA, &self.last_offset_delta.to_le_bytes());
+        put(header, RECORD_COUNT, &self.record_count.to_le_bytes());
+        put(header, ATTRIBUTES, &self.attributes.0.to_le_bytes());
+        put(header, LEADER_EPOCH, &self.leader_epoch.get().to_le_bytes());
+        put(header, CHAIN, &self.chain.to_le_bytes());
+        put(header, DURABLE_BACK, &self.durable_back.to_le_bytes());
+        put(header, BODY_CRC, &self.body_crc.to_le_bytes());
+        let next_chain = self.chain_of(&get::<CHAIN>(header, 0), blocks);
+        let crc = if blocks.is_empty() {
+            crc32(&input[..CRC_PREFIX_BYTES + HEADER_CRC])
+        } else {
+            crc32_of(&[&input[..CRC_PREFIX_BYTES + HEADER_CRC], blocks])
+        };
+        put(&mut input, CRC_PREFIX_BYTES + HEADER_CRC, &crc.to_le_bytes());
+        (get(&input, CRC_PREFIX_BYTES), next_chain)
+    }
+
+    fn chain_of(&self, logical: &[u8; CHAIN], blocks: &[u8]) -> u32 {
+        if self.attributes.contains(Attributes::NO_OFFSETS)
+            && (self.attributes.contains(Attributes::SEAL) || self.attributes.contains(Attributes::PAD))
+        {
+            return self.chain;
+        }
+        chain_after(self.chain, logical, self.body_crc, blocks)
+    }
+
+    fn decode(bytes: &[u8], salt: u64, position: Position) -> Result<(Self, usize), DecodeError> {
+        let header = bytes.get(..FRAME_HEADER_BYTES).ok_or(DecodeError::Truncated { needed: FRAME_HEADER_BYTES, found: bytes.len() })?;
+        let magic = u32_at(header, MAGIC);
+        if magic != FRAME_MAGIC {
+            return Err(DecodeError::Magic { expected: FRAME_MAGIC.into(), found: magic.into() });
+        }
+        let attributes = Attributes(u32_at(header, ATTRIBUTES));
+        let blocks_len = blocks_len(attributes, bytes)?;
+        let blocks = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + blocks_len);
+        let blocks = blocks.ok_or(DecodeError::Truncated { needed: FRAME_HEADER_BYTES + blocks_len, found: bytes.len() })?;
+        let mut input = [0; CRC_PREFIX_BYTES + HEADER_CRC];
+        put(&mut input, 0, &salt.to_le_bytes());
+        put(&mut input, 8, &position.get().to_le_bytes());
+        put(&mut input, CRC_PREFIX_BYTES, &header[..HEADER_CRC]);
+        let found = if blocks.is_empty() { crc32(&input) } else { crc32_of(&[&input, blocks]) };
+        let expected = u32_at(header, HEADER_CRC);
+        if expected != found {
+            return Err(DecodeError::Checksum { what: "frame header", expected, found });
+        }
+        check_incompat(attributes.0 & Attributes::INCOMPAT, Attributes::KNOWN_INCOMPAT)?;
+        let decoded = Self {
+            frame_len: u32_at(header, FRAME_LEN),
+            base_offset: Offset::new(u64_at(header, BASE_OFFSET)),
+            base_ts: TimestampNs::new(i64_at(header, BASE_TS)),
+            max_ts: TimestampNs::new(i64_at(header, MAX_TS)),
+            last_offset_delta: u32_at(header, LAST_OFFSET_DELTA),
+            record_count: u32_at(header, RECORD_COUNT),
+            attributes,
+            leader_epoch: LeaderEpoch::new(u32_at(header, LEADER_EPOCH)),
+            chain: u32_at(header, CHAIN),
+            durable_back: u32_at(header, DURABLE_BACK),
+            body_crc: u32_at(header, BODY_CRC),
+        };
+        decoded.check(blocks_len)?;
+        Ok((decoded, blocks_len))
+    }
+
+    fn check(&self, blocks_len: usize) -> Result<(), DecodeError> {
+        if (self.frame_len as usize) < FRAME_HEADER_BYTES + blocks_len || self.frame_len > FRAME_BYTES_MAX {
+            return Err(DecodeError::Field { what: "frame_len", found: self.frame_len.into() });
+        }
+        if self.base_offset.get() > OFFSET_MAX - u64::from(self.last_offset_delta) {
+            return Err(DecodeError::Field { what: "base_offset", found: self.base_offset.get() });
+        }
+        let takes_offsets = !self.attributes.contains(Attributes::NO_OFFSETS);
+        if takes_offsets && self.record_count > self.last_offset_delta.saturating_add(1) {
+            return Err(DecodeError::Field { what: "record_count", found: self.record_count.into() });
+        }
+        if !takes_offsets && self.last_offset_delta != 0 {
+            return Err(DecodeError::Field { what: "last_offset_delta", found: self.last_offset_delta.into() });
+        }
+        Ok(())
+    }
+}
+
+/// The chain after a frame: CRC-32 of the chain before it, its logical header bytes (0..48), its body checksum and its blocks.
+#[inline]
+pub fn chain_after(chain: u32, logical: &[u8; CHAIN], body_crc: u32, blocks: &[u8]) -> u32 {
+    let mut input = [0; 4 + CHAIN + 4];
+    put(&mut input, 0, &chain.to_le_bytes());
+    put(&mut input, 4, logical);
+    put(&mut input, 4 + CHAIN, &body_crc.to_le_bytes());
+    if blocks.is_empty() { crc32(&input) } else { crc32_of(&[&input, blocks]) }
+}
+
+/// Who produced a batch, for idempotence. Kafka's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Producer {
+    /// Identity of the producer.
+    pub id: i64,
+    /// Its incarnation.
+    pub epoch: i16,
+    /// Sequence number of the first record.
+    pub base_sequence: i32,
+}
+
+/// Where a batch stands in a replicated log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replication {
+    /// Index of the entry.
+    pub log_index: u64,
+    /// Node that led when it was proposed.
+    pub leader_node: u32,
+    /// Kind of entry, in the consensus library's numbers.
+    pub kind: u8,
+}
+
+/// The optional blocks of a frame, in stored order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Blocks<'a> {
+    /// PRODUCER, 16 B.
+    pub producer: Option<Producer>,
+    /// REPLICATION, 16 B.
+    pub replication: Option<Replication>,
+    /// NANOS, 8 B.
+    pub nanos: Option<NanosBlock>,
+    /// NOTE: bytes of the application, committed with the batch; at most [`NOTE_BYTES_MAX`].
+    pub note: Option<&'a [u8]>,
+}
+
+impl<'a> Blocks<'a> {
+    /// The attribute bits that say which blocks are there.
+    pub fn attributes(&self) -> Attributes {
+        let bit = |there: bool, bit: Attributes| if there { bit.0 } else { 0 };
+        Attributes(
+            bit(self.producer.is_some(), Attributes::PRODUCER)
+                | bit(self.replication.is_some(), Attributes::REPLICATION)
+                | bit(self.nanos.is_some(), Attributes::NANOS)
+                | bit(self.note.is_some(), Attributes::NOTE),
+        )
+    }
+
+    /// Appends the blocks to `out`.
+    ///
+    /// # Panics
+    /// If the note is longer than [`NOTE_BYTES_MAX`].
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        if let Some(producer) = self.producer {
+            out.extend(producer.id.to_le_bytes());
+            out.extend(producer.epoch.to_le_bytes());
+            out.extend([0; 2]);
+            out.extend(producer.base_sequence.to_le_bytes());
+        }
+        if let Some(replication) = self.replication {
+            out.extend(replication.log_index.to_le_bytes());
+            out.extend(replication.leader_node.to_le_bytes());
+            out.extend([replication.kind, 0, 0, 0]);
+        }
+        if let Some(nanos) = self.nanos {
+            out.extend(nanos.encode());
+        }
+        if let Some(note) = self.note {
+            assert!(note.len() <= NOTE_BYTES_MAX, "a note has at most {NOTE_BYTES_MAX} bytes");
+            out.extend((note.len() as u16).to_le_bytes());
+            out.extend([0; 2]);
+            out.extend(note);
+            out.resize(out.len() + padded(NOTE_HEAD_BYTES + note.len()) - NOTE_HEAD_BYTES - note.len(), 0);
+        }
+    }
+
+    fn decode(attributes: Attributes, bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut blocks = Self::default();
+        let mut at = 0;
+        if attributes.contains(Attributes::PRODUCER) {
+            let (id, epoch) = (i64_at(bytes, at), i16::from_le_bytes(get(bytes, at + 8)));
+            blocks.producer = Some(Producer { id, epoch, base_sequence: i32::from_le_bytes(get(bytes, at + 12)) });
+            at += PRODUCER_BYTES;
+        }
+        if attributes.contains(Attributes::REPLICATION) {
+            let [kind] = get(bytes, at + 12);
+            blocks.replication = Some(Replication { log_index: u64_at(bytes, at), leader_node: u32_at(bytes, at + 8), kind });
+            at += REPLICATION_BYTES;
+        }
+        if attributes.contains(Attributes::NANOS) {
+            blocks.nanos = Some(NanosBlock::decode(bytes.get(at..).unwrap_or_default())?);
+            at += NanosBlock::BYTES;
+        }
+        if attributes.contains(Attributes::NOTE) {
+            let note_len = usize::from(u16_at(bytes, at));
+            blocks.note = bytes.get(at + NOTE_HEAD_BYTES..at + NOTE_HEAD_BYTES + note_len);
+        }
+        Ok(blocks)
+    }
+}
+
+/// A frame in a slice: header and blocks verified, body not yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// The header, verified.
+    pub header: FrameHeader,
+    /// The blocks, verified.
+    pub blocks: Blocks<'a>,
+    /// The record section as stored, perhaps compressed.
+    pub records: &'a [u8],
+    /// The packed nanoseconds.
+    pub packed: &'a [u8],
+    /// The chain after this frame.
+    pub chain_after: u32,
+    pad: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    /// Reads the frame at the start of `bytes`, which stands at `position` of the segment that `salt` belongs to.
+    /// Verifies header and blocks; call [`verify_body`](Self::verify_body) before using what they describe.
+    ///
+    /// # Errors
+    /// [`DecodeError::Truncated`] if more bytes are needed to judge, else what is wrong.
+    #[inline]
+    pub fn decode(bytes: &'a [u8], salt: u64, position: Position) -> Result<Self, DecodeError> {
+        let (header, blocks_len) = FrameHeader::decode(bytes, salt, position)?;
+        let stored = header.stored_bytes();
+        if bytes.len() < stored {
+            return Err(DecodeError::Truncated { needed: stored, found: bytes.len() });
+        }
+        let block_bytes = &bytes[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + blocks_len];
+        let blocks = if blocks_len == 0 { Blocks::default() } else { Blocks::decode(header.attributes, block_bytes)? };
+        let packed_len = blocks.nanos.map_or(0, |nanos| packed_bytes(nanos.width, header.record_count));
+        let body = &bytes[FRAME_HEADER_BYTES + blocks_len..header.frame_len as usize];
+        let records_len = body.len().checked_sub(packed_len).ok_or(DecodeError::Field { what: "frame_len", found: header.frame_len.into() })?;
+        let (records, packed) = body.split_at(records_len);
+        let chain_after = header.chain_of(&get(bytes, 0), block_bytes);
+        Ok(Self { header, blocks, records, packed, chain_after, pad: &bytes[header.frame_len as usize..stored] })
+    }
+
+    /// Checks everything that the header checksum does not cover: records, packed nanoseconds, padding.
+    ///
+    /// # Errors
+    /// What does not match.
+    #[inline]
+    pub fn verify_body(&self) -> Result<(), DecodeError> {
+        let found = crc32(self.records);
+        if found != self.header.body_crc {
+            return Err(DecodeError::Checksum { what: "records", expected: self.header.body_crc, found });
+        }
+        if let Some(nanos) = self.blocks.nanos {
+            let found = crc32(self.packed);
+            if found != nanos.crc {
+                return Err(DecodeError::Checksum { what: "nanos", expected: nanos.crc, found });
+            }
+        }
+        if all_zero(self.pad) { Ok(()) } else { Err(DecodeError::Pad) }
+    }
+}
+
+fn blocks_len(attributes: Attributes, bytes: &[u8]) -> Result<usize, DecodeError> {
+    let mut len = 0;
+    if attributes.contains(Attributes::PRODUCER) {
+        len += PRODUCER_BYTES;
+    }
+    if attributes.contains(Attributes::REPLICATION) {
+        len += REPLICATION_BYTES;
+    }
+    if attributes.contains(Attributes::NANOS) {
+        len += NanosBlock::BYTES;
+    }
+    if attributes.contains(Attributes::NOTE) {
+        let at = FRAME_HEADER_BYTES + len;
+        if bytes.len() < at + NOTE_HEAD_BYTES {
+            return Err(DecodeError::Truncated { needed: at + NOTE_HEAD_BYTES, found: bytes.len() });
+        }
+        let note_len = usize::from(u16_at(bytes, at));
+        if note_len > NOTE_BYTES_MAX {
+            return Err(DecodeError::Field { what: "note length", found: note_len as u64 });
+        }
+        len += padded(NOTE_HEAD_BYTES + note_len);
+    }
+    Ok(len)
+}
+
+const MAGIC: usize = 0; // u32
+const FRAME_LEN: usize = MAGIC + size_of::<u32>(); // u32
+const BASE_OFFSET: usize = FRAME_LEN + size_of::<u32>(); // u64
+const BASE_TS: usize = BASE_OFFSET + size_of::<u64>(); // i64
+const MAX_TS: usize = BASE_TS + size_of::<i64>(); // i64
+const LAST_OFFSET_DELTA: usize = MAX_TS + size_of::<i64>(); // u32
+const RECORD_COUNT: usize = LAST_OFFSET_DELTA + size_of::<u32>(); // u32
+const ATTRIBUTES: usize = RECORD_COUNT + size_of::<u32>(); // u32
+const LEADER_EPOCH: usize = ATTRIBUTES + size_of::<u32>(); // u32
+const CHAIN: usize = LEADER_EPOCH + size_of::<u32>(); // u32; what stands before it is equal on all replicas
+const DURABLE_BACK: usize = CHAIN + size_of::<u32>(); // u32
+const BODY_CRC: usize = DURABLE_BACK + size_of::<u32>(); // u32
+const HEADER_CRC: usize = BODY_CRC + size_of::<u32>(); // u32
+const _: () = assert!(HEADER_CRC + size_of::<u32>() == FRAME_HEADER_BYTES && CHAIN == 48); // = SPEC.md, "Frame header"
+
+const CRC_PREFIX_BYTES: usize = 16; // salt u64, position u64
+const PRODUCER_BYTES: usize = 16;
+const REPLICATION_BYTES: usize = 16;
+const NOTE_HEAD_BYTES: usize = 4; // length u16, zero u16

@@ -1,0 +1,244 @@
+//! One record inside a batch: Kafka's record format v2, byte for byte. Knows no batch, no absolute offset, no absolute time.
+
+use crate::DecodeError;
+use crate::varint::{get_varint, put_varint, varint_len};
+
+/// A named value beside a record's value. Order and duplicates are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// The name, UTF-8 as Kafka wants it.
+    pub name: &'a str,
+    /// The value; `None` is not empty.
+    pub value: Option<&'a [u8]>,
+}
+
+/// A record as it stands in a batch, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordView<'a> {
+    /// Where it stands.
+    pub span: RecordSpan,
+    bytes: &'a [u8],
+}
+
+impl<'a> RecordView<'a> {
+    /// Reads the record at `at` of an uncompressed record array.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it reaches past `bytes`, has leftover bytes, or a negative length.
+    pub fn decode(bytes: &'a [u8], at: usize) -> Result<Self, DecodeError> {
+        Ok(Self { span: RecordSpan::decode(bytes, at)?, bytes })
+    }
+
+    /// The key; `None` is not empty.
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.span.key(self.bytes)
+    }
+
+    /// The value; `None` is not empty (a tombstone).
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.span.value(self.bytes)
+    }
+
+    /// The headers, in order.
+    pub fn headers(&self) -> HeaderIter<'a> {
+        self.span.headers(self.bytes)
+    }
+}
+
+/// Where the parts of a record stand in its record array.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordSpan {
+    /// First byte after the record.
+    pub end: u32,
+    /// Milliseconds after the batch's base time.
+    pub timestamp_delta_ms: i64,
+    /// Records after the batch's base offset.
+    pub offset_delta: u32,
+    key_at: u32,
+    key_len: i32,
+    value_at: u32,
+    value_len: i32,
+    headers_at: u32,
+    header_count: u32,
+}
+
+impl RecordSpan {
+    /// Reads the layout of the record at `at`.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it reaches past `bytes`, has leftover bytes, or a negative length.
+    #[inline]
+    pub fn decode(bytes: &[u8], at: usize) -> Result<Self, DecodeError> {
+        let (len, body) = get_varint(bytes, at)?;
+        let end = usize::try_from(len).ok().and_then(|len| body.checked_add(len));
+        let end = end.ok_or(DecodeError::Field { what: "record length", found: len.cast_unsigned() })?;
+        if end > bytes.len() || end > u32::MAX as usize {
+            return Err(DecodeError::Truncated { needed: end, found: bytes.len() });
+        }
+        let record = &bytes[..end];
+        let (timestamp_delta_ms, next) = get_varint(record, body + 1)?; // the attributes byte is unused in v2
+        let (offset_delta, next) = get_varint(record, next)?;
+        let offset_delta =
+            u32::try_from(offset_delta).map_err(|_| DecodeError::Field { what: "offset delta", found: offset_delta.cast_unsigned() })?;
+        let (key_at, key_len, next) = get_bytes(record, next)?;
+        let (value_at, value_len, next) = get_bytes(record, next)?;
+        let (header_count, next) = get_varint(record, next)?;
+        let header_count =
+            u32::try_from(header_count).map_err(|_| DecodeError::Field { what: "header count", found: header_count.cast_unsigned() })?;
+        let mut after = next;
+        for _ in 0..header_count {
+            after = get_header(record, after)?.1;
+        }
+        if after != end {
+            return Err(DecodeError::Trailing { bytes: end - after });
+        }
+        let headers_at = next as u32;
+        Ok(Self { end: end as u32, timestamp_delta_ms, offset_delta, key_at, key_len, value_at, value_len, headers_at, header_count })
+    }
+
+    /// The key in `bytes`, the array that this layout was read from.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        part(bytes, self.key_at, self.key_len)
+    }
+
+    /// The value in `bytes`, the array that this layout was read from.
+    #[inline]
+    pub fn value<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        part(bytes, self.value_at, self.value_len)
+    }
+
+    /// The headers in `bytes`, the array that this layout was read from.
+    pub fn headers<'a>(&self, bytes: &'a [u8]) -> HeaderIter<'a> {
+        HeaderIter { bytes: bytes.get(..self.end as usize).unwrap_or_default(), at: self.headers_at as usize, left: self.header_count }
+    }
+}
+
+/// The headers of one record, in order.
+#[derive(Debug, Clone)]
+pub struct HeaderIter<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    left: u32,
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = Header<'a>;
+
+    fn next(&mut self) -> Option<Header<'a>> {
+        self.left = self.left.checked_sub(1)?;
+        let (header, next) = get_header(self.bytes, self.at).ok()?;
+        self.at = next;
+        Some(header)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for HeaderIter<'_> {}
+
+/// Bytes that [`encode_record`] stores for these parts.
+pub fn record_len(timestamp_delta_ms: i64, offset_delta: u32, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+    let body = body_len(timestamp_delta_ms, offset_delta, key, value, headers);
+    varint_len(body as i64) + body
+}
+
+/// Stores one record at `at` of `out` and returns the position after it.
+///
+/// # Panics
+/// If `out` is too short: size it with [`record_len`].
+#[inline]
+pub fn encode_record(
+    out: &mut [u8],
+    at: usize,
+    timestamp_delta_ms: i64,
+    offset_delta: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[Header<'_>],
+) -> usize {
+    let at = put_varint(out, at, body_len(timestamp_delta_ms, offset_delta, key, value, headers) as i64);
+    out[at] = 0;
+    let at = put_varint(out, at + 1, timestamp_delta_ms);
+    let at = put_varint(out, at, offset_delta.into());
+    let at = put_bytes(out, at, key);
+    let at = put_bytes(out, at, value);
+    let mut at = put_varint(out, at, headers.len() as i64);
+    for header in headers {
+        at = put_bytes(out, at, Some(header.name.as_bytes()));
+        at = put_bytes(out, at, header.value);
+    }
+    at
+}
+
+/// The number of whole records in `bytes` and the highest offset delta, checked one by one.
+///
+/// # Errors
+/// [`DecodeError`] of the first record that does not fit.
+pub fn count_records(bytes: &[u8]) -> Result<(u32, Option<u32>), DecodeError> {
+    let (mut at, mut count, mut highest) = (0, 0, None);
+    while at < bytes.len() {
+        let span = RecordSpan::decode(bytes, at)?;
+        at = span.end as usize;
+        highest = Some(span.offset_delta).max(highest);
+        count += 1;
+    }
+    Ok((count, highest))
+}
+
+#[inline]
+fn body_len(timestamp_delta_ms: i64, offset_delta: u32, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header<'_>]) -> usize {
+    let headers_len: usize = headers.iter().map(|header| bytes_len(Some(header.name.as_bytes())) + bytes_len(header.value)).sum();
+    1 + varint_len(timestamp_delta_ms)
+        + varint_len(offset_delta.into())
+        + bytes_len(key)
+        + bytes_len(value)
+        + varint_len(headers.len() as i64)
+        + headers_len
+}
+
+#[inline]
+fn bytes_len(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| varint_len(bytes.len() as i64) + bytes.len())
+}
+
+#[inline]
+fn put_bytes(out: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
+    let Some(bytes) = bytes else { return put_varint(out, at, NULL) };
+    let at = put_varint(out, at, bytes.len() as i64);
+    out[at..at + bytes.len()].copy_from_slice(bytes);
+    at + bytes.len()
+}
+
+#[inline]
+fn get_bytes(bytes: &[u8], at: usize) -> Result<(u32, i32, usize), DecodeError> {
+    let (len, at) = get_varint(bytes, at)?;
+    if len == NULL {
+        return Ok((at as u32, -1, at));
+    }
+    let short = i32::try_from(len).ok().filter(|&len| len >= 0);
+    let short = short.ok_or(DecodeError::Field { what: "length", found: len.cast_unsigned() })?;
+    let end = at + short as usize;
+    if end > bytes.len() {
+        return Err(DecodeError::Truncated { needed: end, found: bytes.len() });
+    }
+    Ok((at as u32, short, end))
+}
+
+fn get_header(bytes: &[u8], at: usize) -> Result<(Header<'_>, usize), DecodeError> {
+    let (name_at, name_len, next) = get_bytes(bytes, at)?;
+    let name = part(bytes, name_at, name_len).and_then(|name| std::str::from_utf8(name).ok());
+    let name = name.ok_or(DecodeError::Field { what: "header name", found: at as u64 })?;
+    let (value_at, value_len, next) = get_bytes(bytes, next)?;
+    Ok((Header { name, value: part(bytes, value_at, value_len) }, next))
+}
+
+#[inline]
+fn part(bytes: &[u8], at: u32, len: i32) -> Option<&[u8]> {
+    let len = usize::try_from(len).ok()?;
+    bytes.get(at as usize..at as usize + len)
+}
+
+const NULL: i64 = -1;

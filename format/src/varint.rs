@@ -1,0 +1,61 @@
+//! Zigzag variable-length integers, as Kafka's record format v2 has them. At most 10 bytes.
+
+use crate::DecodeError;
+
+const fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)).cast_unsigned()
+}
+
+/// Bytes that `value` takes: 1..=10.
+pub const fn varint_len(value: i64) -> usize {
+    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// Stores `value` at `at` and returns the position after it.
+///
+/// # Panics
+/// If `out` is too short: size it with [`varint_len`].
+#[inline]
+pub fn put_varint(out: &mut [u8], mut at: usize, value: i64) -> usize {
+    let mut rest = zigzag(value);
+    while rest >= 0x80 {
+        out[at] = rest as u8 | 0x80;
+        rest >>= 7;
+        at += 1;
+    }
+    out[at] = rest as u8;
+    at + 1
+}
+
+/// The value at `at` and the position after it.
+///
+/// # Errors
+/// [`DecodeError::Truncated`] at the end of `bytes`, [`DecodeError::Field`] past ten bytes or 64 bits.
+#[inline]
+pub fn get_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> {
+    if let Some(&byte) = bytes.get(at)
+        && byte < 0x80
+    {
+        return Ok((unzigzag(byte.into()), at + 1));
+    }
+    get_long_varint(bytes, at)
+}
+
+fn get_long_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> {
+    let mut value = 0u64;
+    for (index, &byte) in bytes.get(at..).unwrap_or_default().iter().take(10).enumerate() {
+        if index == 9 && byte > 1 {
+            return Err(DecodeError::Field { what: "varint", found: byte.into() });
+        }
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            return Ok((unzigzag(value), at + index + 1));
+        }
+    }
+    Err(DecodeError::Truncated { needed: at.saturating_add(1), found: bytes.len() })
+}
+
+const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
+}

@@ -1,0 +1,1 @@
+//! An append-only, segmented log storage engine with native offsets.
