@@ -50,7 +50,7 @@ pub use offset_index::{
 };
 pub use record::{Header, HeaderIter, RecordSpan, RecordView, count_records, encode_record, record_len};
 pub use resolve::{LiveRange, Resolution, Span, resolve};
-pub use scan::{Fault, FrameAt, ScanEnd, Scanner, resync};
+pub use scan::{Fault, FrameAt, ScanEnd, Scanner, next_frame, resync};
 pub use seal::{SEAL_BYTES, Seal, decode_seal_at_end};
 pub use segment_header::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use store_meta::StoreMeta;

@@ -125,23 +125,28 @@ impl<'a> Scanner<'a> {
             ScanEnd::Torn { position, fault }
         }
     }
+}
 
-    fn judge(&self) -> Result<Frame<'a>, Fault> {
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let frame = match Frame::decode(rest, self.salt, self.reached()) {
-            Ok(frame) => frame,
-            Err(DecodeError::Magic { found: 0, .. } | DecodeError::Truncated { .. }) if all_zero(rest) => return Err(Fault::End),
-            Err(error) => return Err(Fault::Frame(error)),
-        };
-        if frame.header.base_offset != self.next_offset {
-            return Err(Fault::Offset { expected: self.next_offset, found: frame.header.base_offset });
-        }
-        if frame.header.chain != self.chain {
-            return Err(Fault::Chain { expected: self.chain, found: frame.header.chain });
-        }
-        frame.verify_body().map_err(Fault::Frame)?;
-        Ok(frame)
+/// The frame at the start of `bytes`, if it is whole, verified, and the one that follows: what a scan does at each step.
+/// A caller that holds only part of a file reads more on [`Fault::Frame`] of [`DecodeError::Truncated`] and on [`Fault::End`].
+///
+/// # Errors
+/// The first thing that is wrong.
+#[inline]
+pub fn next_frame(bytes: &[u8], salt: u64, position: Position, next_offset: Offset, chain: u32) -> Result<Frame<'_>, Fault> {
+    let frame = match Frame::decode(bytes, salt, position) {
+        Ok(frame) => frame,
+        Err(DecodeError::Magic { found: 0, .. } | DecodeError::Truncated { .. }) if all_zero(bytes) => return Err(Fault::End),
+        Err(error) => return Err(Fault::Frame(error)),
+    };
+    if frame.header.base_offset != next_offset {
+        return Err(Fault::Offset { expected: next_offset, found: frame.header.base_offset });
     }
+    if frame.header.chain != chain {
+        return Err(Fault::Chain { expected: chain, found: frame.header.chain });
+    }
+    frame.verify_body().map_err(Fault::Frame)?;
+    Ok(frame)
 }
 
 impl<'a> Iterator for Scanner<'a> {
@@ -151,7 +156,8 @@ impl<'a> Iterator for Scanner<'a> {
         if self.fault.is_some() || self.sealed {
             return None;
         }
-        match self.judge() {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        match next_frame(rest, self.salt, self.reached(), self.next_offset, self.chain) {
             Ok(frame) => {
                 let found = FrameAt { position: self.reached(), frame };
                 self.at += frame.header.stored_bytes();
