@@ -3,6 +3,9 @@
 //! Everything above talks to a [`Storage`] and its [`File`]s. [`Disk`] is the real one; with the feature `test-util`,
 //! `fault::Faulty` fails, tears or counts the calls of another. Errors are plain [`io::Error`]s: only the caller knows what they mean.
 
+// What the rest of the crate may not name (clippy.toml) is named here.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
@@ -17,7 +20,7 @@ pub(crate) mod mmap;
 pub mod fault;
 
 pub use file::Disk;
-pub use mmap::{SegmentMap, SegmentStore, SharedWords};
+pub use mmap::{Published, SegmentMap, SegmentStore, SharedWords};
 
 /// A file system, or something that behaves like one. Paths are used as given.
 pub trait Storage: Send + Sync + Debug + 'static {

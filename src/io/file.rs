@@ -1,0 +1,293 @@
+//! The disk of the operating system. Retries what a signal interrupted and nothing else; follows no symlink to a file, waits for no fifo.
+
+use std::fs::{self, DirBuilder};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::io::Errno;
+use rustix::rand::GetRandomFlags;
+
+use super::{Access, Entry, File, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+
+/// The real file system.
+///
+/// ```
+/// use tidelog::io::{Disk, Kind, Storage};
+///
+/// let disk = Disk::new();
+/// assert_eq!(disk.kind(std::path::Path::new("/"))?, Some(Kind::Directory));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Disk;
+
+impl Disk {
+    /// There is one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self
+    }
+}
+
+impl Storage for Disk {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Arc<dyn File>> {
+        let mode = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::ReadWrite => OFlags::RDWR,
+        };
+        let opened = uninterrupted(|| rustix::fs::open(path, mode | OPEN_FLAGS, Mode::empty()));
+        let file = match opened {
+            // A symlink, a directory opened for writing, a socket.
+            Err(Errno::LOOP | Errno::ISDIR | Errno::NXIO) => return Err(not_regular()),
+            other => other?,
+        };
+        if kind_of(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode)) != Kind::File {
+            return Err(not_regular());
+        }
+        Ok(Arc::new(DiskFile { file: fs::File::from(file), access }))
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPEN_FLAGS;
+        let file = uninterrupted(|| rustix::fs::open(path, flags, Mode::from_raw_mode(0o666)))?;
+        Ok(Arc::new(DiskFile { file: fs::File::from(file), access: Access::ReadWrite }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => rename_by_link(from, to),
+            other => Ok(other?),
+        }
+    }
+
+    fn unlink(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().create(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            match entry.file_type() {
+                Ok(found) => entries.push(Entry { name: entry.file_name(), kind: kind_of_std(found) }),
+                // Removed while we listed.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn kind(&self, path: &Path) -> io::Result<Option<Kind>> {
+        match fs::symlink_metadata(path) {
+            Ok(found) => Ok(Some(kind_of_std(found.file_type()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        let directory = uninterrupted(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))?;
+        fs::File::from(directory).sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
+        let file = open_lockable(path)?;
+        // A reader's probe holds the lock for an instant: what is held longer belongs to a writer.
+        for _ in 0..LOCK_TRIES {
+            if try_flock(&file, FlockOperation::NonBlockingLockExclusive)? {
+                return Ok(Some(Box::new(DiskLock { _file: file })));
+            }
+            thread::sleep(LOCK_PAUSE);
+        }
+        Ok(None)
+    }
+
+    fn is_locked(&self, path: &Path) -> io::Result<bool> {
+        // Closing the descriptor gives the lock back.
+        Ok(!try_flock(&open_lockable(path)?, FlockOperation::NonBlockingLockShared)?)
+    }
+
+    fn random(&self) -> u64 {
+        loop {
+            let mut bytes = [0; 8];
+            let number = match rustix::rand::getrandom(&mut bytes, GetRandomFlags::empty()) {
+                Ok(8) => u64::from_le_bytes(bytes),
+                // A sandbox without the call: the standard library finds its own source.
+                _ => RandomState::new().hash_one(bytes),
+            };
+            if number != 0 {
+                return number;
+            }
+        }
+    }
+}
+
+/// Which start of the machine this is; `None` where the kernel does not say.
+pub(crate) fn boot_id() -> Option<[u8; 16]> {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits: String = text.trim().split('-').collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    (digits.len() == 32).then(|| number.to_be_bytes())
+}
+
+#[derive(Debug)]
+struct DiskFile {
+    file: fs::File,
+    access: Access,
+}
+
+impl DiskFile {
+    fn may_store(&self, store: bool) -> io::Result<()> {
+        if store && self.access == Access::Read {
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "mapping for storing what is open for reading alone"));
+        }
+        Ok(())
+    }
+}
+
+impl File for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        FileExt::read_at(&self.file, buffer, position)
+    }
+
+    fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+        FileExt::write_at(&self.file, bytes, position)
+    }
+
+    fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        match uninterrupted(|| rustix::fs::fallocate(&self.file, FallocateFlags::empty(), position, len)) {
+            Err(error @ (Errno::OPNOTSUPP | Errno::NOSYS)) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+            other => Ok(other?),
+        }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn map(&self, len: usize, store: bool) -> io::Result<(SegmentMap, Option<SegmentStore>)> {
+        self.may_store(store)?;
+        if store {
+            let (map, store) = SegmentMap::read_write(&self.file, len)?;
+            Ok((map, Some(store)))
+        } else {
+            Ok((SegmentMap::read_only(&self.file, len)?, None))
+        }
+    }
+
+    fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {
+        self.may_store(store)?;
+        let found = self.len()?;
+        if found < len as u64 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{found} bytes, {len} to map")));
+        }
+        SharedWords::of_file(&self.file, len, store)
+    }
+}
+
+/// Keeps the descriptor that holds the lock.
+#[derive(Debug)]
+struct DiskLock {
+    _file: OwnedFd,
+}
+
+impl Lock for DiskLock {}
+
+/// Symlinks are followed: two paths to one directory are one lock.
+fn open_lockable(path: &Path) -> io::Result<OwnedFd> {
+    let file = uninterrupted(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC, Mode::empty()))?;
+    match kind_of(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode)) {
+        Kind::File | Kind::Directory => Ok(file),
+        Kind::Other => Err(io::Error::new(io::ErrorKind::InvalidInput, "neither a regular file nor a directory")),
+    }
+}
+
+fn try_flock(file: &OwnedFd, operation: FlockOperation) -> io::Result<bool> {
+    match uninterrupted(|| rustix::fs::flock(file, operation)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// For file systems that cannot refuse to replace. A link is as strict; where there are no links either, or for a directory, a look must do.
+fn rename_by_link(from: &Path, to: &Path) -> io::Result<()> {
+    match rustix::fs::linkat(CWD, from, CWD, to, AtFlags::empty()) {
+        Ok(()) => fs::remove_file(from),
+        Err(Errno::PERM | Errno::NOSYS | Errno::OPNOTSUPP | Errno::MLINK) => match fs::symlink_metadata(to) {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn uninterrupted<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            other => return other,
+        }
+    }
+}
+
+fn kind_of(found: FileType) -> Kind {
+    match found {
+        FileType::RegularFile => Kind::File,
+        FileType::Directory => Kind::Directory,
+        _ => Kind::Other,
+    }
+}
+
+fn kind_of_std(found: fs::FileType) -> Kind {
+    if found.is_file() {
+        Kind::File
+    } else if found.is_dir() {
+        Kind::Directory
+    } else {
+        Kind::Other
+    }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")
+}
+
+const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;
