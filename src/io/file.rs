@@ -51,13 +51,13 @@ impl Storage for Disk {
         if kind_of(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode)) != Kind::File {
             return Err(not_regular());
         }
-        Ok(Arc::new(DiskFile { file: fs::File::from(file), access }))
+        Ok(Arc::new(DiskFile { file: fs::File::from(file) }))
     }
 
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OPEN_FLAGS;
         let file = uninterrupted(|| rustix::fs::open(path, flags, Mode::from_raw_mode(0o666)))?;
-        Ok(Arc::new(DiskFile { file: fs::File::from(file), access: Access::ReadWrite }))
+        Ok(Arc::new(DiskFile { file: fs::File::from(file) }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -153,16 +153,6 @@ pub(crate) fn boot_id() -> Option<[u8; 16]> {
 #[derive(Debug)]
 struct DiskFile {
     file: fs::File,
-    access: Access,
-}
-
-impl DiskFile {
-    fn may_store(&self, store: bool) -> io::Result<()> {
-        if store && self.access == Access::Read {
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, "mapping for storing what is open for reading alone"));
-        }
-        Ok(())
-    }
 }
 
 impl File for DiskFile {
@@ -197,7 +187,6 @@ impl File for DiskFile {
     }
 
     fn map(&self, len: usize, store: bool) -> io::Result<(SegmentMap, Option<SegmentStore>)> {
-        self.may_store(store)?;
         if store {
             let (map, store) = SegmentMap::read_write(&self.file, len)?;
             Ok((map, Some(store)))
@@ -207,7 +196,6 @@ impl File for DiskFile {
     }
 
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {
-        self.may_store(store)?;
         let found = self.len()?;
         if found < len as u64 {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{found} bytes, {len} to map")));
@@ -286,7 +274,7 @@ fn not_regular() -> io::Error {
 }
 
 const OPEN_FLAGS: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
-const LOCK_TRIES: u32 = 20;
+const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// Bit 0 is `sealed`, bit 1 `retired`, bits 2-30 `end / 8`, bits 32-63 `next`.
+    /// Bit 0 is `sealed`, bit 1 `retired`, bits 2-30 `end / 8`, bit 31 free, bits 32-63 `next`.
     ///
     /// # Panics
     ///
@@ -269,8 +269,10 @@ impl SegmentStore {
         if !(grows && marks) {
             self.no_publish(published);
         }
+        // Packed first: it may refuse, and then nothing has changed.
+        let word = published.pack();
         self.last = published;
-        self.map.0.published.store(published.pack(), Ordering::Release);
+        self.map.0.published.store(word, Ordering::Release);
     }
 
     /// What this half published last.

@@ -147,7 +147,7 @@ pub(crate) fn write_all_at(file: &dyn File, bytes: &[u8], position: u64) -> io::
 pub(crate) fn allocate_or_zero(file: &dyn File, position: u64, len: u64) -> io::Result<()> {
     match file.allocate(position, len) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+            static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
             let end = position + len;
             // Never over bytes that are there already: they may be frames.
             let mut at = position.max(file.len()?);

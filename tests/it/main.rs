@@ -1,0 +1,5 @@
+//! The engine seen through its public API, one binary for all. A test that needs a process of its own is not here.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at files from outside of the engine")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
+
+mod io;
