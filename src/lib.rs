@@ -1,2 +1,49 @@
-//! An append-only, segmented log storage engine with native offsets.
+//! An embeddable, append-only, segmented log storage engine with native offsets.
+//!
+//! A [`Store`] is a directory of topics; a topic has partitions; a partition is a directory of memory-mapped segment files. An offset is
+//! assigned inside the append, once, and never changes. An acknowledged record is never lost, never renumbered and never returned wrong;
+//! what a crash may legally cost is told apart from damage.
+//!
+//! ```
+//! use tidelog::{AckLevel, Record, RecordBatch, Store};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! # let data = dir.path();
+//! let store = Store::open(data)?; // recovers; StoreOptions for the rest
+//! let orders = store.topic("orders")?.partition(0)?;
+//! let ack = orders.append(Record::new("hello").key("k"))?; // durable unless asked otherwise
+//! let mut batch = RecordBatch::new();
+//! batch.push(&Record::new("one"))?;
+//! batch.push(&Record::new("two"))?;
+//! let acks = orders.append_batch(&batch, AckLevel::Durable)?; // base_offset ..= last_offset
+//! for record in orders.read_from(ack.base_offset)? {
+//!     let record = record?;
+//!     println!("{} {:?}", record.offset(), record.value());
+//! }
+//! # assert_eq!(acks.last_offset, 2);
+//! let reader = Store::open_read_only(data)?; // beside a live writer, other process
+//! # assert_eq!(reader.topic("orders")?.partition(0)?.log_end_offset(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! It is not a server, not replicated, and not a key-value store: see the program `tidelog` for the first.
+//!
+//! # Features
+//! All off by default, and each only adds: `parquet` (export), `tokio` (async append, `Stream` reads), `lz4` and `zstd` (compression a
+//! batch), `test-util` (fault injection for tests of programs that embed this).
+
+mod clock;
+mod config;
+mod error;
 pub mod io;
+mod log;
+mod topic;
+
+pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
+pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, SyncError, TopicError};
+pub use log::{
+    BackwardBatches, BackwardReader, BatchRecords, Finding, Found, PartitionInfo, PartitionView, Reader, Record, RecordBatch, RecordRef,
+    RecoveryReport, Start, StoredBatch, StoredRecord, Verdict, VerifyReport,
+};
+pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
+pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, Topic, TopicName};

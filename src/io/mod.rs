@@ -20,6 +20,7 @@ pub(crate) mod mmap;
 pub mod fault;
 
 pub use file::Disk;
+pub(crate) use file::boot_id;
 pub use mmap::{Published, SegmentMap, SegmentStore, SharedWords};
 
 /// A file system, or something that behaves like one. Paths are used as given.

@@ -1,0 +1,377 @@
+//! What can go wrong, one type an operation: what was expected, what was found and where. Decides nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidelog_format::{DecodeError, Offset};
+
+/// A call to the file system failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct IoError {
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What was tried.
+    pub action: &'static str,
+    /// What the system answered.
+    #[source]
+    pub source: Arc<io::Error>,
+}
+
+impl IoError {
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self { path: path.to_owned(), action, source: Arc::new(source) }
+    }
+
+    /// What kind of error the system answered with.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+}
+
+/// Adds what was tried, and where, to an [`io::Error`].
+pub(crate) trait IoContext<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, IoError>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, IoError> {
+        self.map_err(|source| IoError::new(action, path, source))
+    }
+}
+
+/// A setting is outside its documented limits.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No setting has this name.
+    #[error("there is no setting {name:?}; there are {}", known.join(", "))]
+    UnknownName {
+        /// The name given.
+        name: String,
+        /// All names.
+        known: Vec<&'static str>,
+    },
+    /// The value is not of the setting's kind or outside its limits.
+    #[error("{name} = {found:?}: expected {expected}")]
+    BadValue {
+        /// The setting.
+        name: &'static str,
+        /// The value given.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// The codec needs a feature that this program was built without.
+    #[error("compression {codec} needs the feature {codec}, which this build does not have")]
+    CodecNotBuilt {
+        /// The codec, and the feature.
+        codec: &'static str,
+    },
+}
+
+/// A store or a partition could not be opened. Nothing was changed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no store at this path. Check the path, or create the store by appending to it.
+    #[error("there is no store at {}", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The path is something else than a directory.
+    #[error("{} is not a directory", path.display())]
+    NotADirectory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The directory holds something else than a store. Name an empty or a new directory.
+    #[error("{} is not a tidelog store: it holds {found}", path.display())]
+    Foreign {
+        /// The path.
+        path: PathBuf,
+        /// Something in it that is not ours.
+        found: String,
+    },
+    /// Another writer has the store open. Close it, or open read-only.
+    #[error("{} is locked by another writer{}", path.display(), pid.map_or(String::new(), |pid| format!(" (process {pid})")))]
+    Locked {
+        /// The store.
+        path: PathBuf,
+        /// The process that holds it, as far as it said.
+        pid: Option<u32>,
+    },
+    /// Written by a newer version. Use a newer tidelog.
+    #[error("{} cannot be read by this version: {source}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// What is newer about it.
+        source: DecodeError,
+    },
+    /// Durable data is damaged and [`OnDamage::Refuse`](crate::OnDamage::Refuse) was asked for. Open with
+    /// [`OnDamage::Isolate`](crate::OnDamage::Isolate) to serve everything else.
+    #[error("{} is damaged: {}", path.display(), summary(damage))]
+    Damaged {
+        /// The partition.
+        path: PathBuf,
+        /// What is lost.
+        damage: Vec<DamagedRange>,
+    },
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store changed under a reader again and again. Try later.
+    #[error("{} keeps changing: try again", path.display())]
+    Busy {
+        /// The partition.
+        path: PathBuf,
+    },
+    /// The file system failed. Never taken for the end of a log.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+impl OpenError {
+    /// Whether the store was refused as it is (locked, foreign, of another version, damaged under `Refuse`), rather than something failing.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::Foreign { .. } | Self::Unsupported { .. } | Self::Damaged { .. })
+    }
+}
+
+/// A topic or one of its partitions could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum TopicError {
+    /// The name is not one a topic may have.
+    #[error("{name:?} is no topic name: {why}")]
+    InvalidName {
+        /// The name given.
+        name: String,
+        /// Which rule it breaks.
+        why: &'static str,
+    },
+    /// There is no such topic.
+    #[error("there is no topic {name}{}", near_names(near))]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// Topics with names like it.
+        near: Vec<String>,
+    },
+    /// There is such a topic already.
+    #[error("topic {name} exists already")]
+    Exists {
+        /// The name given.
+        name: String,
+    },
+    /// The number of partitions is outside its limits.
+    #[error("a topic has 1 to {limit} partitions, not {found}")]
+    PartitionCount {
+        /// The number given.
+        found: u32,
+        /// The largest number.
+        limit: u32,
+    },
+    /// The topic has fewer partitions.
+    #[error("topic {topic} has {count} partitions, numbered from 0: there is no partition {partition}")]
+    NoPartition {
+        /// The topic.
+        topic: String,
+        /// The number given.
+        partition: u32,
+        /// Partitions there are.
+        count: u32,
+    },
+    /// The partition could not be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The file system failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Records could not be appended. None of them was, unless the variant says so.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The record or batch is larger than the limit `batch_bytes_max`.
+    #[error("{bytes} bytes in one batch; the limit is {limit}")]
+    TooLarge {
+        /// Encoded size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A note longer than a frame holds.
+    #[error("a note of {bytes} bytes; the limit is {limit}")]
+    NoteTooLarge {
+        /// Size given.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The batch holds no record.
+    #[error("the batch is empty")]
+    Empty,
+    /// Compression failed or is not built in.
+    #[error("cannot compress the batch: {reason}")]
+    Codec {
+        /// Why.
+        reason: String,
+    },
+    /// The partition has given out its last offset, `i64::MAX`.
+    #[error("the partition has no offsets left")]
+    OffsetsExhausted,
+    /// An earlier write or sync failed: what it left on disk is unknown until the partition is recovered. Reopen the store.
+    #[error("the partition is poisoned until it is reopened: {reason}")]
+    Poisoned {
+        /// The failure.
+        reason: Arc<str>,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// Appended, but not known to be durable: the sync failed and the partition is poisoned. The records may or may not be there after reopening.
+    #[error("appended at {base_offset}, but not durable: {source}")]
+    NotDurable {
+        /// Where.
+        base_offset: Offset,
+        /// The failure.
+        source: SyncError,
+    },
+    /// The file system failed, for instance because it is full. Nothing was appended; try again once there is space.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Durability could not be had.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// A sync or write failed, now or before. Nothing is retried: reopen the store.
+    #[error("the partition is poisoned until it is reopened: {reason}")]
+    Poisoned {
+        /// The failure.
+        reason: Arc<str>,
+    },
+    /// The offset was never assigned.
+    #[error("offset {requested} was not assigned yet: the log ends at {log_end}")]
+    NotAssigned {
+        /// The offset asked for.
+        requested: Offset,
+        /// The end of the log.
+        log_end: Offset,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+    /// The file system failed, but nothing that was promised is in doubt.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// A prefix or suffix could not be cut off.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum CutError {
+    /// The offset is outside the log. Nothing was cut.
+    #[error("cannot cut at {requested}: the log holds {from}..{to}")]
+    OutOfRange {
+        /// The offset given.
+        requested: Offset,
+        /// Lowest offset at which a cut can be.
+        from: Offset,
+        /// Highest.
+        to: Offset,
+    },
+    /// The part of the batch that stays could not be stored anew. Nothing was cut.
+    #[error("cannot keep the first part of the batch: {reason}")]
+    NotKept {
+        /// Why.
+        reason: String,
+    },
+    /// The log could not be made durable. The cut may be done; the next open settles it.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// Known damage lies where the cut has to read. Cut elsewhere or repair first.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The file system failed. The cut is done whole or not at all; the next open finishes it.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Records could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The offset is not there: deleted, cut off, or not yet written.
+    #[error("offset {requested} is out of range: {earliest}..{latest}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        requested: Offset,
+        /// First readable offset.
+        earliest: Offset,
+        /// First offset that is not readable yet; reading from here waits for the next record.
+        latest: Offset,
+    },
+    /// Durable records are damaged. Read on at `to`; `repair` or a backup is for the rest.
+    #[error("offsets {from}..{to} are damaged: {reason} ({})", path.display())]
+    Corrupt {
+        /// First damaged offset.
+        from: Offset,
+        /// First offset after the damage.
+        to: Offset,
+        /// What was found.
+        reason: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The batch is compressed with a codec that this program was built without.
+    #[error("offsets {from}..{to} are compressed with {codec}, which this build cannot read")]
+    CodecNotBuilt {
+        /// First offset of the batch.
+        from: Offset,
+        /// First offset after it.
+        to: Offset,
+        /// The codec.
+        codec: &'static str,
+    },
+    /// The writer changed the log again and again while this was read. Try again.
+    #[error("{} keeps changing: try again", path.display())]
+    Busy {
+        /// The partition.
+        path: PathBuf,
+    },
+    /// The partition could not be opened again after the writer changed it.
+    #[error(transparent)]
+    Open(Box<OpenError>),
+    /// The file system failed.
+    #[error(transparent)]
+    Io(#[from] IoError),
+}
+
+/// Offsets of durable records that cannot be read any more.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DamagedRange {
+    /// First damaged offset.
+    pub from: u64,
+    /// First offset after the damage; equal to `from` where the damaged bytes held no record.
+    pub to: u64,
+    /// What was found.
+    pub reason: String,
+}
+
+fn summary(damage: &[DamagedRange]) -> String {
+    damage.iter().map(|range| format!("offsets {}..{} ({})", range.from, range.to, range.reason)).collect::<Vec<_>>().join("; ")
+}
+
+fn near_names(near: &[String]) -> String {
+    if near.is_empty() { String::new() } else { format!("; did you mean {}?", near.join(" or ")) }
+}

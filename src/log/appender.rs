@@ -1,0 +1,468 @@
+//! Assigns offsets and stores frames: everything that happens under a partition's append lock. Never syncs, never waits for a reader.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidelog_format::{
+    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX,
+    SEGMENT_HEADER_BYTES, Seal, SegmentHeader, SegmentId, TimestampNs,
+};
+
+use crate::clock::{coarse_now, now};
+use crate::error::{AppendError, IoContext, IoError};
+use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at};
+use crate::log::offset_index::GrowingIndex;
+use crate::log::record_batch::Encoded;
+use crate::log::segment::{Segment, Sums};
+
+/// The end of the log, held by whoever appends.
+#[derive(Debug)]
+pub(crate) struct Appender {
+    pub(crate) active: Arc<Segment>,
+    file: Arc<dyn File>,
+    store: Option<SegmentStore>,
+    pub(crate) position: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) epoch_start: Offset,
+    allocated: u64,
+    allocation_step: u64,
+    index: Arc<GrowingIndex>,
+    index_due: u64,
+    pub(crate) sums: Sums,
+    first_epoch: Option<LeaderEpoch>,
+    pub(crate) next_seq: u64,
+    pub(crate) spare: Option<Spare>,
+    /// Where the next request to populate ahead is due, and how far ahead.
+    populate_due: u64,
+    populate_window: u64,
+    frame: Vec<u8>,
+    pub(crate) closed: bool,
+}
+
+/// A segment file that has no name yet, made ahead of the roll.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) seq: u64,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) map: Option<SegmentMap>,
+    store: Option<SegmentStore>,
+    allocated: u64,
+    capacity: u64,
+}
+
+/// What a new segment begins with.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewSegment {
+    pub(crate) base: Offset,
+    pub(crate) prev_end: Offset,
+    pub(crate) chain: u32,
+    pub(crate) restarted: bool,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) epoch_start: Offset,
+    pub(crate) log_start: Offset,
+}
+
+/// How an append is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StoreHow {
+    /// By stores into the map rather than by a write: for what is not synced at once.
+    pub(crate) mapped: bool,
+    pub(crate) index_interval: u32,
+    /// Durable position in the active segment, if there is one.
+    pub(crate) durable: Option<u64>,
+}
+
+/// What an append was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Assigned {
+    pub(crate) base_offset: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) append_ts: TimestampNs,
+}
+
+impl Spare {
+    /// Makes a segment file under its temporary name, with blocks for `first_bytes`, mapped if possible.
+    pub(crate) fn make(storage: &dyn Storage, dir: &Path, seq: u64, capacity: u64, first_bytes: u64) -> Result<Self, IoError> {
+        let path = dir.join(SegmentId::spare_name(seq));
+        let file = storage.create(&path).at("create", &path)?;
+        let allocated = first_bytes.clamp((SEGMENT_HEADER_BYTES + SEAL_BYTES) as u64, capacity);
+        if let Err(error) = allocate_or_zero(&*file, 0, allocated) {
+            drop(file);
+            let _ = storage.unlink(&path); // the open that comes next removes it
+            return Err(IoError::new("allocate", &path, error));
+        }
+        let (map, mut store) = match file.map(capacity as usize, true) {
+            Ok((map, store)) => (Some(map), store),
+            Err(_) => (None, None), // no map to be had: reads and writes go through the descriptor
+        };
+        if let Some(store) = &mut store {
+            store.set_allocated(allocated as usize);
+        }
+        Ok(Self { seq, file, map, store, allocated, capacity })
+    }
+}
+
+impl Spare {
+    /// Bytes it has blocks for.
+    pub(crate) fn allocated(&self) -> u64 {
+        self.allocated
+    }
+
+    /// Whether it can be the next segment.
+    pub(crate) fn fits(&self, capacity: u64) -> bool {
+        self.capacity == capacity
+    }
+}
+
+impl Appender {
+    /// Goes on in a segment that recovery found to end cleanly.
+    pub(crate) fn resume(segment: Segment, file: Arc<dyn File>, index: Vec<IndexEntry>, end: ResumeAt) -> Self {
+        let capacity = segment.header.capacity;
+        let (map, mut store) = match file.map(capacity as usize, true) {
+            Ok((map, store)) => (Some(map), store),
+            Err(_) => (None, None),
+        };
+        let published = published(end.position, end.next_offset - segment.id.base_offset, false);
+        if let Some(store) = &mut store {
+            store.set_allocated(end.allocated as usize);
+            store.publish(published);
+        }
+        segment.set_published(published);
+        let index = Arc::new(GrowingIndex::new(&index));
+        let active = Arc::new(segment.active(file.clone(), map, index.clone()));
+        let last_indexed = index.len().checked_sub(1).and_then(|last| index.entry(last)).map_or(0, |entry| u64::from(entry.position));
+        let index_due = (last_indexed + u64::from(end.index_interval)).max(end.position.min(SEGMENT_HEADER_BYTES as u64));
+        Self::with(active, file, store, end, index, index_due)
+    }
+
+    /// Begins in a new segment, named already.
+    pub(crate) fn begin(segment: NamedSegment, end: ResumeAt) -> Self {
+        Self::with(segment.segment, segment.file, segment.store, end, segment.index, 0)
+    }
+
+    fn with(active: Arc<Segment>, file: Arc<dyn File>, store: Option<SegmentStore>, end: ResumeAt, index: Arc<GrowingIndex>, index_due: u64) -> Self {
+        Self {
+            active,
+            file,
+            store,
+            position: end.position,
+            next_offset: end.next_offset,
+            chain: end.chain,
+            epoch: end.epoch,
+            epoch_start: end.epoch_start,
+            allocated: end.allocated,
+            allocation_step: ALLOCATION_STEP_MIN,
+            index,
+            index_due,
+            sums: end.sums,
+            first_epoch: None,
+            next_seq: end.next_seq,
+            spare: None,
+            populate_due: end.position + POPULATE_AFTER,
+            populate_window: POPULATE_WINDOW_MIN,
+            frame: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// Whether a batch of this size needs a new segment first.
+    pub(crate) fn is_full_for(&self, stored_bytes: usize, count: u32) -> bool {
+        let end = self.position + stored_bytes as u64 + SEAL_BYTES as u64;
+        let rel_end = self.next_offset - self.active.id.base_offset + u64::from(count);
+        end > self.active.header.capacity || rel_end > u64::from(u32::MAX)
+    }
+
+    /// Makes sure that blocks are there for a batch and for the seal behind it: a full disk shows here, and changes nothing.
+    pub(crate) fn reserve(&mut self, stored_bytes: usize) -> Result<(), IoError> {
+        let end = self.position + stored_bytes as u64 + SEAL_BYTES as u64;
+        if end <= self.allocated {
+            return Ok(());
+        }
+        let capacity = self.active.header.capacity;
+        let target = (end.max(self.position + self.allocation_step)).next_multiple_of(4096).min(capacity);
+        let more = target - self.allocated;
+        let reserved = allocate_or_zero(&*self.file, self.allocated, more).map(|()| target);
+        let reserved = match reserved {
+            // The disk may still hold this one batch.
+            Err(_) if target > end => allocate_or_zero(&*self.file, self.allocated, end - self.allocated).map(|()| end),
+            other => other,
+        };
+        self.allocated = reserved.at("allocate", &self.active.path())?;
+        self.allocation_step = (self.allocation_step * 2).min(ALLOCATION_STEP_MAX);
+        if let Some(store) = &mut self.store {
+            store.set_allocated(self.allocated as usize);
+        }
+        Ok(())
+    }
+
+    /// Stores one batch and publishes it to readers. The caller made room and checked limits.
+    ///
+    /// # Errors
+    /// [`StoreFailure`] if the write fails: then nothing is published, and the bytes it left are zeros again or the log must be poisoned.
+    #[inline]
+    pub(crate) fn store(&mut self, batch: &Encoded<'_>, how: StoreHow) -> Result<Assigned, StoreFailure> {
+        let stored = batch.stored_bytes();
+        let append_ts = coarse_now();
+        let (base_ts, max_ts) = batch.times.unwrap_or((append_ts, append_ts));
+        let header = FrameHeader {
+            frame_len: batch.frame_len() as u32,
+            base_offset: Offset::new(self.next_offset),
+            base_ts,
+            max_ts,
+            last_offset_delta: batch.count - 1,
+            record_count: batch.count,
+            attributes: batch.attributes,
+            leader_epoch: self.epoch,
+            chain: self.chain,
+            durable_back: self.claim(how.durable),
+            body_crc: batch.body_crc,
+        };
+        let (bytes, chain) = header.encode(self.active.header.salt, Position::new(self.position), batch.blocks);
+        match &mut self.store {
+            Some(store) if how.mapped => {
+                let slot = store.slot(self.position as usize, stored);
+                slot[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
+                batch.store(slot);
+            }
+            _ => {
+                self.frame.resize(stored, 0);
+                self.frame[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
+                batch.store(&mut self.frame);
+                self.write_frame()?;
+            }
+        }
+        if self.position >= self.index_due {
+            self.push_index(how.index_interval);
+        }
+        let base_offset = self.next_offset;
+        self.next_offset += u64::from(batch.count);
+        self.position += stored as u64;
+        self.chain = chain;
+        self.sums.records += u64::from(batch.count);
+        self.sums.max_ts = self.sums.max_ts.max(max_ts);
+        self.first_epoch.get_or_insert(self.epoch);
+        self.publish(false);
+        Ok(Assigned { base_offset, next_offset: self.next_offset, append_ts })
+    }
+
+    fn push_index(&mut self, interval: u32) {
+        let rel_offset = (self.next_offset - self.active.id.base_offset) as u32; // is_full_for keeps it in range
+        self.index.push(IndexEntry { rel_offset, position: self.position as u32, max_ts_before: self.sums.max_ts });
+        self.index_due = self.position + u64::from(interval);
+    }
+
+    fn claim(&self, durable: Option<u64>) -> u32 {
+        durable.map_or(NO_CLAIM, |durable| ((self.position - durable) / FRAME_ALIGN as u64) as u32)
+    }
+
+    fn write_frame(&mut self) -> Result<(), StoreFailure> {
+        let Err(source) = write_all_at(&*self.file, &self.frame, self.position) else { return Ok(()) };
+        let error = IoError::new("write", &self.active.path(), source);
+        self.frame.fill(0);
+        let restored = write_all_at(&*self.file, &self.frame, self.position).is_ok();
+        Err(StoreFailure { error, restored })
+    }
+
+    fn publish(&mut self, sealed: bool) {
+        let published = published(self.position, self.next_offset - self.active.id.base_offset, sealed);
+        match &mut self.store {
+            Some(store) => store.publish(published),
+            None => self.active.set_published(published),
+        }
+    }
+
+    /// The window to populate, when it is time to: the hot path pays one comparison for it.
+    #[inline]
+    pub(crate) fn populate_request(&mut self) -> Option<(SegmentMap, u64, u64)> {
+        if self.position < self.populate_due {
+            return None;
+        }
+        self.next_window()
+    }
+
+    #[cold]
+    fn next_window(&mut self) -> Option<(SegmentMap, u64, u64)> {
+        let map = self.store.as_ref()?.map().clone();
+        let window = self.populate_window;
+        self.populate_window = (window * 2).min(POPULATE_WINDOW_MAX);
+        self.populate_due = self.position + window / 2;
+        let end = (self.position + window).min(self.active.header.capacity);
+        if end + SEAL_BYTES as u64 > self.allocated {
+            let ahead = (end - self.position) as usize;
+            self.reserve(ahead.saturating_sub(SEAL_BYTES)).ok()?; // a full disk shows at the append that needs the blocks
+        }
+        Some((map, self.position, end.min(self.allocated)))
+    }
+
+    /// Goes on in a new segment: names it, seals the old one, publishes both. Returns the old one.
+    ///
+    /// # Errors
+    /// [`IoError`] if no new segment can be had: nothing changed then.
+    pub(crate) fn roll(&mut self, next: NamedSegment, durable: Option<u64>) -> Arc<Segment> {
+        let seal = Seal {
+            salt: self.active.header.salt,
+            base_offset: self.active.header.base_offset,
+            next_offset: Offset::new(self.next_offset),
+            records: self.sums.records,
+            max_ts: self.sums.max_ts,
+            log_start: next.segment.header.log_start,
+            first_epoch: self.first_epoch.unwrap_or(self.epoch),
+            last_epoch: self.epoch,
+            chain_out: self.chain,
+        };
+        let bytes = seal.encode(Position::new(self.position), self.claim(durable));
+        // Without the seal the segment is whole all the same: it runs to where the next one begins.
+        if write_all_at(&*self.file, &bytes, self.position).is_ok() {
+            self.position += SEAL_BYTES as u64;
+            self.publish(true);
+        }
+        let _ = self.active.sums.set(self.sums); // set once: a segment is rolled once
+        let old = std::mem::replace(&mut self.active, next.segment);
+        self.file = next.file;
+        self.store = next.store;
+        self.index = next.index;
+        self.allocated = next.allocated;
+        self.position = SEGMENT_HEADER_BYTES as u64;
+        self.index_due = 0;
+        self.sums = Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) };
+        self.first_epoch = None;
+        self.allocation_step = ALLOCATION_STEP_MAX;
+        self.populate_due = self.position + self.populate_window / 2;
+        old
+    }
+
+    /// Size of the next segment: the usual one, or as much as a larger batch needs.
+    pub(crate) fn capacity_for(segment_bytes: u64, stored_bytes: usize) -> u64 {
+        let needed = (SEGMENT_HEADER_BYTES + stored_bytes + SEAL_BYTES) as u64;
+        (segment_bytes.max(needed).next_multiple_of(FRAME_ALIGN as u64)).min(SEGMENT_BYTES_MAX)
+    }
+
+    /// Whether another batch can have offsets.
+    pub(crate) fn has_offsets(&self, count: u32) -> bool {
+        self.next_offset.saturating_add(count.into()) <= OFFSET_MAX
+    }
+
+    /// Bytes to allocate for a new segment at once: a partition that appends a lot does not ask again and again.
+    pub(crate) fn first_bytes(&self) -> u64 {
+        self.allocation_step
+    }
+
+    /// Goes on in another tail; what was current, and its one right to store, end here.
+    pub(crate) fn replace(&mut self, fresh: Self) {
+        *self = fresh;
+    }
+
+    /// Whether it is time to make the next segment ahead.
+    pub(crate) fn wants_spare(&self) -> bool {
+        self.spare.is_none() && self.position > self.active.header.capacity / 2 && self.active.header.capacity >= SPARE_FROM_BYTES
+    }
+}
+
+/// A new segment, empty, that is about to get its name.
+#[derive(Debug)]
+pub(crate) struct NamedSegment {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) store: Option<SegmentStore>,
+    pub(crate) index: Arc<GrowingIndex>,
+    pub(crate) allocated: u64,
+}
+
+impl NamedSegment {
+    /// Finishes the header of a spare. The file still has its temporary name: see [`give_name`](Self::give_name).
+    ///
+    /// # Errors
+    /// [`IoError`].
+    pub(crate) fn prepare(spare: Spare, storage: &Arc<dyn Storage>, dir: &Path, uuid: [u8; 16], new: NewSegment) -> Result<Self, IoError> {
+        let header = SegmentHeader {
+            partition_uuid: uuid,
+            base_offset: new.base,
+            prev_end: new.prev_end,
+            rewrite_end: None,
+            seq: spare.seq,
+            salt: storage.random(),
+            created: now(),
+            capacity: spare.capacity,
+            leader_epoch: new.epoch,
+            epoch_start: new.epoch_start,
+            log_start: new.log_start,
+            chain_seed: new.chain,
+            flags: if new.restarted { SegmentHeader::CHAIN_RESTARTED } else { 0 },
+        };
+        let temporary = dir.join(SegmentId::spare_name(spare.seq));
+        write_all_at(&*spare.file, &header.encode(), 0).at("write", &temporary)?;
+        let published = published(SEGMENT_HEADER_BYTES as u64, 0, false);
+        let index = Arc::new(GrowingIndex::new(&[]));
+        let segment = Segment::new(storage.clone(), dir, header, published, true);
+        let mut store = spare.store;
+        if let Some(store) = &mut store {
+            store.publish(published);
+        }
+        let segment = Arc::new(segment.active(spare.file.clone(), spare.map, index.clone()));
+        Ok(Self { segment, file: spare.file, store, index, allocated: spare.allocated })
+    }
+
+    /// Gives the segment its name.
+    ///
+    /// # Errors
+    /// [`IoError`]: then it has none.
+    pub(crate) fn give_name(segment: &Segment, storage: &dyn Storage, dir: &Path) -> Result<(), IoError> {
+        let path = segment.path();
+        storage.rename_new(&dir.join(SegmentId::spare_name(segment.id.seq)), &path).at("name", &path)
+    }
+
+    /// Syncs the segment, gives it its name and makes that durable: a commit point.
+    ///
+    /// # Errors
+    /// [`IoError`]: then the name was not given, or not durably so.
+    pub(crate) fn give_name_durably(segment: &Segment, storage: &dyn Storage, dir: &Path) -> Result<(), IoError> {
+        segment.writable()?.sync().at("sync", &dir.join(SegmentId::spare_name(segment.id.seq)))?;
+        Self::give_name(segment, storage, dir)?;
+        storage.sync_dir(dir).at("sync", dir)
+    }
+}
+
+/// Where appending goes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ResumeAt {
+    pub(crate) position: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) epoch_start: Offset,
+    pub(crate) allocated: u64,
+    pub(crate) sums: Sums,
+    pub(crate) next_seq: u64,
+    pub(crate) index_interval: u32,
+}
+
+/// A write that failed, and whether zeros stand again where it wrote.
+#[derive(Debug)]
+pub(crate) struct StoreFailure {
+    pub(crate) error: IoError,
+    pub(crate) restored: bool,
+}
+
+impl StoreFailure {
+    /// The error for the one whose append it was.
+    pub(crate) fn into_error(self) -> AppendError {
+        AppendError::Io(self.error)
+    }
+}
+
+/// The published word of a segment.
+pub(crate) fn published(position: u64, rel_next: u64, sealed: bool) -> Published {
+    Published { end: position as u32, next: rel_next as u32, sealed, retired: false }
+}
+
+const ALLOCATION_STEP_MIN: u64 = 64 << 10;
+const ALLOCATION_STEP_MAX: u64 = 4 << 20;
+/// A partition is taken for busy, and populated ahead, from its 64th KiB on.
+const POPULATE_AFTER: u64 = 64 << 10;
+const POPULATE_WINDOW_MIN: u64 = 256 << 10;
+/// Below 1 MiB appends wait for pages, above 4 MiB nothing is gained (measured).
+const POPULATE_WINDOW_MAX: u64 = 4 << 20;
+/// Making a small segment in line costs less than the thread that would make it ahead.
+const SPARE_FROM_BYTES: u64 = 1 << 20;

@@ -1,0 +1,113 @@
+//! Reads one partition backwards: the index gives a place some way back, the frames from there are read forward and handed out in reverse.
+
+use tidelog_format::Offset;
+
+use crate::error::ReadError;
+use crate::log::partition_view::PartitionView;
+use crate::log::reader::Reader;
+use crate::log::stored::{StoredBatch, StoredRecord};
+
+/// Batches of one partition, newest first. A damaged range is one [`ReadError::Corrupt`]; then reading goes on before it.
+#[derive(Debug, Clone)]
+pub struct BackwardBatches {
+    view: PartitionView,
+    /// Everything at this offset or above was handed out.
+    end: u64,
+    /// What was read ahead, in offset order.
+    read: Vec<Result<StoredBatch, ReadError>>,
+    failed: bool,
+}
+
+impl BackwardBatches {
+    pub(crate) fn new(view: PartitionView, end: u64) -> Self {
+        Self { view, end, read: Vec::new(), failed: false }
+    }
+
+    /// Reads the stretch that the index entry below `end` begins.
+    fn read_stretch(&mut self) {
+        let log_start = self.view.log_start_offset().get();
+        let list = self.view.list();
+        let Some(number) = list.find(self.end - 1) else {
+            self.end = log_start;
+            return;
+        };
+        let entry = &list.entries[number];
+        // A gap between this segment and the next is read as what it is.
+        let place = entry.segment.floor(Offset::new(self.end - 1));
+        let start = if self.end > entry.segment.next_offset() { entry.segment.next_offset() } else { place.offset };
+        let mut reader = Reader::new(self.view.clone(), start.max(log_start));
+        while reader.offset() < self.end {
+            match reader.next_batch() {
+                Some(item) => self.read.push(item),
+                None => break,
+            }
+        }
+        self.end = start.max(log_start);
+    }
+}
+
+impl Iterator for BackwardBatches {
+    type Item = Result<StoredBatch, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if self.failed {
+                return None;
+            }
+            if let Some(item) = self.read.pop() {
+                self.failed = matches!(&item, Err(error) if !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }));
+                return Some(item);
+            }
+            if self.end <= self.view.log_start_offset().get() {
+                return None;
+            }
+            self.read_stretch();
+        }
+    }
+}
+
+/// Records of one partition, newest first. A damaged range is one [`ReadError::Corrupt`]; then reading goes on before it.
+#[derive(Debug, Clone)]
+pub struct BackwardReader {
+    batches: BackwardBatches,
+    end: u64,
+    records: Vec<StoredRecord>,
+}
+
+impl BackwardReader {
+    pub(crate) fn new(view: PartitionView, end: u64) -> Self {
+        Self { batches: BackwardBatches::new(view, end), end, records: Vec::new() }
+    }
+
+    fn open(&mut self, batch: &StoredBatch) -> Result<(), ReadError> {
+        let log_start = self.batches.view.log_start_offset();
+        let (mut at, mut number) = (0, 0);
+        while let Some(record) = batch.record_at(&mut at, &mut number) {
+            match record {
+                Ok(record) if record.offset() >= log_start && record.offset() < self.end => self.records.push(record),
+                Ok(_) => {}
+                Err(error) => {
+                    let path = self.batches.view.dir().to_owned();
+                    return Err(ReadError::Corrupt { from: batch.base_offset(), to: batch.next_offset(), reason: error.to_string(), path });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Iterator for BackwardReader {
+    type Item = Result<StoredRecord, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(record) = self.records.pop() {
+                return Some(Ok(record));
+            }
+            let opened = self.batches.next()?.and_then(|batch| self.open(&batch));
+            if let Err(error) = opened {
+                return Some(Err(error));
+            }
+        }
+    }
+}

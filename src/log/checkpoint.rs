@@ -1,0 +1,127 @@
+//! The CHECKPOINT file: reads both slots, writes one or both in place. Never decides what is durable.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, DecodeError, SLOT_BYTES};
+
+use crate::error::{IoContext, IoError, OpenError};
+use crate::io::{Access, Storage, read_full_at, replace_file, write_all_at};
+use crate::log::decision::Found;
+
+/// The CHECKPOINT file of one partition, open only while it is written.
+#[derive(Debug)]
+pub(crate) struct CheckpointFile {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    /// Counter of the newest slot.
+    counter: u64,
+}
+
+/// How often a fact is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slots {
+    /// Once: losing it costs time.
+    One,
+    /// In both slots, each synced: it licenses destruction.
+    Both,
+}
+
+impl CheckpointFile {
+    pub(crate) fn new(storage: Arc<dyn Storage>, dir: &Path, counter: u64) -> Self {
+        Self { storage, path: dir.join(CHECKPOINT_NAME), counter }
+    }
+
+    /// Makes the file with one slot, before the partition has a name.
+    pub(crate) fn create(&self, first: &Checkpoint) -> Result<(), IoError> {
+        let mut bytes = vec![0; 2 * SLOT_BYTES];
+        let at = first.slot_position().get() as usize;
+        let slot = first.encode();
+        bytes[at..at + slot.len()].copy_from_slice(&slot);
+        replace_file(&*self.storage, &self.path, &bytes).at("write", &self.path)
+    }
+
+    /// Writes the next slot, or both, each synced. What it names must be durable already.
+    pub(crate) fn write(&mut self, mut checkpoint: Checkpoint, slots: Slots) -> Result<(), IoError> {
+        let file = match self.storage.open(&self.path, Access::ReadWrite) {
+            Ok(file) if file.len().is_ok_and(|len| len == 2 * SLOT_BYTES as u64) => file,
+            Err(error) if error.kind() != io::ErrorKind::NotFound && error.kind() != io::ErrorKind::InvalidInput => {
+                return Err(IoError::new("open", &self.path, error));
+            }
+            // Gone, of another size or no file at all: a new one takes its name.
+            _ => {
+                self.counter += 1;
+                checkpoint.counter = self.counter;
+                self.create(&checkpoint)?;
+                self.storage.open(&self.path, Access::ReadWrite).at("open", &self.path)?
+            }
+        };
+        for _ in 0..if slots == Slots::Both { 2 } else { 1 } {
+            checkpoint.counter = self.counter + 1;
+            let mut slot = [0; SLOT_BYTES];
+            let bytes = checkpoint.encode();
+            slot[..bytes.len()].copy_from_slice(&bytes);
+            write_all_at(&*file, &slot, checkpoint.slot_position().get()).at("write", &self.path)?;
+            file.sync().at("sync", &self.path)?;
+            self.counter += 1;
+        }
+        Ok(())
+    }
+}
+
+/// What the file says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Slotted {
+    /// The newest valid slot of this partition.
+    pub(crate) newest: Option<Checkpoint>,
+    /// Highest log start of any valid slot.
+    pub(crate) log_start: Option<u64>,
+    /// Highest counter seen.
+    pub(crate) counter: u64,
+    /// What is odd about the file.
+    pub(crate) found: Vec<Found>,
+}
+
+/// Reads both slots. `uuid` is the partition's, if META told it.
+///
+/// # Errors
+/// [`OpenError::Io`] if reading fails, [`OpenError::Unsupported`] for a slot of a newer version.
+pub(crate) fn read_slots(storage: &dyn Storage, dir: &Path, uuid: Option<[u8; 16]>) -> Result<Slotted, OpenError> {
+    let path = dir.join(CHECKPOINT_NAME);
+    let file = match storage.open(&path, Access::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Slotted { found: vec![Found::CheckpointAbsent], ..Slotted::default() }),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            return Ok(Slotted { found: vec![Found::NotRegular, Found::CheckpointAbsent], ..Slotted::default() });
+        }
+        Err(error) => return Err(IoError::new("open", &path, error).into()),
+    };
+    let mut bytes = vec![0; 2 * SLOT_BYTES];
+    let read = read_full_at(&*file, &mut bytes, 0).at("read", &path)?;
+    bytes.truncate(read);
+    let (mut slotted, mut unreadable, mut foreign) = (Slotted::default(), 0, false);
+    for slot in bytes.chunks(SLOT_BYTES) {
+        match Checkpoint::decode(slot) {
+            Ok(found) if uuid.is_none_or(|uuid| uuid == found.partition_uuid) => {
+                slotted.counter = slotted.counter.max(found.counter);
+                slotted.log_start = slotted.log_start.max(Some(found.log_start.get()));
+                if slotted.newest.is_none_or(|newest| newest.counter < found.counter) {
+                    slotted.newest = Some(found);
+                }
+            }
+            Ok(_) => foreign = true,
+            Err(source @ (DecodeError::Version { .. } | DecodeError::Incompatible { .. })) => return Err(OpenError::Unsupported { path, source }),
+            // A slot that was never written is no fault.
+            Err(DecodeError::Magic { found: 0, .. }) if slot.iter().all(|&byte| byte == 0) => {}
+            Err(_) => unreadable += 1,
+        }
+    }
+    match slotted.newest {
+        Some(_) if unreadable > 0 => slotted.found.push(Found::SlotUnreadable),
+        Some(_) => {}
+        None if foreign => slotted.found.push(Found::CheckpointForeign),
+        None => slotted.found.push(Found::CheckpointUnreadable),
+    }
+    Ok(slotted)
+}

@@ -1,0 +1,179 @@
+//! A place in the log, and what stands there: finds the frame of an offset, steps over frames, measures damage. Hands out only what verifies.
+
+use std::sync::Arc;
+
+use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, Offset, Position, TimestampNs, resync};
+
+use crate::error::IoError;
+use crate::log::segment::{Chunk, Place, Segment};
+use crate::log::stored::{StoredBatch, Unreadable, max_timestamp};
+use crate::log::view::LiveSegment;
+
+/// A place in one live segment.
+#[derive(Debug, Clone)]
+pub(crate) struct Cursor {
+    pub(crate) entry: LiveSegment,
+    pub(crate) position: u64,
+    chunk: Option<Chunk>,
+    want: usize,
+}
+
+/// What stands at a cursor.
+#[derive(Debug)]
+pub(crate) enum Step {
+    Batch(StoredBatch),
+    /// The end of what the segment holds, for now.
+    End,
+    /// Not the frame that should be here.
+    Bad(String),
+    /// A right frame in a codec that is not built in.
+    Codec {
+        to: u64,
+        codec: &'static str,
+    },
+}
+
+/// The header of a frame, verified, and where the next one is.
+#[derive(Debug, Clone, Copy)]
+struct Passed {
+    base_offset: u64,
+    next_offset: u64,
+    max_ts: TimestampNs,
+    end: u64,
+}
+
+impl Cursor {
+    pub(crate) fn at(entry: LiveSegment, place: Place) -> Self {
+        Self { entry, position: place.position, chunk: None, want: WANT_MIN }
+    }
+
+    /// The frame that holds `offset`, or the first damage on the way to it: found by the index, then by walking over headers.
+    pub(crate) fn seek(entry: LiveSegment, offset: u64) -> Result<Self, IoError> {
+        let place = entry.segment.floor(Offset::new(offset));
+        let mut cursor = Self::at(entry, place);
+        while let Some(passed) = cursor.peek()?
+            && passed.next_offset <= offset
+        {
+            cursor.position = passed.end;
+        }
+        Ok(cursor)
+    }
+
+    /// The first frame with a time of at least `timestamp`, or the first damage on the way to it.
+    pub(crate) fn seek_time(entry: LiveSegment, timestamp: TimestampNs) -> Result<Self, IoError> {
+        let place = entry.segment.floor_time(timestamp);
+        let mut cursor = Self::at(entry, place);
+        while let Some(passed) = cursor.peek()?
+            && passed.max_ts < timestamp
+        {
+            cursor.position = passed.end;
+        }
+        Ok(cursor)
+    }
+
+    /// The base offset of the frame here; `None` at the end and at damage.
+    pub(crate) fn offset_here(&mut self) -> Result<Option<u64>, IoError> {
+        Ok(self.peek()?.map(|passed| passed.base_offset))
+    }
+
+    /// The header here, if it is right; `None` at the end and at damage.
+    fn peek(&mut self) -> Result<Option<Passed>, IoError> {
+        let (position, salt) = (self.position, self.entry.segment.header.salt);
+        let Some(bytes) = self.bytes(FRAME_HEADER_BYTES)? else { return Ok(None) };
+        let passed = |frame: &Frame<'_>| Passed {
+            base_offset: frame.header.base_offset.get(),
+            next_offset: frame.header.next_offset().get(),
+            max_ts: if frame.header.record_count == 0 { TimestampNs::new(i64::MIN) } else { max_timestamp(&frame.header) },
+            end: position + frame.header.stored_bytes() as u64,
+        };
+        match Frame::decode(bytes, salt, Position::new(position)) {
+            Ok(frame) => Ok(Some(passed(&frame))),
+            Err(DecodeError::Truncated { needed, .. }) => {
+                let Some(bytes) = self.bytes(needed)? else { return Ok(None) };
+                Ok(Frame::decode(bytes, salt, Position::new(position)).ok().map(|frame| passed(&frame)))
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Reads the frame here, which must begin at or below `offset` and end above it, and moves behind it.
+    pub(crate) fn step(&mut self, offset: u64) -> Result<Step, IoError> {
+        loop {
+            let position = self.position;
+            if self.bytes(FRAME_HEADER_BYTES)?.is_none() {
+                return Ok(Step::End);
+            }
+            let mut outcome = self.read_here();
+            if let Err(Unreadable::Decode(DecodeError::Truncated { needed, .. })) = outcome
+                && self.bytes(needed)?.is_some_and(|bytes| bytes.len() >= needed)
+            {
+                outcome = self.read_here();
+            }
+            match outcome {
+                Ok(batch) if batch.header().attributes.contains(Attributes::NO_OFFSETS) => self.position = position + batch.stored_bytes(),
+                Ok(batch) if batch.base_offset() > offset || batch.next_offset() <= offset => {
+                    return Ok(Step::Bad(format!("offset {} where {offset} follows", batch.base_offset())));
+                }
+                Ok(batch) => {
+                    self.position = position + batch.stored_bytes();
+                    return Ok(Step::Batch(batch));
+                }
+                Err(Unreadable::Codec(codec)) => {
+                    let Some(passed) = self.peek()? else { return Ok(Step::Bad("not a frame".to_owned())) };
+                    self.position = passed.end;
+                    return Ok(Step::Codec { to: passed.next_offset, codec });
+                }
+                Err(Unreadable::Decode(error)) => return Ok(Step::Bad(error.to_string())),
+                Err(Unreadable::Broken(reason)) => return Ok(Step::Bad(reason)),
+            }
+        }
+    }
+
+    fn read_here(&self) -> Result<StoredBatch, Unreadable> {
+        let chunk = self.chunk.as_ref().expect("bytes were found here before");
+        let at = (self.position - chunk.start) as usize;
+        StoredBatch::read(&chunk.owner, at, (chunk.end - chunk.start) as usize, self.entry.segment.header.salt, Position::new(self.position))
+    }
+
+    /// At least `min` bytes from here on, fewer where the segment ends; `None` at its end.
+    fn bytes(&mut self, min: usize) -> Result<Option<&[u8]>, IoError> {
+        let published = u64::from(self.entry.segment.published().end);
+        if self.position >= published {
+            return Ok(None);
+        }
+        let min = (min as u64).min(published - self.position);
+        let held = self.chunk.as_ref().is_some_and(|chunk| chunk.start <= self.position && self.position + min <= chunk.end);
+        if !held {
+            let want = self.want.max(min as usize);
+            self.want = (self.want * 2).min(WANT_MAX);
+            self.chunk = Some(self.entry.segment.chunk(self.position, want)?);
+        }
+        Ok(self.chunk.as_ref().map(|chunk| chunk.from(self.position)))
+    }
+
+    /// Moves to the next right frame behind damage, below `below`; returns its offset, or `None` if there is none in this segment.
+    pub(crate) fn skip_damage(&mut self, offset: u64, below: u64) -> Result<Option<u64>, IoError> {
+        let published = u64::from(self.entry.segment.published().end);
+        let rest = published.saturating_sub(self.position) as usize;
+        if rest == 0 {
+            return Ok(None);
+        }
+        let (start, salt) = (self.position + 8, self.entry.segment.header.salt);
+        let chunk = self.entry.segment.chunk(self.position, rest)?;
+        let found = resync(chunk.from(start), Position::new(start), salt, Offset::new(offset), Offset::new(below))
+            .map(|found| (found.position.get(), found.frame.header.base_offset.get()));
+        self.chunk = Some(chunk);
+        Ok(found.map(|(position, base)| {
+            self.position = position;
+            base
+        }))
+    }
+
+    pub(crate) fn segment(&self) -> &Arc<Segment> {
+        &self.entry.segment
+    }
+}
+
+/// First read of a descriptor after a seek, and the largest when reading on.
+const WANT_MIN: usize = 16 << 10;
+const WANT_MAX: usize = 512 << 10;

@@ -1,0 +1,197 @@
+//! The two cuts: a prefix is deleted, a suffix is truncated. Each is durable before anything is destroyed, and cannot come back.
+
+use std::sync::Arc;
+
+use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, TimestampNs};
+
+use crate::error::{AppendError, CutError, IoContext, IoError, SyncError};
+use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
+use crate::log::checkpoint::Slots;
+use crate::log::log::Log;
+use crate::log::partition_view::PartitionView;
+use crate::log::record_batch::{Record, RecordBatch, Scratch};
+use crate::log::segment::{Segment, Sums};
+use crate::log::stored::StoredBatch;
+use crate::log::view::{LiveSegment, Marks};
+
+impl Log {
+    /// Moves the log start to `offset`; whole segments below it are unlinked afterwards.
+    pub(crate) fn delete_prefix(&self, offset: u64) -> Result<(), CutError> {
+        let mut checkpoint = self.checkpoint.lock();
+        let (from, to) = (self.view.log_start(), self.view.written_end());
+        if offset < from || offset > to {
+            return Err(CutError::OutOfRange { requested: Offset::new(offset), from: Offset::new(from), to: Offset::new(to) });
+        }
+        if offset == from {
+            return Ok(());
+        }
+        let end = self.end();
+        self.wait_durable(end.next_offset)?;
+        self.put_checkpoint(&mut checkpoint, end, offset, Slots::Both)?;
+        let _appender = self.appender.lock(); // a roll changes the list too
+        let mut list = (*self.view.list()).clone();
+        let keep = list.entries.iter().position(|entry| entry.to > offset).unwrap_or(list.entries.len() - 1);
+        let dropped: Vec<LiveSegment> = list.entries.drain(..keep).collect();
+        self.view.change(
+            |()| None,
+            || {
+                let marks = self.view.marks();
+                self.view.set_marks(Marks { log_start: offset, ..marks });
+                self.view.set_list(list);
+            },
+        );
+        dropped.iter().try_for_each(|entry| self.unlink(&entry.segment))?;
+        Ok(())
+    }
+
+    fn unlink(&self, segment: &Segment) -> Result<(), CutError> {
+        for name in [segment.id.log_name(), segment.id.index_name()] {
+            let path = self.view.dir.join(name);
+            match self.view.storage.unlink(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IoError::new("remove", &path, error).into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything at `offset` and above away: what is there can never come back, and the offsets are given out anew.
+    pub(crate) fn truncate_suffix(self: &Arc<Self>, offset: u64) -> Result<(), CutError> {
+        let mut checkpoint = self.checkpoint.lock();
+        let mut appender = self.appender.lock();
+        let (from, to) = (self.view.log_start(), appender.next_offset);
+        if offset < from || offset > to {
+            return Err(CutError::OutOfRange { requested: Offset::new(offset), from: Offset::new(from), to: Offset::new(to) });
+        }
+        if let Some(reason) = self.poison_reason() {
+            return Err(SyncError::Poisoned { reason }.into());
+        }
+        if appender.closed {
+            return Err(SyncError::Closed.into());
+        }
+        if offset == to {
+            return Ok(());
+        }
+        // What stays is durable before the rest goes. Nobody can append meanwhile.
+        self.wait_durable(to)?;
+        let kept = self.batch_across(offset)?;
+        let fresh = self.cut_tail(&mut appender, offset, kept.as_ref())?;
+        let seq = fresh.active.id.seq;
+        self.view.change(|()| Some(seq), || self.switch_to(&mut appender, fresh));
+        let end = self.end_of(&appender);
+        self.mark_durable(end);
+        drop(appender);
+        self.put_checkpoint(&mut checkpoint, end, from, Slots::Both)?;
+        self.unlink_above(offset)
+    }
+
+    /// The batch that begins below `offset` and ends above it.
+    fn batch_across(self: &Arc<Self>, offset: u64) -> Result<Option<StoredBatch>, CutError> {
+        if offset == self.view.log_start() {
+            return Ok(None);
+        }
+        let all = PartitionView::of_writer(String::new(), 0, self.clone()).with_isolation(crate::config::ReadIsolation::Written);
+        let batch = all.read_from(offset)?.next_batch().transpose()?;
+        Ok(batch.filter(|batch| batch.base_offset() < offset))
+    }
+
+    /// A new tail that begins where the cut is, or, inside a batch, with what is kept of that batch. Named durably: the commit point.
+    fn cut_tail(&self, appender: &mut Appender, offset: u64, across: Option<&StoredBatch>) -> Result<Appender, CutError> {
+        let base = across.map_or(offset, |batch| batch.base_offset().get());
+        let epoch = LeaderEpoch::new(appender.epoch.get() + 1);
+        let kept = across.map(|batch| records_below(batch, offset)).transpose()?;
+        let mut scratch = Scratch::default();
+        let encoded = match &kept {
+            Some(kept) => Some(kept.encode(Codec::None, &mut scratch).map_err(not_stored)?),
+            None => None,
+        };
+        let stored = encoded.as_ref().map_or(0, |encoded| encoded.stored_bytes());
+        let seq = appender.next_seq;
+        appender.next_seq += 1;
+        let spare =
+            Spare::make(&*self.view.storage, &self.view.dir, seq, Appender::capacity_for(self.segment_bytes, stored), stored as u64 + (64 << 10))?;
+        let at = Offset::new(base);
+        // The frames that are kept are of the new term, so the term begins where they do.
+        let new =
+            NewSegment { base: at, prev_end: at, chain: 0, restarted: true, epoch, epoch_start: at, log_start: Offset::new(self.view.log_start()) };
+        let end = ResumeAt {
+            position: SEGMENT_HEADER_BYTES as u64,
+            next_offset: base,
+            chain: 0,
+            epoch,
+            epoch_start: at,
+            allocated: spare.allocated(),
+            sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
+            next_seq: appender.next_seq,
+            index_interval: self.index_interval,
+        };
+        let prepared = NamedSegment::prepare(spare, &self.view.storage, &self.view.dir, self.view.uuid, new)?;
+        let mut fresh = Appender::begin(prepared, end);
+        if let Some(encoded) = &encoded {
+            let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: None };
+            fresh.store(encoded, how).map_err(|failure| failure.error)?;
+        }
+        NamedSegment::give_name_durably(&fresh.active, &*self.view.storage, &self.view.dir)?;
+        Ok(fresh)
+    }
+
+    fn switch_to(&self, appender: &mut Appender, fresh: Appender) {
+        let (base, end) = (fresh.active.id.base_offset, fresh.next_offset);
+        let mut list = (*self.view.list()).clone();
+        list.entries.retain(|entry| entry.from < base);
+        if let Some(last) = list.entries.last_mut() {
+            last.to = base;
+        }
+        list.entries.push(LiveSegment { segment: fresh.active.clone(), from: base, to: u64::MAX });
+        appender.replace(fresh);
+        let marks = self.view.marks();
+        self.view.set_marks(Marks { written_end: end, durable_end: end, ..marks });
+        // Readers that stand in an older segment look for the one that answers now.
+        self.view.note_cut();
+        self.view.set_list(list);
+    }
+
+    /// Files of which nothing is left, newest first.
+    fn unlink_above(&self, offset: u64) -> Result<(), CutError> {
+        let live: Vec<_> = self.view.list().entries.iter().map(|entry| entry.segment.id).collect();
+        let mut names = self.view.storage.list(&self.view.dir).at("list", &self.view.dir)?;
+        names.sort_by(|a, b| b.name.cmp(&a.name));
+        for entry in names {
+            let id = match entry.name.to_str().and_then(tidelog_format::FileName::parse) {
+                Some(tidelog_format::FileName::Log(id) | tidelog_format::FileName::Index(id)) => id,
+                _ => continue,
+            };
+            if id.base_offset >= offset && !live.contains(&id) {
+                let path = self.view.dir.join(&entry.name);
+                self.view.storage.unlink(&path).at("remove", &path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutError> {
+    let mut kept = RecordBatch::new();
+    for record in batch.records() {
+        let record = record.map_err(|error| crate::error::ReadError::Corrupt {
+            from: batch.base_offset(),
+            to: batch.next_offset(),
+            reason: error.to_string(),
+            path: std::path::PathBuf::new(),
+        })?;
+        if record.offset() >= offset {
+            break;
+        }
+        let copy = Record { key: record.key(), value: record.value(), headers: record.headers().collect(), timestamp: Some(record.timestamp()) };
+        kept.push(&copy).map_err(not_stored)?;
+    }
+    kept.set_note(batch.note()).map_err(not_stored)?;
+    Ok(kept)
+}
+
+fn not_stored(error: AppendError) -> CutError {
+    match error {
+        AppendError::Io(error) => CutError::Io(error),
+        other => CutError::NotKept { reason: other.to_string() },
+    }
+}

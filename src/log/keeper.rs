@@ -1,0 +1,252 @@
+//! The two threads of a store: one makes pages and segments ahead of the appenders, one syncs, checkpoints and tidies up behind them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::config::SyncPolicy;
+use crate::io::SegmentMap;
+use crate::log::log::Log;
+
+/// What the threads share with the partitions.
+#[derive(Debug)]
+pub(crate) struct Keeper {
+    ahead: Queue<Ahead>,
+    behind: Queue<Arc<Log>>,
+    checkpoint_budget_bytes: u64,
+}
+
+#[derive(Debug)]
+struct Queue<T> {
+    state: Mutex<QueueState<T>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct QueueState<T> {
+    items: VecDeque<T>,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+enum Ahead {
+    Populate(SegmentMap, u64, u64),
+    Spare(Arc<Log>),
+}
+
+/// The running threads; stopped and joined on drop.
+#[derive(Debug)]
+pub(crate) struct KeeperThreads {
+    keeper: Arc<Keeper>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl KeeperThreads {
+    /// Starts both threads.
+    ///
+    /// # Errors
+    /// [`std::io::Error`] if the system has no thread to give.
+    pub(crate) fn start(checkpoint_budget_bytes: u64) -> std::io::Result<Self> {
+        let keeper = Arc::new(Keeper { ahead: Queue::new(), behind: Queue::new(), checkpoint_budget_bytes });
+        let mut threads = Self { keeper: keeper.clone(), threads: Vec::with_capacity(2) };
+        let (ahead, behind) = (keeper.clone(), keeper);
+        threads.threads.push(std::thread::Builder::new().name("tidelog-ahead".to_owned()).spawn(move || ahead.run_ahead())?);
+        threads.threads.push(std::thread::Builder::new().name("tidelog-behind".to_owned()).spawn(move || behind.run_behind())?);
+        Ok(threads)
+    }
+
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// Stops both threads and forgets what they had left to do.
+    pub(crate) fn stop(&mut self) {
+        self.keeper.ahead.stop();
+        self.keeper.behind.stop();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join(); // a panic there was printed there
+        }
+    }
+}
+
+impl Drop for KeeperThreads {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Keeper {
+    /// Asks for pages of a map to be made present.
+    pub(crate) fn populate(&self, map: SegmentMap, from: u64, to: u64) {
+        self.ahead.push(Ahead::Populate(map, from, to));
+    }
+
+    /// Asks for the next segment of a partition.
+    pub(crate) fn make_spare(&self, log: Arc<Log>) {
+        self.ahead.push(Ahead::Spare(log));
+    }
+
+    /// Asks for a partition to be looked after until it is clean.
+    pub(crate) fn watch(&self, log: Arc<Log>) {
+        self.behind.push(log);
+    }
+
+    fn run_ahead(&self) {
+        while let Some(item) = self.ahead.pop() {
+            match item {
+                Ahead::Spare(log) => log.make_spare(),
+                Ahead::Populate(map, from, to) => {
+                    for start in (from..to).step_by(POPULATE_CHUNK_BYTES as usize) {
+                        // What was written meanwhile needs no page any more.
+                        if u64::from(map.published().end) < start + POPULATE_CHUNK_BYTES {
+                            let len = (to - start).min(POPULATE_CHUNK_BYTES);
+                            let _ = map.populate(start as usize, len as usize); // pages that are not there cost the appender a little more
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn run_behind(&self) {
+        let mut watched: Vec<Watched> = Vec::new();
+        loop {
+            let due = watched.iter().map(|watched| watched.due).min();
+            let Some(new) = self.behind.take(due) else { return };
+            let now = Instant::now();
+            for log in new {
+                let appended = log.appended_bytes.load(Ordering::Relaxed);
+                watched.push(Watched { log, due: now + TICK, dirty_since: now, appended, idle_since: now });
+            }
+            let share = (self.checkpoint_budget_bytes / (watched.len() as u64 + 1)).max(CHECKPOINT_SHARE_MIN);
+            watched.retain_mut(|watched| watched.due > now || watched.tend(now, share));
+        }
+    }
+}
+
+/// A partition with something unsynced or not checkpointed.
+struct Watched {
+    log: Arc<Log>,
+    due: Instant,
+    dirty_since: Instant,
+    appended: u64,
+    idle_since: Instant,
+}
+
+impl Watched {
+    /// Does what is due; whether there is more to do later.
+    fn tend(&mut self, now: Instant, checkpoint_share: u64) -> bool {
+        let log = &self.log;
+        if log.is_poisoned() {
+            return false;
+        }
+        let appended = log.appended_bytes.load(Ordering::Relaxed);
+        if appended != self.appended {
+            (self.appended, self.idle_since) = (appended, now);
+        }
+        let unsynced = appended - log.synced_bytes.load(Ordering::Relaxed).min(appended);
+        let is_due = match log.policy {
+            SyncPolicy::Group { max_bytes, .. } => unsynced >= max_bytes || now - self.dirty_since >= GROUP_DELAY,
+            SyncPolicy::Interval(interval) => now - self.dirty_since >= interval,
+            SyncPolicy::OsOnly => unsynced >= OS_ONLY_BYTES || log.has_sealed_unsynced(),
+        };
+        if unsynced == 0 {
+            self.dirty_since = now;
+        } else if is_due {
+            let _ = log.flush(); // a failure poisons the partition, and shows at the next append
+            self.dirty_since = now;
+        }
+        log.finish_sealed();
+        let idle = now - self.idle_since >= IDLE;
+        let unmarked = appended - log.checkpointed_bytes.load(Ordering::Relaxed).min(appended);
+        if unmarked > 0 && (idle || unmarked >= checkpoint_share) {
+            let _ = log.write_checkpoint(); // likewise
+        }
+        self.due = now + self.next_tick(unsynced > 0);
+        if idle && log.checkpointed_bytes.load(Ordering::Relaxed) == appended {
+            // Cleared first: an append after this asks for a new watch, one before it is seen here.
+            log.queued.store(false, Ordering::SeqCst);
+            return log.appended_bytes.load(Ordering::SeqCst) != appended && !log.queued.swap(true, Ordering::SeqCst);
+        }
+        true
+    }
+
+    fn next_tick(&self, dirty: bool) -> Duration {
+        match self.log.policy {
+            SyncPolicy::Interval(interval) => interval.min(TICK_IDLE),
+            _ if dirty => TICK,
+            _ => TICK_IDLE,
+        }
+    }
+}
+
+impl<T> Queue<T> {
+    fn new() -> Self {
+        Self { state: Mutex::new(QueueState { items: VecDeque::new(), stopped: false }), changed: Condvar::new() }
+    }
+
+    fn push(&self, item: T) {
+        let mut state = self.state.lock();
+        if !state.stopped {
+            state.items.push_back(item);
+            self.changed.notify_one();
+        }
+    }
+
+    /// The next item; `None` when stopped.
+    fn pop(&self) -> Option<T> {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            if let Some(item) = state.items.pop_front() {
+                return Some(item);
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// All items, at the latest when `due`; `None` when stopped.
+    fn take(&self, due: Option<Instant>) -> Option<VecDeque<T>> {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            if !state.items.is_empty() {
+                return Some(std::mem::take(&mut state.items));
+            }
+            match due {
+                None => self.changed.wait(&mut state),
+                Some(due) => {
+                    if self.changed.wait_until(&mut state, due).timed_out() {
+                        return Some(VecDeque::new());
+                    }
+                }
+            }
+        }
+    }
+
+    fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        state.items.clear();
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+const POPULATE_CHUNK_BYTES: u64 = 512 << 10;
+/// What nobody waits for is durable this long after it was written, at the latest.
+const GROUP_DELAY: Duration = Duration::from_millis(100);
+const OS_ONLY_BYTES: u64 = 64 << 20;
+/// An idle partition is checkpointed after this.
+const IDLE: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(20);
+const TICK_IDLE: Duration = Duration::from_millis(200);
+const CHECKPOINT_SHARE_MIN: u64 = 64 << 10;

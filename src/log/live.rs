@@ -1,0 +1,198 @@
+//! LIVE: the page in which a writer shows readers in other processes how far its partitions go. Never synced, never evidence.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::time::Duration;
+
+use tidelog_format::{LIVE_HEADER_BYTES, LIVE_NAME, LIVE_SLOT_BYTES, LiveField, LiveHeader, WAKE_POSITION};
+
+use crate::io::{Access, Lock, SharedWords, Storage, read_exact_at, write_all_at};
+use crate::log::view::Marks;
+
+/// The writer's side.
+#[derive(Debug)]
+pub(crate) struct LivePage {
+    words: SharedWords,
+    slots: usize,
+    used: AtomicUsize,
+    _lock: Box<dyn Lock>,
+}
+
+impl LivePage {
+    /// Makes a new LIVE in the store directory, locked for the life of the writer. Readers of an older one find it without its lock.
+    pub(crate) fn create(storage: &dyn Storage, store_dir: &Path, slots: usize) -> io::Result<Self> {
+        let path = store_dir.join(LIVE_NAME);
+        let temporary = store_dir.join(format!("{LIVE_NAME}.tmp"));
+        match storage.unlink(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = storage.create(&temporary)?;
+        let bytes = LIVE_HEADER_BYTES + slots * LIVE_SLOT_BYTES;
+        crate::io::allocate_or_zero(&*file, 0, bytes as u64)?;
+        let header = LiveHeader { boot_id: crate::io::boot_id().unwrap_or_default(), writer_nonce: storage.random(), writer_pid: std::process::id() };
+        write_all_at(&*file, &header.encode(), 0)?;
+        let words = file.map_words(bytes, true)?;
+        let lock = storage.lock(&temporary)?.ok_or(io::ErrorKind::WouldBlock)?;
+        storage.rename(&temporary, &path)?;
+        Ok(Self { words, slots, used: AtomicUsize::new(0), _lock: lock })
+    }
+
+    /// A slot for one more partition; `None` when all are taken: its readers then go by the files alone.
+    pub(crate) fn slot(self: &Arc<Self>, uuid: [u8; 16]) -> Option<LiveSlot> {
+        let number = self.used.fetch_add(1, Ordering::Relaxed);
+        if number >= self.slots {
+            return None;
+        }
+        let slot = LiveSlot { page: self.clone(), number };
+        // Odd until the first marks are in, and named last.
+        slot.store(LiveField::Change, 1);
+        slot.store(LiveField::PartitionId, partition_id(uuid));
+        Some(slot)
+    }
+}
+
+/// One partition's line of the page.
+#[derive(Debug)]
+pub(crate) struct LiveSlot {
+    page: Arc<LivePage>,
+    number: usize,
+}
+
+impl LiveSlot {
+    #[inline]
+    fn store(&self, field: LiveField, value: u64) {
+        self.page.words.store_u64(field.position(self.number), value);
+    }
+
+    fn load(&self, field: LiveField) -> u64 {
+        self.page.words.load_u64(field.position(self.number))
+    }
+
+    #[inline]
+    pub(crate) fn set_written(&self, end: u64) {
+        self.store(LiveField::WrittenEnd, end);
+    }
+
+    pub(crate) fn set_marks(&self, marks: Marks, high_water_mark: u64) {
+        self.store(LiveField::LogStart, marks.log_start);
+        self.store(LiveField::DurableEnd, marks.durable_end);
+        self.store(LiveField::HighWaterMark, high_water_mark);
+        self.store(LiveField::WrittenEnd, marks.written_end);
+    }
+
+    pub(crate) fn begin_change(&self) {
+        let change = self.load(LiveField::Change);
+        self.store(LiveField::Change, change | 1);
+        // What is stored after this must not be seen before it.
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn end_change(&self, active_seq: Option<u64>) {
+        if let Some(seq) = active_seq {
+            self.store(LiveField::ActiveSeq, seq);
+        }
+        let change = self.load(LiveField::Change);
+        self.store(LiveField::Change, (change | 1) + 1);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.page.words.u32_at(WAKE_POSITION).fetch_add(1, Ordering::Release);
+        self.page.words.wake_u32(WAKE_POSITION);
+    }
+}
+
+/// A reader's side: the page of a writer that holds its lock.
+#[derive(Debug)]
+pub(crate) struct LiveReader {
+    words: SharedWords,
+    slot: usize,
+    nonce: u64,
+    path: PathBuf,
+}
+
+/// What a slot says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LiveState {
+    pub(crate) change: u64,
+    pub(crate) marks: Marks,
+    pub(crate) high_water_mark: u64,
+}
+
+impl LiveReader {
+    /// The live page of the store, if a writer holds its lock, it is from this boot, and it has the partition. Anything odd means: none.
+    pub(crate) fn open(storage: &dyn Storage, store_dir: &Path, uuid: [u8; 16]) -> Option<Self> {
+        let path = store_dir.join(LIVE_NAME);
+        if !storage.is_locked(&path).ok()? {
+            return None;
+        }
+        let file = storage.open(&path, Access::Read).ok()?;
+        let header = read_header(&*file)?;
+        if header.boot_id != crate::io::boot_id().unwrap_or_default() {
+            return None;
+        }
+        let len = file.len().ok()?.min(LIVE_BYTES_MAX) as usize;
+        let slots = len.checked_sub(LIVE_HEADER_BYTES)? / LIVE_SLOT_BYTES;
+        let words = file.map_words(LIVE_HEADER_BYTES + slots * LIVE_SLOT_BYTES, false).ok()?;
+        let id = partition_id(uuid);
+        let slot = (0..slots).find(|slot| words.load_u64(LiveField::PartitionId.position(*slot)) == id)?;
+        Some(Self { words, slot, nonce: header.writer_nonce, path })
+    }
+
+    /// Whether the writer is still there.
+    pub(crate) fn is_current(&self, storage: &dyn Storage) -> bool {
+        let current = || {
+            let file = storage.open(&self.path, Access::Read).ok()?;
+            Some(read_header(&*file)?.writer_nonce == self.nonce && storage.is_locked(&self.path).ok()?)
+        };
+        current().unwrap_or(false)
+    }
+
+    /// The slot between two equal even `change`s; `None` while a change goes on.
+    pub(crate) fn read(&self) -> Option<LiveState> {
+        let load = |field: LiveField| self.words.load_u64(field.position(self.slot));
+        for _ in 0..SPINS {
+            let change = load(LiveField::Change);
+            if change % 2 == 0 {
+                // The smaller marks first, so that they are never seen above the larger ones.
+                let (log_start, durable_end) = (load(LiveField::LogStart), load(LiveField::DurableEnd));
+                let (high_water_mark, written_end) = (load(LiveField::HighWaterMark), load(LiveField::WrittenEnd));
+                fence(Ordering::Acquire);
+                if load(LiveField::Change) == change {
+                    return Some(LiveState {
+                        change,
+                        marks: Marks { log_start, written_end: written_end.max(durable_end), durable_end },
+                        high_water_mark,
+                    });
+                }
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// Sleeps until the writer's next sync round, at most `limit`, unless something was written since `state`.
+    pub(crate) fn wait(&self, state: LiveState, limit: Duration) {
+        let wake = self.words.load_u32(WAKE_POSITION);
+        if self.read() == Some(state) {
+            self.words.wait_u32(WAKE_POSITION, wake, Some(limit));
+        }
+    }
+}
+
+fn read_header(file: &dyn crate::io::File) -> Option<LiveHeader> {
+    let mut bytes = [0; LIVE_HEADER_BYTES];
+    read_exact_at(file, &mut bytes, 0).ok()?;
+    LiveHeader::decode(&bytes).ok()
+}
+
+fn partition_id(uuid: [u8; 16]) -> u64 {
+    let (low, high) = uuid.split_at(8);
+    let word = |half: &[u8]| half.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
+    (word(low) ^ word(high)).max(1)
+}
+
+const SPINS: usize = 1000;
+const LIVE_BYTES_MAX: u64 = 256 << 20;

@@ -1,0 +1,553 @@
+//! One partition, open for appending: append, sync, roll, checkpoint, close. Reading is the view's business, cutting is `cut`'s.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use tidelog_format::{Checkpoint, IndexHeader, LeaderEpoch, Offset, Position, TimestampNs};
+
+use crate::config::{Config, ReadIsolation, SyncPolicy};
+use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
+use crate::io::{Storage, futex};
+use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Spare, StoreHow};
+use crate::log::checkpoint::{CheckpointFile, Slots};
+use crate::log::keeper::Keeper;
+use crate::log::live::LivePage;
+use crate::log::offset_index::write_index;
+use crate::log::record_batch::Encoded;
+use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
+use crate::log::segment::Segment;
+use crate::log::sync::GroupCommit;
+use crate::log::view::{LiveSegment, LogView, Marks};
+
+/// A partition that is open for appending.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) view: Arc<LogView>,
+    pub(crate) report: RecoveryReport,
+    pub(crate) policy: SyncPolicy,
+    pub(crate) segment_bytes: u64,
+    pub(crate) index_interval: u32,
+    batch_bytes_max: u64,
+    pub(super) appender: Mutex<Appender>,
+    group: GroupCommit,
+    /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
+    durable_word: AtomicU64,
+    unsynced: Mutex<Unsynced>,
+    pub(super) checkpoint: Mutex<CheckpointFile>,
+    poison: OnceLock<Arc<str>>,
+    /// Bytes appended since the open; what of them was synced, and checkpointed.
+    pub(super) appended_bytes: AtomicU64,
+    pub(super) synced_bytes: AtomicU64,
+    pub(super) checkpointed_bytes: AtomicU64,
+    pub(super) indexed_position: AtomicU64,
+    /// Whether the keeper has this partition on its list.
+    pub(super) queued: AtomicBool,
+    spare_wanted: AtomicBool,
+    keeper: Arc<Keeper>,
+}
+
+/// What the next sync has to do besides the active segment.
+#[derive(Debug, Default)]
+struct Unsynced {
+    sealed: Vec<Arc<Segment>>,
+    /// Synced, but not yet cut to their size and indexed.
+    finished: Vec<Arc<Segment>>,
+    names: bool,
+}
+
+/// The end of the log at one moment, taken under the append lock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LogEnd {
+    pub(crate) seq: u64,
+    pub(crate) salt: u64,
+    pub(crate) position: u64,
+    pub(crate) chain: u32,
+    pub(crate) next_offset: u64,
+    pub(crate) max_ts: TimestampNs,
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) epoch_start: Offset,
+    pub(crate) appended_bytes: u64,
+}
+
+impl Log {
+    /// Recovers the partition in `dir` and opens it. The store's lock is held.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        dir: &std::path::Path,
+        options: &Config,
+        keeper: Arc<Keeper>,
+        page: Option<&Arc<LivePage>>,
+    ) -> Result<Arc<Self>, OpenError> {
+        let how = RecoverHow { segment_bytes: options.segment_bytes, index_interval: options.index_interval_bytes, on_damage: options.on_damage };
+        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recover(&storage, dir, how)?;
+        let view = LogView::of_writer(storage, dir, uuid, options.sync_policy == SyncPolicy::OsOnly, page.and_then(|page| page.slot(uuid)));
+        view.set_damage(report.damage.clone());
+        view.change(
+            |seq: &u64| Some(*seq),
+            || {
+                view.set_list(list);
+                view.set_marks(Marks { log_start, written_end: next_offset, durable_end: next_offset });
+                appender.active.id.seq
+            },
+        );
+        let durable_word = durable_word(appender.active.id.seq, appender.position);
+        let indexed = AtomicU64::new(appender.position);
+        Ok(Arc::new(Self {
+            view: Arc::new(view),
+            report,
+            policy: options.sync_policy,
+            segment_bytes: options.segment_bytes,
+            index_interval: options.index_interval_bytes,
+            batch_bytes_max: options.batch_bytes_max.into(),
+            appender: Mutex::new(appender),
+            group: GroupCommit::default(),
+            durable_word: AtomicU64::new(durable_word),
+            unsynced: Mutex::default(),
+            checkpoint: Mutex::new(checkpoint),
+            poison: OnceLock::new(),
+            appended_bytes: AtomicU64::new(0),
+            synced_bytes: AtomicU64::new(0),
+            checkpointed_bytes: AtomicU64::new(0),
+            indexed_position: indexed,
+            queued: AtomicBool::new(false),
+            spare_wanted: AtomicBool::new(false),
+            keeper,
+        }))
+    }
+
+    /// Appends one batch: written when it returns, not yet durable.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended.
+    #[inline]
+    pub(crate) fn append(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Assigned, AppendError> {
+        let stored = batch.stored_bytes();
+        if stored as u64 > self.batch_bytes_max + FRAME_OVERHEAD {
+            return Err(AppendError::TooLarge { bytes: batch.records.len() as u64, limit: self.batch_bytes_max });
+        }
+        let mapped = !matches!(self.policy, SyncPolicy::Group { .. }) && stored < WRITE_FROM_BYTES;
+        let mut appender = self.appender.lock();
+        self.check_open(&appender)?;
+        if !appender.has_offsets(batch.count) {
+            return Err(AppendError::OffsetsExhausted);
+        }
+        if appender.is_full_for(stored, batch.count) {
+            self.roll(&mut appender, stored)?;
+        }
+        appender.reserve(stored)?;
+        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender) };
+        let assigned = match appender.store(batch, how) {
+            Ok(assigned) => assigned,
+            Err(failure) => {
+                if !failure.restored {
+                    self.poison(&failure.error.to_string());
+                }
+                return Err(failure.into_error());
+            }
+        };
+        self.view.advance_written(assigned.next_offset);
+        let appended = self.appended_bytes.load(Ordering::Relaxed) + stored as u64;
+        self.appended_bytes.store(appended, Ordering::Relaxed);
+        let populate = if mapped { appender.populate_request() } else { None };
+        let wants_spare = appender.wants_spare();
+        let sleepers = self.view.sleepers.load(Ordering::Relaxed);
+        drop(appender);
+        if let Some((map, from, to)) = populate {
+            self.keeper.populate(map, from, to);
+        }
+        if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
+            self.keeper.make_spare(self.clone());
+        }
+        if sleepers > 0 && self.view.sees_appends(ReadIsolation::Written) {
+            self.view.wake_readers();
+        }
+        if !self.queued.load(Ordering::Relaxed) {
+            self.queue();
+        }
+        Ok(assigned)
+    }
+
+    #[cold]
+    fn queue(self: &Arc<Self>) {
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            self.keeper.watch(self.clone());
+        }
+    }
+
+    fn check_open(&self, appender: &Appender) -> Result<(), AppendError> {
+        if let Some(reason) = self.poison.get() {
+            return Err(AppendError::Poisoned { reason: reason.clone() });
+        }
+        if appender.closed { Err(AppendError::Closed) } else { Ok(()) }
+    }
+
+    /// The durable position in the active segment, if the durable point is in it.
+    #[inline]
+    fn durable_position(&self, appender: &Appender) -> Option<u64> {
+        let word = self.durable_word.load(Ordering::Acquire);
+        (word >> 32 == appender.active.id.seq & u64::from(u32::MAX)).then_some((word & u64::from(u32::MAX)) * 8)
+    }
+
+    fn roll(&self, appender: &mut MutexGuard<'_, Appender>, stored: usize) -> Result<(), IoError> {
+        let capacity = Appender::capacity_for(self.segment_bytes, stored);
+        let dir = &self.view.dir;
+        let spare = match appender.spare.take() {
+            Some(spare) if spare.fits(capacity) => spare,
+            unfit => {
+                if let Some(spare) = unfit {
+                    let _ = self.view.storage.unlink(&dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
+                }
+                let seq = appender.next_seq;
+                let spare = Spare::make(&*self.view.storage, dir, seq, capacity, appender.first_bytes())?;
+                appender.next_seq = seq + 1;
+                spare
+            }
+        };
+        let base = Offset::new(appender.next_offset);
+        let new = NewSegment {
+            base,
+            prev_end: base,
+            chain: appender.chain,
+            restarted: false,
+            epoch: appender.epoch,
+            epoch_start: appender.epoch_start,
+            log_start: Offset::new(self.view.log_start()),
+        };
+        let durable = self.durable_position(appender);
+        let next = NamedSegment::prepare(spare, &self.view.storage, dir, self.view.uuid, new)?;
+        NamedSegment::give_name(&next.segment, &*self.view.storage, dir)?;
+        let (segment, seq) = (next.segment.clone(), next.segment.id.seq);
+        self.view.change(
+            |()| Some(seq),
+            || {
+                // On the list of what to sync before readers, and so the next sync's snapshot, can see the new segment.
+                let mut unsynced = self.unsynced.lock();
+                unsynced.sealed.push(appender.active.clone());
+                unsynced.names = true;
+                drop(unsynced);
+                appender.roll(next, durable);
+                let mut list = (*self.view.list()).clone();
+                if let Some(last) = list.entries.last_mut() {
+                    last.to = base.get();
+                }
+                list.entries.push(LiveSegment { segment, from: base.get(), to: u64::MAX });
+                self.view.set_list(list);
+            },
+        );
+        self.spare_wanted.store(false, Ordering::Relaxed);
+        self.indexed_position.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Makes the next segment ahead of the roll. Called off the append lock.
+    pub(super) fn make_spare(&self) {
+        let (seq, first_bytes) = {
+            let mut appender = self.appender.lock();
+            if appender.closed || appender.spare.is_some() || self.poison.get().is_some() {
+                return;
+            }
+            appender.next_seq += 1;
+            (appender.next_seq - 1, appender.first_bytes())
+        };
+        let capacity = Appender::capacity_for(self.segment_bytes, 0);
+        // A failure shows at the roll, which makes one in line.
+        let Ok(spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
+        if let Some(map) = &spare.map
+            && !matches!(self.policy, SyncPolicy::Group { .. })
+        {
+            let _ = map.populate(0, first_bytes as usize); // pages that are not there yet cost the appender a little more
+        }
+        let mut appender = self.appender.lock();
+        if appender.closed || appender.spare.is_some() {
+            let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
+        } else {
+            appender.spare = Some(spare);
+        }
+    }
+
+    /// Returns once everything below `end` is durable.
+    ///
+    /// # Errors
+    /// [`SyncError::Poisoned`] if a sync failed, now or before.
+    pub(crate) fn wait_durable(&self, end: u64) -> Result<(), SyncError> {
+        let max_wait = if let SyncPolicy::Group { max_wait, .. } = self.policy { max_wait } else { Duration::ZERO };
+        self.wait_durable_within(end, max_wait)
+    }
+
+    fn wait_durable_within(&self, end: u64, max_wait: Duration) -> Result<(), SyncError> {
+        let is_durable = || self.view.durable_end() >= end;
+        self.group.wait(end, max_wait, || is_durable() || self.poison.get().is_some(), || self.view.written_end(), || self.sync());
+        if is_durable() { Ok(()) } else { Err(self.poisoned()) }
+    }
+
+    /// Makes everything written so far durable; returns its end.
+    ///
+    /// # Errors
+    /// [`SyncError::Poisoned`].
+    pub(crate) fn flush(&self) -> Result<Offset, SyncError> {
+        let end = self.view.written_end();
+        self.wait_durable_within(end, Duration::ZERO)?;
+        Ok(Offset::new(self.view.durable_end()))
+    }
+
+    fn poisoned(&self) -> SyncError {
+        SyncError::Poisoned { reason: self.poison.get().cloned().unwrap_or_else(|| "unknown".into()) }
+    }
+
+    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end.
+    fn sync(&self) {
+        if self.poison.get().is_some() {
+            return;
+        }
+        // The list first: whatever is sealed after it was read is on the list of the next round, and of this one too.
+        let appended = self.appended_bytes.load(Ordering::Relaxed);
+        let Some(active) = self.view.list().entries.last().map(|entry| entry.segment.clone()) else { return };
+        let published = active.published();
+        let end = active.id.base_offset + u64::from(published.next);
+        let (sealed, names) = {
+            let mut unsynced = self.unsynced.lock();
+            (unsynced.sealed.clone(), std::mem::take(&mut unsynced.names))
+        };
+        if let Err(error) = self.sync_files(&sealed, &active, names) {
+            return self.poison(&error.to_string());
+        }
+        let mut unsynced = self.unsynced.lock();
+        unsynced.sealed.retain(|segment| !sealed.iter().any(|synced| Arc::ptr_eq(segment, synced)));
+        unsynced.finished.extend(sealed);
+        drop(unsynced);
+        // Monotonic: a newer segment has a higher seq, and positions grow.
+        self.durable_word.store(durable_word(active.id.seq, published.end.into()), Ordering::Release);
+        self.synced_bytes.fetch_max(appended, Ordering::Relaxed);
+        self.view.advance_durable(end);
+        if self.view.sleepers.load(Ordering::SeqCst) > 0 {
+            self.view.wake_readers();
+        }
+        self.view.wake_other_processes();
+    }
+
+    fn sync_files(&self, sealed: &[Arc<Segment>], active: &Arc<Segment>, names: bool) -> Result<(), IoError> {
+        for segment in sealed.iter().chain([active]) {
+            segment.writable()?.sync().at("sync", &segment.path())?;
+        }
+        if names { self.view.storage.sync_dir(&self.view.dir).at("sync", &self.view.dir) } else { Ok(()) }
+    }
+
+    /// After the first failure of a write-back nothing is promised any more.
+    pub(super) fn poison(&self, reason: &str) {
+        let _ = self.poison.set(reason.into()); // the first reason stays
+        self.group.wake_all();
+        self.view.wake_readers();
+    }
+
+    pub(super) fn has_sealed_unsynced(&self) -> bool {
+        !self.unsynced.lock().sealed.is_empty()
+    }
+
+    pub(super) fn poison_reason(&self) -> Option<Arc<str>> {
+        self.poison.get().cloned()
+    }
+
+    /// Everything up to `end` was made durable by other means than a sync round.
+    pub(super) fn mark_durable(&self, end: LogEnd) {
+        self.durable_word.store(durable_word(end.seq, end.position), Ordering::Release);
+        let mut unsynced = self.unsynced.lock();
+        unsynced.sealed.clear();
+        unsynced.names = false;
+        drop(unsynced);
+        self.indexed_position.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_poisoned(&self) -> bool {
+        self.poison.get().is_some()
+    }
+
+    pub(super) fn end(&self) -> LogEnd {
+        self.end_of(&self.appender.lock())
+    }
+
+    pub(super) fn end_of(&self, appender: &Appender) -> LogEnd {
+        LogEnd {
+            seq: appender.active.id.seq,
+            salt: appender.active.header.salt,
+            position: appender.position,
+            chain: appender.chain,
+            next_offset: appender.next_offset,
+            max_ts: appender.sums.max_ts,
+            epoch: appender.epoch,
+            epoch_start: appender.epoch_start,
+            appended_bytes: self.appended_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Syncs, then notes in CHECKPOINT how far the log is durable.
+    ///
+    /// # Errors
+    /// [`SyncError`]; a failed checkpoint poisons, because recovery could not tell a crash from damage any more.
+    pub(super) fn write_checkpoint(&self) -> Result<(), SyncError> {
+        let mut file = self.checkpoint.lock();
+        let end = self.end();
+        self.wait_durable_within(end.next_offset, Duration::ZERO)?;
+        self.put_checkpoint(&mut file, end, self.view.log_start(), Slots::One)
+    }
+
+    pub(super) fn put_checkpoint(&self, file: &mut CheckpointFile, end: LogEnd, log_start: u64, slots: Slots) -> Result<(), SyncError> {
+        // A segment without a new frame may have been named since the last sync.
+        if self.unsynced.lock().names {
+            self.sync();
+        }
+        if self.is_poisoned() {
+            return Err(self.poisoned());
+        }
+        let checkpoint = Checkpoint {
+            counter: 0,
+            partition_uuid: self.view.uuid,
+            log_start: Offset::new(log_start),
+            durable_next_offset: Offset::new(end.next_offset),
+            active_seq: end.seq,
+            active_salt: end.salt,
+            tail_pos: Position::new(end.position),
+            tail_chain: end.chain,
+            max_ts: end.max_ts,
+            high_water_mark: Offset::new(end.next_offset),
+            leader_epoch: end.epoch,
+            epoch_start: end.epoch_start,
+        };
+        if let Err(error) = file.write(checkpoint, slots) {
+            self.poison(&error.to_string());
+            return Err(self.poisoned());
+        }
+        self.checkpointed_bytes.fetch_max(end.appended_bytes, Ordering::Relaxed);
+        self.index_active(end);
+        Ok(())
+    }
+
+    /// Keeps an index of the active segment on disk, a few MiB behind, so that the next open need not walk all of it. Derived: may fail.
+    fn index_active(&self, end: LogEnd) {
+        let due = self.indexed_position.load(Ordering::Relaxed) + INDEX_EVERY_BYTES;
+        if end.position >= due {
+            self.write_active_index(end);
+        }
+    }
+
+    fn write_active_index(&self, end: LogEnd) {
+        let active = {
+            let appender = self.appender.lock();
+            if appender.active.id.seq != end.seq {
+                return;
+            }
+            (appender.active.clone(), appender.sums.records)
+        };
+        let (segment, records_now) = active;
+        let Some(index) = segment.growing_index() else { return };
+        let entries: Vec<_> = index.entries().into_iter().filter(|entry| u64::from(entry.position) < end.position).collect();
+        let header = IndexHeader {
+            salt: end.salt,
+            base_offset: segment.base(),
+            seq: end.seq,
+            entries: 0,
+            covered: Position::new(end.position),
+            next_offset: Offset::new(end.next_offset),
+            records: records_now.min(end.next_offset - segment.id.base_offset),
+            max_ts: end.max_ts,
+            chain: end.chain,
+            sealed: false,
+        };
+        if write_index(&*self.view.storage, &self.view.dir, segment.id, header, &entries).is_ok() {
+            self.indexed_position.store(end.position, Ordering::Relaxed);
+        }
+    }
+
+    /// Cuts sealed, synced segments to their size and writes their indexes. Derived or cosmetic: failures cost space or time.
+    pub(super) fn finish_sealed(&self) {
+        let finished = std::mem::take(&mut self.unsynced.lock().finished);
+        for segment in finished {
+            let published = segment.published();
+            if let Ok(file) = segment.writable()
+                && published.sealed
+            {
+                let _ = file.set_len(published.end.into());
+            }
+            segment.close_writable();
+            if let (Some(index), Some(sums)) = (segment.growing_index(), segment.sums.get()) {
+                let end = u64::from(published.end) - if published.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 };
+                let header = IndexHeader {
+                    salt: segment.header.salt,
+                    base_offset: segment.base(),
+                    seq: segment.id.seq,
+                    entries: 0,
+                    covered: Position::new(end),
+                    next_offset: Offset::new(segment.next_offset()),
+                    records: sums.records,
+                    max_ts: sums.max_ts,
+                    chain: 0,
+                    sealed: true,
+                };
+                let _ = write_index(&*self.view.storage, &self.view.dir, segment.id, header, &index.entries());
+            }
+        }
+    }
+
+    /// Sleeps until a reader at `position` has something to see, at most until `limit`.
+    pub(crate) fn wait_for(&self, position: u64, isolation: ReadIsolation, limit: Duration) {
+        let view = &self.view;
+        view.sleepers.fetch_add(1, Ordering::SeqCst);
+        let word = view.wake.load(Ordering::Acquire);
+        // Through the append lock: an append before this is seen below, one after it sees the sleeper.
+        drop(self.appender.lock());
+        if view.end(isolation) <= position && !self.is_poisoned() {
+            futex::wait(&view.wake, word, Some(limit), false);
+        }
+        view.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Makes everything durable, checkpoints, and refuses appends from then on.
+    ///
+    /// # Errors
+    /// [`SyncError`] if something could not be made durable.
+    pub(crate) fn close(&self) -> Result<(), SyncError> {
+        {
+            let mut appender = self.appender.lock();
+            if appender.closed {
+                return Ok(());
+            }
+            appender.closed = true;
+            if let Some(spare) = appender.spare.take() {
+                let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
+            }
+        }
+        let closed = self.close_files();
+        self.group.wake_all();
+        self.view.wake_readers();
+        closed
+    }
+
+    fn close_files(&self) -> Result<(), SyncError> {
+        self.flush()?;
+        let mut file = self.checkpoint.lock();
+        let end = self.end();
+        if self.checkpointed_bytes.load(Ordering::Relaxed) < end.appended_bytes || self.unsynced.lock().names {
+            self.put_checkpoint(&mut file, end, self.view.log_start(), Slots::One)?;
+        }
+        if self.indexed_position.load(Ordering::Relaxed) < end.position {
+            self.write_active_index(end);
+        }
+        self.finish_sealed();
+        Ok(())
+    }
+}
+
+/// Low half of the segment's seq, position in units of 8 bytes.
+fn durable_word(seq: u64, position: u64) -> u64 {
+    (seq << 32) | (position / 8)
+}
+
+/// From here on one write costs less than stores into fresh pages (measured).
+const WRITE_FROM_BYTES: usize = 256 << 10;
+/// What a frame adds to the records of a batch at most.
+const FRAME_OVERHEAD: u64 = 64 << 10;
+const INDEX_EVERY_BYTES: u64 = 4 << 20;

@@ -1,0 +1,55 @@
+//! One partition: append, read, recover, cut. Knows no topics, groups, SQL or sockets.
+
+mod appender;
+mod backward;
+mod checkpoint;
+mod codec;
+mod cursor;
+mod cut;
+mod decision;
+mod files;
+mod follow;
+mod keeper;
+mod live;
+#[expect(clippy::module_inception, reason = "the file is named after the type that it holds")]
+mod log;
+mod offset_index;
+mod partition_view;
+mod plan;
+mod reader;
+mod record_batch;
+mod recovery;
+mod segment;
+mod stored;
+mod sync;
+mod verify;
+mod view;
+mod walk;
+
+pub use backward::{BackwardBatches, BackwardReader};
+pub use decision::{Found, Verdict};
+pub use partition_view::{PartitionInfo, PartitionView, Start};
+pub use plan::Finding;
+pub use reader::Reader;
+pub use record_batch::{Record, RecordBatch};
+pub use recovery::RecoveryReport;
+pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord};
+pub use verify::VerifyReport;
+
+pub(crate) use appender::{Assigned, NamedSegment, NewSegment, Spare};
+pub(crate) use checkpoint::CheckpointFile;
+pub(crate) use follow::Follower;
+pub(crate) use keeper::{Keeper, KeeperThreads};
+pub(crate) use live::LivePage;
+pub(crate) use log::Log;
+pub(crate) use record_batch::Scratch;
+pub(crate) use recovery::new_uuid;
+
+/// Slots of a topic's key-hash ring.
+pub(crate) const RING_SIZE: u32 = 4096;
+
+/// The share of the ring that partition `index` of `count` has: first slot, first slot after it.
+pub(crate) fn ring_range(index: u32, count: u32) -> (u32, u32) {
+    let at = |number: u32| (u64::from(number) * u64::from(RING_SIZE) / u64::from(count.max(1))) as u32;
+    (at(index), at(index + 1))
+}

@@ -1,0 +1,325 @@
+//! The read side of a partition, the same for the process that writes it and for one that only looks. Changes not one byte.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidelog_format::{Offset, TimestampNs};
+
+use crate::config::{ReadIsolation, codec_name};
+use crate::error::{DamagedRange, ReadError};
+use crate::log::backward::{BackwardBatches, BackwardReader};
+use crate::log::follow::Follower;
+use crate::log::log::Log;
+use crate::log::reader::{Reader, find_time, locate};
+use crate::log::stored::StoredRecord;
+use crate::log::view::{LogView, SegmentList};
+
+/// A partition, to be read. Cheap to clone; clones share what they know.
+///
+/// From [`Partition::view`](crate::Partition::view) it is always up to date; from a read-only open it shows the moment of the open, or of
+/// the last [`refresh`](Self::refresh) or [`Reader::wait`].
+#[derive(Debug, Clone)]
+pub struct PartitionView {
+    shared: Arc<Shared>,
+    isolation: ReadIsolation,
+}
+
+#[derive(Debug)]
+struct Shared {
+    topic: String,
+    partition: u32,
+    view: Arc<LogView>,
+    feed: Feed,
+}
+
+/// Who keeps the view up to date.
+#[derive(Debug)]
+enum Feed {
+    Writer(Arc<Log>),
+    Follower(Follower),
+}
+
+/// Where to begin reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// The first readable record.
+    Earliest,
+    /// Behind the last visible record: only what comes from now on.
+    Latest,
+    /// An offset, which must be in range.
+    Offset(Offset),
+    /// So many offsets before the end, or the first readable record.
+    Last(u64),
+    /// The first record, in offset order, with at least this time; the end if there is none.
+    Time(TimestampNs),
+}
+
+/// A partition in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PartitionInfo {
+    /// The topic, `namespace/name`, without the namespace if it is the default one.
+    pub topic: String,
+    /// Number in the topic.
+    pub partition: u32,
+    /// Identity, in hexadecimal.
+    pub uuid: String,
+    /// First readable offset.
+    pub log_start_offset: u64,
+    /// First offset that committed readers may not see.
+    pub high_water_mark: u64,
+    /// First offset not known durable.
+    pub durable_end_offset: u64,
+    /// Next offset to be assigned.
+    pub log_end_offset: u64,
+    /// Segment files.
+    pub segments: usize,
+    /// Bytes of log in them.
+    pub bytes: u64,
+    /// Time of the first readable record.
+    pub first_ts_ns: Option<i64>,
+    /// Time of the last record.
+    pub last_ts_ns: Option<i64>,
+    /// Codec of the newest batch.
+    pub compression: &'static str,
+    /// What is known to be damaged.
+    pub damage: Vec<DamagedRange>,
+}
+
+impl PartitionView {
+    pub(crate) fn of_writer(topic: String, partition: u32, log: Arc<Log>) -> Self {
+        let view = log.view.clone();
+        Self { shared: Arc::new(Shared { topic, partition, view, feed: Feed::Writer(log) }), isolation: ReadIsolation::default() }
+    }
+
+    pub(crate) fn of_follower(topic: String, partition: u32, view: Arc<LogView>, follower: Follower) -> Self {
+        Self { shared: Arc::new(Shared { topic, partition, view, feed: Feed::Follower(follower) }), isolation: ReadIsolation::default() }
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        &self.shared.topic
+    }
+
+    /// The number in the topic.
+    pub fn index(&self) -> u32 {
+        self.shared.partition
+    }
+
+    /// The partition's identity.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.shared.view.uuid
+    }
+
+    /// The directory of its files.
+    pub fn dir(&self) -> &Path {
+        &self.shared.view.dir
+    }
+
+    /// The same partition, seen by readers with this isolation.
+    pub fn with_isolation(&self, isolation: ReadIsolation) -> Self {
+        Self { shared: self.shared.clone(), isolation }
+    }
+
+    /// First readable offset.
+    pub fn log_start_offset(&self) -> Offset {
+        Offset::new(self.shared.view.log_start())
+    }
+
+    /// First offset that committed readers may not see.
+    pub fn high_water_mark(&self) -> Offset {
+        Offset::new(self.shared.view.high_water_mark())
+    }
+
+    /// First offset not known durable.
+    pub fn durable_end_offset(&self) -> Offset {
+        Offset::new(self.shared.view.durable_end())
+    }
+
+    /// Next offset to be assigned.
+    pub fn log_end_offset(&self) -> Offset {
+        Offset::new(self.shared.view.written_end())
+    }
+
+    /// First offset that this view's readers may not see: the high water mark, or the log end with [`ReadIsolation::Written`].
+    #[inline]
+    pub fn end_offset(&self) -> Offset {
+        Offset::new(self.shared.view.end(self.isolation))
+    }
+
+    /// One record.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`] if it is not there, also where compaction removed it; [`ReadError::Corrupt`] if it is damaged.
+    pub fn get(&self, offset: impl Into<Offset>) -> Result<StoredRecord, ReadError> {
+        let offset = offset.into();
+        self.check(offset, false)?;
+        let mut reader = Reader::new(self.clone(), offset.get());
+        match reader.next() {
+            Some(Ok(record)) if record.offset() == offset => Ok(record),
+            Some(Err(error)) => Err(error),
+            _ => Err(self.out_of_range(offset)),
+        }
+    }
+
+    /// Reads from an offset on. The end itself is in range: reading from there waits for the next record.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`].
+    pub fn read_from(&self, offset: impl Into<Offset>) -> Result<Reader, ReadError> {
+        let offset = offset.into();
+        self.check(offset, true)?;
+        Ok(Reader::new(self.clone(), offset.get()))
+    }
+
+    /// Reads from a place on.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`], [`ReadError::Io`].
+    pub fn read(&self, start: Start) -> Result<Reader, ReadError> {
+        let (log_start, end) = (self.log_start_offset(), self.end_offset());
+        let from = match start {
+            Start::Earliest => log_start,
+            Start::Latest => end,
+            Start::Offset(offset) => return self.read_from(offset),
+            Start::Last(count) => Offset::new(end.get().saturating_sub(count)).max(log_start),
+            Start::Time(timestamp) => self.offset_for_time(timestamp)?.unwrap_or(end),
+        };
+        Ok(Reader::new(self.clone(), from.get()))
+    }
+
+    /// Reads backwards: the record before `end`, the one before that, and so on.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`].
+    pub fn read_backwards(&self, end: impl Into<Offset>) -> Result<BackwardReader, ReadError> {
+        let end = end.into();
+        self.check(end, true)?;
+        Ok(BackwardReader::new(self.clone(), end.get()))
+    }
+
+    /// Reads whole batches backwards, from the one that holds the offset before `end`.
+    ///
+    /// # Errors
+    /// [`ReadError::OffsetOutOfRange`].
+    pub fn batches_backwards(&self, end: impl Into<Offset>) -> Result<BackwardBatches, ReadError> {
+        let end = end.into();
+        self.check(end, true)?;
+        Ok(BackwardBatches::new(self.clone(), end.get()))
+    }
+
+    /// The first offset whose record has at least this time; exact, whatever order the times are in.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`]. Damaged records count as absent.
+    pub fn offset_for_time(&self, timestamp: TimestampNs) -> Result<Option<Offset>, ReadError> {
+        find_time(self, timestamp, self.log_start_offset().get(), self.end_offset().get())
+    }
+
+    /// What is known to be damaged: found by recovery, or by a read since.
+    pub fn damage(&self) -> Vec<DamagedRange> {
+        self.shared.view.damage()
+    }
+
+    /// The partition in numbers.
+    ///
+    /// # Errors
+    /// [`ReadError`] if its first or last record cannot be read for another reason than damage.
+    pub fn info(&self) -> Result<PartitionInfo, ReadError> {
+        let list = self.list();
+        let all = self.with_isolation(ReadIsolation::Written);
+        let first = readable(all.read(Start::Earliest)?.find(|record| !is_damage(record)))?;
+        let last = readable(all.read_backwards(all.end_offset())?.find(|record| !is_damage(record)))?;
+        let newest = all.batches_backwards(all.end_offset())?.find_map(Result::ok);
+        Ok(PartitionInfo {
+            topic: self.topic().to_owned(),
+            partition: self.index(),
+            uuid: self.uuid().iter().map(|byte| format!("{byte:02x}")).collect(),
+            log_start_offset: self.log_start_offset().get(),
+            high_water_mark: self.high_water_mark().get(),
+            durable_end_offset: self.durable_end_offset().get(),
+            log_end_offset: self.log_end_offset().get(),
+            segments: list.entries.len(),
+            bytes: list.entries.iter().map(|entry| u64::from(entry.segment.published().end)).sum(),
+            first_ts_ns: first.map(|record| record.timestamp().get()),
+            last_ts_ns: last.map(|record| record.timestamp().get()),
+            compression: codec_name(newest.map_or_else(Default::default, |batch| batch.codec())),
+            damage: self.damage(),
+        })
+    }
+
+    /// Brings a read-only view up to date; a writer's own view always is.
+    ///
+    /// # Errors
+    /// [`ReadError::Busy`], [`ReadError::Open`].
+    pub fn refresh(&self) -> Result<(), ReadError> {
+        match &self.shared.feed {
+            Feed::Writer(_) => Ok(()),
+            Feed::Follower(follower) => follower.refresh(&self.shared.view).map_err(|error| ReadError::Open(Box::new(error))),
+        }
+    }
+
+    pub(crate) fn wait_for(&self, position: u64, limit: Duration) -> Result<bool, ReadError> {
+        let is_there = || self.end_offset().get() > position;
+        if !is_there() {
+            match &self.shared.feed {
+                Feed::Writer(log) => log.wait_for(position, self.isolation, limit),
+                Feed::Follower(follower) => follower.wait(&self.shared.view, limit, is_there).map_err(|error| ReadError::Open(Box::new(error)))?,
+            }
+        }
+        Ok(is_there())
+    }
+
+    /// Whether an error may be due to a writer that changed the log meanwhile; then this view has been brought up to date.
+    pub(crate) fn changed_under(&self, error: &ReadError) -> Result<bool, ReadError> {
+        match (&self.shared.feed, error) {
+            (Feed::Writer(_), ReadError::Io(io)) => Ok(io.kind() == std::io::ErrorKind::NotFound),
+            (Feed::Writer(_), _) => Ok(false),
+            (Feed::Follower(follower), _) => follower.refresh_if_changed(&self.shared.view, error).map_err(|error| ReadError::Open(Box::new(error))),
+        }
+    }
+
+    pub(crate) fn list(&self) -> Arc<SegmentList> {
+        self.shared.view.list()
+    }
+
+    pub(crate) fn cuts(&self) -> u64 {
+        self.shared.view.cuts()
+    }
+
+    pub(crate) fn note_damage(&self, from: Offset, to: Offset, reason: &str) {
+        self.shared.view.note_damage(from, to, reason);
+    }
+
+    pub(crate) fn reason_for(&self, from: u64) -> String {
+        self.shared.view.reason_for(from)
+    }
+
+    fn check(&self, offset: Offset, end_too: bool) -> Result<(), ReadError> {
+        let (earliest, latest) = (self.log_start_offset(), self.end_offset());
+        if offset < earliest || offset > latest || (offset == latest && !end_too) { Err(self.out_of_range(offset)) } else { Ok(()) }
+    }
+
+    fn out_of_range(&self, requested: Offset) -> ReadError {
+        ReadError::OffsetOutOfRange { requested, earliest: self.log_start_offset(), latest: self.end_offset() }
+    }
+
+    /// Where a record stands, for tools: segment file and position.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn locate(&self, offset: impl Into<Offset>) -> Result<(std::path::PathBuf, tidelog_format::Position), ReadError> {
+        let offset = offset.into();
+        self.check(offset, false)?;
+        let cursor = locate(self, offset.get(), self.end_offset().get())?;
+        Ok((cursor.segment().path(), tidelog_format::Position::new(cursor.position)))
+    }
+}
+
+fn is_damage(record: &Result<StoredRecord, ReadError>) -> bool {
+    matches!(record, Err(ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }))
+}
+
+fn readable(record: Option<Result<StoredRecord, ReadError>>) -> Result<Option<StoredRecord>, ReadError> {
+    record.transpose()
+}

@@ -1,0 +1,554 @@
+//! Recovery, first half: what a partition's files mean. A pure read, shared by writers, readers and verify. Changes not one byte.
+
+use std::path::Path;
+
+use tidelog_format::{Checkpoint, LiveRange, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span, TimestampNs, decode_seal_at_end, resolve};
+
+use crate::error::{DamagedRange, OpenError};
+use crate::io::Storage;
+use crate::log::decision::{Found, Verdict, decide};
+use crate::log::files::{PartitionFiles, SegmentFile};
+use crate::log::offset_index::StoredIndex;
+use crate::log::segment::Sums;
+use crate::log::walk::{WalkLimit, WalkStart, Walked, walk};
+
+/// What a partition is, and what recovery would do to it.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) log_start: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) epoch: u32,
+    pub(crate) epoch_start: u64,
+    /// Segments that hold live frames, in offset order.
+    pub(crate) live: Vec<LiveFile>,
+    pub(crate) damage: Vec<DamagedRange>,
+    pub(crate) tail: Tail,
+    pub(crate) findings: Vec<Finding>,
+    /// Segments that hold nothing live: superseded or below the log start.
+    pub(crate) superseded: Vec<SegmentId>,
+    /// Segments behind a torn end.
+    pub(crate) cut: Vec<SegmentId>,
+    /// Whether the log ends in something torn that is cut off.
+    pub(crate) torn: bool,
+    /// Whether offsets were cut off or lost in this opening.
+    pub(crate) lost: bool,
+    /// Everything live at or behind this is not known durable: index into `live`, position.
+    pub(crate) durable: (usize, u64),
+    pub(crate) scanned_bytes: u64,
+}
+
+/// A segment that holds live frames.
+#[derive(Debug)]
+pub(crate) struct LiveFile {
+    pub(crate) segment: SegmentFile,
+    /// First live offset in it.
+    pub(crate) from: u64,
+    /// First offset that a newer file answers for; `u64::MAX` for the tail.
+    pub(crate) to: u64,
+    /// End of the last live frame, without a seal behind it.
+    pub(crate) end: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) sums: Sums,
+    pub(crate) sealed: bool,
+    /// Position up to which the index file can be used, and entries for what is behind.
+    pub(crate) indexed: u64,
+    pub(crate) entries: Vec<tidelog_format::IndexEntry>,
+}
+
+/// Where appending goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    /// Behind the last frame of the last live file.
+    InPlace,
+    /// In a new segment. What is at `prev_end` or above in older files is dead from then on.
+    New { base: u64, prev_end: u64, chain: u32, restarted: bool },
+}
+
+/// One thing found, and what is done about it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Finding {
+    /// What was found.
+    pub found: Found,
+    /// What is done about it.
+    pub verdict: Verdict,
+    /// The file.
+    pub file: String,
+    /// Details for people.
+    pub detail: String,
+}
+
+/// How far a writer in another process says its log goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LiveEnds {
+    pub(crate) log_start: u64,
+    pub(crate) written_end: u64,
+}
+
+/// Reads what the partition in `dir` is. With `ends`, a live writer vouches for everything below them; without, the files must speak for themselves.
+///
+/// # Errors
+/// [`OpenError::Io`], [`OpenError::Unsupported`]; damage is part of the plan.
+pub(crate) fn plan(
+    storage: &dyn Storage,
+    dir: &Path,
+    files: &PartitionFiles,
+    index_interval: u32,
+    ends: Option<LiveEnds>,
+) -> Result<Plan, OpenError> {
+    let spans: Vec<Span> = files.segments.iter().map(|segment| Span::from(&segment.header)).collect();
+    let resolution = resolve(&spans);
+    let log_start = ends.map_or_else(|| newest_log_start(files), |ends| ends.log_start);
+    let mut judge = Judge::new(storage, dir, files, ends, index_interval, log_start);
+    judge.note_files();
+    let (below, live): (Vec<LiveRange>, Vec<LiveRange>) = resolution.live.iter().partition(|range| range.to.get() <= log_start && !range.is_open());
+    let mut superseded: Vec<SegmentId> = resolution.dead.iter().map(|&file| files.segments[file].id).collect();
+    for range in &below {
+        let id = files.segments[range.file].id;
+        judge.note(Found::BelowLogStart, true, id.log_name(), format!("holds nothing from offset {log_start} on"));
+        superseded.push(id);
+    }
+    judge.read_live(&live)?;
+    judge.find_durable();
+    judge.gaps = resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())).collect();
+    judge.judge();
+    let mut plan = judge.finish(log_start);
+    superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
+    plan.superseded = superseded;
+    Ok(plan)
+}
+
+/// It only ever grows, so the highest valid evidence is the newest.
+fn newest_log_start(files: &PartitionFiles) -> u64 {
+    let headers = files.segments.iter().filter(|segment| !segment.rebuilt).map(|segment| segment.header.log_start.get()).max();
+    files.slots.log_start.max(headers).unwrap_or(0)
+}
+
+/// A checkpoint older than a cut must not claim what the cut took away: the header of the new tail says where that was.
+fn before_newer_cuts(mut slot: Checkpoint, files: &PartitionFiles) -> Checkpoint {
+    let newer = files.segments.iter().filter(|segment| !segment.rebuilt && segment.header.leader_epoch > slot.leader_epoch);
+    if let Some(cut) = newer.map(|segment| segment.header.epoch_start).min() {
+        slot.durable_next_offset = slot.durable_next_offset.min(cut);
+    }
+    slot
+}
+
+struct Judge<'a> {
+    storage: &'a dyn Storage,
+    dir: &'a Path,
+    files: &'a PartitionFiles,
+    slot: Option<Checkpoint>,
+    ends: Option<LiveEnds>,
+    index_interval: u32,
+    log_start: u64,
+    live: Vec<LiveFile>,
+    /// What was walked of each live file; `None` for those whose seal or index was taken at its word.
+    walked: Vec<Option<Walked>>,
+    durable: (usize, u64),
+    gaps: Vec<(u64, u64)>,
+    damage: Vec<DamagedRange>,
+    findings: Vec<Finding>,
+    cut: Vec<SegmentId>,
+    torn: bool,
+    lost: bool,
+    scanned_bytes: u64,
+    /// Next offset expected, and where the log broke off if it did.
+    expected: u64,
+    broken: Option<((usize, u64), Found, String)>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(storage: &'a dyn Storage, dir: &'a Path, files: &'a PartitionFiles, ends: Option<LiveEnds>, index_interval: u32, log_start: u64) -> Self {
+        let slot = if ends.is_some() { None } else { files.slots.newest.map(|slot| before_newer_cuts(slot, files)) };
+        Self {
+            storage,
+            dir,
+            files,
+            slot,
+            ends,
+            index_interval,
+            log_start,
+            live: Vec::new(),
+            walked: Vec::new(),
+            durable: (0, 0),
+            gaps: Vec::new(),
+            damage: Vec::new(),
+            findings: Vec::new(),
+            cut: Vec::new(),
+            torn: false,
+            lost: false,
+            scanned_bytes: 0,
+            expected: log_start,
+            broken: None,
+        }
+    }
+
+    fn note(&mut self, found: Found, before_durable: bool, file: String, detail: String) -> Verdict {
+        let verdict = decide(found, before_durable);
+        self.findings.push(Finding { found, verdict, file, detail });
+        verdict
+    }
+
+    fn note_files(&mut self) {
+        for (found, file) in &self.files.found {
+            self.note(*found, true, file.clone(), String::new());
+        }
+        for name in &self.files.unfinished {
+            self.note(Found::Unfinished, true, name.clone(), "not finished when its process ended".to_owned());
+        }
+        let highest = self.files.segments.iter().map(|segment| segment.id.seq).max().unwrap_or(0);
+        for id in &self.files.headerless {
+            let named = self.slot.is_some_and(|slot| slot.active_seq == id.seq);
+            if id.seq > highest {
+                self.note(Found::HeaderlessTail, named, id.log_name(), "no header".to_owned());
+            } else {
+                self.note(Found::SegmentMissing, named, id.log_name(), "no header that can be believed".to_owned());
+            }
+        }
+    }
+
+    /// Reads every live file as far as it must be: O(1) where a seal or index vouches for what a checkpoint covers, else frame by frame.
+    fn read_live(&mut self, ranges: &[LiveRange]) -> Result<(), OpenError> {
+        let first_walked = self.first_walked(ranges);
+        for (number, range) in ranges.iter().enumerate() {
+            let segment = self.files.segments[range.file].clone();
+            let (from, to) = (range.from.get(), range.to.get());
+            let index = StoredIndex::open(self.storage, self.dir, segment.id, Some(segment.header.salt))
+                .filter(|index| index.header.covered.get() <= segment.len);
+            if number < first_walked
+                && let Some(file) = trusted(&segment, from, to, index.as_ref())?
+            {
+                self.live.push(file);
+                self.walked.push(None);
+                continue;
+            }
+            let start = self.walk_start(&segment, to, index.as_ref());
+            let walked = walk(&*segment.file, &segment.path, segment.header.salt, segment.id.base_offset, start, self.limit(&segment, to))?;
+            self.scanned_bytes += walked.scanned_bytes;
+            let last = walked.runs.last().copied().expect("a walk begins with a run");
+            let sums = Sums { records: last.records, max_ts: last.max_ts };
+            let sealed = walked.seal.is_some();
+            let end = if sealed { last.end - tidelog_format::SEAL_BYTES as u64 } else { last.end };
+            let entries = walked.index.clone();
+            self.live.push(LiveFile {
+                segment,
+                from,
+                to,
+                end,
+                next_offset: last.next_offset,
+                chain: last.chain,
+                sums,
+                sealed,
+                indexed: start.position,
+                entries,
+            });
+            self.walked.push(Some(walked));
+        }
+        Ok(())
+    }
+
+    /// The first live file that has to be walked: the one that the checkpoint's tail is in.
+    fn first_walked(&self, ranges: &[LiveRange]) -> usize {
+        if self.ends.is_some() {
+            return ranges.len().saturating_sub(1);
+        }
+        let Some(slot) = self.slot else { return 0 };
+        let exact = ranges.iter().position(|range| self.is_slots(range));
+        exact.unwrap_or_else(|| ranges.iter().rposition(|range| range.from <= slot.durable_next_offset).unwrap_or(0))
+    }
+
+    fn is_slots(&self, range: &LiveRange) -> bool {
+        let header = &self.files.segments[range.file].header;
+        self.slot.is_some_and(|slot| slot.active_seq == header.seq && slot.active_salt == header.salt)
+    }
+
+    fn walk_start(&self, segment: &SegmentFile, to: u64, index: Option<&StoredIndex>) -> WalkStart {
+        // An index may reach further than the checkpoint, where nothing was verified since the crash: then it is not used.
+        let slot = self.slot.filter(|slot| slot.active_seq == segment.header.seq && slot.active_salt == segment.header.salt);
+        let verified = if self.ends.is_some() { Some(u64::MAX) } else { slot.map(|slot| slot.tail_pos.get()) };
+        let usable = index
+            .map(|index| index.header)
+            .filter(|header| verified.is_some_and(|verified| header.covered.get() <= verified) && header.next_offset.get() <= to);
+        usable.map_or_else(
+            || WalkStart {
+                position: SEGMENT_HEADER_BYTES as u64,
+                next_offset: segment.id.base_offset,
+                chain: segment.header.chain_seed,
+                records: 0,
+                max_ts: TimestampNs::new(i64::MIN),
+            },
+            |header| WalkStart {
+                position: header.covered.get(),
+                next_offset: header.next_offset.get(),
+                chain: header.chain,
+                records: header.records,
+                max_ts: header.max_ts,
+            },
+        )
+    }
+
+    fn limit(&self, segment: &SegmentFile, to: u64) -> WalkLimit {
+        let (epoch, epoch_start) = self.newest_epoch();
+        let offset = self.ends.map_or(to, |ends| to.min(ends.written_end));
+        WalkLimit { position: segment.len.min(segment.header.capacity), offset, epoch, epoch_start, index_interval: self.index_interval }
+    }
+
+    fn newest_epoch(&self) -> (u32, u64) {
+        let headers = self
+            .files
+            .segments
+            .iter()
+            .filter(|segment| !segment.rebuilt)
+            .map(|segment| (segment.header.leader_epoch.get(), segment.header.epoch_start.get()));
+        headers.chain(self.slot.map(|slot| (slot.leader_epoch.get(), slot.epoch_start.get()))).max_by_key(|(epoch, _)| *epoch).unwrap_or_default()
+    }
+
+    /// The durable point: the furthest that a checkpoint slot or any live frame says was synced.
+    fn find_durable(&mut self) {
+        if self.ends.is_some() {
+            self.durable = (self.live.len(), 0);
+            return;
+        }
+        if let Some(slot) = self.slot {
+            let exact = self.live.iter().position(|file| slot.active_seq == file.segment.header.seq && slot.active_salt == file.segment.header.salt);
+            self.durable = match exact {
+                Some(number) => (number, slot.tail_pos.get()),
+                // Its segment is gone, or dead: everything below the offset it names was durable all the same.
+                None => (self.live.iter().position(|file| file.from >= slot.durable_next_offset.get()).unwrap_or(self.live.len()), 0),
+            };
+        }
+        let claims = self.walked.iter().enumerate().filter_map(|(number, walked)| Some((number, walked.as_ref()?.claim?)));
+        self.durable = claims.fold(self.durable, |durable, claim| durable.max(claim));
+    }
+
+    fn judge(&mut self) {
+        if let Some(first) = self.live.first()
+            && first.from > self.log_start
+        {
+            let (from, file) = (first.from, first.segment.id.log_name());
+            if !self.is_declared(self.log_start, from) {
+                self.note(Found::HeadMissing, true, file, format!("offsets {}..{from} are missing", self.log_start));
+                self.lose(self.log_start, from, "the first segment is missing");
+            }
+        }
+        self.expected = self.live.first().map_or(self.log_start, |file| file.from);
+        for number in 0..self.live.len() {
+            if number > 0 && !self.judge_link(number) {
+                return self.end_before(number);
+            }
+            if !self.judge_file(number) {
+                return self.end_before(number + 1);
+            }
+        }
+    }
+
+    /// Whether the log goes on from the file before into this one.
+    fn judge_link(&mut self, number: usize) -> bool {
+        let (from, name) = (self.live[number].from, self.live[number].segment.id.log_name());
+        let broken = self.broken.take();
+        if self.expected == from && broken.is_none() {
+            if !self.live[number - 1].sealed {
+                self.note(Found::UnsealedRunsToNext, true, self.live[number - 1].segment.id.log_name(), String::new());
+            }
+            return true;
+        }
+        if self.is_declared(self.expected, from) {
+            self.note(Found::DeclaredGap, true, name, format!("offsets {}..{from} were lost before", self.expected));
+            self.known(self.expected, from);
+            self.expected = from;
+            return true;
+        }
+        let end = (number - 1, self.live[number - 1].end);
+        let (at, found, detail) = broken.unwrap_or((end, Found::SegmentMissing, format!("offsets {}..{from} are in no segment", self.expected)));
+        if self.note(found, at < self.durable, name, detail.clone()) == Verdict::Damage {
+            self.lose(self.expected, from, &detail);
+            self.expected = from;
+            return true;
+        }
+        false
+    }
+
+    /// Whether the log goes on behind this file; cuts the file at a torn end.
+    fn judge_file(&mut self, number: usize) -> bool {
+        let Some(walked) = self.walked[number].take() else {
+            self.expected = self.live[number].next_offset.min(self.live[number].to);
+            return true;
+        };
+        let name = self.live[number].segment.id.log_name();
+        for (bad_number, bad) in walked.bad.iter().enumerate() {
+            let (run, next) = (walked.runs[bad_number], walked.runs.get(bad_number + 1));
+            let found = match (bad.fault, next) {
+                (tidelog_format::Fault::Frame(tidelog_format::DecodeError::Pad), _) => Found::NonZeroPad,
+                (tidelog_format::Fault::Chain { .. }, _) => Found::ChainMismatch,
+                (_, Some(_)) => Found::BadFrameThenValid,
+                (_, None) => Found::BadFrameThenNothing,
+            };
+            let detail = format!("position {}: {}", bad.position, describe(&bad.fault));
+            let at = (number, bad.position);
+            if decide(found, at < self.durable) != Verdict::Damage {
+                self.note(found, false, name.clone(), detail);
+                self.cut_file(number, &run);
+                return false;
+            }
+            match next {
+                Some(next) => {
+                    self.note(found, true, name.clone(), detail.clone());
+                    self.lose(run.next_offset, next.offset, &detail);
+                }
+                None => self.broken = Some((at, found, detail)),
+            }
+        }
+        self.expected = self.live[number].next_offset;
+        let is_last = number + 1 == self.live.len();
+        if is_last && !self.live[number].sealed && self.broken.is_none() {
+            self.judge_end(number, name);
+        }
+        true
+    }
+
+    /// The zeros behind the last frame of the last file.
+    fn judge_end(&mut self, number: usize, name: String) {
+        let end = self.live[number].end;
+        if self.ends.is_some() {
+            return;
+        }
+        if (number, end) < self.durable {
+            let detail = format!("position {end}: zeros, durable up to position {}", self.durable.1);
+            self.broken = Some(((number, end), Found::ZerosToEnd, detail));
+        } else if end == SEGMENT_HEADER_BYTES as u64 {
+            self.note(Found::HeaderOnly, false, name, String::new());
+        } else {
+            self.note(Found::ZerosToEnd, false, name, format!("the log ends at position {end}"));
+        }
+    }
+
+    /// Ends the file behind `run`: what follows is torn.
+    fn cut_file(&mut self, number: usize, run: &crate::log::walk::Run) {
+        let file = &mut self.live[number];
+        (file.end, file.next_offset, file.chain, file.sealed) = (run.end, run.next_offset, run.chain, false);
+        file.sums = Sums { records: run.records, max_ts: run.max_ts };
+        file.entries.truncate(run.index_len);
+        self.expected = run.next_offset;
+        self.torn = true;
+    }
+
+    /// The log ends before this file: it and everything behind it is dead.
+    fn end_before(&mut self, number: usize) {
+        self.torn = true;
+        self.cut.extend(self.live.drain(number..).map(|file| file.segment.id));
+        self.walked.truncate(number);
+    }
+
+    fn is_declared(&self, from: u64, to: u64) -> bool {
+        from < to && self.gaps.iter().any(|&(gap_from, gap_to)| gap_from <= from && gap_to >= to)
+    }
+
+    fn known(&mut self, from: u64, to: u64) {
+        self.damage.push(DamagedRange { from, to, reason: "lost in an earlier recovery".to_owned() });
+    }
+
+    fn lose(&mut self, from: u64, to: u64, reason: &str) {
+        self.damage.push(DamagedRange { from, to, reason: reason.to_owned() });
+        self.lost = true;
+    }
+
+    fn finish(mut self, log_start: u64) -> Plan {
+        let durable_next = self.slot.map_or(0, |slot| slot.durable_next_offset.get());
+        let next_offset = self.expected.max(durable_next).max(log_start);
+        let gap_end = self.broken.is_some() || next_offset > self.expected;
+        if let Some((at, found, detail)) = self.broken.take() {
+            let file = self.live[at.0].segment.id.log_name();
+            self.note(found, true, file, detail.clone());
+            self.lose(self.expected, next_offset, &detail);
+        } else if next_offset > self.expected && self.expected >= log_start {
+            let detail = format!("the log ends at offset {}, the checkpoint says that {durable_next} was durable", self.expected);
+            self.note(Found::EndsBeforeCheckpoint, true, "CHECKPOINT".to_owned(), detail.clone());
+            self.lose(self.expected, next_offset, &detail);
+        }
+        self.lost |= self.torn;
+        let (epoch, epoch_start) = self.newest_epoch();
+        let (epoch, epoch_start) = if self.lost { (epoch + 1, next_offset) } else { (epoch, epoch_start) };
+        let tail = self.tail(next_offset, gap_end);
+        let nothing_unproven = (self.live.len(), 0);
+        Plan {
+            log_start,
+            next_offset,
+            epoch,
+            epoch_start,
+            durable: self.durable.min(nothing_unproven),
+            live: self.live,
+            damage: self.damage,
+            tail,
+            findings: self.findings,
+            superseded: Vec::new(),
+            cut: self.cut,
+            torn: self.torn,
+            lost: self.lost,
+            scanned_bytes: self.scanned_bytes,
+        }
+    }
+
+    fn tail(&self, next_offset: u64, gap_end: bool) -> Tail {
+        let Some(last) = self.live.last() else {
+            return Tail::New { base: next_offset, prev_end: self.expected.min(next_offset), chain: 0, restarted: true };
+        };
+        let in_place =
+            !gap_end && !self.torn && !last.sealed && !last.segment.rebuilt && last.segment.header.rewrite_end.is_none() && last.to == u64::MAX;
+        if in_place {
+            return Tail::InPlace;
+        }
+        let restarted = next_offset != self.expected;
+        Tail::New { base: next_offset, prev_end: self.expected.min(next_offset), chain: if restarted { 0 } else { last.chain }, restarted }
+    }
+}
+
+/// A file that its seal or index vouches for, up to exactly where the next file takes over.
+fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex>) -> Result<Option<LiveFile>, OpenError> {
+    let header: &SegmentHeader = &segment.header;
+    if let Some((seal, position)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(header.salt))
+        && seal.base_offset == header.base_offset
+        && seal.next_offset.get() <= to
+    {
+        let sums = Sums { records: seal.records, max_ts: seal.max_ts };
+        let (end, next_offset) = (position.get(), seal.next_offset.get());
+        return Ok(Some(LiveFile {
+            segment: segment.clone(),
+            from,
+            to,
+            end,
+            next_offset,
+            chain: seal.chain_out,
+            sums,
+            sealed: true,
+            indexed: end,
+            entries: Vec::new(),
+        }));
+    }
+    let Some(covered) = index.map(|index| index.header).filter(|covered| covered.next_offset.get() == to && !segment.rebuilt) else {
+        return Ok(None);
+    };
+    let sums = Sums { records: covered.records, max_ts: covered.max_ts };
+    let end = covered.covered.get();
+    Ok(Some(LiveFile {
+        segment: segment.clone(),
+        from,
+        to,
+        end,
+        next_offset: to,
+        chain: covered.chain,
+        sums,
+        sealed: false,
+        indexed: end,
+        entries: Vec::new(),
+    }))
+}
+
+fn describe(fault: &tidelog_format::Fault) -> String {
+    match fault {
+        tidelog_format::Fault::End => "zeros in front of other bytes".to_owned(),
+        tidelog_format::Fault::Frame(error) => error.to_string(),
+        tidelog_format::Fault::Offset { expected, found } => format!("offset {found} where {expected} follows"),
+        tidelog_format::Fault::Chain { expected, found } => format!("written after other frames: chain {found:08x} instead of {expected:08x}"),
+        _ => "not a frame".to_owned(),
+    }
+}

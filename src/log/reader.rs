@@ -1,0 +1,260 @@
+//! Reads one partition forward, batch by batch, over segments and past damage. Changes nothing.
+
+use std::time::Duration;
+
+use tidelog_format::{Offset, TimestampNs};
+
+use crate::error::ReadError;
+use crate::log::cursor::{Cursor, Step};
+use crate::log::partition_view::PartitionView;
+use crate::log::stored::{StoredBatch, StoredRecord};
+
+/// Records of one partition in offset order.
+///
+/// Ends with `None` at the visible end, and may be asked again once there is more: see [`wait`](Self::wait). A damaged range is one
+/// [`ReadError::Corrupt`]; then reading goes on behind it. After any other error it has ended.
+#[derive(Debug, Clone)]
+pub struct Reader {
+    view: PartitionView,
+    next: u64,
+    cursor: Option<Cursor>,
+    /// Cuts that the cursor knows of.
+    cuts: u64,
+    batch: Option<OpenBatch>,
+    failed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct OpenBatch {
+    batch: StoredBatch,
+    at: u32,
+    number: u32,
+}
+
+impl Reader {
+    pub(crate) fn new(view: PartitionView, next: u64) -> Self {
+        Self { view, next, cursor: None, cuts: 0, batch: None, failed: false }
+    }
+
+    /// The offset to be read next.
+    pub fn offset(&self) -> Offset {
+        Offset::new(self.next)
+    }
+
+    /// The partition being read.
+    pub fn partition(&self) -> &PartitionView {
+        &self.view
+    }
+
+    /// The next batch that holds offsets at or above [`offset`](Self::offset): whole, so its first records may lie below it.
+    /// The fastest way to read: [`StoredBatch::records`] borrows.
+    pub fn next_batch(&mut self) -> Option<Result<StoredBatch, ReadError>> {
+        self.batch = None;
+        if self.failed {
+            return None;
+        }
+        let outcome = self.advance();
+        self.failed = matches!(&outcome, Err(error) if !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }));
+        outcome.transpose()
+    }
+
+    fn advance(&mut self) -> Result<Option<StoredBatch>, ReadError> {
+        let mut attempts = 0;
+        loop {
+            let end = self.view.end_offset().get();
+            if self.next >= end {
+                return Ok(None);
+            }
+            let log_start = self.view.log_start_offset().get();
+            if self.next < log_start {
+                return Err(self.out_of_range());
+            }
+            match self.step(end) {
+                Ok(Some(batch)) if !batch.is_data() => self.next = batch.next_offset().get(),
+                Ok(Some(batch)) => {
+                    self.next = batch.next_offset().get();
+                    return Ok(Some(batch));
+                }
+                Ok(None) => {}
+                // The writer may have dropped the file, or cut the log, since this reader looked: then look again.
+                Err(error) => {
+                    self.cursor = None;
+                    attempts += 1;
+                    if attempts > ATTEMPTS || !self.view.changed_under(&error)? {
+                        return Err(self.settle(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A range that is damaged is passed by.
+    fn settle(&mut self, error: ReadError) -> ReadError {
+        if let ReadError::Corrupt { from, to, reason, .. } = &error {
+            self.view.note_damage(*from, *to, reason);
+            self.next = to.get();
+        }
+        if self.next < self.view.log_start_offset().get() {
+            return self.out_of_range();
+        }
+        error
+    }
+
+    fn out_of_range(&self) -> ReadError {
+        ReadError::OffsetOutOfRange { requested: Offset::new(self.next), earliest: self.view.log_start_offset(), latest: self.view.end_offset() }
+    }
+
+    /// One batch, or `None` if the cursor had to move to another segment first.
+    fn step(&mut self, end: u64) -> Result<Option<StoredBatch>, ReadError> {
+        let next = self.next;
+        let cursor = match &mut self.cursor {
+            Some(cursor) if next < cursor.entry.to && self.cuts == self.view.cuts() => cursor,
+            other => {
+                self.cuts = self.view.cuts();
+                other.insert(locate(&self.view, next, end)?)
+            }
+        };
+        let step = cursor.step(next)?;
+        match step {
+            Step::Batch(batch) => Ok(Some(batch)),
+            Step::Codec { to, codec } => {
+                self.next = to;
+                Err(ReadError::CodecNotBuilt { from: Offset::new(next), to: Offset::new(to), codec })
+            }
+            Step::End => {
+                // The segment was left behind: the list has a newer one for this offset, or none, and then a gap.
+                self.cursor = None;
+                let list = self.view.list();
+                match list.find(next).map(|number| &list.entries[number]) {
+                    Some(entry) if entry.segment.next_offset() > next && next < entry.to => Ok(None),
+                    _ => Err(gap(&self.view, next, end)),
+                }
+            }
+            Step::Bad(reason) => {
+                let below = cursor.entry.to.min(cursor.segment().next_offset()).min(end);
+                let path = cursor.segment().path();
+                let to = match cursor.skip_damage(next, below)? {
+                    Some(to) => to,
+                    None => below,
+                };
+                Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(to.max(next)), reason, path })
+            }
+        }
+    }
+
+    /// Waits until there is something to read, at most for `limit`; whether there is. No polling in the writer's process; from another
+    /// one, the writer's sync rounds wake it, and it looks every 100 ms at the latest.
+    ///
+    /// # Errors
+    /// [`ReadError`] if a read-only view cannot be brought up to date.
+    pub fn wait(&mut self, limit: Duration) -> Result<bool, ReadError> {
+        self.view.wait_for(self.next, limit)
+    }
+
+    /// Goes on at another offset.
+    pub fn seek(&mut self, offset: impl Into<Offset>) {
+        (self.next, self.cursor, self.batch, self.failed) = (offset.into().get(), None, None, false);
+    }
+}
+
+impl Iterator for Reader {
+    type Item = Result<StoredRecord, ReadError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(open) = &mut self.batch {
+                match open.batch.record_at(&mut open.at, &mut open.number) {
+                    Some(Ok(record)) if record.offset() >= self.next => {
+                        self.next = record.offset().get() + 1;
+                        return Some(Ok(record));
+                    }
+                    Some(Ok(_)) => continue,
+                    Some(Err(error)) => {
+                        let (from, to) = (Offset::new(self.next), open.batch.next_offset());
+                        self.next = to.get();
+                        self.batch = None;
+                        return Some(Err(ReadError::Corrupt { from, to, reason: error.to_string(), path: self.view.dir().to_owned() }));
+                    }
+                    // Offsets at the end of a compacted batch may have no record.
+                    None => self.next = self.next.max(open.batch.next_offset().get()),
+                }
+            }
+            let from = self.next;
+            match self.next_batch()? {
+                Ok(batch) => {
+                    self.next = from.max(batch.base_offset().get());
+                    self.batch = Some(OpenBatch { batch, at: 0, number: 0 });
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// The cursor of the frame that holds `offset`.
+pub(crate) fn locate(view: &PartitionView, offset: u64, end: u64) -> Result<Cursor, ReadError> {
+    let list = view.list();
+    match list.find(offset).map(|number| &list.entries[number]) {
+        Some(entry) if offset < entry.to && offset < entry.segment.next_offset() => Ok(Cursor::seek(entry.clone(), offset)?),
+        _ => Err(gap(view, offset, end)),
+    }
+}
+
+/// Offsets that no segment holds.
+fn gap(view: &PartitionView, offset: u64, end: u64) -> ReadError {
+    let to = view.list().next_from(offset).unwrap_or(end).min(end).max(offset);
+    ReadError::Corrupt { from: Offset::new(offset), to: Offset::new(to), reason: view.reason_for(offset), path: view.dir().to_owned() }
+}
+
+/// The offset of the first record with a time of at least `timestamp` and an offset of at least `from`, below `end`.
+pub(crate) fn find_time(view: &PartitionView, timestamp: TimestampNs, from: u64, end: u64) -> Result<Option<Offset>, ReadError> {
+    let list = view.list();
+    for entry in list.entries.iter().filter(|entry| entry.to > from && entry.from < end) {
+        if entry.segment.sums.get().is_some_and(|sums| sums.max_ts < timestamp) {
+            continue;
+        }
+        let mut cursor = Cursor::seek_time(entry.clone(), timestamp)?;
+        if let Some(found) = find_time_in(view, &mut cursor, timestamp, from, end)? {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+fn find_time_in(view: &PartitionView, cursor: &mut Cursor, timestamp: TimestampNs, from: u64, end: u64) -> Result<Option<Offset>, ReadError> {
+    let below = cursor.entry.to.min(end);
+    let Some(start) = cursor.offset_here()? else { return skip_to_reader(view, cursor, timestamp, from, below) };
+    let mut reader =
+        Reader { view: view.clone(), next: start.max(from), cursor: Some(cursor.clone()), cuts: view.cuts(), batch: None, failed: false };
+    if start < from {
+        reader.cursor = None;
+    }
+    scan_for_time(&mut reader, timestamp, from, below)
+}
+
+/// Damage in the way of the seek: reads on from where the index pointed.
+fn skip_to_reader(view: &PartitionView, cursor: &Cursor, timestamp: TimestampNs, from: u64, below: u64) -> Result<Option<Offset>, ReadError> {
+    let place = cursor.segment().floor_time(timestamp);
+    let mut reader = Reader::new(view.clone(), place.offset.max(from).max(cursor.entry.from));
+    scan_for_time(&mut reader, timestamp, from, below)
+}
+
+fn scan_for_time(reader: &mut Reader, timestamp: TimestampNs, from: u64, below: u64) -> Result<Option<Offset>, ReadError> {
+    while reader.next < below {
+        match reader.next_batch() {
+            None => break,
+            Some(Ok(batch)) if batch.max_timestamp() >= timestamp => {
+                let mut records = batch.records().filter_map(Result::ok);
+                if let Some(record) = records.find(|record| record.timestamp() >= timestamp && record.offset() >= from && record.offset() < below) {
+                    return Ok(Some(record.offset()));
+                }
+            }
+            Some(Ok(_) | Err(ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. })) => {}
+            Some(Err(error)) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+const ATTEMPTS: u32 = 10;

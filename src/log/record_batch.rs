@@ -1,0 +1,255 @@
+//! What is appended: a record, or a batch of records encoded as it will be stored. Assigns no offset.
+
+use tidelog_format::{
+    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Header, NOTE_BYTES_MAX, TimestampNs, crc32, encode_record,
+    pack_nanos, padded, record_len,
+};
+
+use crate::config::check_codec;
+use crate::error::{AppendError, ConfigError};
+use crate::log::codec;
+
+/// A record to append, borrowed.
+///
+/// ```
+/// use tidelog::{Record, TimestampNs};
+///
+/// let order = Record::new("12 apples").key("customer 7").header("trace", Some(b"af31")).timestamp(TimestampNs::new(1_700_000_000_000_000_000));
+/// let forget = Record::tombstone().key("customer 7");
+/// assert_ne!(order, forget);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<'a> {
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: Vec<Header<'a>>,
+    pub(crate) timestamp: Option<TimestampNs>,
+}
+
+impl<'a> Record<'a> {
+    /// A record with a value and nothing else.
+    pub fn new<V: AsRef<[u8]> + ?Sized>(value: &'a V) -> Self {
+        Self { key: None, value: Some(value.as_ref()), headers: Vec::new(), timestamp: None }
+    }
+
+    /// A record with a null value, which is not an empty one.
+    pub fn tombstone() -> Self {
+        Self { key: None, value: None, headers: Vec::new(), timestamp: None }
+    }
+
+    /// Sets the key. Without one it is null, which is not empty.
+    pub fn key<K: AsRef<[u8]> + ?Sized>(mut self, key: &'a K) -> Self {
+        self.key = Some(key.as_ref());
+        self
+    }
+
+    /// Adds a header. Order and duplicates are kept.
+    pub fn header(mut self, name: &'a str, value: Option<&'a [u8]>) -> Self {
+        self.headers.push(Header { name, value });
+        self
+    }
+
+    /// Sets the time. Without one it is the time of the append.
+    pub fn timestamp(mut self, timestamp: TimestampNs) -> Self {
+        self.timestamp = Some(timestamp);
+        self
+    }
+}
+
+/// Records that are appended together: all of them, or none. Encoded once, as they will be stored; may be appended again and reused.
+///
+/// A record without a time takes the batch's base time: the first time given in the batch, or, if none is given, the time of the append.
+///
+/// ```
+/// use tidelog::{AckLevel, Record, RecordBatch, Store};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let partition = Store::open(dir.path())?.topic("readings")?.partition(0)?;
+/// let mut batch = RecordBatch::new();
+/// for reading in ["20.5", "20.7", "21.0"] {
+///     batch.push(&Record::new(reading).key("cellar"))?;
+/// }
+/// let ack = partition.append_batch(&batch, AckLevel::Durable)?;
+/// assert_eq!((ack.base_offset, ack.last_offset), (0.into(), 2.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct RecordBatch {
+    records: Vec<u8>,
+    count: u32,
+    base: Option<TimestampNs>,
+    max: TimestampNs,
+    /// Sub-millisecond nanoseconds of each record, once two of them differ.
+    sub_millis: Vec<u32>,
+    tombstone: bool,
+    note: Option<Vec<u8>>,
+    codec: Option<Codec>,
+}
+
+impl RecordBatch {
+    /// An empty batch, compressed as the store's options say.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses the compression of this batch.
+    ///
+    /// # Errors
+    /// [`ConfigError::CodecNotBuilt`] if this build cannot write it.
+    pub fn with_codec(mut self, codec: Codec) -> Result<Self, ConfigError> {
+        check_codec(codec)?;
+        self.codec = Some(codec);
+        Ok(self)
+    }
+
+    /// Adds a record.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`] if the batch would pass what a frame can hold; it stays as it was.
+    pub fn push(&mut self, record: &Record<'_>) -> Result<(), AppendError> {
+        let timestamp = record.timestamp.or(self.base);
+        let base = self.base.or(timestamp).unwrap_or_default();
+        let delta_ms = timestamp.map_or(0, |timestamp| timestamp.millis() - base.millis());
+        let (key, value, headers) = (record.key, record.value, &record.headers[..]);
+        let len = record_len(delta_ms, self.count, key, value, headers);
+        let start = self.records.len();
+        if start + len > RECORDS_BYTES_MAX {
+            return Err(AppendError::TooLarge { bytes: (start + len) as u64, limit: RECORDS_BYTES_MAX as u64 });
+        }
+        self.records.resize(start + len, 0);
+        encode_record(&mut self.records, start, delta_ms, self.count, key, value, headers);
+        self.note_time(base, timestamp);
+        self.tombstone |= value.is_none();
+        self.count += 1;
+        Ok(())
+    }
+
+    fn note_time(&mut self, base: TimestampNs, timestamp: Option<TimestampNs>) {
+        let Some(timestamp) = timestamp else { return };
+        self.max = if self.base.is_none() { timestamp } else { self.max.max(timestamp) };
+        self.base = Some(base);
+        let (uniform, sub_millis) = (base.sub_millis(), timestamp.sub_millis());
+        if self.sub_millis.is_empty() && sub_millis != uniform {
+            self.sub_millis.resize(self.count as usize, uniform);
+        }
+        if !self.sub_millis.is_empty() || sub_millis != uniform {
+            self.sub_millis.push(sub_millis);
+        }
+    }
+
+    /// Sets bytes of the application's own that are stored with the batch, all or nothing, and read back by
+    /// [`StoredBatch::note`](crate::StoredBatch::note): for instance how far a source has been read. At most 1,024 bytes.
+    ///
+    /// # Errors
+    /// [`AppendError::NoteTooLarge`].
+    pub fn set_note(&mut self, note: Option<&[u8]>) -> Result<(), AppendError> {
+        if let Some(note) = note
+            && note.len() > NOTE_BYTES_MAX
+        {
+            return Err(AppendError::NoteTooLarge { bytes: note.len(), limit: NOTE_BYTES_MAX });
+        }
+        self.note = note.map(<[u8]>::to_vec);
+        Ok(())
+    }
+
+    /// Records in the batch.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Encoded size, uncompressed and without the frame around it.
+    pub fn bytes(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes all records and the note out, and keeps the memory and the codec.
+    pub fn clear(&mut self) {
+        self.records.clear();
+        self.sub_millis.clear();
+        (self.count, self.base, self.max, self.tombstone, self.note) = (0, None, TimestampNs::default(), false, None);
+    }
+
+    /// The parts of a frame. `default` is the codec if the batch chose none.
+    pub(crate) fn encode<'a>(&'a self, default: Codec, scratch: &'a mut Scratch) -> Result<Encoded<'a>, AppendError> {
+        if self.count == 0 {
+            return Err(AppendError::Empty);
+        }
+        scratch.clear();
+        let mut codec = self.codec.unwrap_or(default);
+        if codec != Codec::None {
+            codec::compress(codec, &self.records, &mut scratch.compressed).map_err(|reason| AppendError::Codec { reason })?;
+            if scratch.compressed.len() >= self.records.len() {
+                codec = Codec::None;
+            }
+        }
+        let nanos = if self.sub_millis.is_empty() { None } else { pack_nanos(&self.sub_millis, &mut scratch.packed) };
+        let blocks = Blocks { nanos, note: self.note.as_deref(), ..Blocks::default() };
+        let mut attributes = blocks.attributes().with_codec(codec);
+        if self.tombstone {
+            attributes = attributes.with(Attributes::HAS_TOMBSTONE);
+        }
+        blocks.encode(&mut scratch.blocks);
+        let records = if codec == Codec::None { &self.records[..] } else { &scratch.compressed[..] };
+        let times = self.base.map(|base| (base, self.max));
+        Ok(Encoded { blocks: &scratch.blocks, records, packed: &scratch.packed, body_crc: crc32(records), attributes, count: self.count, times })
+    }
+}
+
+/// Buffers that an encoding borrows, kept to be used again.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    compressed: Vec<u8>,
+    packed: Vec<u8>,
+    blocks: Vec<u8>,
+}
+
+impl Scratch {
+    fn clear(&mut self) {
+        self.compressed.clear();
+        self.packed.clear();
+        self.blocks.clear();
+    }
+}
+
+/// A frame but for what the append lock decides: offset, position, chain, claim.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encoded<'a> {
+    pub(crate) blocks: &'a [u8],
+    pub(crate) records: &'a [u8],
+    pub(crate) packed: &'a [u8],
+    pub(crate) body_crc: u32,
+    pub(crate) attributes: Attributes,
+    pub(crate) count: u32,
+    /// Base time and highest time; `None` for the time of the append.
+    pub(crate) times: Option<(TimestampNs, TimestampNs)>,
+}
+
+impl Encoded<'_> {
+    /// Header, blocks and body, without padding.
+    pub(crate) fn frame_len(&self) -> usize {
+        FRAME_HEADER_BYTES + self.blocks.len() + self.records.len() + self.packed.len()
+    }
+
+    /// Bytes in the file.
+    pub(crate) fn stored_bytes(&self) -> usize {
+        padded(self.frame_len())
+    }
+
+    /// Stores everything behind the header into `frame`, which is as long as the stored frame.
+    #[inline]
+    pub(crate) fn store(&self, frame: &mut [u8]) {
+        let mut at = FRAME_HEADER_BYTES;
+        for part in [self.blocks, self.records, self.packed] {
+            frame[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        frame[at..].fill(0);
+    }
+}
+
+const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX as usize - FRAME_HEADER_BYTES - BLOCKS_BYTES_MAX - (8 << 20);

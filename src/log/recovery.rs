@@ -1,0 +1,443 @@
+//! Recovery, second half: does what the plan says, in an order in which a crash at any step finds the same input again.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidelog_format::{Checkpoint, LeaderEpoch, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, TimestampNs};
+
+use crate::clock::now;
+use crate::config::OnDamage;
+use crate::error::{DamagedRange, IoContext, IoError, OpenError};
+use crate::io::{Access, Kind, Storage, read_full_at, replace_file, write_all_at};
+use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
+use crate::log::checkpoint::{CheckpointFile, Slots};
+use crate::log::decision::Verdict;
+use crate::log::files::{PartitionFiles, read_files};
+use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
+use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
+use crate::log::segment::{Index, Segment, Sums};
+use crate::log::view::{LiveSegment, SegmentList};
+
+/// What an open found and did: a value, and a JSON file beside the log if there was anything to tell.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct RecoveryReport {
+    /// First readable offset.
+    pub log_start_offset: u64,
+    /// Next offset to be assigned.
+    pub next_offset: u64,
+    /// Term from this open on.
+    pub leader_epoch: u32,
+    /// Bytes of log that had to be read.
+    pub scanned_bytes: u64,
+    /// Ranges of durable offsets that cannot be read.
+    pub damage: Vec<DamagedRange>,
+    /// Everything that was found, with the verdict on it.
+    pub findings: Vec<Finding>,
+    /// Files and parts of files that were set aside, by name.
+    pub quarantined: Vec<String>,
+}
+
+impl RecoveryReport {
+    /// Whether anything was found beyond what an ordinary crash leaves.
+    pub fn is_notable(&self) -> bool {
+        !self.damage.is_empty() || !self.quarantined.is_empty() || self.findings.iter().any(|finding| finding.verdict != Verdict::Silent)
+    }
+
+    /// Whether the log ended in frames that were cut off: what a crash may cost.
+    pub fn had_torn_end(&self) -> bool {
+        !self.quarantined.is_empty()
+    }
+}
+
+/// A recovered partition, ready to be appended to.
+pub(crate) struct Recovered {
+    pub(crate) uuid: [u8; 16],
+    pub(crate) appender: Appender,
+    pub(crate) list: SegmentList,
+    pub(crate) log_start: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) checkpoint: CheckpointFile,
+    pub(crate) report: RecoveryReport,
+}
+
+/// How a partition is opened.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecoverHow {
+    pub(crate) segment_bytes: u64,
+    pub(crate) index_interval: u32,
+    pub(crate) on_damage: OnDamage,
+}
+
+/// Opens the partition in `dir`: plan, then apply. The store's lock is held.
+///
+/// # Errors
+/// [`OpenError`]; a refusal wrote nothing.
+pub(crate) fn recover(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -> Result<Recovered, OpenError> {
+    let files = read_files(&**storage, dir)?;
+    let plan = plan(&**storage, dir, &files, how.index_interval, None)?;
+    if how.on_damage == OnDamage::Refuse && plan.findings.iter().any(|finding| finding.verdict == Verdict::Damage) {
+        return Err(OpenError::Damaged { path: dir.to_owned(), damage: plan.damage });
+    }
+    let uuid = files.uuid.unwrap_or_else(|| new_uuid(&**storage));
+    Apply { storage, dir, how, uuid, files: &files, plan: &plan, quarantined: Vec::new() }.run()
+}
+
+/// A random identity.
+pub(crate) fn new_uuid(storage: &dyn Storage) -> [u8; 16] {
+    let mut uuid = [0; 16];
+    uuid[..8].copy_from_slice(&storage.random().to_le_bytes());
+    uuid[8..].copy_from_slice(&storage.random().to_le_bytes());
+    uuid
+}
+
+struct Apply<'a> {
+    storage: &'a Arc<dyn Storage>,
+    dir: &'a Path,
+    how: RecoverHow,
+    uuid: [u8; 16],
+    files: &'a PartitionFiles,
+    plan: &'a Plan,
+    quarantined: Vec<String>,
+}
+
+impl Apply<'_> {
+    fn run(mut self) -> Result<Recovered, OpenError> {
+        for name in &self.files.unfinished {
+            self.storage.unlink(&self.dir.join(name)).at("remove", &self.dir.join(name))?;
+        }
+        let plan = self.plan;
+        self.write_back()?;
+        let fresh = match plan.tail {
+            Tail::InPlace => None,
+            Tail::New { base, prev_end, chain, restarted } => Some(self.new_tail(base, prev_end, chain, restarted)?),
+        };
+        let is_clean = fresh.is_none() && self.nothing_to_prove();
+        if !is_clean {
+            self.storage.sync_dir(self.dir).at("sync", self.dir)?;
+        }
+        let mut checkpoint = CheckpointFile::new(self.storage.clone(), self.dir, self.files.slots.counter);
+        let (appender, list) = self.open_tail(fresh)?;
+        if !is_clean || self.files.slots.newest.is_none() {
+            // A cut or a new term licenses what follows: it must not depend on one slot.
+            let slots = if plan.lost { Slots::Both } else { Slots::One };
+            checkpoint.write(self.checkpoint(&appender), slots)?;
+        }
+        if self.files.meta.is_none() {
+            self.rebuild_meta()?;
+        }
+        self.set_aside()?;
+        self.unlink_superseded()?;
+        let report = RecoveryReport {
+            log_start_offset: plan.log_start,
+            next_offset: plan.next_offset,
+            leader_epoch: plan.epoch,
+            scanned_bytes: plan.scanned_bytes,
+            damage: plan.damage.clone(),
+            findings: plan.findings.clone(),
+            quarantined: self.quarantined,
+        };
+        if report.is_notable() {
+            write_report(&**self.storage, self.dir, &report)?;
+        }
+        Ok(Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, report })
+    }
+
+    /// Whether the checkpoint names exactly what is there.
+    fn nothing_to_prove(&self) -> bool {
+        let last = self.plan.live.len().checked_sub(1);
+        !self.plan.lost && last.is_some_and(|last| self.plan.durable >= (last, self.plan.live[last].end)) && self.files.slots.found.is_empty()
+    }
+
+    /// Everything live at or behind the durable point is written again with its own bytes and synced: a sync that failed before the
+    /// crash may have left those pages clean, and not on disk.
+    fn write_back(&self) -> Result<(), OpenError> {
+        let (first, position) = self.plan.durable;
+        for (number, file) in self.plan.live.iter().enumerate().skip(first) {
+            let from = if number == first { position } else { 0 };
+            let end = file.segment.len.min(file.end + if file.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 });
+            if from >= end {
+                continue;
+            }
+            let path = &file.segment.path;
+            let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
+            let mut bytes = vec![0; WRITE_BACK_BYTES.min((end - from) as usize)];
+            let mut at = from;
+            while at < end {
+                let want = (end - at).min(bytes.len() as u64) as usize;
+                let read = read_full_at(&*writable, &mut bytes[..want], at).at("read", path)?;
+                if read == 0 {
+                    break;
+                }
+                write_all_at(&*writable, &bytes[..read], at).at("write", path)?;
+                at += read as u64;
+            }
+            writable.sync().at("sync", path)?;
+        }
+        Ok(())
+    }
+
+    /// A new tail segment, synced and durably named: from then on everything at `prev_end` or above in older files is dead.
+    fn new_tail(&mut self, base: u64, prev_end: u64, chain: u32, restarted: bool) -> Result<NamedSegment, OpenError> {
+        let spare = Spare::make(&**self.storage, self.dir, self.files.seq_max + 1, Appender::capacity_for(self.how.segment_bytes, 0), FIRST_BYTES)?;
+        let new = NewSegment {
+            base: Offset::new(base),
+            prev_end: Offset::new(prev_end),
+            chain,
+            restarted,
+            epoch: LeaderEpoch::new(self.plan.epoch),
+            epoch_start: Offset::new(self.plan.epoch_start),
+            log_start: Offset::new(self.plan.log_start),
+        };
+        let prepared = NamedSegment::prepare(spare, self.storage, self.dir, self.uuid, new)?;
+        NamedSegment::give_name_durably(&prepared.segment, &**self.storage, self.dir)?;
+        Ok(prepared)
+    }
+
+    fn open_tail(&mut self, fresh: Option<NamedSegment>) -> Result<(Appender, SegmentList), OpenError> {
+        let plan = self.plan;
+        let mut list = SegmentList::default();
+        let in_place = fresh.is_none();
+        let (closed, last) = plan.live.split_at(plan.live.len() - usize::from(in_place));
+        for file in closed {
+            list.entries.push(LiveSegment {
+                segment: Arc::new(open_closed(self.storage, self.dir, file, true)),
+                from: file.from,
+                to: file.to.min(file.next_offset),
+            });
+        }
+        let next_seq = self.files.seq_max + 1 + u64::from(!in_place);
+        let at = ResumeAt {
+            position: SEGMENT_HEADER_BYTES as u64,
+            next_offset: plan.next_offset,
+            chain: 0,
+            epoch: LeaderEpoch::new(plan.epoch),
+            epoch_start: Offset::new(plan.epoch_start),
+            allocated: 0,
+            sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
+            next_seq,
+            index_interval: self.how.index_interval,
+        };
+        let appender = match (fresh, last.first()) {
+            (Some(fresh), _) => {
+                let at = ResumeAt { chain: fresh.segment.header.chain_seed, allocated: fresh.allocated, ..at };
+                Appender::begin(fresh, at)
+            }
+            (None, Some(file)) => self.resume(file, at)?,
+            (None, None) => unreachable!("a log without files gets a new tail"),
+        };
+        let from = last.first().map_or(appender.active.id.base_offset, |file| file.from);
+        list.entries.push(LiveSegment { segment: appender.active.clone(), from, to: u64::MAX });
+        Ok((appender, list))
+    }
+
+    fn resume(&self, file: &LiveFile, at: ResumeAt) -> Result<Appender, OpenError> {
+        let path = &file.segment.path;
+        let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
+        let header = file.segment.header;
+        let segment =
+            Segment::new(self.storage.clone(), self.dir, header, published(file.end, file.next_offset - header.base_offset.get(), false), true);
+        let entries = all_entries(&**self.storage, self.dir, file);
+        let allocated = file.segment.len.min(header.capacity) / 8 * 8;
+        Ok(Appender::resume(segment, writable, entries, ResumeAt { position: file.end, chain: file.chain, allocated, sums: file.sums, ..at }))
+    }
+
+    fn checkpoint(&self, appender: &Appender) -> Checkpoint {
+        Checkpoint {
+            counter: 0,
+            partition_uuid: self.uuid,
+            log_start: Offset::new(self.plan.log_start),
+            durable_next_offset: Offset::new(self.plan.next_offset),
+            active_seq: appender.active.id.seq,
+            active_salt: appender.active.header.salt,
+            tail_pos: Position::new(appender.position),
+            tail_chain: appender.chain,
+            max_ts: appender.sums.max_ts,
+            high_water_mark: Offset::new(self.plan.next_offset),
+            leader_epoch: LeaderEpoch::new(self.plan.epoch),
+            epoch_start: Offset::new(self.plan.epoch_start),
+        }
+    }
+
+    /// META holds the topic's name and ring range, which segments do not: the caller, who knows them from the directory, writes it anew.
+    fn rebuild_meta(&self) -> Result<(), OpenError> {
+        let name = |path: Option<&Path>| path.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let index = name(Some(self.dir)).parse().unwrap_or(0);
+        let topic_dir = self.dir.parent();
+        let count = self.sibling_count(topic_dir);
+        let (range_start, range_stop) = crate::log::ring_range(index, count.max(index + 1));
+        let meta = tidelog_format::Meta {
+            compat: 0,
+            ro_compat: 0,
+            uuid: self.uuid,
+            created: now(),
+            index,
+            ring_size: crate::log::RING_SIZE,
+            range_start,
+            range_stop,
+            namespace: name(topic_dir.and_then(Path::parent)),
+            topic: name(topic_dir),
+        };
+        let path = self.dir.join(tidelog_format::META_NAME);
+        replace_file(&**self.storage, &path, &meta.encode()).at("write", &path)?;
+        Ok(())
+    }
+
+    fn sibling_count(&self, topic_dir: Option<&Path>) -> u32 {
+        let entries = topic_dir.and_then(|dir| self.storage.list(dir).ok()).unwrap_or_default();
+        entries.iter().filter(|entry| entry.kind == Kind::Directory && entry.name.to_str().is_some_and(|name| name.parse::<u32>().is_ok())).count()
+            as u32
+    }
+
+    /// Keeps what a torn end or a stray file holds, for people to look at, and takes it out of the log's way.
+    fn set_aside(&mut self) -> Result<(), OpenError> {
+        let plan = self.plan;
+        if plan.torn
+            && let Some(last) = plan.live.last()
+        {
+            self.quarantine_tail(last)?;
+        }
+        for id in &plan.cut {
+            self.quarantine_file(&id.log_name())?;
+            self.remove_index(*id)?;
+        }
+        for name in &self.files.strays {
+            self.quarantine_file(name)?;
+        }
+        Ok(())
+    }
+
+    /// Copies what stands behind the last live frame, makes the copy durable, then shrinks the file to what is live.
+    fn quarantine_tail(&mut self, file: &LiveFile) -> Result<(), OpenError> {
+        let path = &file.segment.path;
+        let mut bytes = vec![0; file.segment.len.saturating_sub(file.end).min(QUARANTINE_BYTES_MAX) as usize];
+        let read = read_full_at(&*file.segment.file, &mut bytes, file.end).at("read", path)?;
+        let used = bytes[..read].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        if used > 0 {
+            let name = format!("{}-{:010}.bin", file.segment.id.log_name().trim_end_matches(".log"), file.end);
+            let target = self.quarantine_dir()?.join(&name);
+            replace_file(&**self.storage, &target, &bytes[..used]).at("write", &target)?;
+            self.quarantined.push(name);
+        }
+        let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
+        writable.set_len(file.end).at("shrink", path)?;
+        writable.sync().at("sync", path)?;
+        self.write_closed_index(file);
+        Ok(())
+    }
+
+    /// So that the shortened segment opens without a walk. Derived: a failure costs that walk and nothing else.
+    fn write_closed_index(&self, file: &LiveFile) {
+        let entries = all_entries(&**self.storage, self.dir, file);
+        let header = index_header(file, false);
+        let _ = write_index(&**self.storage, self.dir, file.segment.id, header, &entries);
+    }
+
+    fn quarantine_dir(&self) -> Result<std::path::PathBuf, OpenError> {
+        let dir = self.dir.join(QUARANTINE_NAME);
+        match self.storage.create_dir(&dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(IoError::new("create", &dir, error).into()),
+            _ => {}
+        }
+        self.storage.sync_dir(self.dir).at("sync", self.dir)?;
+        Ok(dir)
+    }
+
+    fn quarantine_file(&mut self, name: &str) -> Result<(), OpenError> {
+        let target = self.quarantine_dir()?.join(format!("{name}.{}", now().get()));
+        match self.storage.rename_new(&self.dir.join(name), &target) {
+            Ok(()) => self.quarantined.push(name.to_owned()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(IoError::new("set aside", &self.dir.join(name), error).into()),
+        }
+        Ok(())
+    }
+
+    fn unlink_superseded(&self) -> Result<(), OpenError> {
+        // Newest first: a crash in between must not bring an older cut back to life.
+        let mut ids = self.plan.superseded.clone();
+        ids.sort_by_key(|id| std::cmp::Reverse(id.seq));
+        for id in ids {
+            let path = self.dir.join(id.log_name());
+            match self.storage.unlink(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IoError::new("remove", &path, error).into()),
+                _ => {}
+            }
+            self.remove_index(id)?;
+        }
+        Ok(())
+    }
+
+    fn remove_index(&self, id: SegmentId) -> Result<(), OpenError> {
+        let path = self.dir.join(id.index_name());
+        match self.storage.unlink(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(IoError::new("remove", &path, error).into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A segment that nothing is appended to any more.
+pub(crate) fn open_closed(storage: &Arc<dyn Storage>, dir: &Path, file: &LiveFile, mapped: bool) -> Segment {
+    let header = file.segment.header;
+    let end = if file.sealed { file.end + tidelog_format::SEAL_BYTES as u64 } else { file.end };
+    let segment = Segment::new(storage.clone(), dir, header, published(end, file.next_offset - header.base_offset.get(), file.sealed), mapped);
+    let _ = segment.sums.set(file.sums); // new, so it is empty
+    if !file.entries.is_empty() {
+        segment.set_index(Index::Growing(Arc::new(GrowingIndex::new(&all_entries(&**storage, dir, file)))));
+    }
+    segment
+}
+
+/// The entries of the index file as far as it was used, then those of the walk behind it.
+pub(crate) fn all_entries(storage: &dyn Storage, dir: &Path, file: &LiveFile) -> Vec<tidelog_format::IndexEntry> {
+    let stored = if file.indexed > SEGMENT_HEADER_BYTES as u64 {
+        StoredIndex::open(storage, dir, file.segment.id, Some(file.segment.header.salt)).and_then(|index| index.load())
+    } else {
+        None
+    };
+    let mut entries: Vec<_> = stored.unwrap_or_default().into_iter().filter(|entry| u64::from(entry.position) < file.indexed).collect();
+    entries.extend(&file.entries);
+    entries
+}
+
+/// What an index file says of a segment.
+pub(crate) fn index_header(file: &LiveFile, sealed: bool) -> tidelog_format::IndexHeader {
+    tidelog_format::IndexHeader {
+        salt: file.segment.header.salt,
+        base_offset: file.segment.header.base_offset,
+        seq: file.segment.id.seq,
+        entries: 0,
+        covered: Position::new(file.end),
+        next_offset: Offset::new(file.next_offset),
+        records: file.sums.records,
+        max_ts: file.sums.max_ts,
+        chain: file.chain,
+        sealed,
+    }
+}
+
+/// Keeps the newest 16 reports.
+fn write_report(storage: &dyn Storage, dir: &Path, report: &RecoveryReport) -> Result<(), OpenError> {
+    let path = dir.join(format!("recovery-{:020}.json", now().get()));
+    let bytes = serde_json::to_vec_pretty(report).expect("a report holds only numbers, strings and lists");
+    replace_file(storage, &path, &bytes).at("write", &path)?;
+    let mut reports: Vec<u64> = storage.list(dir).at("list", dir)?.iter().filter_map(|entry| report_number(entry.name.to_str()?)).collect();
+    reports.sort_unstable();
+    for number in reports.iter().rev().skip(REPORTS_KEPT) {
+        let path = dir.join(format!("recovery-{number:020}.json"));
+        storage.unlink(&path).at("remove", &path)?;
+    }
+    Ok(())
+}
+
+fn report_number(name: &str) -> Option<u64> {
+    match tidelog_format::FileName::parse(name) {
+        Some(tidelog_format::FileName::Report(number)) => Some(number),
+        _ => None,
+    }
+}
+
+const WRITE_BACK_BYTES: usize = 1 << 20;
+const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
+const REPORTS_KEPT: usize = 16;
+const FIRST_BYTES: u64 = 64 << 10;

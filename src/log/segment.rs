@@ -1,0 +1,281 @@
+//! One segment file: how to get at its bytes, by map or by read. Never decides what is live, never appends.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+use tidelog_format::{IndexEntry, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs};
+
+use crate::error::{IoContext, IoError};
+use crate::io::mmap::Published;
+use crate::io::{Access, File, SegmentMap, Storage, read_full_at};
+use crate::log::offset_index::{GrowingIndex, StoredIndex};
+
+/// A segment file of one partition.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) id: SegmentId,
+    pub(crate) header: SegmentHeader,
+    /// Highest time of a record and number of records, once it is known that nothing is added.
+    pub(crate) sums: OnceLock<Sums>,
+    dir: PathBuf,
+    storage: Arc<dyn Storage>,
+    /// For writers: kept from creation to last sync, because a failed write-back is reported once per open file.
+    writable: Mutex<Option<Arc<dyn File>>>,
+    data: OnceLock<Data>,
+    /// What is published, as long as `data` is not a map.
+    known: AtomicU64,
+    index: RwLock<Index>,
+    lookups: AtomicU32,
+    mapped: bool,
+}
+
+/// What a segment adds up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) records: u64,
+    pub(crate) max_ts: TimestampNs,
+}
+
+#[derive(Debug)]
+enum Data {
+    Map(SegmentMap),
+    File(Arc<dyn File>),
+}
+
+#[derive(Debug)]
+pub(crate) enum Index {
+    Unknown,
+    Growing(Arc<GrowingIndex>),
+    Stored(StoredIndex),
+}
+
+/// Bytes of a segment that stay as they are for as long as somebody holds them.
+#[derive(Debug, Clone)]
+pub(crate) enum Owner {
+    Map(SegmentMap),
+    Heap(Arc<[u8]>),
+}
+
+/// A stretch of a segment file in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunk {
+    pub(crate) owner: Owner,
+    /// Position of the first byte in the file.
+    pub(crate) start: u64,
+    /// Position after the last byte.
+    pub(crate) end: u64,
+}
+
+impl Chunk {
+    /// The bytes from `position` on, empty outside the chunk.
+    #[inline]
+    pub(crate) fn from(&self, position: u64) -> &[u8] {
+        if position < self.start || position >= self.end {
+            return &[];
+        }
+        self.owner.slice((position - self.start) as usize, (self.end - self.start) as usize)
+    }
+}
+
+impl Owner {
+    #[inline]
+    pub(crate) fn slice(&self, from: usize, to: usize) -> &[u8] {
+        match self {
+            Self::Map(map) => map.bytes(from, to),
+            Self::Heap(bytes) => &bytes[from..to],
+        }
+    }
+}
+
+impl Segment {
+    pub(crate) fn new(storage: Arc<dyn Storage>, dir: &Path, header: SegmentHeader, published: Published, mapped: bool) -> Self {
+        let id = SegmentId { base_offset: header.base_offset.get(), seq: header.seq };
+        Self {
+            id,
+            header,
+            sums: OnceLock::new(),
+            dir: dir.to_owned(),
+            storage,
+            writable: Mutex::new(None),
+            data: OnceLock::new(),
+            known: AtomicU64::new(published.pack()),
+            index: RwLock::new(Index::Unknown),
+            lookups: AtomicU32::new(0),
+            mapped,
+        }
+    }
+
+    /// The segment that is appended to: its file, its map if there is one, its index.
+    pub(crate) fn active(self, file: Arc<dyn File>, map: Option<SegmentMap>, index: Arc<GrowingIndex>) -> Self {
+        *self.writable.lock() = Some(file);
+        *self.index.write() = Index::Growing(index);
+        if let Some(map) = map {
+            let _ = self.data.set(Data::Map(map)); // new, so it is empty
+        }
+        self
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.dir.join(self.id.log_name())
+    }
+
+    pub(crate) fn base(&self) -> Offset {
+        self.header.base_offset
+    }
+
+    #[inline]
+    pub(crate) fn published(&self) -> Published {
+        match self.data.get() {
+            Some(Data::Map(map)) => map.published(),
+            _ => Published::unpack(self.known.load(Ordering::Acquire)),
+        }
+    }
+
+    /// The offset after the last one published.
+    #[inline]
+    pub(crate) fn next_offset(&self) -> u64 {
+        self.id.base_offset + u64::from(self.published().next)
+    }
+
+    /// Publishes an end without a map to hold it.
+    pub(crate) fn set_published(&self, published: Published) {
+        match self.data.get() {
+            Some(Data::Map(map)) => map.expose(published),
+            _ => self.known.store(published.pack(), Ordering::Release),
+        }
+    }
+
+    /// The descriptor to write and sync with; opened if the segment was there before this process.
+    pub(crate) fn writable(&self) -> Result<Arc<dyn File>, IoError> {
+        let mut writable = self.writable.lock();
+        if let Some(file) = &*writable {
+            return Ok(file.clone());
+        }
+        let file = self.storage.open(&self.path(), Access::ReadWrite).at("open", &self.path())?;
+        *writable = Some(file.clone());
+        Ok(file)
+    }
+
+    /// Lets the descriptor go: everything is synced.
+    pub(crate) fn close_writable(&self) {
+        *self.writable.lock() = None;
+    }
+
+    /// Bytes from `position` on: all that is published where the segment is mapped, else about `want` of them, fewer at the end.
+    pub(crate) fn chunk(&self, position: u64, want: usize) -> Result<Chunk, IoError> {
+        let end = u64::from(self.published().end);
+        match self.data()? {
+            Data::Map(map) => Ok(Chunk { owner: Owner::Map(map.clone()), start: 0, end }),
+            Data::File(file) => {
+                let want = (end.saturating_sub(position)).min(want as u64) as usize;
+                let mut bytes = vec![0; want];
+                let read = read_full_at(&**file, &mut bytes, position).at("read", &self.path())?;
+                bytes.truncate(read);
+                Ok(Chunk { end: position + read as u64, owner: Owner::Heap(bytes.into()), start: position })
+            }
+        }
+    }
+
+    fn data(&self) -> Result<&Data, IoError> {
+        if let Some(data) = self.data.get() {
+            return Ok(data);
+        }
+        let path = self.path();
+        let file = self.storage.open(&path, Access::Read).at("open", &path)?;
+        let data = if self.mapped { self.map_published(&file).unwrap_or(Data::File(file)) } else { Data::File(file) };
+        Ok(self.data.get_or_init(|| data))
+    }
+
+    /// A map of what is published and will not grow; `None` where it cannot be had: then reads go through the descriptor.
+    fn map_published(&self, file: &Arc<dyn File>) -> Option<Data> {
+        let published = Published::unpack(self.known.load(Ordering::Acquire));
+        let end = u64::from(published.end);
+        // A file shorter than what is published would fault on access: let the reads report it.
+        if file.len().ok()? < end {
+            return None;
+        }
+        let (map, _) = file.map(end as usize, false).ok()?;
+        map.expose(published);
+        Some(Data::Map(map))
+    }
+
+    /// Where to start walking for a record at `offset`: never behind it.
+    pub(crate) fn floor(&self, offset: Offset) -> Place {
+        let rel = u32::try_from(offset.get().saturating_sub(self.id.base_offset)).unwrap_or(u32::MAX);
+        self.look_up(|index| index.floor(rel), |index| index.floor(rel))
+    }
+
+    /// Where to start walking for the first record with a time of at least `timestamp`: never behind it.
+    pub(crate) fn floor_time(&self, timestamp: TimestampNs) -> Place {
+        self.look_up(|index| index.floor_time(timestamp), |index| index.floor_time(timestamp))
+    }
+
+    fn look_up(&self, growing: impl FnOnce(&GrowingIndex) -> Option<IndexEntry>, stored: impl FnOnce(&StoredIndex) -> Option<IndexEntry>) -> Place {
+        self.load_index();
+        let entry = match &*self.index.read() {
+            Index::Unknown => None,
+            Index::Growing(index) => growing(index),
+            Index::Stored(index) => stored(index),
+        };
+        let end = self.published().end;
+        let first = Place { position: SEGMENT_HEADER_BYTES as u64, offset: self.id.base_offset };
+        entry
+            .filter(|entry| entry.position < end)
+            .map_or(first, |entry| Place { position: entry.position.into(), offset: self.id.base_offset + u64::from(entry.rel_offset) })
+    }
+
+    /// Opens the index file at the first lookup, and loads it once it is used often enough to pay for the memory.
+    fn load_index(&self) {
+        let lookups = self.lookups.load(Ordering::Relaxed);
+        if lookups > LOAD_AFTER_LOOKUPS {
+            return;
+        }
+        self.lookups.store(lookups + 1, Ordering::Relaxed);
+        if matches!(&*self.index.read(), Index::Growing(_)) || (lookups != 0 && lookups != LOAD_AFTER_LOOKUPS) {
+            return;
+        }
+        let mut index = self.index.write();
+        if let Index::Unknown = &*index
+            && let Some(stored) = StoredIndex::open(&*self.storage, &self.dir, self.id, Some(self.header.salt))
+        {
+            *index = Index::Stored(stored);
+        }
+        if lookups == LOAD_AFTER_LOOKUPS
+            && let Index::Stored(stored) = &*index
+            && let Some(entries) = stored.load()
+        {
+            *index = Index::Growing(Arc::new(GrowingIndex::new(&entries)));
+        }
+    }
+
+    pub(crate) fn set_index(&self, new: Index) {
+        *self.index.write() = new;
+    }
+
+    /// The index in memory, if it is there.
+    pub(crate) fn growing_index(&self) -> Option<Arc<GrowingIndex>> {
+        match &*self.index.read() {
+            Index::Growing(index) => Some(index.clone()),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
+
+/// A frame to start from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) position: u64,
+    pub(crate) offset: u64,
+}
+
+const LOAD_AFTER_LOOKUPS: u32 = 16;

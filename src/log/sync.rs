@@ -1,0 +1,95 @@
+//! Group commit: one caller syncs for all that wait, off the append lock. Decides when to wait, never what to sync.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::io::futex;
+
+/// Leader and followers. Whoever finds no sync under way leads the next; the others sleep on the word of the sync that will cover them.
+///
+/// Words are indexed by sync number: when sync n ends, all sleepers of n are woken, and one of n + 1, to lead it.
+#[derive(Debug, Default)]
+pub(crate) struct GroupCommit {
+    state: Mutex<State>,
+    words: [AtomicU32; WORDS],
+    /// Syncs done.
+    pub(crate) rounds: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running: bool,
+    /// Number of the last sync that began.
+    number: u64,
+    /// First offset that it does not cover; `u64::MAX` until it has looked.
+    covers: u64,
+    sleepers: u32,
+}
+
+impl GroupCommit {
+    /// Returns once `is_done`, leading a sync or waiting for one as often as that takes. `snapshot` tells the end of the log; `sync` makes
+    /// everything below it durable. `is_done` must become true, or stay false only until it reports an error by itself.
+    pub(crate) fn wait(&self, target: u64, max_wait: Duration, is_done: impl Fn() -> bool, snapshot: impl Fn() -> u64, sync: impl Fn()) {
+        while !is_done() {
+            let mut state = self.state.lock();
+            if is_done() {
+                return;
+            }
+            if state.running {
+                let number = if target <= state.covers { state.number } else { state.number + 1 };
+                let word = self.word(number);
+                let expected = word.load(Ordering::Relaxed);
+                state.sleepers += 1;
+                drop(state);
+                futex::wait(word, expected, None, false);
+                self.state.lock().sleepers -= 1;
+                continue;
+            }
+            state.running = true;
+            state.number += 1;
+            let number = state.number;
+            if max_wait > Duration::ZERO {
+                // Whoever appends meanwhile is covered too.
+                state.covers = u64::MAX;
+                drop(state);
+                std::thread::sleep(max_wait);
+                state = self.state.lock();
+            }
+            state.covers = snapshot();
+            drop(state);
+            sync();
+            self.finish(number);
+        }
+    }
+
+    fn finish(&self, number: u64) {
+        self.rounds.fetch_add(1, Ordering::Relaxed);
+        let mut state = self.state.lock();
+        state.running = false;
+        let sleepers = state.sleepers;
+        let (this, next) = (self.word(number), self.word(number + 1));
+        this.fetch_add(1, Ordering::Relaxed);
+        next.fetch_add(1, Ordering::Relaxed);
+        drop(state);
+        if sleepers > 0 {
+            futex::wake_all(this, false);
+            futex::wake_one(next, false);
+        }
+    }
+
+    /// Wakes everyone: the log is poisoned or closed.
+    pub(crate) fn wake_all(&self) {
+        for word in &self.words {
+            word.fetch_add(1, Ordering::Relaxed);
+            futex::wake_all(word, false);
+        }
+    }
+
+    fn word(&self, number: u64) -> &AtomicU32 {
+        &self.words[number as usize % WORDS]
+    }
+}
+
+const WORDS: usize = 4;

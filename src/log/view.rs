@@ -1,0 +1,257 @@
+//! What readers see of one partition: its segments, its four marks, what is known to be damaged. Appends nothing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tidelog_format::Offset;
+
+use crate::config::ReadIsolation;
+use crate::error::DamagedRange;
+use crate::io::Storage;
+use crate::log::live::LiveSlot;
+use crate::log::segment::Segment;
+
+/// The state of a partition that readers share with its writer, or with whoever follows a writer in another process.
+#[derive(Debug)]
+pub(crate) struct LogView {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) dir: PathBuf,
+    pub(crate) uuid: [u8; 16],
+    list: RwLock<Arc<SegmentList>>,
+    log_start: AtomicU64,
+    written_end: AtomicU64,
+    durable_end: AtomicU64,
+    /// Where the high water mark comes from.
+    mark: HighWaterMark,
+    /// Bumped when a mark moves and somebody sleeps.
+    pub(crate) wake: AtomicU32,
+    /// Readers asleep in this process.
+    pub(crate) sleepers: AtomicU32,
+    /// Suffixes cut off since the open: a cursor from before one may stand in what is gone.
+    cuts: AtomicU64,
+    damage: Mutex<Vec<DamagedRange>>,
+    /// Where other processes learn of the marks.
+    live: Option<LiveSlot>,
+}
+
+#[derive(Debug)]
+enum HighWaterMark {
+    WrittenEnd,
+    DurableEnd,
+    /// A writer in another process says.
+    Told(AtomicU64),
+}
+
+/// The live segments of a partition, by offset.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SegmentList {
+    pub(crate) entries: Vec<LiveSegment>,
+}
+
+/// A segment and the offsets that it answers for.
+#[derive(Debug, Clone)]
+pub(crate) struct LiveSegment {
+    pub(crate) segment: Arc<Segment>,
+    pub(crate) from: u64,
+    /// First offset that a later segment answers for; `u64::MAX` for the last.
+    pub(crate) to: u64,
+}
+
+impl SegmentList {
+    /// The segment that answers for `offset`, by number.
+    pub(crate) fn find(&self, offset: u64) -> Option<usize> {
+        self.entries.partition_point(|entry| entry.from <= offset).checked_sub(1)
+    }
+
+    /// First offset of the next segment behind `offset`.
+    pub(crate) fn next_from(&self, offset: u64) -> Option<u64> {
+        self.entries.get(self.entries.partition_point(|entry| entry.from <= offset)).map(|entry| entry.from)
+    }
+}
+
+/// The marks of a partition at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) log_start: u64,
+    pub(crate) written_end: u64,
+    pub(crate) durable_end: u64,
+}
+
+impl LogView {
+    pub(crate) fn of_writer(storage: Arc<dyn Storage>, dir: &Path, uuid: [u8; 16], follows_written: bool, live: Option<LiveSlot>) -> Self {
+        Self::new(storage, dir, uuid, if follows_written { HighWaterMark::WrittenEnd } else { HighWaterMark::DurableEnd }, live)
+    }
+
+    pub(crate) fn of_follower(storage: Arc<dyn Storage>, dir: &Path, uuid: [u8; 16]) -> Self {
+        Self::new(storage, dir, uuid, HighWaterMark::Told(AtomicU64::new(0)), None)
+    }
+
+    fn new(storage: Arc<dyn Storage>, dir: &Path, uuid: [u8; 16], mark: HighWaterMark, live: Option<LiveSlot>) -> Self {
+        Self {
+            storage,
+            dir: dir.to_owned(),
+            uuid,
+            list: RwLock::default(),
+            log_start: AtomicU64::new(0),
+            written_end: AtomicU64::new(0),
+            durable_end: AtomicU64::new(0),
+            mark,
+            wake: AtomicU32::new(0),
+            sleepers: AtomicU32::new(0),
+            cuts: AtomicU64::new(0),
+            damage: Mutex::default(),
+            live,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_cut(&self) {
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn list(&self) -> Arc<SegmentList> {
+        self.list.read().clone()
+    }
+
+    pub(crate) fn set_list(&self, list: SegmentList) {
+        *self.list.write() = Arc::new(list);
+    }
+
+    #[inline]
+    pub(crate) fn log_start(&self) -> u64 {
+        self.log_start.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn written_end(&self) -> u64 {
+        self.written_end.load(Ordering::Acquire)
+    }
+
+    #[inline]
+    pub(crate) fn durable_end(&self) -> u64 {
+        self.durable_end.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn high_water_mark(&self) -> u64 {
+        match &self.mark {
+            HighWaterMark::WrittenEnd => self.written_end(),
+            HighWaterMark::DurableEnd => self.durable_end(),
+            HighWaterMark::Told(told) => told.load(Ordering::Acquire),
+        }
+    }
+
+    /// First offset that a reader may not see.
+    #[inline]
+    pub(crate) fn end(&self, isolation: ReadIsolation) -> u64 {
+        match isolation {
+            ReadIsolation::Written => self.written_end(),
+            ReadIsolation::Committed => self.high_water_mark(),
+        }
+    }
+
+    /// Whether an append alone, without a sync, shows a reader something new.
+    pub(crate) fn sees_appends(&self, isolation: ReadIsolation) -> bool {
+        matches!(self.mark, HighWaterMark::WrittenEnd) || isolation == ReadIsolation::Written
+    }
+
+    /// One append: the hot path's only store besides the published word.
+    #[inline]
+    pub(crate) fn advance_written(&self, end: u64) {
+        self.written_end.store(end, Ordering::Release);
+        if let Some(live) = &self.live {
+            live.set_written(end);
+        }
+    }
+
+    pub(crate) fn advance_durable(&self, end: u64) {
+        // Syncs of a leader and of a cut may finish out of order.
+        if self.durable_end.fetch_max(end, Ordering::AcqRel) < end {
+            self.tell_live();
+        }
+    }
+
+    /// Sets all marks: at open, at cuts, and when following a writer in another process.
+    pub(crate) fn set_marks(&self, marks: Marks) {
+        self.log_start.store(marks.log_start, Ordering::Release);
+        self.durable_end.store(marks.durable_end, Ordering::Release);
+        self.written_end.store(marks.written_end, Ordering::Release);
+        self.tell_live();
+    }
+
+    /// Sets all marks as a writer in another process, or a plan, tells them.
+    pub(crate) fn set_told_marks(&self, marks: Marks, high_water_mark: u64) {
+        self.set_marks(marks);
+        if let HighWaterMark::Told(told) = &self.mark {
+            told.store(high_water_mark, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn marks(&self) -> Marks {
+        // The end that is larger is read last, so that durable <= written holds in the answer.
+        let (log_start, durable_end) = (self.log_start(), self.durable_end());
+        Marks { log_start, durable_end, written_end: self.written_end() }
+    }
+
+    fn tell_live(&self) {
+        if let Some(live) = &self.live {
+            live.set_marks(self.marks(), self.high_water_mark());
+        }
+    }
+
+    /// Runs a change of segments or log start; readers in other processes see either the state before or the one after.
+    pub(crate) fn change<T>(&self, active_seq: impl Fn(&T) -> Option<u64>, change: impl FnOnce() -> T) -> T {
+        let Some(live) = &self.live else { return change() };
+        live.begin_change();
+        let result = change();
+        live.end_change(active_seq(&result));
+        result
+    }
+
+    /// Wakes every reader that waits for something new.
+    pub(crate) fn wake_readers(&self) {
+        self.wake.fetch_add(1, Ordering::Release);
+        crate::io::futex::wake_all(&self.wake, false);
+    }
+
+    /// Wakes readers in other processes, once a sync round.
+    pub(crate) fn wake_other_processes(&self) {
+        if let Some(live) = &self.live {
+            live.wake();
+        }
+    }
+
+    pub(crate) fn damage(&self) -> Vec<DamagedRange> {
+        self.damage.lock().clone()
+    }
+
+    pub(crate) fn set_damage(&self, damage: Vec<DamagedRange>) {
+        *self.damage.lock() = damage;
+    }
+
+    /// Remembers damage that a read found.
+    pub(crate) fn note_damage(&self, from: Offset, to: Offset, reason: &str) {
+        let mut damage = self.damage.lock();
+        let (from, to) = (from.get(), to.get());
+        if damage.len() < DAMAGE_KEPT && damage.iter().all(|known| known.to <= from || to <= known.from) {
+            damage.push(DamagedRange { from, to, reason: reason.to_owned() });
+            damage.sort_by_key(|range| range.from);
+        }
+    }
+
+    /// Why a range that no segment holds is missing.
+    pub(crate) fn reason_for(&self, from: u64) -> String {
+        self.damage
+            .lock()
+            .iter()
+            .find(|range| range.from <= from && from < range.to)
+            .map_or_else(|| "no segment holds them".to_owned(), |range| range.reason.clone())
+    }
+}
+
+const DAMAGE_KEPT: usize = 10_000;

@@ -1,0 +1,286 @@
+//! Walks the frames of one segment file from a known point to its end, past damage if need be. Judges nothing: that needs all segments.
+
+use std::path::Path;
+
+use tidelog_format::{Attributes, DecodeError, FRAME_ALIGN, Fault, Frame, FrameHeader, IndexEntry, Offset, Position, Seal, TimestampNs, next_frame};
+
+use crate::error::{IoContext, IoError, OpenError};
+use crate::io::{File, read_full_at};
+
+/// Where a walk begins, and what is known of the frames before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WalkStart {
+    pub(crate) position: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) records: u64,
+    pub(crate) max_ts: TimestampNs,
+}
+
+/// What a walk must not go beyond.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WalkLimit {
+    /// Nothing at or behind this position of the file is read.
+    pub(crate) position: u64,
+    /// Frames at this offset or above are dead.
+    pub(crate) offset: u64,
+    /// Frames of a lower epoch at `epoch_start` or above are dead.
+    pub(crate) epoch: u32,
+    pub(crate) epoch_start: u64,
+    pub(crate) index_interval: u32,
+}
+
+/// Consecutive verified frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) position: u64,
+    pub(crate) end: u64,
+    pub(crate) offset: u64,
+    pub(crate) next_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) max_ts: TimestampNs,
+    pub(crate) records: u64,
+    pub(crate) index_len: usize,
+}
+
+/// Something that is not a frame where one could be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BadSpot {
+    pub(crate) position: u64,
+    pub(crate) fault: Fault,
+}
+
+/// What was found, in file order: run, bad spot, run, ... A bad spot at the end has nothing valid behind it.
+#[derive(Debug, Clone)]
+pub(crate) struct Walked {
+    pub(crate) runs: Vec<Run>,
+    pub(crate) bad: Vec<BadSpot>,
+    /// Only zeros, or nothing, behind the last run.
+    pub(crate) clean_end: bool,
+    pub(crate) seal: Option<Seal>,
+    /// The furthest position of this segment that a frame claims to be durable.
+    pub(crate) claim: Option<u64>,
+    pub(crate) index: Vec<IndexEntry>,
+    /// Term of the newest frame.
+    pub(crate) epoch: u32,
+    pub(crate) scanned_bytes: u64,
+}
+
+/// Walks one file.
+///
+/// # Errors
+/// [`OpenError::Io`] if reading fails, [`OpenError::Unsupported`] at a frame of a newer version. Damage is no error here.
+pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: WalkStart, limit: WalkLimit) -> Result<Walked, OpenError> {
+    let mut window = Window::new(file, path, limit.position);
+    let run = Run {
+        position: start.position,
+        end: start.position,
+        offset: start.next_offset,
+        next_offset: start.next_offset,
+        chain: start.chain,
+        max_ts: start.max_ts,
+        records: start.records,
+        index_len: 0,
+    };
+    let mut walked =
+        Walked { runs: vec![run], bad: Vec::new(), clean_end: false, seal: None, claim: None, index: Vec::new(), epoch: 0, scanned_bytes: 0 };
+    let mut index_due = start.position;
+    loop {
+        let run = *walked.runs.last().expect("a walk begins with a run");
+        let position = Position::new(run.end);
+        let fault = match next_frame(window.from(run.end, 1)?, salt, position, Offset::new(run.next_offset), run.chain) {
+            Ok(frame) if dead(&frame.header, limit) => {
+                walked.clean_end = true;
+                break;
+            }
+            Ok(frame) => {
+                walked.add(&frame, position, base, &mut index_due, limit.index_interval);
+                if frame.header.attributes.contains(Attributes::SEAL) {
+                    walked.seal = Seal::decode(&frame).ok();
+                    walked.clean_end = true;
+                    break;
+                }
+                continue;
+            }
+            Err(fault) => fault,
+        };
+        match fault {
+            Fault::Frame(DecodeError::Truncated { needed, .. }) if window.extend(run.end, needed)? => {}
+            Fault::End if window.is_zero_from(run.end)? => {
+                walked.clean_end = true;
+                break;
+            }
+            // A newer file answers for what follows: whatever stands here is dead, torn or not.
+            _ if run.next_offset >= limit.offset => {
+                walked.clean_end = true;
+                break;
+            }
+            Fault::Frame(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path: path.to_owned(), source }),
+            fault => {
+                walked.bad.push(BadSpot { position: run.end, fault });
+                let Some(run) = walked.resync(&mut window, salt, run, limit)? else { break };
+                walked.runs.push(run);
+                index_due = run.position;
+            }
+        }
+    }
+    walked.scanned_bytes = window.read_bytes;
+    Ok(walked)
+}
+
+fn dead(header: &FrameHeader, limit: WalkLimit) -> bool {
+    header.next_offset() > limit.offset
+        || (header.leader_epoch.get() < limit.epoch && header.base_offset >= limit.epoch_start && !header.attributes.contains(Attributes::NO_OFFSETS))
+}
+
+impl Walked {
+    fn add(&mut self, frame: &Frame<'_>, position: Position, base: u64, index_due: &mut u64, interval: u32) {
+        let header = &frame.header;
+        let run = self.runs.last_mut().expect("a walk begins with a run");
+        if position >= *index_due
+            && let (Ok(rel_offset), Ok(at)) = (u32::try_from(header.base_offset.get() - base), u32::try_from(position.get()))
+        {
+            self.index.push(IndexEntry { rel_offset, position: at, max_ts_before: run.max_ts });
+            *index_due = position.get() + u64::from(interval);
+        }
+        run.end = position.get() + header.stored_bytes() as u64;
+        run.next_offset = header.next_offset().get();
+        run.chain = frame.chain_after;
+        if header.record_count > 0 {
+            run.max_ts = run.max_ts.max(header.max_ts);
+        }
+        run.records += u64::from(header.record_count);
+        run.index_len = self.index.len();
+        self.epoch = self.epoch.max(header.leader_epoch.get());
+        self.note_claim(header, position);
+    }
+
+    fn note_claim(&mut self, header: &FrameHeader, position: Position) {
+        self.claim = self.claim.max(header.durable_position(position).map(Position::get));
+    }
+
+    /// What the bytes at a place behind a bad spot are worth.
+    fn witness(&mut self, bytes: &[u8], salt: u64, at: u64, before: Run, limit: WalkLimit) -> Witness {
+        let position = Position::new(at);
+        let frame = match Frame::decode(bytes, salt, position) {
+            Ok(frame) => frame,
+            Err(DecodeError::Truncated { needed, .. }) => return Witness::Needs(needed),
+            Err(_) => return Witness::None,
+        };
+        let header = frame.header;
+        if dead(&header, limit) {
+            return Witness::None;
+        }
+        self.note_claim(&header, position);
+        if header.base_offset < before.next_offset || at <= before.end || frame.verify_body().is_err() {
+            return Witness::None;
+        }
+        let offset = header.base_offset.get();
+        let (max_ts, records, index_len) = (before.max_ts, before.records, self.index.len());
+        Witness::Run(Run { position: at, end: at, offset, next_offset: offset, chain: header.chain, max_ts, records, index_len })
+    }
+
+    /// Looks for the next whole frame behind a bad spot. Frames whose header verifies count as witnesses even if their body does not.
+    fn resync(&mut self, window: &mut Window<'_>, salt: u64, before: Run, limit: WalkLimit) -> Result<Option<Run>, OpenError> {
+        let mut at = before.end;
+        loop {
+            let bytes = window.from(at, FRAME_ALIGN)?;
+            if bytes.len() < FRAME_ALIGN {
+                return Ok(None);
+            }
+            // Magic first: it is all that most positions need.
+            let Some(skip) =
+                (0..bytes.len() / FRAME_ALIGN).find(|word| bytes[word * FRAME_ALIGN..].starts_with(&tidelog_format::FRAME_MAGIC.to_le_bytes()))
+            else {
+                at += (bytes.len() / FRAME_ALIGN * FRAME_ALIGN) as u64;
+                continue;
+            };
+            at += (skip * FRAME_ALIGN) as u64;
+            match self.witness(&bytes[skip * FRAME_ALIGN..], salt, at, before, limit) {
+                Witness::Run(run) => return Ok(Some(run)),
+                Witness::Needs(needed) if window.extend(at, needed)? => continue,
+                Witness::Needs(_) | Witness::None => {}
+            }
+            at += FRAME_ALIGN as u64;
+        }
+    }
+}
+
+enum Witness {
+    Run(Run),
+    Needs(usize),
+    None,
+}
+
+/// A sliding stretch of a file in memory, so that a walk of a large file needs little of it.
+struct Window<'a> {
+    file: &'a dyn File,
+    path: &'a Path,
+    limit: u64,
+    start: u64,
+    bytes: Vec<u8>,
+    read_bytes: u64,
+}
+
+impl<'a> Window<'a> {
+    fn new(file: &'a dyn File, path: &'a Path, limit: u64) -> Self {
+        Self { file, path, limit, start: 0, bytes: Vec::new(), read_bytes: 0 }
+    }
+
+    /// The bytes held from `position` on, at least `min` of them unless the file ends.
+    fn from(&mut self, position: u64, min: usize) -> Result<&[u8], IoError> {
+        if self.held(position) < min {
+            self.fill(position, WINDOW_BYTES)?;
+        }
+        Ok(self.slice(position))
+    }
+
+    /// Makes at least `needed` bytes from `position` on available; whether there are more now than before.
+    fn extend(&mut self, position: u64, needed: usize) -> Result<bool, IoError> {
+        let before = self.held(position);
+        if needed <= before {
+            return Ok(false);
+        }
+        // A length that lies must not become an allocation: never more than the file holds.
+        self.fill(position, needed.max(WINDOW_BYTES))?;
+        Ok(self.held(position) > before)
+    }
+
+    /// Whether nothing but zeros stands from `position` to the limit.
+    fn is_zero_from(&mut self, position: u64) -> Result<bool, IoError> {
+        let mut at = position;
+        loop {
+            let bytes = self.from(at, 1)?;
+            if bytes.is_empty() {
+                return Ok(true);
+            }
+            if bytes.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            at += bytes.len() as u64;
+        }
+    }
+
+    fn held(&self, position: u64) -> usize {
+        self.slice(position).len()
+    }
+
+    fn slice(&self, position: u64) -> &[u8] {
+        position.checked_sub(self.start).and_then(|at| self.bytes.get(at as usize..)).unwrap_or_default()
+    }
+
+    fn fill(&mut self, position: u64, want: usize) -> Result<(), IoError> {
+        let want = self.limit.saturating_sub(position).min(want as u64) as usize;
+        let kept = self.slice(position).len().min(want);
+        let at = self.bytes.len() - self.slice(position).len();
+        self.bytes.copy_within(at..at + kept, 0);
+        self.bytes.resize(want, 0);
+        let read = read_full_at(self.file, &mut self.bytes[kept..], position + kept as u64).at("read", self.path)?;
+        self.bytes.truncate(kept + read);
+        self.start = position;
+        self.read_bytes += read as u64;
+        Ok(())
+    }
+}
+
+const WINDOW_BYTES: usize = 1 << 20;

@@ -1,0 +1,221 @@
+//! The directories of a store: finds and makes topics and partitions. Opens no partition.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidelog_format::{
+    Checkpoint, LIVE_NAME, LOCK_NAME, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, STORE_NAME, StoreMeta, TimestampNs,
+};
+
+use crate::clock::now;
+use crate::error::{IoContext, IoError, OpenError, TopicError};
+use crate::io::{Kind, Storage, read_file, replace_file};
+use crate::log::{CheckpointFile, NamedSegment, NewSegment, RING_SIZE, Spare, new_uuid, ring_range};
+use crate::topic::name::{TopicName, near};
+
+/// The directories of one store.
+#[derive(Debug, Clone)]
+pub(super) struct Catalog {
+    pub(super) storage: Arc<dyn Storage>,
+    pub(super) dir: PathBuf,
+}
+
+impl Catalog {
+    /// Whether the directory is a store, checked without changing anything.
+    pub(super) fn check(&self) -> Result<(), OpenError> {
+        match self.storage.kind(&self.dir).at("look at", &self.dir)? {
+            None => return Err(OpenError::NotFound { path: self.dir.clone() }),
+            // A symlink is followed by whoever opens what is in it.
+            Some(Kind::Directory | Kind::Other) => {}
+            Some(Kind::File) => return Err(OpenError::NotADirectory { path: self.dir.clone() }),
+        }
+        let path = self.dir.join(STORE_NAME);
+        match read_file(&*self.storage, &path, 4096) {
+            Ok(bytes) => match StoreMeta::decode(&bytes) {
+                Ok(_) => Ok(()),
+                Err(source) if source.is_unsupported() => Err(OpenError::Unsupported { path, source }),
+                Err(_) => self.check_foreign(),
+            },
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+                self.check_foreign()
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(OpenError::NotADirectory { path: self.dir.clone() }),
+            Err(error) => Err(IoError::new("read", &path, error).into()),
+        }
+    }
+
+    /// Without STORE, a directory of topics or an empty one is ours; anything else is somebody's.
+    fn check_foreign(&self) -> Result<(), OpenError> {
+        let names = match self.storage.list(&self.dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(OpenError::NotADirectory { path: self.dir.clone() }),
+            other => other.at("list", &self.dir)?,
+        };
+        if names.iter().any(|entry| entry.name == TOPICS && entry.kind == Kind::Directory) {
+            return Ok(());
+        }
+        let odd = names.iter().find(|entry| {
+            ![STORE_NAME, LOCK_NAME, LIVE_NAME].iter().any(|ours| entry.name.to_str().is_some_and(|name| name.trim_end_matches(".tmp") == *ours))
+        });
+        match odd {
+            None if names.is_empty() => Err(OpenError::NotFound { path: self.dir.clone() }),
+            None => Ok(()),
+            Some(odd) => Err(OpenError::Foreign { path: self.dir.clone(), found: format!("{:?}", odd.name) }),
+        }
+    }
+
+    /// Makes the directory a store, if it is not one yet; each directory made is durable in its parent.
+    pub(super) fn create(&self) -> Result<(), OpenError> {
+        self.create_dirs(&self.dir)?;
+        let path = self.dir.join(STORE_NAME);
+        let valid = read_file(&*self.storage, &path, 4096).is_ok_and(|bytes| StoreMeta::decode(&bytes).is_ok());
+        if !valid {
+            let meta = StoreMeta { uuid: new_uuid(&*self.storage), created: now() };
+            replace_file(&*self.storage, &path, &meta.encode()).at("write", &path)?;
+        }
+        self.create_dirs(&self.dir.join(TOPICS))
+    }
+
+    fn create_dirs(&self, path: &Path) -> Result<(), OpenError> {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        match self.storage.create_dir(path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_some() => {
+                self.create_dirs(parent.unwrap_or(path))?;
+                self.storage.create_dir(path).at("create", path)?;
+            }
+            Err(error) => return Err(IoError::new("create", path, error).into()),
+        }
+        let parent = parent.unwrap_or(Path::new("."));
+        Ok(self.storage.sync_dir(parent).at("sync", parent)?)
+    }
+
+    /// All topics, by name.
+    pub(super) fn topics(&self) -> Result<Vec<TopicName>, IoError> {
+        let mut topics = Vec::new();
+        for namespace in self.sub_directories(&self.dir.join(TOPICS))? {
+            for name in self.sub_directories(&self.dir.join(TOPICS).join(&namespace))? {
+                if let Ok(topic) = format!("{namespace}/{name}").parse() {
+                    topics.push(topic);
+                }
+            }
+        }
+        topics.sort();
+        Ok(topics)
+    }
+
+    fn sub_directories(&self, path: &Path) -> Result<Vec<String>, IoError> {
+        let entries = match self.storage.list(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.at("list", path)?,
+        };
+        Ok(entries.into_iter().filter(|entry| entry.kind == Kind::Directory).filter_map(|entry| entry.name.into_string().ok()).collect())
+    }
+
+    /// How many partitions a topic has; an error that names topics like it if there is none.
+    pub(super) fn partition_count(&self, name: &TopicName) -> Result<u32, TopicError> {
+        let numbers: Vec<u32> = self.sub_directories(&self.topic_dir(name))?.iter().filter_map(|name| name.parse().ok()).collect();
+        match numbers.iter().max() {
+            Some(highest) => Ok(highest + 1),
+            None => Err(TopicError::Unknown { name: name.to_string(), near: near(name, &self.topics()?) }),
+        }
+    }
+
+    pub(super) fn topic_dir(&self, name: &TopicName) -> PathBuf {
+        self.dir.join(TOPICS).join(&name.namespace).join(&name.name)
+    }
+
+    pub(super) fn partition_dir(&self, name: &TopicName, partition: u32) -> PathBuf {
+        self.topic_dir(name).join(partition.to_string())
+    }
+
+    /// Makes a topic, whole or not at all: under a name that no topic can have, then renamed.
+    pub(super) fn create_topic(&self, name: &TopicName, partitions: u32, segment_bytes: u64) -> Result<(), TopicError> {
+        if partitions == 0 || partitions > PARTITIONS_MAX {
+            return Err(TopicError::PartitionCount { found: partitions, limit: PARTITIONS_MAX });
+        }
+        let exists = || TopicError::Exists { name: name.to_string() };
+        let target = self.topic_dir(name);
+        if self.storage.kind(&target).at("look at", &target)?.is_some() {
+            return Err(exists());
+        }
+        let namespace_dir = self.dir.join(TOPICS).join(&name.namespace);
+        self.create_dirs(&namespace_dir)?;
+        let temporary = namespace_dir.join(format!("{}{UNFINISHED}{:016x}", name.name, self.storage.random()));
+        self.storage.create_dir(&temporary).at("create", &temporary)?;
+        for index in 0..partitions {
+            self.create_partition(&temporary.join(index.to_string()), name, index, partitions, segment_bytes)?;
+        }
+        self.storage.sync_dir(&temporary).at("sync", &temporary)?;
+        match self.storage.rename_new(&temporary, &target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
+            other => other.at("name", &target)?,
+        }
+        Ok(self.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir)?)
+    }
+
+    fn create_partition(&self, dir: &Path, name: &TopicName, index: u32, count: u32, segment_bytes: u64) -> Result<(), TopicError> {
+        self.storage.create_dir(dir).at("create", dir)?;
+        let (uuid, created) = (new_uuid(&*self.storage), now());
+        let (range_start, range_stop) = ring_range(index, count);
+        let (namespace, topic) = (name.namespace.clone(), name.name.clone());
+        let meta = Meta { compat: 0, ro_compat: 0, uuid, created, index, ring_size: RING_SIZE, range_start, range_stop, namespace, topic };
+        let path = dir.join(META_NAME);
+        replace_file(&*self.storage, &path, &meta.encode()).at("write", &path)?;
+        let spare = Spare::make(&*self.storage, dir, 1, segment_bytes / 8 * 8, FIRST_SEGMENT_BYTES)?;
+        let zero = Offset::ZERO;
+        let new =
+            NewSegment { base: zero, prev_end: zero, chain: 0, restarted: false, epoch: LeaderEpoch::new(0), epoch_start: zero, log_start: zero };
+        let segment = NamedSegment::prepare(spare, &self.storage, dir, uuid, new)?.segment;
+        NamedSegment::give_name_durably(&segment, &*self.storage, dir)?;
+        let first = Checkpoint {
+            counter: 0,
+            partition_uuid: uuid,
+            log_start: zero,
+            durable_next_offset: zero,
+            active_seq: 1,
+            active_salt: segment.header.salt,
+            tail_pos: Position::new(SEGMENT_HEADER_BYTES as u64),
+            tail_chain: 0,
+            max_ts: TimestampNs::new(i64::MIN),
+            high_water_mark: zero,
+            leader_epoch: LeaderEpoch::new(0),
+            epoch_start: zero,
+        };
+        Ok(CheckpointFile::new(self.storage.clone(), dir, 0).create(&first)?)
+    }
+
+    /// Removes topics that were not finished when their process ended.
+    pub(super) fn remove_unfinished(&self) -> Result<(), IoError> {
+        for namespace in self.sub_directories(&self.dir.join(TOPICS))? {
+            let namespace_dir = self.dir.join(TOPICS).join(namespace);
+            for name in self.sub_directories(&namespace_dir)? {
+                if name.contains(UNFINISHED) {
+                    self.remove_tree(&namespace_dir.join(name), DEPTH_MAX)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_tree(&self, path: &Path, depth: u32) -> Result<(), IoError> {
+        for entry in self.storage.list(path).at("list", path)? {
+            let inner = path.join(&entry.name);
+            if entry.kind == Kind::Directory && depth > 0 {
+                self.remove_tree(&inner, depth - 1)?;
+            } else {
+                self.storage.unlink(&inner).at("remove", &inner)?;
+            }
+        }
+        self.storage.remove_dir(path).at("remove", path)
+    }
+}
+
+const TOPICS: &str = "topics";
+/// No topic name holds it.
+const UNFINISHED: char = '~';
+const PARTITIONS_MAX: u32 = RING_SIZE;
+const FIRST_SEGMENT_BYTES: u64 = 64 << 10;
+/// A topic holds partitions, a partition a quarantine.
+const DEPTH_MAX: u32 = 3;

@@ -1,0 +1,16 @@
+//! Names and directories: a store owns topics, a topic owns partitions. Knows no frame.
+
+mod catalog;
+mod name;
+mod options;
+mod partition;
+mod read_only;
+mod store;
+mod topic_handle;
+
+pub use name::TopicName;
+pub use options::StoreOptions;
+pub use partition::{Ack, Partition, PendingAck};
+pub use read_only::{ReadOnlyStore, ReadOnlyTopic};
+pub use store::Store;
+pub use topic_handle::Topic;

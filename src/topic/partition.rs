@@ -1,0 +1,235 @@
+//! A partition that is open for writing, as its users see it. Holds no state of its own.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tidelog_format::{Offset, TimestampNs};
+
+use crate::config::AckLevel;
+use crate::error::{AppendError, CutError, ReadError, SyncError};
+use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Start, StoredRecord};
+use crate::topic::store::StoreInner;
+
+/// A partition: append and read. Cheap to clone; keeps its store open.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    log: Arc<Log>,
+    view: PartitionView,
+    store: Arc<StoreInner>,
+}
+
+/// What an append was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ack {
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// Time of the append.
+    pub append_ts: TimestampNs,
+    /// First offset not known durable when the append was acknowledged.
+    pub durable_end: Offset,
+}
+
+/// An append that is written and has its offsets, but is not yet known durable. Dropping it changes nothing about that.
+#[derive(Debug, Clone)]
+#[must_use = "wait for it, or the append is not known durable"]
+pub struct PendingAck {
+    log: Arc<Log>,
+    assigned: Assigned,
+}
+
+impl Partition {
+    pub(super) fn new(store: Arc<StoreInner>, topic: String, number: u32, log: Arc<Log>) -> Self {
+        Self { view: PartitionView::of_writer(topic, number, log.clone()), log, store }
+    }
+
+    /// Appends one record, durably: when this returns, it survives power loss.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append(&self, record: Record<'_>) -> Result<Ack, AppendError> {
+        self.append_with(record, AckLevel::Durable)
+    }
+
+    /// Appends one record.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_with(&self, record: Record<'_>, level: AckLevel) -> Result<Ack, AppendError> {
+        BUFFERS.with_borrow_mut(|(batch, scratch)| {
+            batch.clear();
+            batch.push(&record)?;
+            self.acknowledge(self.append_encoded(batch, scratch)?, level)
+        })
+    }
+
+    /// Appends records together: all of them, or none.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_batch(&self, batch: &RecordBatch, level: AckLevel) -> Result<Ack, AppendError> {
+        let assigned = BUFFERS.with_borrow_mut(|(_, scratch)| self.append_encoded(batch, scratch))?;
+        self.acknowledge(assigned, level)
+    }
+
+    /// Appends records together and returns as soon as they are written: wait for durability later, perhaps for many appends at once.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn append_deferred(&self, batch: &RecordBatch) -> Result<PendingAck, AppendError> {
+        let assigned = BUFFERS.with_borrow_mut(|(_, scratch)| self.append_encoded(batch, scratch))?;
+        Ok(PendingAck { log: self.log.clone(), assigned })
+    }
+
+    fn append_encoded(&self, batch: &RecordBatch, scratch: &mut Scratch) -> Result<Assigned, AppendError> {
+        let encoded = batch.encode(self.store.config.compression, scratch)?;
+        self.log.append(&encoded)
+    }
+
+    fn acknowledge(&self, assigned: Assigned, level: AckLevel) -> Result<Ack, AppendError> {
+        if level == AckLevel::Durable {
+            let base_offset = Offset::new(assigned.base_offset);
+            self.log.wait_durable(assigned.next_offset).map_err(|source| AppendError::NotDurable { base_offset, source })?;
+        }
+        Ok(ack(&self.log, assigned))
+    }
+
+    /// Makes everything appended so far durable; returns the durable end.
+    ///
+    /// # Errors
+    /// [`SyncError`].
+    pub fn flush(&self) -> Result<Offset, SyncError> {
+        self.log.flush()
+    }
+
+    /// Returns once everything below `offset` is durable.
+    ///
+    /// # Errors
+    /// [`SyncError::NotAssigned`] if the log ends before it, else as [`flush`](Self::flush).
+    pub fn wait_durable(&self, offset: impl Into<Offset>) -> Result<(), SyncError> {
+        let (requested, log_end) = (offset.into(), self.log_end_offset());
+        if requested > log_end {
+            return Err(SyncError::NotAssigned { requested, log_end });
+        }
+        self.log.wait_durable(requested.get())
+    }
+
+    /// Makes `offset` the first readable one. Segments wholly below it are removed; it may lie inside one, or inside a batch.
+    ///
+    /// # Errors
+    /// [`CutError::OutOfRange`] outside of log start..=log end.
+    pub fn delete_prefix(&self, offset: impl Into<Offset>) -> Result<(), CutError> {
+        self.log.delete_prefix(offset.into().get())
+    }
+
+    /// Takes everything at `offset` and above away, for good; the next append gets `offset`.
+    ///
+    /// # Errors
+    /// [`CutError::OutOfRange`] outside of log start..=log end.
+    pub fn truncate_suffix(&self, offset: impl Into<Offset>) -> Result<(), CutError> {
+        self.log.truncate_suffix(offset.into().get())
+    }
+
+    /// What opening this partition found and did.
+    pub fn recovery_report(&self) -> &RecoveryReport {
+        &self.log.report
+    }
+
+    /// The read side, to be handed to whoever only reads.
+    pub fn view(&self) -> &PartitionView {
+        &self.view
+    }
+
+    /// See [`PartitionView::log_start_offset`].
+    pub fn log_start_offset(&self) -> Offset {
+        self.view.log_start_offset()
+    }
+
+    /// See [`PartitionView::high_water_mark`].
+    pub fn high_water_mark(&self) -> Offset {
+        self.view.high_water_mark()
+    }
+
+    /// See [`PartitionView::durable_end_offset`].
+    pub fn durable_end_offset(&self) -> Offset {
+        self.view.durable_end_offset()
+    }
+
+    /// See [`PartitionView::log_end_offset`].
+    pub fn log_end_offset(&self) -> Offset {
+        self.view.log_end_offset()
+    }
+
+    /// See [`PartitionView::get`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn get(&self, offset: impl Into<Offset>) -> Result<StoredRecord, ReadError> {
+        self.view.get(offset)
+    }
+
+    /// See [`PartitionView::read_from`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_from(&self, offset: impl Into<Offset>) -> Result<Reader, ReadError> {
+        self.view.read_from(offset)
+    }
+
+    /// See [`PartitionView::read`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read(&self, start: Start) -> Result<Reader, ReadError> {
+        self.view.read(start)
+    }
+
+    /// See [`PartitionView::read_backwards`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn read_backwards(&self, end: impl Into<Offset>) -> Result<BackwardReader, ReadError> {
+        self.view.read_backwards(end)
+    }
+}
+
+impl PendingAck {
+    /// Offset of the first record.
+    pub fn base_offset(&self) -> Offset {
+        Offset::new(self.assigned.base_offset)
+    }
+
+    /// Offset of the last record.
+    pub fn last_offset(&self) -> Offset {
+        Offset::new(self.assigned.next_offset - 1)
+    }
+
+    /// Whether the records are known durable already.
+    pub fn is_durable(&self) -> bool {
+        self.log.view.durable_end() >= self.assigned.next_offset
+    }
+
+    /// Waits until the records are durable, as part of whatever sync covers them.
+    ///
+    /// # Errors
+    /// [`SyncError`].
+    pub fn wait(self) -> Result<Ack, SyncError> {
+        self.log.wait_durable(self.assigned.next_offset)?;
+        Ok(ack(&self.log, self.assigned))
+    }
+}
+
+fn ack(log: &Log, assigned: Assigned) -> Ack {
+    Ack {
+        base_offset: Offset::new(assigned.base_offset),
+        last_offset: Offset::new(assigned.next_offset - 1),
+        append_ts: assigned.append_ts,
+        durable_end: Offset::new(log.view.durable_end()),
+    }
+}
+
+thread_local! {
+    static BUFFERS: RefCell<(RecordBatch, Scratch)> = RefCell::default();
+}

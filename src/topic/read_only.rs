@@ -1,0 +1,87 @@
+//! A store that is only looked at, beside its writer or without one. Takes no lock, changes not one byte.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{OpenError, TopicError};
+use crate::log::{Follower, PartitionView};
+use crate::topic::catalog::Catalog;
+use crate::topic::name::TopicName;
+use crate::topic::options::StoreOptions;
+use crate::topic::topic_handle::check_partition;
+
+/// A store that is open for reading alone. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadOnlyStore {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    catalog: Catalog,
+    index_interval: u32,
+}
+
+/// A topic that is open for reading alone. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReadOnlyTopic {
+    store: Arc<Inner>,
+    name: TopicName,
+    partitions: u32,
+}
+
+impl ReadOnlyStore {
+    pub(super) fn open_with(dir: &Path, options: StoreOptions) -> Result<Self, OpenError> {
+        options.config.check()?;
+        let catalog = Catalog { storage: options.storage, dir: dir.to_owned() };
+        catalog.check()?;
+        Ok(Self { inner: Arc::new(Inner { catalog, index_interval: options.config.index_interval_bytes }) })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.catalog.dir
+    }
+
+    /// All topics, by name.
+    ///
+    /// # Errors
+    /// [`TopicError::Io`].
+    pub fn topics(&self) -> Result<Vec<TopicName>, TopicError> {
+        Ok(self.inner.catalog.topics()?)
+    }
+
+    /// A topic that must be there.
+    ///
+    /// # Errors
+    /// [`TopicError::Unknown`], which names topics like it.
+    pub fn topic(&self, name: &str) -> Result<ReadOnlyTopic, TopicError> {
+        let name: TopicName = name.parse()?;
+        let partitions = self.inner.catalog.partition_count(&name)?;
+        Ok(ReadOnlyTopic { store: self.inner.clone(), name, partitions })
+    }
+}
+
+impl ReadOnlyTopic {
+    /// Its name.
+    pub fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// Partitions it has, numbered from 0.
+    pub fn partition_count(&self) -> u32 {
+        self.partitions
+    }
+
+    /// A partition, as it is now: what a live writer shows, or, without one, exactly what recovery would keep.
+    ///
+    /// # Errors
+    /// [`TopicError::NoPartition`], [`TopicError::Open`].
+    pub fn partition(&self, number: u32) -> Result<PartitionView, TopicError> {
+        check_partition(&self.name, number, self.partitions)?;
+        let catalog = &self.store.catalog;
+        let dir = catalog.partition_dir(&self.name, number);
+        let (view, follower) = Follower::open(catalog.storage.clone(), &catalog.dir, &dir, self.store.index_interval)?;
+        Ok(PartitionView::of_follower(self.name.to_string(), number, view, follower))
+    }
+}

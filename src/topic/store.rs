@@ -1,0 +1,211 @@
+//! A store that is open for writing: its lock, its threads, its open partitions. Reads no frame by itself.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use tidelog_format::LOCK_NAME;
+
+use crate::config::Config;
+use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
+use crate::io::{Lock, read_file, replace_file};
+use crate::log::{Keeper, KeeperThreads, LivePage, Log};
+use crate::topic::catalog::Catalog;
+use crate::topic::name::TopicName;
+use crate::topic::options::StoreOptions;
+use crate::topic::read_only::ReadOnlyStore;
+use crate::topic::topic_handle::Topic;
+
+/// A directory of topics, open for writing by this process alone. Cheap to clone.
+///
+/// Closed by [`close`](Self::close), or when the last clone, topic and partition of it is dropped.
+///
+/// ```
+/// use tidelog::{Record, Store};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path())?;
+/// let orders = store.topic("orders")?.partition(0)?;
+/// let ack = orders.append(Record::new("12 apples"))?;
+/// assert_eq!(orders.get(ack.base_offset)?.value(), Some(&b"12 apples"[..]));
+/// store.close()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<StoreInner>,
+}
+
+#[derive(Debug)]
+pub(super) struct StoreInner {
+    pub(super) catalog: Catalog,
+    pub(super) config: Config,
+    threads: Mutex<KeeperThreads>,
+    keeper: Arc<Keeper>,
+    page: Option<Arc<LivePage>>,
+    open: Mutex<HashMap<(TopicName, u32), Slot>>,
+    closed: AtomicBool,
+    _lock: Box<dyn Lock>,
+}
+
+/// Filled by the first who asks; others wait for it.
+type Slot = Arc<Mutex<Option<Arc<Log>>>>;
+
+impl Store {
+    /// Opens the store in `dir` with the default options, and makes it if there is none. Takes its lock.
+    ///
+    /// # Errors
+    /// [`OpenError`]; a refusal changes nothing.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        StoreOptions::new().open(dir)
+    }
+
+    /// Opens a store for reading, beside its writer if there is one. Takes no lock and changes not one byte.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_read_only(dir: impl AsRef<Path>) -> Result<ReadOnlyStore, OpenError> {
+        StoreOptions::new().open_read_only(dir)
+    }
+
+    pub(super) fn open_with(dir: &Path, options: StoreOptions, create: bool) -> Result<Self, OpenError> {
+        options.config.check()?;
+        let catalog = Catalog { storage: options.storage, dir: dir.to_owned() };
+        match catalog.check() {
+            Err(OpenError::NotFound { .. }) if create => catalog.create()?,
+            other => other?,
+        }
+        let lock = take_lock(&catalog)?;
+        catalog.create()?;
+        catalog.remove_unfinished()?;
+        let threads = KeeperThreads::start(options.config.checkpoint_budget_bytes).at("start threads for", dir)?;
+        let keeper = threads.keeper().clone();
+        let topics = catalog.topics()?;
+        let partitions: u32 = topics.iter().filter_map(|name| catalog.partition_count(name).ok()).sum();
+        // Without a page, readers in other processes go by the files alone.
+        let page = LivePage::create(&*catalog.storage, dir, (partitions as usize * 2).max(LIVE_SLOTS_MIN)).ok().map(Arc::new);
+        let inner = StoreInner {
+            catalog,
+            config: options.config,
+            threads: Mutex::new(threads),
+            keeper,
+            page,
+            open: Mutex::default(),
+            closed: AtomicBool::new(false),
+            _lock: lock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.catalog.dir
+    }
+
+    /// A topic, made with one partition if there is none of the name.
+    ///
+    /// # Errors
+    /// [`TopicError`].
+    pub fn topic(&self, name: &str) -> Result<Topic, TopicError> {
+        match self.existing_topic(name) {
+            Err(TopicError::Unknown { .. }) => {}
+            other => return other,
+        }
+        match self.create_topic(name, 1) {
+            // Made by another thread meanwhile.
+            Err(TopicError::Exists { .. }) => self.existing_topic(name),
+            other => other,
+        }
+    }
+
+    /// A topic that must be there.
+    ///
+    /// # Errors
+    /// [`TopicError::Unknown`], which names topics like it.
+    pub fn existing_topic(&self, name: &str) -> Result<Topic, TopicError> {
+        let name: TopicName = name.parse()?;
+        let count = self.inner.catalog.partition_count(&name)?;
+        Ok(Topic::new(self.inner.clone(), name, count))
+    }
+
+    /// Makes a topic: whole, or not at all.
+    ///
+    /// # Errors
+    /// [`TopicError::Exists`], [`TopicError::InvalidName`], [`TopicError::PartitionCount`], [`TopicError::Io`].
+    pub fn create_topic(&self, name: &str, partitions: u32) -> Result<Topic, TopicError> {
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(TopicError::Closed);
+        }
+        let name: TopicName = name.parse()?;
+        self.inner.catalog.create_topic(&name, partitions, self.inner.config.segment_bytes)?;
+        Ok(Topic::new(self.inner.clone(), name, partitions))
+    }
+
+    /// All topics, by name.
+    ///
+    /// # Errors
+    /// [`TopicError::Io`].
+    pub fn topics(&self) -> Result<Vec<TopicName>, TopicError> {
+        Ok(self.inner.catalog.topics()?)
+    }
+
+    /// Makes everything durable, checkpoints and closes all partitions, also those that others hold: their appends are refused from then on.
+    ///
+    /// # Errors
+    /// [`SyncError`] if something could not be made durable. The store is closed all the same.
+    pub fn close(self) -> Result<(), SyncError> {
+        self.inner.close()
+    }
+}
+
+impl StoreInner {
+    /// The partition's log, recovered by the first who asks.
+    pub(super) fn log(&self, name: &TopicName, partition: u32) -> Result<Arc<Log>, TopicError> {
+        let slot = self.open.lock().entry((name.clone(), partition)).or_default().clone();
+        let mut slot = slot.lock();
+        if self.closed.load(Ordering::Acquire) {
+            return Err(TopicError::Closed);
+        }
+        if let Some(log) = &*slot {
+            return Ok(log.clone());
+        }
+        let dir = self.catalog.partition_dir(name, partition);
+        let log = Log::open(self.catalog.storage.clone(), &dir, &self.config, self.keeper.clone(), self.page.as_ref())?;
+        *slot = Some(log.clone());
+        Ok(log)
+    }
+
+    fn close(&self) -> Result<(), SyncError> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.threads.lock().stop();
+        let slots: Vec<Slot> = self.open.lock().drain().map(|(_, slot)| slot).collect();
+        let mut outcome = Ok(());
+        for log in slots.iter().filter_map(|slot| slot.lock().take()) {
+            outcome = outcome.and(log.close());
+        }
+        outcome
+    }
+}
+
+impl Drop for StoreInner {
+    fn drop(&mut self) {
+        let _ = self.close(); // whoever wants to hear of a failure calls `close`
+    }
+}
+
+fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
+    let (storage, dir) = (&catalog.storage, &catalog.dir);
+    let text = dir.join(LOCK_NAME);
+    let Some(lock) = storage.lock(dir).at("lock", dir)? else {
+        let pid = read_file(&**storage, &text, 64).ok().and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
+        return Err(OpenError::Locked { path: dir.clone(), pid });
+    };
+    replace_file(&**storage, &text, format!("{}\n", std::process::id()).as_bytes()).map_err(|error| IoError::new("write", &text, error))?;
+    Ok(lock)
+}
+
+const LIVE_SLOTS_MIN: usize = 1024;

@@ -1,0 +1,60 @@
+//! A topic that is open for writing: its partitions, and which of them a key belongs to.
+
+use std::sync::Arc;
+
+use tidelog_format::crc32;
+
+use crate::error::TopicError;
+use crate::log::RING_SIZE;
+use crate::topic::name::TopicName;
+use crate::topic::partition::Partition;
+use crate::topic::store::StoreInner;
+
+/// A topic. Cheap to clone; keeps its store open.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    store: Arc<StoreInner>,
+    name: TopicName,
+    partitions: u32,
+}
+
+impl Topic {
+    pub(super) fn new(store: Arc<StoreInner>, name: TopicName, partitions: u32) -> Self {
+        Self { store, name, partitions }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &TopicName {
+        &self.name
+    }
+
+    /// Partitions it has, numbered from 0.
+    pub fn partition_count(&self) -> u32 {
+        self.partitions
+    }
+
+    /// A partition, recovered if this is the first time that it is asked for.
+    ///
+    /// # Errors
+    /// [`TopicError::NoPartition`], [`TopicError::Open`].
+    pub fn partition(&self, number: u32) -> Result<Partition, TopicError> {
+        check_partition(&self.name, number, self.partitions)?;
+        let log = self.store.log(&self.name, number)?;
+        Ok(Partition::new(self.store.clone(), self.name.to_string(), number, log))
+    }
+
+    /// The partition whose share of the ring holds the key: CRC-32 of the key, modulo 4,096 slots.
+    pub fn partition_for_key(&self, key: &[u8]) -> u32 {
+        partition_for_key(key, self.partitions)
+    }
+}
+
+pub(super) fn check_partition(name: &TopicName, partition: u32, count: u32) -> Result<(), TopicError> {
+    if partition < count { Ok(()) } else { Err(TopicError::NoPartition { topic: name.to_string(), partition, count }) }
+}
+
+/// The inverse of `ring_range`: partition p of n has the slots from p * 4096 / n on.
+fn partition_for_key(key: &[u8], count: u32) -> u32 {
+    let slot = u64::from(crc32(key) % RING_SIZE);
+    ((slot + 1) * u64::from(count)).div_ceil(u64::from(RING_SIZE)) as u32 - 1
+}
