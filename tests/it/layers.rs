@@ -1,6 +1,5 @@
 //! Holds the sources to what goodwill does not hold: imports point down, `unsafe` stands in one file, every file says what it is
 //! for, functions fit a screen. Judges text, not types: it knows no macro expansion, and a path counts even under a false `cfg`.
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "reads the repository's own files, not a store")]
 
 use std::fmt;
 use std::fs;
