@@ -35,6 +35,8 @@ pub(crate) struct Log {
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
     durable_word: AtomicU64,
     unsynced: Mutex<Unsynced>,
+    /// Held through a sync round: a second one must not report what the first has only begun.
+    round: Mutex<()>,
     pub(super) checkpoint: Mutex<CheckpointFile>,
     poison: OnceLock<Arc<str>>,
     /// Bytes appended since the open; what of them was synced, and checkpointed.
@@ -54,7 +56,9 @@ struct Unsynced {
     sealed: Vec<Arc<Segment>>,
     /// Synced, but not yet cut to their size and indexed.
     finished: Vec<Arc<Segment>>,
-    names: bool,
+    /// Segments named so far, and how many of the names are durable.
+    names: u64,
+    names_synced: u64,
 }
 
 /// The end of the log at one moment, taken under the append lock.
@@ -108,6 +112,7 @@ impl Log {
             group: GroupCommit::default(),
             durable_word: AtomicU64::new(durable_word),
             unsynced: Mutex::default(),
+            round: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
             poison: OnceLock::new(),
             appended_bytes: AtomicU64::new(0),
@@ -225,12 +230,12 @@ impl Log {
         self.view.change(
             |()| Some(seq),
             || {
-                // On the list of what to sync before readers, and so the next sync's snapshot, can see the new segment.
+                let sealed = appender.roll(next, durable);
+                // On the list of what to sync before the next sync's snapshot can see the new segment.
                 let mut unsynced = self.unsynced.lock();
-                unsynced.sealed.push(appender.active.clone());
-                unsynced.names = true;
+                unsynced.sealed.push(sealed);
+                unsynced.names += 1;
                 drop(unsynced);
-                appender.roll(next, durable);
                 let mut list = (*self.view.list()).clone();
                 if let Some(last) = list.entries.last_mut() {
                     last.to = base.get();
@@ -304,21 +309,24 @@ impl Log {
         if self.poison.get().is_some() {
             return;
         }
-        // The list first: whatever is sealed after it was read is on the list of the next round, and of this one too.
+        let _round = self.round.lock();
+        // The segments first: whatever was sealed before they were read is on the list of what to sync.
         let appended = self.appended_bytes.load(Ordering::Relaxed);
         let Some(active) = self.view.list().entries.last().map(|entry| entry.segment.clone()) else { return };
         let published = active.published();
         let end = active.id.base_offset + u64::from(published.next);
         let (sealed, names) = {
-            let mut unsynced = self.unsynced.lock();
-            (unsynced.sealed.clone(), std::mem::take(&mut unsynced.names))
+            let unsynced = self.unsynced.lock();
+            (unsynced.sealed.clone(), unsynced.names)
         };
-        if let Err(error) = self.sync_files(&sealed, &active, names) {
+        let new_names = names > self.unsynced.lock().names_synced;
+        if let Err(error) = self.sync_files(&sealed, &active, new_names) {
             return self.poison(&error.to_string());
         }
         let mut unsynced = self.unsynced.lock();
         unsynced.sealed.retain(|segment| !sealed.iter().any(|synced| Arc::ptr_eq(segment, synced)));
         unsynced.finished.extend(sealed);
+        unsynced.names_synced = names;
         drop(unsynced);
         // Monotonic: a newer segment has a higher seq, and positions grow.
         self.durable_word.store(durable_word(active.id.seq, published.end.into()), Ordering::Release);
@@ -348,6 +356,11 @@ impl Log {
         !self.unsynced.lock().sealed.is_empty()
     }
 
+    fn has_unsynced_names(&self) -> bool {
+        let unsynced = self.unsynced.lock();
+        unsynced.names > unsynced.names_synced
+    }
+
     pub(super) fn poison_reason(&self) -> Option<Arc<str>> {
         self.poison.get().cloned()
     }
@@ -357,7 +370,7 @@ impl Log {
         self.durable_word.store(durable_word(end.seq, end.position), Ordering::Release);
         let mut unsynced = self.unsynced.lock();
         unsynced.sealed.clear();
-        unsynced.names = false;
+        unsynced.names_synced = unsynced.names;
         drop(unsynced);
         self.indexed_position.store(0, Ordering::Relaxed);
     }
@@ -397,7 +410,7 @@ impl Log {
 
     pub(super) fn put_checkpoint(&self, file: &mut CheckpointFile, end: LogEnd, log_start: u64, slots: Slots) -> Result<(), SyncError> {
         // A segment without a new frame may have been named since the last sync.
-        if self.unsynced.lock().names {
+        if self.has_unsynced_names() {
             self.sync();
         }
         if self.is_poisoned() {
@@ -530,7 +543,7 @@ impl Log {
         self.flush()?;
         let mut file = self.checkpoint.lock();
         let end = self.end();
-        if self.checkpointed_bytes.load(Ordering::Relaxed) < end.appended_bytes || self.unsynced.lock().names {
+        if self.checkpointed_bytes.load(Ordering::Relaxed) < end.appended_bytes || self.has_unsynced_names() {
             self.put_checkpoint(&mut file, end, self.view.log_start(), Slots::One)?;
         }
         if self.indexed_position.load(Ordering::Relaxed) < end.position {
