@@ -2,7 +2,7 @@
 
 use crate::bytes::{all_zero, get, i64_at, put, u32_at, u64_at};
 use crate::checksum::{CHECKSUM, check_file_header, check_incompat, finish_file_header};
-use crate::{DecodeError, FILE_HEADER_BYTES, LeaderEpoch, Offset, Position, TimestampNs};
+use crate::{DecodeError, EPOCH_MAX, FILE_HEADER_BYTES, LeaderEpoch, OFFSET_MAX, Offset, Position, SEGMENT_BYTES_MAX, SEQ_MAX, TimestampNs};
 
 /// Size of a slot in the file; slot 0 at 0, slot 1 behind it. The first 128 bytes are used.
 pub const SLOT_BYTES: usize = 4096;
@@ -22,7 +22,7 @@ pub struct Checkpoint {
     pub active_seq: u64,
     /// Its salt.
     pub active_salt: u64,
-    /// Durable end in that segment.
+    /// Durable end in that segment; a multiple of 8.
     pub tail_pos: Position,
     /// Chain there.
     pub tail_chain: u32,
@@ -77,13 +77,41 @@ impl Checkpoint {
             leader_epoch: LeaderEpoch::new(u32_at(bytes, EPOCH)),
             epoch_start: Offset::new(u64_at(bytes, EPOCH_START)),
         };
-        if checkpoint.log_start > checkpoint.durable_next_offset {
-            return Err(DecodeError::Field { what: "log_start", found: checkpoint.log_start.get() });
-        }
-        if !all_zero(&bytes[ZEROS..CHECKSUM]) || slot.get(FILE_HEADER_BYTES..SLOT_BYTES).is_some_and(|rest| !all_zero(rest)) {
+        checkpoint.check()?;
+        if !all_zero(&bytes[ZEROS..CHECKSUM]) || !all_zero(&slot[FILE_HEADER_BYTES..slot.len().min(SLOT_BYTES)]) {
             return Err(DecodeError::Pad);
         }
         Ok(checkpoint)
+    }
+
+    fn check(&self) -> Result<(), DecodeError> {
+        let wrong = |what, found| Err(DecodeError::Field { what, found });
+        // The next counter must be a number too.
+        if self.counter == u64::MAX {
+            return wrong("counter", self.counter);
+        }
+        if self.durable_next_offset > OFFSET_MAX {
+            return wrong("durable_next_offset", self.durable_next_offset.get());
+        }
+        if self.log_start > self.durable_next_offset {
+            return wrong("log_start", self.log_start.get());
+        }
+        if self.high_water_mark > OFFSET_MAX {
+            return wrong("high_water_mark", self.high_water_mark.get());
+        }
+        if self.tail_pos > SEGMENT_BYTES_MAX {
+            return wrong("tail_pos", self.tail_pos.get());
+        }
+        if self.epoch_start > OFFSET_MAX {
+            return wrong("epoch_start", self.epoch_start.get());
+        }
+        if self.active_seq > SEQ_MAX {
+            return wrong("active_seq", self.active_seq);
+        }
+        if self.leader_epoch > EPOCH_MAX {
+            return wrong("leader_epoch", self.leader_epoch.get().into());
+        }
+        Ok(())
     }
 
     /// The file position of the slot that this checkpoint belongs in.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::Offset;
+use crate::{NAME_BYTES_MAX, OFFSET_MAX, Offset, SEQ_MAX};
 
 /// Partition identity.
 pub const META_NAME: &str = "META";
@@ -37,6 +37,11 @@ impl SegmentId {
         self.name("idx")
     }
 
+    /// `spare-{seq:010}.tmp`
+    pub fn spare_name(seq: u64) -> String {
+        format!("spare-{seq:010}.tmp")
+    }
+
     /// The base offset as the type that it is.
     pub fn base(self) -> Offset {
         Offset::new(self.base_offset)
@@ -56,7 +61,7 @@ pub enum FileName {
     Meta,
     /// `CHECKPOINT`
     Checkpoint,
-    /// A segment.
+    /// A segment. Its base offset is at most [`OFFSET_MAX`](crate::OFFSET_MAX), its `seq` 1..=[`SEQ_MAX`].
     Log(SegmentId),
     /// The index of a segment.
     Index(SegmentId),
@@ -71,6 +76,11 @@ pub enum FileName {
 }
 
 impl FileName {
+    /// `recovery-{number:020}.json`
+    pub fn report_name(number: u64) -> String {
+        format!("recovery-{number:020}.json")
+    }
+
     /// Reads a name; `None` if it is not one of ours, to the letter.
     pub fn parse(name: &str) -> Option<Self> {
         match name {
@@ -79,20 +89,27 @@ impl FileName {
             QUARANTINE_NAME => return Some(Self::Quarantine),
             _ => {}
         }
-        if let Some(stem) = name.strip_suffix(".tmp") {
-            return match stem.strip_prefix("spare-") {
-                Some(seq) => Some(Self::Spare(digits(seq, 10)?)),
-                None => {
-                    Self::parse(stem).filter(|inner| !matches!(inner, Self::Temporary | Self::Spare(_) | Self::Quarantine)).map(|_| Self::Temporary)
-                }
-            };
+        match name.strip_suffix(".tmp") {
+            Some(stem) => Self::parse_temporary(stem),
+            None => Self::parse_numbered(name),
         }
+    }
+
+    fn parse_temporary(stem: &str) -> Option<Self> {
+        if let Some(seq) = stem.strip_prefix("spare-") {
+            return Some(Self::Spare(seq_of(seq)?));
+        }
+        let named = matches!(stem, META_NAME | CHECKPOINT_NAME) || Self::parse_numbered(stem).is_some();
+        named.then_some(Self::Temporary)
+    }
+
+    fn parse_numbered(name: &str) -> Option<Self> {
         if let Some(number) = name.strip_prefix("recovery-").and_then(|rest| rest.strip_suffix(".json")) {
-            return Some(Self::Report(digits(number, 20)?));
+            return Some(Self::Report(digits(number, 20).filter(|&number| number <= SEQ_MAX)?));
         }
         let (stem, extension) = name.split_once('.')?;
         let (base, seq) = stem.split_once('-')?;
-        let id = SegmentId { base_offset: digits(base, 20)?, seq: digits(seq, 10)? };
+        let id = SegmentId { base_offset: digits(base, 20).filter(|&base| base <= OFFSET_MAX)?, seq: seq_of(seq)? };
         match extension {
             "log" => Some(Self::Log(id)),
             "idx" => Some(Self::Index(id)),
@@ -101,12 +118,22 @@ impl FileName {
     }
 }
 
-/// The name of a spare segment.
-impl SegmentId {
-    /// `spare-{seq:010}.tmp`
-    pub fn spare_name(seq: u64) -> String {
-        format!("spare-{seq:010}.tmp")
-    }
+/// Whether a topic or a namespace may have this name, which is also the name of its directory: Kafka's rule.
+///
+/// ```
+/// use tidelog_format::is_name;
+///
+/// assert!(is_name("orders.v2_eu-west"));
+/// assert!(!is_name("") && !is_name("..") && !is_name("a/b") && !is_name("caf\u{e9}") && !is_name(&"x".repeat(250)));
+/// ```
+pub fn is_name(name: &str) -> bool {
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.len()) && name != "." && name != "..";
+    fits && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+/// The first number ever given is 1.
+fn seq_of(text: &str) -> Option<u64> {
+    digits(text, 10).filter(|seq| (1..=SEQ_MAX).contains(seq))
 }
 
 /// A number of at least `width` digits, zero-padded to it and no further, so that each number has one name.

@@ -2,8 +2,8 @@
 
 use crate::bytes::{all_zero, get, i64_at, put, u16_at, u32_at, u64_at};
 use crate::checksum::{check_incompat, crc32_of};
-use crate::nanos::packed_bytes;
-use crate::{DecodeError, LeaderEpoch, NanosBlock, OFFSET_MAX, Offset, Position, TimestampNs, crc32};
+use crate::nanos::{packed_bytes, unpack_nano};
+use crate::{DecodeError, EPOCH_MAX, LeaderEpoch, NanosBlock, OFFSET_MAX, Offset, Position, TimestampNs, crc32};
 
 /// Size of a frame header.
 pub const FRAME_HEADER_BYTES: usize = 64;
@@ -87,6 +87,12 @@ impl Attributes {
         Self(self.0 | other.0)
     }
 
+    /// A seal or pad takes no offset and is not both; times that are whole milliseconds have no nanoseconds beside them.
+    const fn contradict(self) -> bool {
+        let filler = self.0 & (Self::SEAL.0 | Self::PAD.0);
+        (filler != 0 && !self.contains(Self::NO_OFFSETS)) || filler == Self::SEAL.0 | Self::PAD.0 || self.contains(Self::TS_MILLIS.with(Self::NANOS))
+    }
+
     /// Bits 0-2.
     pub const fn with_codec(self, codec: Codec) -> Self {
         Self(self.0 & !Self::CODEC | codec as u32)
@@ -115,7 +121,8 @@ pub struct FrameHeader {
     pub frame_len: u32,
     /// Offset of the first record (or, with `NO_OFFSETS`, the next one).
     pub base_offset: Offset,
-    /// Time of the first record; milliseconds with `TS_MILLIS`.
+    /// What the records' deltas count from: the time of the first record, or with bit 6 the delete horizon. Milliseconds with
+    /// `TS_MILLIS`.
     pub base_ts: TimestampNs,
     /// Highest time of a record; milliseconds with `TS_MILLIS`.
     pub max_ts: TimestampNs,
@@ -143,6 +150,11 @@ impl FrameHeader {
         } else {
             Offset::new(self.base_offset.get() + u64::from(self.last_offset_delta) + 1)
         }
+    }
+
+    /// `max_ts` in nanoseconds, whatever the frame holds; saturates at the ends of `i64`.
+    pub fn max_timestamp(&self) -> TimestampNs {
+        if self.attributes.contains(Attributes::TS_MILLIS) { TimestampNs::from_parts(self.max_ts.get(), 0) } else { self.max_ts }
     }
 
     /// Bytes of the frame in the file, with padding.
@@ -188,9 +200,7 @@ impl FrameHeader {
     }
 
     fn chain_of(&self, logical: &[u8; CHAIN], blocks: &[u8]) -> u32 {
-        if self.attributes.contains(Attributes::NO_OFFSETS)
-            && (self.attributes.contains(Attributes::SEAL) || self.attributes.contains(Attributes::PAD))
-        {
+        if self.attributes.contains(Attributes::SEAL) || self.attributes.contains(Attributes::PAD) {
             return self.chain;
         }
         chain_after(self.chain, logical, self.body_crc, blocks)
@@ -237,15 +247,22 @@ impl FrameHeader {
         if (self.frame_len as usize) < FRAME_HEADER_BYTES + blocks_len || self.frame_len > FRAME_BYTES_MAX {
             return Err(DecodeError::Field { what: "frame_len", found: self.frame_len.into() });
         }
-        if self.base_offset.get() > OFFSET_MAX - u64::from(self.last_offset_delta) {
+        let taken = if self.attributes.contains(Attributes::NO_OFFSETS) { 0 } else { self.last_offset_delta.saturating_add(1) };
+        // Kafka holds the delta in an i32.
+        if self.last_offset_delta > i32::MAX as u32 || (taken == 0 && self.last_offset_delta != 0) {
+            return Err(DecodeError::Field { what: "last_offset_delta", found: self.last_offset_delta.into() });
+        }
+        if self.base_offset.get() > OFFSET_MAX - u64::from(taken) {
             return Err(DecodeError::Field { what: "base_offset", found: self.base_offset.get() });
         }
-        let takes_offsets = !self.attributes.contains(Attributes::NO_OFFSETS);
-        if takes_offsets && self.record_count > self.last_offset_delta.saturating_add(1) {
+        if self.record_count > taken {
             return Err(DecodeError::Field { what: "record_count", found: self.record_count.into() });
         }
-        if !takes_offsets && self.last_offset_delta != 0 {
-            return Err(DecodeError::Field { what: "last_offset_delta", found: self.last_offset_delta.into() });
+        if self.leader_epoch > EPOCH_MAX {
+            return Err(DecodeError::Field { what: "leader_epoch", found: self.leader_epoch.get().into() });
+        }
+        if self.attributes.contradict() {
+            return Err(DecodeError::Field { what: "attributes", found: self.attributes.0.into() });
         }
         Ok(())
     }
@@ -341,11 +358,13 @@ impl<'a> Blocks<'a> {
         let mut at = 0;
         if attributes.contains(Attributes::PRODUCER) {
             let (id, epoch) = (i64_at(bytes, at), i16::from_le_bytes(get(bytes, at + 8)));
+            zeros(bytes, at + 10, at + 12)?;
             blocks.producer = Some(Producer { id, epoch, base_sequence: i32::from_le_bytes(get(bytes, at + 12)) });
             at += PRODUCER_BYTES;
         }
         if attributes.contains(Attributes::REPLICATION) {
             let [kind] = get(bytes, at + 12);
+            zeros(bytes, at + 13, at + REPLICATION_BYTES)?;
             blocks.replication = Some(Replication { log_index: u64_at(bytes, at), leader_node: u32_at(bytes, at + 8), kind });
             at += REPLICATION_BYTES;
         }
@@ -355,10 +374,17 @@ impl<'a> Blocks<'a> {
         }
         if attributes.contains(Attributes::NOTE) {
             let note_len = usize::from(u16_at(bytes, at));
-            blocks.note = bytes.get(at + NOTE_HEAD_BYTES..at + NOTE_HEAD_BYTES + note_len);
+            let note_end = at + NOTE_HEAD_BYTES + note_len;
+            zeros(bytes, at + 2, at + NOTE_HEAD_BYTES)?;
+            zeros(bytes, note_end, at + padded(NOTE_HEAD_BYTES + note_len))?;
+            blocks.note = bytes.get(at + NOTE_HEAD_BYTES..note_end);
         }
         Ok(blocks)
     }
+}
+
+fn zeros(bytes: &[u8], from: usize, to: usize) -> Result<(), DecodeError> {
+    if all_zero(bytes.get(from..to).unwrap_or_default()) { Ok(()) } else { Err(DecodeError::Pad) }
 }
 
 /// A frame in a slice: header and blocks verified, body not yet.
@@ -398,6 +424,21 @@ impl<'a> Frame<'a> {
         let (records, packed) = body.split_at(records_len);
         let chain_after = header.chain_of(&get(bytes, 0), block_bytes);
         Ok(Self { header, blocks, records, packed, chain_after, pad: &bytes[header.frame_len as usize..stored] })
+    }
+
+    /// The time of record number `index` of the body, whose stored delta is `delta_ms`; saturates at the ends of `i64`. `None` if
+    /// the packed nanoseconds hold no such record.
+    #[inline]
+    pub fn record_timestamp(&self, index: u32, delta_ms: i64) -> Option<TimestampNs> {
+        let base = self.header.base_ts;
+        if self.header.attributes.contains(Attributes::TS_MILLIS) {
+            return Some(TimestampNs::from_parts(base.get().saturating_add(delta_ms), 0));
+        }
+        let sub_millis = match &self.blocks.nanos {
+            Some(nanos) => unpack_nano(nanos, self.packed, index)?,
+            None => base.sub_millis(),
+        };
+        Some(TimestampNs::from_parts(base.millis().saturating_add(delta_ms), sub_millis))
     }
 
     /// Checks everything that the header checksum does not cover: records, packed nanoseconds, padding.

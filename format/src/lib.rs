@@ -36,7 +36,7 @@ mod varint;
 pub use checkpoint::{Checkpoint, SLOT_BYTES};
 pub use checksum::crc32;
 pub use error::DecodeError;
-pub use file_name::{CHECKPOINT_NAME, FileName, LIVE_NAME, LOCK_NAME, META_NAME, QUARANTINE_NAME, STORE_NAME, SegmentId};
+pub use file_name::{CHECKPOINT_NAME, FileName, LIVE_NAME, LOCK_NAME, META_NAME, QUARANTINE_NAME, STORE_NAME, SegmentId, is_name};
 pub use frame::{
     Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_ALIGN, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameHeader, NO_CLAIM,
     NOTE_BYTES_MAX, Producer, Replication, chain_after, padded,
@@ -44,7 +44,7 @@ pub use frame::{
 pub use live::{LIVE_HEADER_BYTES, LIVE_SLOT_BYTES, LiveField, LiveHeader, WAKE_POSITION};
 pub use meta::{Meta, NAME_BYTES_MAX};
 pub use nanos::{NanosBlock, pack_nanos, packed_bytes, unpack_nano};
-pub use offset::{LeaderEpoch, OFFSET_MAX, Offset, Position, TimestampNs};
+pub use offset::{EPOCH_MAX, LeaderEpoch, OFFSET_MAX, Offset, Position, SEQ_MAX, TimestampNs};
 pub use offset_index::{
     ENTRIES_PER_BLOCK, INDEX_BLOCK_BYTES, INDEX_ENTRY_BYTES, IndexBlock, IndexEntry, IndexHeader, encode_index, index_block_at, index_bytes,
 };
@@ -55,6 +55,9 @@ pub use seal::{SEAL_BYTES, Seal, decode_seal_at_end};
 pub use segment_header::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use store_meta::StoreMeta;
 pub use varint::{get_varint, put_varint, varint_len};
+
+// A segment of up to 4 GiB is one slice.
+const _: () = assert!(usize::BITS >= 64);
 
 /// The version of the on-disk format that this crate writes, and the newest that it reads.
 pub const FORMAT_VERSION: u16 = 1;

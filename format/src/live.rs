@@ -65,6 +65,9 @@ impl LiveHeader {
     /// # Errors
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() < LIVE_HEADER_BYTES {
+            return Err(DecodeError::Truncated { needed: LIVE_HEADER_BYTES, found: bytes.len() });
+        }
         let mut header: [u8; LIVE_HEADER_BYTES] = get(bytes, 0);
         put(&mut header, WAKE_POSITION, &[0; 4]);
         let header = check_file_header(&header, MAGIC, &[])?;

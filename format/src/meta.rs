@@ -2,7 +2,7 @@
 
 use crate::bytes::{all_zero, get, i64_at, put, u16_at, u32_at};
 use crate::checksum::{CHECKSUM, check_file_header, check_incompat, finish_file_header};
-use crate::{DecodeError, FILE_HEADER_BYTES, TimestampNs};
+use crate::{DecodeError, FILE_HEADER_BYTES, TimestampNs, is_name};
 
 /// Longest namespace or topic name, in bytes. Kafka's limit for topics.
 pub const NAME_BYTES_MAX: usize = 249;
@@ -36,9 +36,9 @@ impl Meta {
     /// The whole file: 128 bytes, then both names.
     ///
     /// # Panics
-    /// If a name is longer than [`NAME_BYTES_MAX`].
+    /// If a name is not one that [`is_name`] allows.
     pub fn encode(&self) -> Vec<u8> {
-        assert!(self.namespace.len() <= NAME_BYTES_MAX && self.topic.len() <= NAME_BYTES_MAX, "names are checked when a topic is made");
+        assert!(is_name(&self.namespace) && is_name(&self.topic), "names are checked when a topic is made");
         let mut header = [0; FILE_HEADER_BYTES];
         put(&mut header, COMPAT, &self.compat.to_le_bytes());
         put(&mut header, RO_COMPAT, &self.ro_compat.to_le_bytes());
@@ -58,7 +58,8 @@ impl Meta {
     /// Reads the whole file.
     ///
     /// # Errors
-    /// [`DecodeError`]; [`DecodeError::is_unsupported`] says whether a newer tidelog wrote it.
+    /// [`DecodeError`]; [`DecodeError::is_unsupported`] says whether a newer tidelog wrote it. Whether this version may also
+    /// write there is what [`check_writable`](Self::check_writable) answers.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let names = bytes.get(FILE_HEADER_BYTES..).unwrap_or_default();
         let header = check_file_header(bytes, MAGIC, names)?;
@@ -88,11 +89,19 @@ impl Meta {
         }
         Ok(meta)
     }
+
+    /// Whether this version may write to the partition; reading is always right when [`decode`](Self::decode) was.
+    ///
+    /// # Errors
+    /// [`DecodeError::Incompatible`] with the features that it would have to know.
+    pub fn check_writable(&self) -> Result<(), DecodeError> {
+        check_incompat(self.ro_compat, 0)
+    }
 }
 
 fn name(what: &'static str, bytes: &[u8]) -> Result<String, DecodeError> {
     match std::str::from_utf8(bytes) {
-        Ok(name) if name.len() <= NAME_BYTES_MAX => Ok(name.to_owned()),
+        Ok(name) if is_name(name) => Ok(name.to_owned()),
         _ => Err(DecodeError::Field { what, found: bytes.len() as u64 }),
     }
 }

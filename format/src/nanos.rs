@@ -42,8 +42,12 @@ pub const fn packed_bytes(width: u8, count: u32) -> usize {
 }
 
 /// Packs the sub-millisecond nanoseconds of a batch behind `out`, and returns how; `None`, with nothing stored, if all are equal.
+///
+/// # Panics
+/// If a value is 1,000,000 or more: no millisecond has so many nanoseconds.
 pub fn pack_nanos(values: &[u32], out: &mut Vec<u8>) -> Option<NanosBlock> {
     let (min, max) = (values.iter().copied().min()?, values.iter().copied().max()?);
+    assert!(max < PER_MILLI, "sub-millisecond nanoseconds stay below {PER_MILLI}, not {max}");
     if min == max {
         return None;
     }
@@ -61,15 +65,15 @@ pub fn pack_nanos(values: &[u32], out: &mut Vec<u8>) -> Option<NanosBlock> {
     Some(NanosBlock { width, min, crc: crc32(packed) })
 }
 
-/// The value of record number `index` of a batch, `None` past the end of `packed`.
+/// The value of record number `index` of a batch; `None` past the end of `packed` and for a value that no millisecond has.
 pub fn unpack_nano(block: &NanosBlock, packed: &[u8], index: u32) -> Option<u32> {
     let bit = index as usize * usize::from(block.width);
     let end = (bit + usize::from(block.width)).div_ceil(8);
     let mut word = [0; 4];
     let found = packed.get(bit / 8..end)?;
     word.get_mut(..found.len())?.copy_from_slice(found);
-    let mask = (1u32 << block.width) - 1;
-    let value = (u32::from_le_bytes(word) >> (bit % 8) & mask) + block.min;
+    let mask = 1u32.checked_shl(block.width.into())?.wrapping_sub(1);
+    let value = (u32::from_le_bytes(word) >> (bit % 8) & mask).checked_add(block.min)?;
     (value < PER_MILLI).then_some(value)
 }
 

@@ -2,8 +2,14 @@
 
 use std::fmt;
 
-/// The largest offset that is ever assigned: `i64::MAX`, because Kafka and SQL hold offsets in an `i64`.
+/// The largest offset and the largest end of a log: `i64::MAX`, because Kafka and SQL hold both in an `i64`. The last record
+/// that a log can take is therefore the one before it.
 pub const OFFSET_MAX: u64 = i64::MAX as u64;
+
+/// The largest term of a writer: `i32::MAX`, because Kafka holds it in an `i32`.
+pub const EPOCH_MAX: u32 = i32::MAX as u32;
+/// The largest `seq` of a segment and number of a report. The next one can always be computed.
+pub const SEQ_MAX: u64 = i64::MAX as u64;
 
 macro_rules! number {
     ($(#[$doc:meta])* $name:ident($inner:ty)) => {
@@ -64,7 +70,7 @@ number! {
     Position(u64)
 }
 number! {
-    /// The term of a partition's writer. Raised by each open that cut or lost anything.
+    /// The term of a partition's writer. Raised by each open that cut or lost anything. At most [`EPOCH_MAX`].
     LeaderEpoch(u32)
 }
 number! {
@@ -100,6 +106,14 @@ impl TimestampNs {
 
     /// The time `millis` milliseconds and `sub_millis` nanoseconds; saturates at the ends of `i64`.
     pub const fn from_parts(millis: i64, sub_millis: u32) -> Self {
-        Self(millis.saturating_mul(NANOS_PER_MILLI).saturating_add(sub_millis as i64))
+        // In 128 bits, because the lowest millisecond of an i64 begins below i64::MIN.
+        let nanos = millis as i128 * NANOS_PER_MILLI as i128 + sub_millis as i128;
+        if nanos > i64::MAX as i128 {
+            Self(i64::MAX)
+        } else if nanos < i64::MIN as i128 {
+            Self(i64::MIN)
+        } else {
+            Self(nanos as i64)
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! The sparse index of one segment: offset to position, with the highest time before it. Derived; a wrong one costs time, never a record.
 
-use crate::bytes::{get, i64_at, put, u32_at, u64_at};
-use crate::checksum::{check_file_header, check_incompat, finish_file_header};
+use crate::bytes::{all_zero, get, i64_at, put, u32_at, u64_at};
+use crate::checksum::{CHECKSUM, check_file_header, check_incompat, finish_file_header};
 use crate::{DecodeError, FILE_HEADER_BYTES, Offset, Position, TimestampNs, crc32};
 
 /// Size of an entry.
@@ -69,6 +69,13 @@ impl IndexHeader {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let header = check_file_header(bytes, MAGIC, &[])?;
         check_incompat(u32_at(header, INCOMPAT), 0)?;
+        let flags = u32_at(header, FLAGS);
+        if flags & !SEALED != 0 {
+            return Err(DecodeError::Field { what: "index flags", found: flags.into() });
+        }
+        if !all_zero(&header[ZEROS..CHECKSUM]) {
+            return Err(DecodeError::Pad);
+        }
         Ok(Self {
             salt: u64_at(header, SALT),
             base_offset: Offset::new(u64_at(header, BASE_OFFSET)),
@@ -79,7 +86,7 @@ impl IndexHeader {
             records: u64_at(header, RECORDS),
             max_ts: TimestampNs::new(i64_at(header, MAX_TS)),
             chain: u32_at(header, CHAIN),
-            sealed: u32_at(header, FLAGS) & SEALED != 0,
+            sealed: flags & SEALED != 0,
         })
     }
 
@@ -152,8 +159,9 @@ impl<'a> IndexBlock<'a> {
         if u32_at(bytes, trailer + 4) != salt as u32 {
             return Err(DecodeError::Field { what: "index block salt", found: u32_at(bytes, trailer + 4).into() });
         }
-        if u32_at(bytes, trailer + 8) as usize * INDEX_ENTRY_BYTES != trailer {
-            return Err(DecodeError::Field { what: "index block entries", found: u32_at(bytes, trailer + 8).into() });
+        let held = u32_at(bytes, trailer + 8) as usize;
+        if !(1..=ENTRIES_PER_BLOCK).contains(&held) || held * INDEX_ENTRY_BYTES != trailer {
+            return Err(DecodeError::Field { what: "index block entries", found: held as u64 });
         }
         Ok(Self { entries: &bytes[..trailer] })
     }
@@ -191,6 +199,7 @@ const NEXT_OFFSET: usize = COVERED + size_of::<u64>(); // u64
 const RECORDS: usize = NEXT_OFFSET + size_of::<u64>(); // u64
 const MAX_TS: usize = RECORDS + size_of::<u64>(); // i64
 const FLAGS: usize = MAX_TS + size_of::<i64>(); // u32
-const _: () = assert!(FLAGS == 80 && INDEX_BLOCK_BYTES == 4096); // = SPEC.md, "Offset index"
+const ZEROS: usize = FLAGS + size_of::<u32>();
+const _: () = assert!(ZEROS == 84 && INDEX_BLOCK_BYTES == 4096); // = SPEC.md, "Offset index"
 
 const SEALED: u32 = 1;

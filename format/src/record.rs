@@ -78,8 +78,11 @@ impl RecordSpan {
         let record = &bytes[..end];
         let (timestamp_delta_ms, next) = get_varint(record, body + 1)?; // the attributes byte is unused in v2
         let (offset_delta, next) = get_varint(record, next)?;
-        let offset_delta =
-            u32::try_from(offset_delta).map_err(|_| DecodeError::Field { what: "offset delta", found: offset_delta.cast_unsigned() })?;
+        // Kafka holds it in an i32.
+        let offset_delta = i32::try_from(offset_delta)
+            .ok()
+            .and_then(|delta| u32::try_from(delta).ok())
+            .ok_or(DecodeError::Field { what: "offset delta", found: offset_delta.cast_unsigned() })?;
         let (key_at, key_len, next) = get_bytes(record, next)?;
         let (value_at, value_len, next) = get_bytes(record, next)?;
         let (header_count, next) = get_varint(record, next)?;

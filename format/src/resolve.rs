@@ -1,11 +1,13 @@
 //! Which offsets of which segment files count: a pure function of their headers, shared by recovery, readers and verify.
 
+use std::cmp::Reverse;
+
 use crate::{Offset, SegmentHeader};
 
 /// What [`resolve`] needs of a segment header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// Sequence number, unique among the spans.
+    /// Sequence number. Unique in a partition; of two equal ones the higher base wins.
     pub seq: u64,
     /// Offset of the first record.
     pub base: Offset,
@@ -26,7 +28,7 @@ impl Span {
     fn kills(&self) -> (Offset, Offset) {
         match self.rewrite_end {
             Some(end) => (self.base, end),
-            None => (self.prev_end, END),
+            None => (self.prev_end.min(self.base), END),
         }
     }
 
@@ -59,9 +61,10 @@ impl LiveRange {
 pub struct Resolution {
     /// Live runs by offset; they never overlap.
     pub live: Vec<LiveRange>,
-    /// Indexes of spans that hold nothing live, in the order given.
+    /// Indexes of spans that hold nothing live and whose gap is overruled, in the order given: they may be unlinked, which changes
+    /// nothing here.
     pub dead: Vec<usize>,
-    /// Offsets that a header declares lost: `[prev_end, base)`.
+    /// Offsets that a header declares lost, `[prev_end, base)`, where no file of higher `seq` says otherwise. Apart from `live`.
     pub gaps: Vec<(Offset, Offset)>,
 }
 
@@ -79,19 +82,22 @@ pub struct Resolution {
 /// ```
 pub fn resolve(spans: &[Span]) -> Resolution {
     let mut newest_first: Vec<usize> = (0..spans.len()).collect();
-    newest_first.sort_by_key(|&file| std::cmp::Reverse(spans[file].seq));
+    // Two files of one seq are not of our making; the base settles it, so that the order of a directory listing does not.
+    newest_first.sort_by_key(|&file| Reverse((spans[file].seq, spans[file].base, spans[file].prev_end, spans[file].rewrite_end)));
     let mut resolution = Resolution::default();
     let mut killed = Ranges::default();
     for &file in &newest_first {
         let span = &spans[file];
         let (from, to) = span.holds();
-        let before = resolution.live.len();
+        let before = resolution.live.len() + resolution.gaps.len();
         resolution.live.extend(killed.gaps_in(from, to).map(|(from, to)| LiveRange { file, from, to }));
-        // A tail file stays live without a record in it when nothing newer cuts at or below its base.
-        if resolution.live.len() == before {
-            resolution.dead.push(file);
-        } else if span.rewrite_end.is_none() && span.prev_end < span.base {
+        if span.rewrite_end.is_none() {
             resolution.gaps.extend(killed.gaps_in(span.prev_end, span.base));
+        }
+        // A file whose gap is still in force is not dead, though nothing in it may be live: without it, what an older file holds
+        // there would come back.
+        if resolution.live.len() + resolution.gaps.len() == before {
+            resolution.dead.push(file);
         }
         let (from, to) = span.kills();
         killed.add(from, to);

@@ -1,7 +1,7 @@
 //! From bytes to frames, up to the first thing that is not one. Judges no fault by itself: that needs the durable position.
 
 use crate::bytes::all_zero;
-use crate::{Attributes, DecodeError, FRAME_ALIGN, Frame, Offset, Position};
+use crate::{Attributes, DecodeError, FRAME_ALIGN, Frame, Offset, Position, Seal};
 
 /// Walks the frames of one segment in a slice.
 ///
@@ -55,6 +55,14 @@ pub enum Fault {
         /// The chain that the frame names.
         found: u32,
     },
+}
+
+impl Fault {
+    /// Whether a newer version wrote the frame, under a valid checksum. It is neither damage nor a torn end: the caller refuses
+    /// the log and cuts nothing.
+    pub fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Frame(error) if error.is_unsupported())
+    }
 }
 
 /// How a scan ended, once the durable position is known.
@@ -113,7 +121,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// How the scan ended: a fault that begins before `durable` is damage, one at or behind it is a torn end.
-    /// Meaningful once `next` has returned `None`.
+    /// Meaningful once `next` has returned `None`, and only if the fault is not [unsupported](Fault::is_unsupported).
     pub fn end(&self, durable: Option<Position>) -> ScanEnd {
         let position = self.reached();
         let fault = self.fault.unwrap_or(Fault::End);
@@ -145,8 +153,13 @@ pub fn next_frame(bytes: &[u8], salt: u64, position: Position, next_offset: Offs
     if frame.header.chain != chain {
         return Err(Fault::Chain { expected: chain, found: frame.header.chain });
     }
-    frame.verify_body().map_err(Fault::Frame)?;
+    verify(&frame).map_err(Fault::Frame)?;
     Ok(frame)
+}
+
+#[inline]
+fn verify(frame: &Frame<'_>) -> Result<(), DecodeError> {
+    if frame.header.attributes.contains(Attributes::SEAL) { Seal::decode(frame).map(|_| ()) } else { frame.verify_body() }
 }
 
 impl<'a> Iterator for Scanner<'a> {
@@ -181,6 +194,6 @@ pub fn resync<'a>(bytes: &'a [u8], start: Position, salt: u64, from: Offset, bel
         let position = Position::new(start.get() + at as u64);
         let frame = Frame::decode(&bytes[at..], salt, position).ok()?;
         let fits = frame.header.base_offset >= from && frame.header.next_offset() <= below;
-        (fits && frame.verify_body().is_ok()).then_some(FrameAt { position, frame })
+        (fits && verify(&frame).is_ok()).then_some(FrameAt { position, frame })
     })
 }

@@ -55,17 +55,17 @@ impl Seal {
     /// The seal in a frame whose attributes say that it is one. Verifies the body.
     ///
     /// # Errors
-    /// [`DecodeError`] if the body does not verify or has another size.
+    /// [`DecodeError`] if the body does not verify, has another size, or says something else than the frame around it.
     pub fn decode(frame: &Frame<'_>) -> Result<Self, DecodeError> {
         frame.verify_body()?;
         let body = frame.records;
-        if body.len() != BODY_BYTES || !frame.header.attributes.contains(Attributes::SEAL) {
+        if body.len() != BODY_BYTES || frame.header.frame_len as usize != SEAL_BYTES || !frame.header.attributes.contains(Attributes::SEAL) {
             return Err(DecodeError::Field { what: "seal length", found: body.len() as u64 });
         }
         if !all_zero(&body[ZEROS..]) {
             return Err(DecodeError::Pad);
         }
-        Ok(Self {
+        let seal = Self {
             salt: u64_at(body, SALT),
             base_offset: Offset::new(u64_at(body, BASE_OFFSET)),
             next_offset: Offset::new(u64_at(body, NEXT_OFFSET)),
@@ -75,11 +75,17 @@ impl Seal {
             first_epoch: LeaderEpoch::new(u32_at(body, FIRST_EPOCH)),
             last_epoch: LeaderEpoch::new(u32_at(body, LAST_EPOCH)),
             chain_out: u32_at(body, CHAIN_OUT),
-        })
+        };
+        if seal.next_offset != frame.header.base_offset || seal.base_offset > seal.next_offset {
+            return Err(DecodeError::Field { what: "seal next_offset", found: seal.next_offset.get() });
+        }
+        if seal.chain_out != frame.header.chain {
+            return Err(DecodeError::Field { what: "seal chain_out", found: seal.chain_out.into() });
+        }
+        Ok(seal)
     }
 
-    /// The 64 bytes that a seal and an index header share.
-    pub(crate) fn body(&self) -> [u8; BODY_BYTES] {
+    fn body(&self) -> [u8; BODY_BYTES] {
         let mut body = [0; BODY_BYTES];
         put(&mut body, SALT, &self.salt.to_le_bytes());
         put(&mut body, BASE_OFFSET, &self.base_offset.get().to_le_bytes());
@@ -103,7 +109,7 @@ pub fn decode_seal_at_end(tail: &[u8], file_len: u64, salt: Option<u64>) -> Opti
     let salt = salt.unwrap_or_else(|| u64_at(bytes, FRAME_HEADER_BYTES + SALT));
     let frame = Frame::decode(bytes, salt, position).ok()?;
     let seal = Seal::decode(&frame).ok()?;
-    (seal.salt == salt && seal.next_offset == frame.header.base_offset).then_some((seal, position))
+    (seal.salt == salt).then_some((seal, position))
 }
 
 const SALT: usize = 0; // u64
@@ -116,5 +122,5 @@ const FIRST_EPOCH: usize = LOG_START + size_of::<u64>(); // u32
 const LAST_EPOCH: usize = FIRST_EPOCH + size_of::<u32>(); // u32
 const CHAIN_OUT: usize = LAST_EPOCH + size_of::<u32>(); // u32
 const ZEROS: usize = CHAIN_OUT + size_of::<u32>();
-pub(crate) const BODY_BYTES: usize = 64;
+const BODY_BYTES: usize = 64;
 const _: () = assert!(ZEROS == 60 && SEAL_BYTES == 128); // = SPEC.md, "Seal"

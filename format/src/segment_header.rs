@@ -2,7 +2,7 @@
 
 use crate::bytes::{all_zero, get, i64_at, put, u32_at, u64_at};
 use crate::checksum::{CHECKSUM, check_file_header, check_incompat, finish_file_header};
-use crate::{DecodeError, FILE_HEADER_BYTES, LeaderEpoch, OFFSET_MAX, Offset, TimestampNs};
+use crate::{DecodeError, EPOCH_MAX, FILE_HEADER_BYTES, LeaderEpoch, OFFSET_MAX, Offset, SEQ_MAX, TimestampNs};
 
 /// Size of a segment header; the first frame begins here.
 pub const SEGMENT_HEADER_BYTES: usize = FILE_HEADER_BYTES;
@@ -16,17 +16,17 @@ pub struct SegmentHeader {
     pub partition_uuid: [u8; 16],
     /// Offset of the first record.
     pub base_offset: Offset,
-    /// Frames at this offset or above in files of lower `seq` are dead. At most `base_offset`.
+    /// Frames at this offset or above in files of lower `seq` are dead. At most `base_offset`; equal to it in a rewrite.
     pub prev_end: Offset,
     /// For a rewrite: frames in `base_offset..rewrite_end` of lower `seq` are dead. `None` for a tail segment.
     pub rewrite_end: Option<Offset>,
-    /// Grows by one with every segment file ever made in the partition.
+    /// Grows by one with every segment file ever made in the partition: 1..=[`SEQ_MAX`].
     pub seq: u64,
     /// Random, never zero, of this file alone: part of every frame's checksum.
     pub salt: u64,
     /// When it was made.
     pub created: TimestampNs,
-    /// Bytes that the file may grow to.
+    /// Bytes that the file may grow to; stored rounded down to a multiple of 8.
     pub capacity: u64,
     /// The writer's term.
     pub leader_epoch: LeaderEpoch,
@@ -36,7 +36,7 @@ pub struct SegmentHeader {
     pub log_start: Offset,
     /// Chain after the last live frame before `base_offset`.
     pub chain_seed: u32,
-    /// Bit 0: the chain restarted here, after a gap or a rewrite.
+    /// Bit 0: the chain restarted here, after a gap or a rewrite. The others are zero, and mean nothing to this version.
     pub flags: u32,
 }
 
@@ -118,11 +118,25 @@ impl SegmentHeader {
         if self.prev_end > self.base_offset {
             return wrong("prev_end", self.prev_end.get());
         }
-        if let Some(end) = self.rewrite_end.filter(|end| *end < self.base_offset) {
-            return wrong("rewrite_end", end.get());
+        if let Some(end) = self.rewrite_end {
+            if end <= self.base_offset || end > OFFSET_MAX {
+                return wrong("rewrite_end", end.get());
+            }
+            if self.prev_end != self.base_offset {
+                return wrong("prev_end", self.prev_end.get());
+            }
         }
-        if self.seq == 0 {
-            return wrong("seq", 0);
+        if self.epoch_start > OFFSET_MAX {
+            return wrong("epoch_start", self.epoch_start.get());
+        }
+        if self.log_start > OFFSET_MAX {
+            return wrong("log_start", self.log_start.get());
+        }
+        if self.leader_epoch > EPOCH_MAX {
+            return wrong("leader_epoch", self.leader_epoch.get().into());
+        }
+        if self.seq == 0 || self.seq > SEQ_MAX {
+            return wrong("seq", self.seq);
         }
         if self.salt == 0 {
             return wrong("salt", 0);

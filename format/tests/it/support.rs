@@ -1,0 +1,129 @@
+//! What several tests need: a second CRC-32, and frames built from records. Tests nothing itself.
+
+use tidelog_format::{
+    Attributes, Blocks, FRAME_HEADER_BYTES, FrameHeader, Header, LeaderEpoch, NO_CLAIM, NanosBlock, Offset, Position, TimestampNs, crc32,
+    encode_record, pack_nanos, padded, record_len,
+};
+
+/// CRC-32 as the books define it, bit by bit: what the crate computes is checked against this.
+pub(crate) fn plain_crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+/// Makes a file header right again after a field of it was changed.
+pub(crate) fn reseal(header: &mut [u8]) {
+    let crc = plain_crc32(&[&header[..124], &header[128..]].concat());
+    header[124..128].copy_from_slice(&crc.to_le_bytes());
+}
+
+/// A file header with one field overwritten, under a right checksum.
+pub(crate) fn with_field(header: &[u8], at: usize, field: &[u8]) -> Vec<u8> {
+    let mut changed = header.to_vec();
+    changed[at..at + field.len()].copy_from_slice(field);
+    reseal(&mut changed);
+    changed
+}
+
+/// A frame with some of its bytes overwritten, under a right header checksum.
+pub(crate) fn with_frame_field(frame: &[u8], salt: u64, position: u64, blocks_len: usize, at: usize, field: &[u8]) -> Vec<u8> {
+    let mut changed = frame.to_vec();
+    changed[at..at + field.len()].copy_from_slice(field);
+    let crc = header_crc(&changed, salt, position, blocks_len);
+    changed[60..64].copy_from_slice(&crc.to_le_bytes());
+    changed
+}
+
+/// The header checksum of a frame, from the words of the specification.
+pub(crate) fn header_crc(frame: &[u8], salt: u64, position: u64, blocks_len: usize) -> u32 {
+    plain_crc32(&[&salt.to_le_bytes()[..], &position.to_le_bytes(), &frame[..60], &frame[64..64 + blocks_len]].concat())
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rec<'a> {
+    pub(crate) ts: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) headers: &'a [Header<'a>],
+}
+
+impl<'a> Rec<'a> {
+    pub(crate) fn plain(ts: i64, value: &'a [u8]) -> Self {
+        Self { ts, key: None, value: Some(value), headers: &[] }
+    }
+}
+
+/// Where a frame goes and what stands in it beside the records.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) salt: u64,
+    pub(crate) position: u64,
+    pub(crate) base_offset: u64,
+    pub(crate) chain: u32,
+    pub(crate) durable_back: u32,
+    pub(crate) leader_epoch: u32,
+    pub(crate) blocks: Blocks<'a>,
+}
+
+impl Place<'_> {
+    pub(crate) fn at(salt: u64, position: u64, base_offset: u64, chain: u32) -> Self {
+        Self { salt, position, base_offset, chain, durable_back: NO_CLAIM, leader_epoch: 0, blocks: Blocks::default() }
+    }
+}
+
+/// The record array of `records`, their packed nanoseconds and how these are packed.
+pub(crate) fn encode_records(records: &[Rec<'_>]) -> (Vec<u8>, Vec<u8>, Option<NanosBlock>) {
+    let base = TimestampNs::new(records[0].ts).millis();
+    let (mut bytes, mut packed) = (Vec::new(), Vec::new());
+    for (index, record) in records.iter().enumerate() {
+        let delta = TimestampNs::new(record.ts).millis() - base;
+        let at = bytes.len();
+        bytes.resize(at + record_len(delta, index as u32, record.key, record.value, record.headers), 0);
+        let end = encode_record(&mut bytes, at, delta, index as u32, record.key, record.value, record.headers);
+        assert_eq!(end, bytes.len(), "record_len is what encode_record stores");
+    }
+    let nanos: Vec<u32> = records.iter().map(|record| TimestampNs::new(record.ts).sub_millis()).collect();
+    let block = pack_nanos(&nanos, &mut packed);
+    (bytes, packed, block)
+}
+
+/// A whole padded frame, and the chain after it.
+pub(crate) fn encode_frame(place: Place<'_>, records: &[Rec<'_>]) -> (Vec<u8>, u32) {
+    let (body, packed, nanos) = encode_records(records);
+    let blocks = Blocks { nanos, ..place.blocks };
+    let mut attributes = blocks.attributes();
+    if records.iter().any(|record| record.value.is_none()) {
+        attributes = attributes.with(Attributes::HAS_TOMBSTONE);
+    }
+    let header = FrameHeader {
+        frame_len: 0,
+        base_offset: Offset::new(place.base_offset),
+        base_ts: TimestampNs::new(records[0].ts),
+        max_ts: TimestampNs::new(records.iter().fold(i64::MIN, |max, record| max.max(record.ts))),
+        last_offset_delta: records.len() as u32 - 1,
+        record_count: records.len() as u32,
+        attributes,
+        leader_epoch: LeaderEpoch::new(place.leader_epoch),
+        chain: place.chain,
+        durable_back: place.durable_back,
+        body_crc: crc32(&body),
+    };
+    assemble(header, place, &blocks, &[body, packed].concat())
+}
+
+/// A whole padded frame from its parts; `frame_len` is set.
+pub(crate) fn assemble(mut header: FrameHeader, place: Place<'_>, blocks: &Blocks<'_>, body: &[u8]) -> (Vec<u8>, u32) {
+    let mut block_bytes = Vec::new();
+    blocks.encode(&mut block_bytes);
+    header.frame_len = (FRAME_HEADER_BYTES + block_bytes.len() + body.len()) as u32;
+    let (encoded, chain) = header.encode(place.salt, Position::new(place.position), &block_bytes);
+    let mut bytes = [&encoded[..], &block_bytes, body].concat();
+    bytes.resize(padded(bytes.len()), 0);
+    (bytes, chain)
+}
