@@ -1,6 +1,7 @@
 //! The one test binary of the format crate. Everything goes through the public API.
 #![allow(clippy::unwrap_used, reason = "a test without its input must fail")]
 
+mod golden;
 mod guards;
 mod resolve;
 mod spec;
