@@ -106,7 +106,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The chain after the last frame.
-    pub fn chain(&self) -> u32 {
+    pub fn chain_after(&self) -> u32 {
         self.chain
     }
 

@@ -434,6 +434,10 @@ fn records_hold_only_what_kafka_can_read() {
     let endless = [0x0c, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     assert!(RecordView::decode(&endless, 0).is_err());
     assert_eq!(get_varint(&endless[2..], 0), Err(field("varint", 0xff)));
+    let widest = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    assert_eq!(get_varint(&widest, 0), Ok((i64::MIN, 10)));
+    let wider = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
+    assert_eq!(get_varint(&wider, 0), Err(field("varint", 2)), "a bit that no i64 has");
     assert_eq!(RecordView::decode(&[0x0c, 0, 0, 0, 1, 1, 0], usize::MAX), Err(DecodeError::Truncated { needed: usize::MAX, found: 7 }));
 }
 

@@ -3,6 +3,10 @@
 
 mod golden;
 mod guards;
+mod kafka;
+mod properties;
 mod resolve;
+mod scan;
+mod sizes;
 mod spec;
 mod support;

@@ -45,17 +45,17 @@ pub(crate) fn header_crc(frame: &[u8], salt: u64, position: u64, blocks_len: usi
     plain_crc32(&[&salt.to_le_bytes()[..], &position.to_le_bytes(), &frame[..60], &frame[64..64 + blocks_len]].concat())
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rec<'a> {
     pub(crate) ts: i64,
     pub(crate) key: Option<&'a [u8]>,
     pub(crate) value: Option<&'a [u8]>,
-    pub(crate) headers: &'a [Header<'a>],
+    pub(crate) headers: Vec<Header<'a>>,
 }
 
 impl<'a> Rec<'a> {
     pub(crate) fn plain(ts: i64, value: &'a [u8]) -> Self {
-        Self { ts, key: None, value: Some(value), headers: &[] }
+        Self { ts, key: None, value: Some(value), headers: vec![] }
     }
 }
 
@@ -84,8 +84,8 @@ pub(crate) fn encode_records(records: &[Rec<'_>]) -> (Vec<u8>, Vec<u8>, Option<N
     for (index, record) in records.iter().enumerate() {
         let delta = TimestampNs::new(record.ts).millis() - base;
         let at = bytes.len();
-        bytes.resize(at + record_len(delta, index as u32, record.key, record.value, record.headers), 0);
-        let end = encode_record(&mut bytes, at, delta, index as u32, record.key, record.value, record.headers);
+        bytes.resize(at + record_len(delta, index as u32, record.key, record.value, &record.headers), 0);
+        let end = encode_record(&mut bytes, at, delta, index as u32, record.key, record.value, &record.headers);
         assert_eq!(end, bytes.len(), "record_len is what encode_record stores");
     }
     let nanos: Vec<u32> = records.iter().map(|record| TimestampNs::new(record.ts).sub_millis()).collect();

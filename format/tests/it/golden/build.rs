@@ -77,16 +77,16 @@ impl Log {
 /// Keys, headers, nulls, empties, times out of order down to the nanosecond.
 fn batch(log: &mut Log) {
     let header = |name, value| Header { name, value };
-    let headers = [header("h", Some(&b"v"[..])), header("h", None), header("empty", Some(b""))];
-    let foreign = [header("\u{fc}n\u{ef}", Some(&b"\x80"[..]))];
+    let headers = vec![header("h", Some(&b"v"[..])), header("h", None), header("empty", Some(b""))];
+    let foreign = vec![header("\u{fc}n\u{ef}", Some(&b"\x80"[..]))];
     let record = |ts, key, value, headers| Rec { ts, key, value, headers };
     let long = [b'a'; 70];
     let records = [
-        record(1_700_000_001_000_000_007, Some(&b"key"[..]), Some(&b"first"[..]), &headers[..]),
-        record(1_700_000_000_999_999_999, Some(b""), Some(b""), &[]),
-        record(1_699_999_999_875_000_000, Some(b"gone"), None, &[]),
-        record(1_700_000_001_250_999_999, None, Some(b"\x00\xff"), &foreign),
-        record(1_700_000_001_000_000_007, None, Some(&long), &[]),
+        record(1_700_000_001_000_000_007, Some(&b"key"[..]), Some(&b"first"[..]), headers),
+        record(1_700_000_000_999_999_999, Some(b""), Some(b""), vec![]),
+        record(1_699_999_999_875_000_000, Some(b"gone"), None, vec![]),
+        record(1_700_000_001_250_999_999, None, Some(b"\x00\xff"), foreign),
+        record(1_700_000_001_000_000_007, None, Some(&long), vec![]),
     ];
     log.push(1001, 5, Some(128), Blocks::default(), &records);
 }
