@@ -318,7 +318,9 @@ impl Appender {
             self.position += SEAL_BYTES as u64;
             self.publish(true);
         }
-        let _ = self.active.sums.set(self.sums); // set once: a segment is rolled once
+        // Each is set once, because a segment is rolled once.
+        let _ = self.active.sums.set(self.sums);
+        let _ = self.active.chain_out.set(self.chain);
         let old = std::mem::replace(&mut self.active, next.segment);
         self.file = next.file;
         self.store = next.store;

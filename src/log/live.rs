@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tidelog_format::{LIVE_HEADER_BYTES, LIVE_NAME, LIVE_SLOT_BYTES, LiveField, LiveHeader, WAKE_POSITION};
 
 use crate::io::{Access, Lock, SharedWords, Storage, read_exact_at, write_all_at};
@@ -17,7 +18,7 @@ pub(crate) struct LivePage {
     words: SharedWords,
     slots: usize,
     used: AtomicUsize,
-    _lock: Box<dyn Lock>,
+    lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 impl LivePage {
@@ -37,7 +38,12 @@ impl LivePage {
         let words = file.map_words(bytes, true)?;
         let lock = storage.lock(&temporary)?.ok_or(io::ErrorKind::WouldBlock)?;
         storage.rename(&temporary, &path)?;
-        Ok(Self { words, slots, used: AtomicUsize::new(0), _lock: lock })
+        Ok(Self { words, slots, used: AtomicUsize::new(0), lock: Mutex::new(Some(lock)) })
+    }
+
+    /// Tells readers in other processes that the writer is gone.
+    pub(crate) fn unlock(&self) {
+        *self.lock.lock() = None;
     }
 
     /// A slot for one more partition; `None` when all are taken: its readers then go by the files alone.

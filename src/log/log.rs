@@ -486,7 +486,7 @@ impl Log {
                 let _ = file.set_len(published.end.into());
             }
             segment.close_writable();
-            if let (Some(index), Some(sums)) = (segment.growing_index(), segment.sums.get()) {
+            if let (Some(index), Some(sums), Some(&chain)) = (segment.growing_index(), segment.sums.get(), segment.chain_out.get()) {
                 let end = u64::from(published.end) - if published.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 };
                 let header = IndexHeader {
                     salt: segment.header.salt,
@@ -497,7 +497,7 @@ impl Log {
                     next_offset: Offset::new(segment.next_offset()),
                     records: sums.records,
                     max_ts: sums.max_ts,
-                    chain: 0,
+                    chain,
                     sealed: true,
                 };
                 let _ = write_index(&*self.view.storage, &self.view.dir, segment.id, header, &index.entries());

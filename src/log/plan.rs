@@ -347,6 +347,14 @@ impl<'a> Judge<'a> {
         let (from, name) = (self.live[number].from, self.live[number].segment.id.log_name());
         let broken = self.broken.take();
         if self.expected == from && broken.is_none() {
+            if let Some(detail) = self.foreign_history(number) {
+                // Every offset is there, but this segment was written behind other records than these.
+                if self.note(Found::ChainMismatch, (number - 1, self.live[number - 1].end) < self.durable, name, detail.clone()) != Verdict::Damage {
+                    return false;
+                }
+                self.lose(from, from, &detail);
+                return true;
+            }
             if !self.live[number - 1].sealed {
                 self.note(Found::UnsealedRunsToNext, true, self.live[number - 1].segment.id.log_name(), String::new());
             }
@@ -366,6 +374,15 @@ impl<'a> Judge<'a> {
             return true;
         }
         false
+    }
+
+    /// What is wrong if the chain that a segment begins with is not the one that the segment before ends with.
+    fn foreign_history(&self, number: usize) -> Option<String> {
+        let (before, header) = (&self.live[number - 1], &self.live[number].segment.header);
+        let restarted = header.flags & SegmentHeader::CHAIN_RESTARTED != 0 || self.live[number].from != header.base_offset.get();
+        let (expected, found) = (before.chain, header.chain_seed);
+        (!restarted && expected != found)
+            .then(|| format!("the segment was written behind chain {found:08x}, the one before it ends with {expected:08x}"))
     }
 
     /// Whether the log goes on behind this file; cuts the file at a torn end.

@@ -19,6 +19,8 @@ pub(crate) struct Segment {
     pub(crate) header: SegmentHeader,
     /// Highest time of a record and number of records, once it is known that nothing is added.
     pub(crate) sums: OnceLock<Sums>,
+    /// Chain after the last frame, once it was sealed in this process.
+    pub(crate) chain_out: OnceLock<u32>,
     dir: PathBuf,
     storage: Arc<dyn Storage>,
     /// For writers: kept from creation to last sync, because a failed write-back is reported once per open file.
@@ -96,6 +98,7 @@ impl Segment {
             id,
             header,
             sums: OnceLock::new(),
+            chain_out: OnceLock::new(),
             dir: dir.to_owned(),
             storage,
             writable: Mutex::new(None),

@@ -47,7 +47,8 @@ pub(super) struct StoreInner {
     page: Option<Arc<LivePage>>,
     open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
-    _lock: Box<dyn Lock>,
+    /// Given back when the store is closed, whoever still holds a handle.
+    lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 /// Filled by the first who asks; others wait for it.
@@ -94,7 +95,7 @@ impl Store {
             page,
             open: Mutex::default(),
             closed: AtomicBool::new(false),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -187,6 +188,10 @@ impl StoreInner {
         for log in slots.iter().filter_map(|slot| slot.lock().take()) {
             outcome = outcome.and(log.close());
         }
+        if let Some(page) = &self.page {
+            page.unlock();
+        }
+        *self.lock.lock() = None;
         outcome
     }
 }
