@@ -74,13 +74,15 @@ impl Log {
         }
         // What stays is durable before the rest goes. Nobody can append meanwhile.
         self.wait_durable(to)?;
+        // A sync round that began before the cut must not end behind it.
+        let round = self.round.lock();
         let kept = self.batch_across(offset)?;
         let fresh = self.cut_tail(&mut appender, offset, kept.as_ref())?;
         let seq = fresh.active.id.seq;
         self.view.change(|()| Some(seq), || self.switch_to(&mut appender, fresh));
         let end = self.end_of(&appender);
         self.mark_durable(end);
-        drop(appender);
+        drop((round, appender));
         self.put_checkpoint(&mut checkpoint, end, from, Slots::Both)?;
         self.unlink_above(offset)
     }

@@ -36,7 +36,7 @@ pub(crate) struct Log {
     durable_word: AtomicU64,
     unsynced: Mutex<Unsynced>,
     /// Held through a sync round: a second one must not report what the first has only begun.
-    round: Mutex<()>,
+    pub(super) round: Mutex<()>,
     pub(super) checkpoint: Mutex<CheckpointFile>,
     poison: OnceLock<Arc<str>>,
     /// Bytes appended since the open; what of them was synced, and checkpointed.
@@ -369,7 +369,8 @@ impl Log {
     pub(super) fn mark_durable(&self, end: LogEnd) {
         self.durable_word.store(durable_word(end.seq, end.position), Ordering::Release);
         let mut unsynced = self.unsynced.lock();
-        unsynced.sealed.clear();
+        let sealed = std::mem::take(&mut unsynced.sealed);
+        unsynced.finished.extend(sealed);
         unsynced.names_synced = unsynced.names;
         drop(unsynced);
         self.indexed_position.store(0, Ordering::Relaxed);

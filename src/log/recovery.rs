@@ -237,8 +237,12 @@ impl Apply<'_> {
         let segment =
             Segment::new(self.storage.clone(), self.dir, header, published(file.end, file.next_offset - header.base_offset.get(), false), true);
         let entries = all_entries(&**self.storage, self.dir, file);
-        let allocated = file.segment.len.min(header.capacity) / 8 * 8;
-        Ok(Appender::resume(segment, writable, entries, ResumeAt { position: file.end, chain: file.chain, allocated, sums: file.sums, ..at }))
+        Ok(Appender::resume(
+            segment,
+            writable,
+            entries,
+            ResumeAt { position: file.end, chain: file.chain, allocated: file.end, sums: file.sums, ..at },
+        ))
     }
 
     fn checkpoint(&self, appender: &Appender) -> Checkpoint {
