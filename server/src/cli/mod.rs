@@ -1,0 +1,119 @@
+//! The command line: one file a command. Parses, runs one command, prints its failure; decides nothing about stores.
+
+mod byte_count;
+mod completions;
+mod man;
+mod start;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{Exit, Failure};
+
+/// Take records in, give them back by offset, by time and as Parquet.
+#[derive(Debug, Parser)]
+#[command(name = "tidelog", version, max_term_width = 120, arg_required_else_help = true, after_help = EXIT_CODES, after_long_help = MORE_HELP)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// Parses the arguments of the process, runs the command and says what came of it.
+pub(crate) fn main() -> ExitCode {
+    run(std::env::args_os())
+}
+
+fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell when the help cannot be printed.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+        }
+    };
+    match cli.command.run() {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            report(&failure);
+            failure.exit().into()
+        }
+    }
+}
+
+impl Command {
+    fn run(&self) -> Result<Exit, Failure> {
+        match self {
+            Self::Completions(args) => completions::run(args),
+            Self::Man(args) => man::run(args),
+        }
+    }
+}
+
+/// One line on the standard error: `tidelog: what: why`.
+fn report(failure: &Failure) {
+    if !matches!(failure, Failure::ClosedPipe) {
+        say(&failure.to_string());
+    }
+}
+
+/// A line for people on the standard error. That nobody reads it is no reason to stop.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "tidelog: {line}");
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; a torn end after a kill is repaired and counts as done
+  1  failed: an I/O error, or input that does not fit
+  2  usage: unknown flags, impossible values
+  3  refused: the store is locked, of another version or not a store; the source was changed
+  4  damage found in the store";
+
+const MORE_HELP: &str = "\
+Exit codes:
+  0  done; a torn end after a kill is repaired and counts as done
+  1  failed: an I/O error, or input that does not fit
+  2  usage: unknown flags, impossible values
+  3  refused: the store is locked, of another version or not a store; the source was changed
+  4  damage found in the store
+
+A topic is [namespace/]name; the namespace is \"default\" when left out. Errors are one line on the standard error.
+
+Examples:
+  tidelog import data events events.ndjson.gz --format ndjson --key .user --timestamp .at
+  tidelog cat data events --from 2h --count 10
+  tidelog tail data events --output raw
+  generator | tidelog append data events --print-acks
+  tidelog info data --json
+  tidelog verify data
+  tidelog export data events --to parquet-out";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        for command in Cli::command().get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains(&format!("tidelog {}", command.get_name())), "{} has no example", command.get_name());
+        }
+    }
+}

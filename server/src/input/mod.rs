@@ -1,0 +1,19 @@
+//! Takes records out of files and streams: lines, NDJSON, CSV, frames, plain or compressed. Knows no store.
+
+mod csv;
+mod decimal;
+mod error;
+mod frames;
+mod json_path;
+mod ndjson;
+mod reader;
+mod rejects;
+mod source;
+mod timestamp;
+
+pub(crate) use error::{InputError, LineError};
+pub(crate) use json_path::JsonPath;
+pub(crate) use reader::{Format, Item, ReaderOptions, RecordReader};
+pub(crate) use rejects::Rejects;
+pub(crate) use source::{Compression, Source};
+pub(crate) use timestamp::{TimeUnit, parse_rfc3339};
