@@ -313,8 +313,9 @@ impl Appender {
             chain_out: self.chain,
         };
         let bytes = seal.encode(Position::new(self.position), self.claim(durable));
-        // Without the seal the segment is whole all the same: it runs to where the next one begins.
-        if write_all_at(&*self.file, &bytes, self.position).is_ok() {
+        // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
+        // the next one begins.
+        if self.reserve(0).is_ok() && write_all_at(&*self.file, &bytes, self.position).is_ok() {
             self.position += SEAL_BYTES as u64;
             self.publish(true);
         }
