@@ -134,6 +134,7 @@ impl Follower {
         }
         view.set_list(list);
         view.set_damage(plan.damage.clone());
+        view.set_findings(plan.findings.clone());
         view.set_told_marks(marks, high_water_mark);
     }
 

@@ -91,6 +91,7 @@ impl Log {
         let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recover(&storage, dir, how)?;
         let view = LogView::of_writer(storage, dir, uuid, options.sync_policy == SyncPolicy::OsOnly, page.and_then(|page| page.slot(uuid)));
         view.set_damage(report.damage.clone());
+        view.set_findings(report.findings.clone());
         view.change(
             |seq: &u64| Some(*seq),
             || {

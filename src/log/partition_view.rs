@@ -11,6 +11,7 @@ use crate::error::{DamagedRange, ReadError};
 use crate::log::backward::{BackwardBatches, BackwardReader};
 use crate::log::follow::Follower;
 use crate::log::log::Log;
+use crate::log::plan::Finding;
 use crate::log::reader::{Reader, find_time, locate};
 use crate::log::stored::StoredRecord;
 use crate::log::view::{LogView, SegmentList};
@@ -219,6 +220,11 @@ impl PartitionView {
     /// What is known to be damaged: found by recovery, or by a read since.
     pub fn damage(&self) -> Vec<DamagedRange> {
         self.shared.view.damage()
+    }
+
+    /// What opening found: for a writer what recovery found and did, for a reader what recovery would find.
+    pub fn findings(&self) -> Vec<Finding> {
+        self.shared.view.findings()
     }
 
     /// The partition in numbers.

@@ -11,6 +11,7 @@ use crate::config::ReadIsolation;
 use crate::error::DamagedRange;
 use crate::io::Storage;
 use crate::log::live::LiveSlot;
+use crate::log::plan::Finding;
 use crate::log::segment::Segment;
 
 /// The state of a partition that readers share with its writer, or with whoever follows a writer in another process.
@@ -32,6 +33,7 @@ pub(crate) struct LogView {
     /// Suffixes cut off since the open: a cursor from before one may stand in what is gone.
     cuts: AtomicU64,
     damage: Mutex<Vec<DamagedRange>>,
+    findings: Mutex<Vec<Finding>>,
     /// Where other processes learn of the marks.
     live: Option<LiveSlot>,
 }
@@ -102,6 +104,7 @@ impl LogView {
             sleepers: AtomicU32::new(0),
             cuts: AtomicU64::new(0),
             damage: Mutex::default(),
+            findings: Mutex::default(),
             live,
         }
     }
@@ -232,6 +235,14 @@ impl LogView {
 
     pub(crate) fn set_damage(&self, damage: Vec<DamagedRange>) {
         *self.damage.lock() = damage;
+    }
+
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        self.findings.lock().clone()
+    }
+
+    pub(crate) fn set_findings(&self, findings: Vec<Finding>) {
+        *self.findings.lock() = findings;
     }
 
     /// Remembers damage that a read found.

@@ -70,6 +70,11 @@ impl StoreOptions {
         self
     }
 
+    /// What [`batch_bytes_max`](Self::batch_bytes_max) is: a program can tell its user which record is too large before it is appended.
+    pub fn batch_bytes_limit(&self) -> u32 {
+        self.config.batch_bytes_max
+    }
+
     /// What to do about damaged data. Default [`OnDamage::Isolate`].
     pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
         self.config.on_damage = on_damage;
