@@ -5,7 +5,9 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-/// The exit codes, the same for every command; the table in the help is made from them.
+use crate::input::InputError;
+
+/// The exit codes, the same for every command; the help has the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {
@@ -54,11 +56,28 @@ impl Failure {
         Self::Error { exit, what: what.into(), source: Some(Box::new(source)) }
     }
 
+    /// Input that cannot be read or does not fit.
+    pub(crate) fn input(error: InputError) -> Self {
+        let what = error.to_string();
+        match error {
+            InputError::Read { source, .. } => Self::because(Exit::Failed, what, source),
+            _ => Self::new(Exit::Failed, what),
+        }
+    }
+
     /// A failed write to the standard output.
     pub(crate) fn output(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self::ClosedPipe,
             _ => Self::because(Exit::Failed, "writing the output", error),
+        }
+    }
+
+    /// The same failure under another exit code.
+    pub(crate) fn with_exit(self, exit: Exit) -> Self {
+        match self {
+            Self::ClosedPipe => Self::ClosedPipe,
+            Self::Error { what, source, .. } => Self::Error { exit, what, source },
         }
     }
 

@@ -1,9 +1,19 @@
-//! The command line: one file a command. Parses, runs one command, prints its failure; decides nothing about stores.
+//! The command line: a file a command, each with its `Args` and `run(&Args) -> Result<Exit, Failure>`. Decides nothing about stores.
 
-mod byte_count;
+mod append;
+mod cat;
 mod completions;
+mod import;
+mod info;
 mod man;
+mod parse;
+mod progress;
+mod read;
 mod start;
+mod store;
+mod tail;
+mod verify;
+mod write;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -23,6 +33,12 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Import(import::Args),
+    Append(append::Args),
+    Cat(cat::Args),
+    Tail(tail::Args),
+    Info(info::Args),
+    Verify(verify::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -53,6 +69,12 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 impl Command {
     fn run(&self) -> Result<Exit, Failure> {
         match self {
+            Self::Import(args) => import::run(args),
+            Self::Append(args) => append::run(args),
+            Self::Cat(args) => cat::run(args),
+            Self::Tail(args) => tail::run(args),
+            Self::Info(args) => info::run(args),
+            Self::Verify(args) => verify::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }
@@ -60,7 +82,7 @@ impl Command {
 }
 
 /// One line on the standard error: `tidelog: what: why`.
-fn report(failure: &Failure) {
+pub(crate) fn report(failure: &Failure) {
     if !matches!(failure, Failure::ClosedPipe) {
         say(&failure.to_string());
     }
@@ -71,22 +93,22 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr().lock(), "tidelog: {line}");
 }
 
-const EXIT_CODES: &str = "\
+macro_rules! exit_codes {
+    () => {
+        "\
 Exit codes:
   0  done; a torn end after a kill is repaired and counts as done
   1  failed: an I/O error, or input that does not fit
   2  usage: unknown flags, impossible values
   3  refused: the store is locked, of another version or not a store; the source was changed
-  4  damage found in the store";
+  4  damage found in the store"
+    };
+}
 
-const MORE_HELP: &str = "\
-Exit codes:
-  0  done; a torn end after a kill is repaired and counts as done
-  1  failed: an I/O error, or input that does not fit
-  2  usage: unknown flags, impossible values
-  3  refused: the store is locked, of another version or not a store; the source was changed
-  4  damage found in the store
-
+const EXIT_CODES: &str = exit_codes!();
+const MORE_HELP: &str = concat!(
+    exit_codes!(),
+    "\n
 A topic is [namespace/]name; the namespace is \"default\" when left out. Errors are one line on the standard error.
 
 Examples:
@@ -96,7 +118,8 @@ Examples:
   generator | tidelog append data events --print-acks
   tidelog info data --json
   tidelog verify data
-  tidelog export data events --to parquet-out";
+  tidelog export data events --to parquet-out"
+);
 
 #[cfg(test)]
 mod tests {

@@ -134,9 +134,6 @@ pub(crate) enum LineError {
         /// Bytes that are there.
         found: u64,
     },
-    /// The store's own limit.
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// The beginning of `text`, enough to recognize it in a message.

@@ -13,7 +13,7 @@ mod timestamp;
 
 pub(crate) use error::{InputError, LineError};
 pub(crate) use json_path::JsonPath;
-pub(crate) use reader::{Format, Item, ReaderOptions, RecordReader};
+pub(crate) use reader::{Format, Item, Mark, ReaderOptions, RecordReader};
 pub(crate) use rejects::Rejects;
 pub(crate) use source::{Compression, Source};
 pub(crate) use timestamp::{TimeUnit, parse_rfc3339};

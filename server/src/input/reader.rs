@@ -8,7 +8,7 @@ use super::csv::CsvRows;
 use super::error::{InputError, LineError};
 use super::frames::{FRAME_HEAD_BYTES, is_buffered, next_frame};
 use super::json_path::JsonPath;
-use super::ndjson;
+use super::ndjson::{self, Facts};
 use super::source::Source;
 use super::timestamp::TimeUnit;
 
@@ -45,6 +45,35 @@ pub(crate) struct Item<'a> {
     pub(crate) timestamp: Option<TimestampNs>,
 }
 
+/// Where a source stands between two records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Decompressed bytes before.
+    pub(crate) position: u64,
+    /// CRC-32 of those bytes.
+    pub(crate) crc32: u32,
+    /// Lines, rows or frames before, rejected ones included.
+    pub(crate) lines: u64,
+    /// The bytes before end in the middle of a line, which more bytes would continue.
+    pub(crate) is_mid_line: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Given {
+    /// Bytes it takes in the window.
+    raw_bytes: usize,
+    value: Value,
+    facts: Facts,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Value {
+    /// At these bytes of the window.
+    Window { start: usize, end: usize },
+    /// In the scratch buffer.
+    Json,
+}
+
 /// Reads records. After an error that [can be skipped](InputError::can_skip), [`reject`](Self::reject) passes over the line.
 pub(crate) struct RecordReader {
     source: Source,
@@ -52,8 +81,12 @@ pub(crate) struct RecordReader {
     csv: Option<CsvRows>,
     /// Lines or frames before the one to come.
     units: u64,
-    /// Bytes of the record given last, to be consumed before the next.
-    given: usize,
+    /// The record given last, not yet consumed.
+    given: Option<Given>,
+    /// Lines before the record given last.
+    lines_before: u64,
+    /// Whether the bytes consumed end in the middle of a line.
+    is_mid_line: bool,
     /// Bytes of the unit that was wrong; `None` if its end was not reached.
     wrong: Option<usize>,
     key_bytes: Vec<u8>,
@@ -67,56 +100,129 @@ impl RecordReader {
             Format::Csv => Some(CsvRows::open(&mut source, options.separator, options.value_bytes_max)?),
             _ => None,
         };
-        Ok(Self { source, options, csv, units: 0, given: 0, wrong: None, key_bytes: Vec::new(), json: Vec::new() })
+        let lines_before = u64::from(csv.is_some());
+        Ok(Self {
+            source,
+            options,
+            csv,
+            units: 0,
+            given: None,
+            lines_before,
+            is_mid_line: false,
+            wrong: None,
+            key_bytes: Vec::new(),
+            json: Vec::new(),
+        })
     }
 
-    /// The source, everything given so far consumed.
-    pub(crate) fn source(&mut self) -> &mut Source {
-        self.source.consume(self.given);
-        self.given = 0;
-        &mut self.source
-    }
-
-    /// The source as it stands: what was given last may not be consumed yet.
-    pub(crate) fn peek_source(&self) -> &Source {
+    /// The source as it stands: what was given last is not consumed yet.
+    pub(crate) fn source(&self) -> &Source {
         &self.source
     }
 
-    /// Lines, rows or frames given or rejected so far; in CSV the lines they took.
-    pub(crate) fn lines(&self) -> u64 {
-        self.csv.as_ref().map_or(self.units, |csv| csv.line() - 1)
+    /// Where the source stands behind the record given last.
+    pub(crate) fn mark(&mut self) -> Mark {
+        self.consume_given();
+        Mark { position: self.source.position(), crc32: self.source.crc32(), lines: self.lines(), is_mid_line: self.is_mid_line }
     }
 
-    /// Whether the bytes given so far end in the middle of a line, which more bytes would continue.
-    pub(crate) fn is_mid_line(&self) -> bool {
-        self.options.format != Format::Frames && !self.source.data()[..self.given].ends_with(b"\n")
+    /// Where the source stands before the record given last, or where it stands if none is.
+    pub(crate) fn mark_before(&mut self) -> Mark {
+        let lines = if self.given.is_some() { self.lines_before } else { self.lines() };
+        Mark { position: self.source.position(), crc32: self.source.crc32(), lines, is_mid_line: self.is_mid_line }
     }
 
-    /// Says how many lines were there before, after the source was moved by hand.
-    pub(crate) fn set_lines(&mut self, lines: u64) {
+    /// Goes on at `mark`, which lies ahead; false if the source ends before it. The bytes passed over are hashed and not looked at.
+    pub(crate) fn skip_to(&mut self, mark: &Mark) -> Result<bool, InputError> {
+        self.consume_given();
+        let reached = self.source.skip_to(mark.position)?;
+        self.is_mid_line = mark.is_mid_line;
         match &mut self.csv {
-            Some(csv) => csv.set_line(lines + 1),
-            None => self.units = lines,
+            Some(csv) => csv.set_line(mark.lines + 1),
+            None => self.units = mark.lines,
         }
+        Ok(reached)
+    }
+
+    /// After a mark in the middle of a line: whether the source ends here or the line does. The end of the line is passed over.
+    pub(crate) fn finish_line(&mut self) -> Result<bool, InputError> {
+        if !self.is_mid_line || (self.source.data().is_empty() && !self.source.fill()?) {
+            return Ok(true);
+        }
+        let is_end = match (&self.csv, self.source.data()[0]) {
+            (_, b'\n') => true,
+            // The rest of a `\r\n` is an empty row, which the parser passes over.
+            (Some(_), byte) => byte == b'\r',
+            (None, _) => false,
+        };
+        if is_end {
+            if let Some(csv) = &mut self.csv {
+                csv.set_line(csv.line() + u64::from(self.source.data()[0] == b'\n'));
+            }
+            self.source.consume(1);
+            self.is_mid_line = false;
+        }
+        Ok(is_end)
     }
 
     /// Whether the next record is in memory: asking for it will not wait for input.
     pub(crate) fn is_buffered(&self) -> bool {
-        let data = &self.source.data()[self.given..];
+        let data = &self.source.data()[self.given.map_or(0, |given| given.raw_bytes)..];
         match self.options.format {
             Format::Frames => is_buffered(data),
             Format::Lines | Format::Ndjson | Format::Csv => memchr::memchr(b'\n', data).is_some(),
         }
     }
 
-    /// The next record; `None` at the end of the source.
-    pub(crate) fn next_item(&mut self) -> Result<Option<Item<'_>>, InputError> {
-        self.source();
+    /// Goes on to the next record; false at the end of the source.
+    pub(crate) fn advance(&mut self) -> Result<bool, InputError> {
+        self.consume_given();
+        self.lines_before = self.lines();
         self.wrong = None;
+        self.given = match self.options.format {
+            Format::Lines | Format::Ndjson => self.next_line()?,
+            Format::Csv => self.next_csv()?,
+            Format::Frames => self.next_frame()?,
+        };
+        Ok(self.given.is_some())
+    }
+
+    /// The record that [`advance`](Self::advance) went on to.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub(crate) fn item(&self) -> Item<'_> {
+        let given = self.given.expect("advance said that there is a record");
+        let value = match given.value {
+            Value::Window { start, end } => &self.source.data()[start..end],
+            Value::Json => &self.json,
+        };
+        Item { key: given.facts.has_key.then_some(&self.key_bytes), value, timestamp: given.facts.timestamp }
+    }
+
+    /// The record given last is not wanted: it becomes an error that can be skipped, with [`reject`](Self::reject).
+    pub(crate) fn refuse(&mut self, reason: LineError) -> InputError {
+        if let Some(given) = self.given.take() {
+            self.wrong = Some(given.raw_bytes);
+            if self.csv.is_none() {
+                self.units -= 1;
+            }
+        }
+        let name = self.source.name().to_owned();
         match self.options.format {
-            Format::Lines | Format::Ndjson => self.next_line(),
-            Format::Csv => self.next_csv(),
-            Format::Frames => self.next_frame(),
+            Format::Frames => InputError::Frame { name, frame: self.units + 1, position: self.source.position(), reason },
+            _ => InputError::Line { name, line: self.lines_before + 1, reason },
+        }
+    }
+
+    fn lines(&self) -> u64 {
+        self.csv.as_ref().map_or(self.units, |csv| csv.line() - 1)
+    }
+
+    fn consume_given(&mut self) {
+        if let Some(given) = self.given.take() {
+            self.is_mid_line = self.options.format != Format::Frames && !self.source.data()[..given.raw_bytes].ends_with(b"\n");
+            self.source.consume(given.raw_bytes);
         }
     }
 
@@ -150,7 +256,7 @@ impl RecordReader {
         }
     }
 
-    fn next_line(&mut self) -> Result<Option<Item<'_>>, InputError> {
+    fn next_line(&mut self) -> Result<Option<Given>, InputError> {
         let limit = self.options.value_bytes_max;
         let mut searched = 0;
         let (value_bytes, raw_bytes) = loop {
@@ -169,10 +275,10 @@ impl RecordReader {
         if value_bytes > limit {
             return Err(self.line_error(LineError::TooLong { limit }));
         }
-        let value = &self.source.data()[..value_bytes];
         let facts = match self.options.format {
             Format::Ndjson => {
                 let ReaderOptions { key, timestamp, timestamp_unit, .. } = &self.options;
+                let value = &self.source.data()[..value_bytes];
                 match ndjson::facts(value, key.as_ref(), timestamp.as_ref(), *timestamp_unit, &mut self.key_bytes) {
                     Ok(facts) => facts,
                     Err(reason) => {
@@ -181,25 +287,20 @@ impl RecordReader {
                     }
                 }
             }
-            _ => ndjson::Facts { has_key: false, timestamp: None },
+            _ => Facts { has_key: false, timestamp: None },
         };
-        self.given = raw_bytes;
         self.units += 1;
-        let value = &self.source.data()[..value_bytes];
-        Ok(Some(Item { key: facts.has_key.then_some(&self.key_bytes), value, timestamp: facts.timestamp }))
+        Ok(Some(Given { raw_bytes, value: Value::Window { start: 0, end: value_bytes }, facts }))
     }
 
-    fn next_csv(&mut self) -> Result<Option<Item<'_>>, InputError> {
+    fn next_csv(&mut self) -> Result<Option<Given>, InputError> {
         let Some(csv) = &mut self.csv else { return Ok(None) };
         let line = csv.line();
         let Some((raw_bytes, written)) = csv.next_row(&mut self.source, self.options.value_bytes_max, &mut self.json)? else { return Ok(None) };
         let ReaderOptions { key, timestamp, timestamp_unit, .. } = &self.options;
         let facts = written.and_then(|()| ndjson::facts(&self.json, key.as_ref(), timestamp.as_ref(), *timestamp_unit, &mut self.key_bytes));
         match facts {
-            Ok(facts) => {
-                self.given = raw_bytes;
-                Ok(Some(Item { key: facts.has_key.then_some(&self.key_bytes), value: &self.json, timestamp: facts.timestamp }))
-            }
+            Ok(facts) => Ok(Some(Given { raw_bytes, value: Value::Json, facts })),
             Err(reason) => {
                 self.wrong = Some(raw_bytes);
                 Err(InputError::Line { name: self.source.name().to_owned(), line, reason })
@@ -207,12 +308,12 @@ impl RecordReader {
         }
     }
 
-    fn next_frame(&mut self) -> Result<Option<Item<'_>>, InputError> {
+    fn next_frame(&mut self) -> Result<Option<Given>, InputError> {
         let Some((payload, timestamp)) = next_frame(&mut self.source, self.units + 1, self.options.value_bytes_max)? else { return Ok(None) };
-        self.given = FRAME_HEAD_BYTES + payload;
+        let raw_bytes = FRAME_HEAD_BYTES + payload;
         self.units += 1;
-        let value = &self.source.data()[FRAME_HEAD_BYTES..self.given];
-        Ok(Some(Item { key: None, value, timestamp: Some(timestamp) }))
+        let facts = Facts { has_key: false, timestamp: Some(timestamp) };
+        Ok(Some(Given { raw_bytes, value: Value::Window { start: FRAME_HEAD_BYTES, end: raw_bytes }, facts }))
     }
 
     fn line_error(&self, reason: LineError) -> InputError {

@@ -39,6 +39,7 @@ impl Rejects {
 
     /// Starts looking at `position`: a run before this one had written that much.
     pub(crate) fn start_at(&mut self, position: u64) -> io::Result<()> {
+        self.is_matching = true;
         if position <= self.file.metadata()?.len() {
             self.position = position;
         }

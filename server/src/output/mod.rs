@@ -8,9 +8,10 @@ mod table;
 
 use std::io::{self, Write};
 
-pub(crate) use delimiter::{BadDelimiter, Delimiter};
+pub(crate) use delimiter::Delimiter;
 pub(crate) use filter::{Filter, HeaderFilter};
 pub(crate) use stdout::{print_json, print_line, stdout};
+pub(crate) use table::time;
 
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]

@@ -16,9 +16,10 @@ fn read_all(source: Source, options: ReaderOptions, skip: bool) -> Result<(Vec<O
     let mut reader = RecordReader::new(source, options)?;
     let (mut records, mut rejected) = (Vec::new(), Vec::new());
     loop {
-        let error = match reader.next_item() {
-            Ok(None) => return Ok((records, rejected)),
-            Ok(Some(item)) => {
+        let error = match reader.advance() {
+            Ok(false) => return Ok((records, rejected)),
+            Ok(true) => {
+                let item = reader.item();
                 records.push((item.key.map(<[u8]>::to_vec), item.value.to_vec(), item.timestamp.map(TimestampNs::get)));
                 continue;
             }
@@ -27,10 +28,18 @@ fn read_all(source: Source, options: ReaderOptions, skip: bool) -> Result<(Vec<O
         if !skip || !error.can_skip() {
             return Err(error);
         }
-        let mut line = Vec::new();
-        reader.reject(&mut |part| Ok(line.extend_from_slice(part)))?.unwrap();
-        rejected.push(line);
+        rejected.push(rejected_line(&mut reader)?);
     }
+}
+
+fn rejected_line(reader: &mut RecordReader) -> Result<Vec<u8>, InputError> {
+    let mut line = Vec::new();
+    let mut sink = |part: &[u8]| {
+        line.extend_from_slice(part);
+        Ok(())
+    };
+    reader.reject(&mut sink)?.unwrap();
+    Ok(line)
 }
 
 fn values(bytes: &[u8], format: Format) -> Vec<Vec<u8>> {
@@ -82,7 +91,7 @@ fn a_line_over_the_limit_is_named_by_its_number_and_passed_over_whole() {
 #[test]
 fn memory_is_bounded_by_the_limit_and_not_by_the_line() {
     let mut reader = RecordReader::new(source_of(&vec![b'y'; 20_000_000]), options(Format::Lines)).unwrap();
-    assert!(reader.next_item().is_err());
+    assert!(reader.advance().is_err());
     let mut largest = 0;
     reader
         .reject(&mut |part| {
@@ -188,25 +197,84 @@ fn position_and_crc_stand_behind_the_record_given_last() {
     let bytes = b"one\ntwo\nthree";
     let mut reader = RecordReader::new(source_of(bytes), options(Format::Lines)).unwrap();
     for (end, is_mid_line) in [(4, false), (8, false), (13, true)] {
-        reader.next_item().unwrap().unwrap();
-        assert_eq!(reader.is_mid_line(), is_mid_line);
-        assert_eq!(reader.source().position(), end);
-        assert_eq!(reader.source().crc32(), crc32fast::hash(&bytes[..end as usize]));
+        let before = reader.mark();
+        assert!(reader.advance().unwrap());
+        assert_eq!(reader.mark_before(), before);
+        let expected = Mark { position: end, crc32: crc32fast::hash(&bytes[..end as usize]), lines: before.lines + 1, is_mid_line };
+        assert_eq!(reader.mark(), expected);
     }
-    assert_eq!(reader.next_item().unwrap(), None);
-    assert_eq!(reader.lines(), 3);
+    assert!(!reader.advance().unwrap());
+    assert_eq!(reader.mark().lines, 3);
 }
 
 #[test]
 fn a_record_in_memory_is_known_before_it_is_asked_for() {
     let mut reader = RecordReader::new(trickle_of(b"ab\ncd"), options(Format::Lines)).unwrap();
     assert!(!reader.is_buffered());
-    reader.next_item().unwrap();
+    reader.advance().unwrap();
     assert!(!reader.is_buffered(), "the line given last must not count");
     let mut reader = RecordReader::new(source_of(b"ab\ncd\ne"), options(Format::Lines)).unwrap();
     while reader.source.fill().unwrap() {}
-    reader.next_item().unwrap();
+    reader.advance().unwrap();
     assert!(reader.is_buffered());
-    reader.next_item().unwrap();
+    reader.advance().unwrap();
     assert!(!reader.is_buffered());
+}
+
+#[test]
+fn reading_goes_on_at_any_mark() {
+    let csv = b"a,b\r\n1,2\r\n\r\n\"x\ny\",2\n3,4";
+    for (bytes, format) in [(&b"one\n\ntwo\r\n{}\nlast"[..], Format::Lines), (b"1\n[2]\n3\n4\n5", Format::Ndjson), (csv, Format::Csv)] {
+        let mut whole = RecordReader::new(source_of(bytes), options(format)).unwrap();
+        let mut marks = vec![whole.mark()];
+        let mut values = Vec::new();
+        while whole.advance().unwrap() {
+            values.push(whole.item().value.to_vec());
+            marks.push(whole.mark());
+        }
+        assert!(values.len() >= 3);
+        for (done, mark) in marks.iter().enumerate() {
+            let mut reader = RecordReader::new(source_of(bytes), options(format)).unwrap();
+            assert!(reader.skip_to(mark).unwrap());
+            assert!(reader.finish_line().unwrap());
+            for expected in &values[done..] {
+                assert!(reader.advance().unwrap());
+                assert_eq!(reader.item().value, expected);
+            }
+            assert!(!reader.advance().unwrap());
+            assert_eq!(reader.mark(), *marks.last().unwrap(), "from {mark:?}");
+        }
+    }
+}
+
+#[test]
+fn a_line_without_its_end_may_be_ended_later_but_not_continued() {
+    let mut reader = RecordReader::new(source_of(b"one\ntwo"), options(Format::Lines)).unwrap();
+    while reader.advance().unwrap() {}
+    let mark = reader.mark();
+    assert!(mark.is_mid_line);
+    for (grown, finished, rest) in [(&b"one\ntwo\n"[..], true, 0), (b"one\ntwo\nthree\n", true, 1), (b"one\ntwo and more\n", false, 0)] {
+        let mut reader = RecordReader::new(source_of(grown), options(Format::Lines)).unwrap();
+        assert!(reader.skip_to(&mark).unwrap());
+        assert_eq!(reader.finish_line().unwrap(), finished);
+        if finished {
+            let mut count = 0;
+            while reader.advance().unwrap() {
+                count += 1;
+            }
+            assert_eq!(count, rest);
+        }
+    }
+}
+
+#[test]
+fn a_record_that_is_not_wanted_can_be_kept_aside() {
+    let mut reader = RecordReader::new(source_of(b"one\ntwo\nthree\n"), options(Format::Lines)).unwrap();
+    assert!(reader.advance().unwrap() && reader.advance().unwrap());
+    let error = reader.refuse(LineError::TooLong { limit: 2 });
+    assert!(error.to_string().starts_with("test: line 2: longer than 2 bytes") && error.can_skip());
+    assert_eq!(rejected_line(&mut reader).unwrap(), b"two\n");
+    assert!(reader.advance().unwrap());
+    assert_eq!(reader.item().value, b"three");
+    assert_eq!(reader.mark().lines, 3);
 }

@@ -1,0 +1,202 @@
+//! Moves records from sources to partitions, and commits how far it came with them. Decides no exit codes, prints no results.
+
+use std::path::Path;
+
+use tidelog::Topic;
+
+use super::note::SourceId;
+use super::resume;
+use super::target::{Commit, Target};
+use super::{Args, OnError, Summary};
+use crate::cli::progress::Progress;
+use crate::cli::store;
+use crate::cli::write::{RECORD_OVERHEAD_BYTES, item_bytes, route};
+use crate::exit::{Exit, Failure};
+use crate::input::{InputError, LineError, Mark, ReaderOptions, RecordReader, Rejects, Source};
+
+/// Imports sources one after the other into the partitions of one topic.
+pub(super) struct Importer<'a> {
+    args: &'a Args,
+    topic: &'a Topic,
+    options: ReaderOptions,
+    targets: Vec<Target>,
+    rejects: Option<Rejects>,
+    settings_crc: u32,
+    batch_bytes_max: usize,
+    /// The source in work; `None` if it cannot be resumed.
+    source: Option<SourceId>,
+    /// Records of the source in work before the next one.
+    records: u64,
+    already_imported: u64,
+    imported: u64,
+}
+
+impl<'a> Importer<'a> {
+    pub(super) fn new(args: &'a Args, topic: &'a Topic, options: ReaderOptions) -> Result<Self, Failure> {
+        let name = &args.topic.topic;
+        let numbers = args.partition.partition.map_or(0..topic.partition_count(), |number| number..number.saturating_add(1));
+        let target = |number| {
+            let partition = topic.partition(number).map_err(|error| store::topic_failure(name, error))?;
+            store::tell_findings(partition.view());
+            Ok(Target::new(partition, format!("{name}/{number}")))
+        };
+        let targets = numbers.map(target).collect::<Result<Vec<_>, Failure>>()?;
+        let open_rejects = |path: &Path| Rejects::open(path).map_err(|error| Failure::because(Exit::Failed, path.display().to_string(), error));
+        let rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
+        let settings =
+            format!("{:?} {} {:?} {:?} {}", args.format, args.parse.fingerprint(), args.separator, args.partition.partition, topic.partition_count());
+        let batch_bytes_max = options.value_bytes_max + RECORD_OVERHEAD_BYTES;
+        let settings_crc = crc32fast::hash(settings.as_bytes());
+        Ok(Self { args, topic, options, targets, rejects, settings_crc, batch_bytes_max, source: None, records: 0, already_imported: 0, imported: 0 })
+    }
+
+    /// Imports what is not there yet of one source. When it returns, that is durable.
+    pub(super) fn import(&mut self, path: &Path) -> Result<Summary, Failure> {
+        let rejected_before = self.rejects.as_ref().map_or(0, Rejects::count);
+        let mut reader = self.begin(path)?;
+        let progress = Progress::new(reader.source().name(), reader.source().stored_progress().1);
+        let stopped_by = self.take_all(&mut reader, &progress)?;
+        // What comes before a line that does not fit is kept. After any other error the mark might lie behind a record that is in no batch.
+        let mark = reader.mark();
+        self.commit_all(mark)?;
+        self.flush()?;
+        drop(progress);
+        if let Some(error) = stopped_by {
+            crate::cli::say(&format!("{} records before the error are imported", self.imported));
+            return Err(Failure::input(error));
+        }
+        Ok(Summary {
+            source: reader.source().name().to_owned(),
+            topic: self.args.topic.topic.clone(),
+            imported: self.imported,
+            already_imported: self.already_imported,
+            rejected: self.rejects.as_ref().map_or(0, Rejects::count) - rejected_before,
+            bytes: mark.position,
+        })
+    }
+
+    /// Opens a source at the first byte that may be missing in a partition.
+    fn begin(&mut self, path: &Path) -> Result<RecordReader, Failure> {
+        (self.records, self.already_imported, self.imported) = (0, 0, 0);
+        let mut reader = self.open(path)?;
+        self.source = reader.source().identity().map(SourceId::new);
+        let Some(source) = self.source.clone() else {
+            let name = reader.source().name();
+            crate::cli::say(&format!("{name} cannot be resumed: if this import is interrupted, a second one begins at its start"));
+            self.targets.iter_mut().for_each(|target| target.begin(None));
+            return Ok(reader);
+        };
+        for target in &mut self.targets {
+            let note = resume::newest_note(target.partition.view(), &target.place, &source)?;
+            target.begin(note);
+        }
+        resume::check_settings(&self.targets, path, self.settings_crc)?;
+        resume::verify(&self.targets, path, &mut reader)?;
+        let lowest = resume::lowest(&self.targets).cloned();
+        if !resume::are_level(&self.targets) {
+            reader = self.open(path)?;
+            if let Some(note) = &lowest {
+                reader.skip_to(&note.mark).and_then(|_| reader.finish_line()).map_err(Failure::input)?;
+            }
+        }
+        if let Some(note) = &lowest {
+            (self.records, self.already_imported) = (note.records, note.records);
+        }
+        if let Some(rejects) = &mut self.rejects {
+            let position = lowest.map_or(rejects.position(), |note| note.rejects_bytes);
+            rejects.start_at(position).map_err(|error| rejects_failure(rejects, error))?;
+        }
+        Ok(reader)
+    }
+
+    fn open(&self, path: &Path) -> Result<RecordReader, Failure> {
+        let source = Source::open(path, self.args.compression).map_err(Failure::input)?;
+        RecordReader::new(source, self.options.clone()).map_err(Failure::input)
+    }
+
+    /// Takes records until the source ends, or until the input error that is returned.
+    fn take_all(&mut self, reader: &mut RecordReader, progress: &Progress) -> Result<Option<InputError>, Failure> {
+        loop {
+            let wrong = match reader.advance() {
+                Ok(false) => return Ok(None),
+                Ok(true) => match self.too_long(reader) {
+                    None => {
+                        self.take(reader, progress)?;
+                        continue;
+                    }
+                    Some(error) => error,
+                },
+                Err(error) => error,
+            };
+            if !wrong.can_skip() || !self.keep_aside(reader)? {
+                return Ok(Some(wrong));
+            }
+        }
+    }
+
+    /// With its key, a record may pass the limit that its value alone does not.
+    fn too_long(&self, reader: &mut RecordReader) -> Option<InputError> {
+        let limit = self.options.value_bytes_max;
+        (item_bytes(&reader.item()) > self.batch_bytes_max).then(|| reader.refuse(LineError::TooLong { limit }))
+    }
+
+    /// Puts the record that the reader stands at into the batch of its partition, unless it is in the log already.
+    fn take(&mut self, reader: &mut RecordReader, progress: &Progress) -> Result<(), Failure> {
+        let item = reader.item();
+        let index = route(self.topic, self.targets.len(), item.key, self.records);
+        if self.targets[index].has(reader.source().position()) {
+            self.records += 1;
+            self.already_imported += 1;
+            return Ok(());
+        }
+        if !self.targets[index].has_room(&item, self.batch_bytes_max) {
+            let mark = reader.mark_before();
+            self.commit(index, mark)?;
+        }
+        self.targets[index].push(&reader.item())?;
+        self.records += 1;
+        if self.targets[index].is_full() {
+            let mark = reader.mark();
+            self.commit(index, mark)?;
+            progress.set(reader.source().stored_progress().0);
+        }
+        Ok(())
+    }
+
+    /// Passes over the wrong line and keeps it; false if that is not wanted.
+    fn keep_aside(&mut self, reader: &mut RecordReader) -> Result<bool, Failure> {
+        let Some(rejects) = self.rejects.as_mut().filter(|_| self.args.on_error == OnError::Skip) else { return Ok(false) };
+        rejects.begin_line();
+        let written = reader.reject(&mut |part| rejects.write(part)).map_err(Failure::input)?;
+        written.map_err(|error| rejects_failure(rejects, error))?;
+        Ok(true)
+    }
+
+    fn commit(&mut self, index: usize, mark: Mark) -> Result<(), Failure> {
+        let commit = Commit {
+            source: self.source.as_ref(),
+            mark,
+            settings_crc: self.settings_crc,
+            records: self.records,
+            rejects_bytes: self.rejects.as_ref().map_or(0, Rejects::position),
+        };
+        self.imported += self.targets[index].commit(&commit)?;
+        Ok(())
+    }
+
+    fn commit_all(&mut self, mark: Mark) -> Result<(), Failure> {
+        (0..self.targets.len()).try_for_each(|index| self.commit(index, mark))
+    }
+
+    fn flush(&self) -> Result<(), Failure> {
+        if let Some(rejects) = &self.rejects {
+            // Before the records behind them: a line kept aside must not be lost when what follows it is there.
+            rejects.sync().map_err(|error| rejects_failure(rejects, error))?;
+        }
+        self.targets.iter().try_for_each(Target::flush)
+    }
+}
+
+fn rejects_failure(rejects: &Rejects, error: std::io::Error) -> Failure {
+    Failure::because(Exit::Failed, rejects.path().display().to_string(), error)
+}

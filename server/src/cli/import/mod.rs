@@ -1,0 +1,142 @@
+//! `tidelog import`: takes files into a topic, each record once, however often it is interrupted. Exports nothing, follows nothing.
+
+mod importer;
+mod note;
+mod resume;
+mod target;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::parse::ParseArgs;
+use super::store::{self, SettingsArgs, TopicArgs, WritePartitionArgs};
+use crate::exit::{Exit, Failure};
+use crate::input::{Compression, Format};
+use crate::output::{print_json, print_line};
+use importer::Importer;
+
+/// Take files, or the standard input, into a topic.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidelog import data logs app.log app.log.1.gz
+  tidelog import data events events.ndjson --format ndjson --key .user.id --timestamp .at
+  tidelog import data events old.ndjson.zst --format ndjson --timestamp .ts --timestamp-unit ms
+  tidelog import data quakes quakes.csv --format csv --timestamp .time --partitions 4 --key .place
+  tidelog import data events bad.ndjson --format ndjson --on-error skip --rejects rejected.ndjson
+  zcat big.gz | tidelog import data logs
+
+An import that was interrupted goes on where it was when it is started again: how far it came is committed with the
+records. A file that has grown is continued, a file that was changed is refused (exit 3), a finished one adds nothing.
+The standard input cannot be resumed. A topic that does not exist is made.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    topic: TopicArgs,
+    /// Files, plain or packed with gzip or zstd; without any, or for -, the standard input.
+    files: Vec<PathBuf>,
+    /// What the bytes mean.
+    #[arg(long, value_enum, default_value = "lines")]
+    format: Format,
+    #[command(flatten)]
+    parse: ParseArgs,
+    /// What separates the fields of a CSV row.
+    #[arg(long, value_name = "CHAR", default_value = ",", value_parser = separator)]
+    separator: u8,
+    /// How the files are packed; auto looks at their first bytes.
+    #[arg(long, value_enum, default_value_t)]
+    compression: Compression,
+    #[command(flatten)]
+    partition: WritePartitionArgs,
+    /// What to do about a line that does not fit.
+    #[arg(long, value_enum, default_value = "stop", requires_if("skip", "rejects"))]
+    on_error: OnError,
+    /// Where lines that do not fit are kept, with --on-error skip.
+    #[arg(long, value_name = "FILE")]
+    rejects: Option<PathBuf>,
+    /// Print what was done as JSON, a line for each source.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// What to do about a line that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum OnError {
+    /// Import what is before it and say where it is.
+    Stop,
+    /// Keep it aside and go on.
+    Skip,
+}
+
+/// What became of one source.
+#[derive(Debug, Serialize)]
+struct Summary {
+    source: String,
+    topic: String,
+    /// Records appended by this run.
+    imported: u64,
+    /// Records that runs before this one had appended.
+    already_imported: u64,
+    /// Lines kept aside by this run.
+    rejected: u64,
+    /// Decompressed bytes of the source.
+    bytes: u64,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.rejects.is_some() && args.on_error == OnError::Stop {
+        return Err(Failure::new(Exit::Usage, "--rejects keeps lines aside: add --on-error skip"));
+    }
+    let stdin = [PathBuf::from("-")];
+    let files = if args.files.is_empty() { &stdin[..] } else { &args.files };
+    files.iter().try_for_each(|file| check_file(file))?;
+    let options = args.settings.options()?;
+    let reader_options = args.parse.reader_options(args.format, args.separator, options.batch_bytes_limit())?;
+    let store = store::open(&args.topic.dir, options)?;
+    let topic = store::topic_to_write(&store, &args.topic.topic, args.partition.partitions)?;
+    let mut importer = Importer::new(args, &topic, reader_options)?;
+    for file in files {
+        let summary = importer.import(file)?;
+        if args.json { print_json(&summary) } else { print_line(&summary.text(args.rejects.as_deref())) }?;
+    }
+    drop(importer);
+    store.close().map_err(|error| store::sync_failure(&args.topic.topic, error))?;
+    Ok(Exit::Done)
+}
+
+impl Summary {
+    fn text(&self, rejects: Option<&Path>) -> String {
+        let Self { source, topic, imported, already_imported, rejected, .. } = self;
+        let mut text = match (imported, already_imported) {
+            (0, 1..) => format!("{source}: nothing new, all {already_imported} records are in {topic} already"),
+            (_, 0) => format!("{source}: imported {imported} records into {topic}"),
+            _ => format!("{source}: imported {imported} records into {topic}; {already_imported} were there already"),
+        };
+        if let (1.., Some(rejects)) = (rejected, rejects) {
+            text.push_str(&format!("; {rejected} lines kept aside in {}", rejects.display()));
+        }
+        text
+    }
+}
+
+/// Finds what is missing before a store is made for it.
+fn check_file(path: &Path) -> Result<(), Failure> {
+    if path.as_os_str() == "-" {
+        return Ok(());
+    }
+    let metadata = path.metadata().map_err(|error| Failure::because(Exit::Failed, path.display().to_string(), error))?;
+    if metadata.is_dir() {
+        return Err(Failure::new(Exit::Failed, format!("{}: a directory, where a file was expected", path.display())));
+    }
+    Ok(())
+}
+
+fn separator(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        [b'\\', b't'] => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => Err("expected one ASCII character, or \\t".to_owned()),
+    }
+}

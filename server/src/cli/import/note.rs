@@ -1,0 +1,142 @@
+//! The note that an import commits with each batch: which source, how far, and how it was read. Bytes to value and back; opens nothing.
+//!
+//! Layout, little-endian: magic 8 B · settings_crc u32 · prefix_crc u32 · position u64 · lines u64 · records u64 · partition_records u64 ·
+//! rejects_bytes u64 · run_base u64 · flags u32 (1: ends in the middle of a line) · source_crc u32 · source_bytes u32 · the last bytes of the
+//! source's path.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::input::Mark;
+
+/// How far a source was imported into one partition, as of the batch that carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// Where the source stood.
+    pub(crate) mark: Mark,
+    /// CRC-32 of the settings that decide what becomes a record and where it goes.
+    pub(crate) settings_crc: u32,
+    /// Records of the source before the mark, in all partitions.
+    pub(crate) records: u64,
+    /// Of those, the ones in this partition.
+    pub(crate) partition_records: u64,
+    /// Bytes of the file with the lines kept aside.
+    pub(crate) rejects_bytes: u64,
+    /// This partition's end when the run began that wrote this: nothing else was appended between.
+    pub(crate) run_base: u64,
+    /// The source.
+    pub(crate) source: SourceId,
+}
+
+/// The canonical path of a source, short enough for a note: its CRC-32, its length and its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SourceId {
+    crc32: u32,
+    path_bytes: u32,
+    path_end: Vec<u8>,
+}
+
+impl SourceId {
+    pub(crate) fn new(path: &Path) -> Self {
+        let bytes = path.as_os_str().as_bytes();
+        let path_end = bytes[bytes.len().saturating_sub(PATH_END_BYTES_MAX)..].to_vec();
+        Self { crc32: crc32fast::hash(bytes), path_bytes: bytes.len() as u32, path_end }
+    }
+}
+
+impl Note {
+    /// The bytes to store.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(self.settings_crc.to_le_bytes());
+        bytes.extend(self.mark.crc32.to_le_bytes());
+        for number in [self.mark.position, self.mark.lines, self.records, self.partition_records, self.rejects_bytes, self.run_base] {
+            bytes.extend(number.to_le_bytes());
+        }
+        for number in [u32::from(self.mark.is_mid_line), self.source.crc32, self.source.path_bytes] {
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes.extend(&self.source.path_end);
+        bytes
+    }
+
+    /// The value of stored bytes; `None` if they are another application's, or of a version that this program does not know.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(bytes.strip_prefix(&MAGIC)?);
+        let (settings_crc, crc32) = (fields.u32()?, fields.u32()?);
+        let (position, lines, records, partition_records, rejects_bytes, run_base) =
+            (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
+        let (flags, source_crc, path_bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
+        if flags > 1 || fields.0.len() != PATH_END_BYTES_MAX.min(path_bytes as usize) {
+            return None;
+        }
+        let mark = Mark { position, crc32, lines, is_mid_line: flags == 1 };
+        let source = SourceId { crc32: source_crc, path_bytes, path_end: fields.0.to_vec() };
+        Some(Self { mark, settings_crc, records, partition_records, rejects_bytes, run_base, source })
+    }
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn u32(&mut self) -> Option<u32> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u32::from_le_bytes(*field))
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let (field, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*field))
+    }
+}
+
+/// The last byte is the version: persisted, never reused.
+const MAGIC: [u8; 8] = *b"IMPORT\0\x01";
+const PATH_END_BYTES_MAX: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(path: &str) -> Note {
+        Note {
+            mark: Mark { position: 1 << 40, crc32: 2, lines: 3, is_mid_line: true },
+            settings_crc: 4,
+            records: 5,
+            partition_records: 6,
+            rejects_bytes: 7,
+            run_base: 8,
+            source: SourceId::new(Path::new(path)),
+        }
+    }
+
+    #[test]
+    fn a_note_comes_back_and_fits() {
+        for path in ["", "/a", &"/long".repeat(800)] {
+            let bytes = note(path).encode();
+            assert!(bytes.len() <= 1024, "{} bytes", bytes.len());
+            assert_eq!(Note::decode(&bytes), Some(note(path)));
+        }
+    }
+
+    #[test]
+    fn paths_that_end_alike_are_told_apart() {
+        let end = "/x".repeat(400);
+        assert_ne!(SourceId::new(Path::new(&format!("/a{end}"))), SourceId::new(Path::new(&format!("/b{end}"))));
+    }
+
+    #[test]
+    fn other_bytes_are_no_note() {
+        let bytes = note("/a").encode();
+        for cut in 0..bytes.len() {
+            assert_eq!(Note::decode(&bytes[..cut]), None);
+        }
+        assert_eq!(Note::decode(&[bytes.clone(), vec![0]].concat()), None);
+        assert_eq!(Note::decode(b"something else"), None);
+        let mut newer = bytes;
+        newer[7] = 2;
+        assert_eq!(Note::decode(&newer), None);
+    }
+}

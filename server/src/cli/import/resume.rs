@@ -1,0 +1,95 @@
+//! Where an import goes on: finds what each partition has of a source, and proves that the source is still the same. Appends nothing.
+
+use std::path::Path;
+
+use tidelog::{PartitionView, ReadError, ReadIsolation};
+
+use super::note::{Note, SourceId};
+use super::target::Target;
+use crate::cli::store::read_failure;
+use crate::exit::{Exit, Failure};
+use crate::input::{Mark, RecordReader};
+
+/// The newest note about `source` in a partition.
+pub(super) fn newest_note(view: &PartitionView, place: &str, source: &SourceId) -> Result<Option<Note>, Failure> {
+    let view = view.with_isolation(ReadIsolation::Written);
+    let mut end = view.log_end_offset();
+    let mut has_damage = false;
+    let note = 'search: loop {
+        let batches = view.batches_backwards(end).map_err(|error| read_failure(place, error))?;
+        for batch in batches {
+            let batch = match batch {
+                Ok(batch) => batch,
+                Err(ReadError::Corrupt { .. }) => {
+                    has_damage = true;
+                    continue;
+                }
+                Err(error) => return Err(read_failure(place, error)),
+            };
+            let Some(note) = batch.note().and_then(Note::decode) else { continue };
+            if note.source == *source {
+                break 'search Some(note);
+            }
+            if note.run_base < batch.base_offset().get() {
+                // All of that run is about the same other source.
+                end = note.run_base.max(view.log_start_offset().get()).into();
+                continue 'search;
+            }
+        }
+        break None;
+    };
+    if has_damage {
+        crate::cli::say(&format!("{place}: damaged, so it is not certain how much of the source is in it already"));
+    }
+    Ok(note)
+}
+
+/// Refuses a source that was read with other settings: it would be split or routed in another way.
+pub(super) fn check_settings(targets: &[Target], path: &Path, settings_crc: u32) -> Result<(), Failure> {
+    match targets.iter().find(|target| target.note.as_ref().is_some_and(|note| note.settings_crc != settings_crc)) {
+        None => Ok(()),
+        Some(target) => Err(refused(
+            path,
+            &format!("was imported into {} with another format, key, timestamp, separator or partition; give the same again", target.place),
+        )),
+    }
+}
+
+/// Reads the source as far as any partition has it, and refuses it if those bytes have changed.
+pub(super) fn verify(targets: &[Target], path: &Path, reader: &mut RecordReader) -> Result<(), Failure> {
+    let mut marks: Vec<Mark> = targets.iter().filter_map(|target| target.note.as_ref()).map(|note| note.mark).collect();
+    marks.sort_by_key(|mark| mark.position);
+    for mark in &marks {
+        let Mark { position, .. } = *mark;
+        if !reader.skip_to(mark).map_err(Failure::input)? {
+            let found = reader.source().position();
+            return Err(refused(path, &format!("was changed: it has {found} bytes, {position} were imported")));
+        }
+        let found = reader.mark();
+        if (found.position, found.crc32) != (mark.position, mark.crc32) {
+            return Err(refused(path, &format!("was changed: its first {position} bytes are not those that were imported")));
+        }
+    }
+    if !reader.finish_line().map_err(Failure::input)? {
+        let lines = reader.mark().lines;
+        return Err(refused(path, &format!("was changed: line {lines} was imported without an end and now goes on")));
+    }
+    Ok(())
+}
+
+/// The lowest note, if every partition has one: nothing before it is missing anywhere.
+pub(super) fn lowest(targets: &[Target]) -> Option<&Note> {
+    let notes: Option<Vec<&Note>> = targets.iter().map(|target| target.note.as_ref()).collect();
+    notes?.into_iter().min_by_key(|note| note.mark.position)
+}
+
+/// Whether all partitions stand at the same place.
+pub(super) fn are_level(targets: &[Target]) -> bool {
+    let position = |target: &Target| target.note.as_ref().map(|note| note.mark.position);
+    targets.windows(2).all(|pair| position(&pair[0]) == position(&pair[1]))
+}
+
+fn refused(path: &Path, why: &str) -> Failure {
+    let what = format!("{} {why}; what it holds now can be appended whole from the standard input", path.display());
+    Failure::new(Exit::Refused, what)
+}

@@ -1,0 +1,100 @@
+//! One partition that an import writes to: its batch in work, and what it has of the source already. Reads no source.
+
+use tidelog::{AckLevel, Partition, RecordBatch};
+
+use super::note::{Note, SourceId};
+use crate::cli::store;
+use crate::cli::write::{item_bytes, record_of};
+use crate::exit::Failure;
+use crate::input::{Item, Mark};
+
+/// A partition and the batch that is collected for it.
+pub(super) struct Target {
+    pub(super) partition: Partition,
+    /// What messages call it.
+    pub(super) place: String,
+    /// How far the source in work was imported before this run.
+    pub(super) note: Option<Note>,
+    /// Records of the source in work that this partition has, those in the batch included.
+    records: u64,
+    run_base: u64,
+    batch: RecordBatch,
+}
+
+/// What is the same for all partitions at a commit.
+pub(super) struct Commit<'a> {
+    /// `None` for a source that cannot be resumed.
+    pub(super) source: Option<&'a SourceId>,
+    pub(super) mark: Mark,
+    pub(super) settings_crc: u32,
+    pub(super) records: u64,
+    pub(super) rejects_bytes: u64,
+}
+
+impl Target {
+    pub(super) fn new(partition: Partition, place: String) -> Self {
+        Self { partition, place, note: None, records: 0, run_base: 0, batch: RecordBatch::new() }
+    }
+
+    /// Begins a source, of which `note` says how much is here.
+    pub(super) fn begin(&mut self, note: Option<Note>) {
+        self.records = note.as_ref().map_or(0, |note| note.partition_records);
+        self.run_base = self.partition.log_end_offset().get();
+        self.note = note;
+    }
+
+    /// Whether the record that starts at `position` of the source is here already.
+    pub(super) fn has(&self, position: u64) -> bool {
+        self.note.as_ref().is_some_and(|note| position < note.mark.position)
+    }
+
+    /// Whether the batch can take `item` without passing `batch_bytes_max`.
+    pub(super) fn has_room(&self, item: &Item<'_>, batch_bytes_max: usize) -> bool {
+        // A batch's nanoseconds take at most as much again as the overhead counted for each record.
+        self.batch.is_empty() || self.batch.bytes() + self.batch.len() * 8 + item_bytes(item) <= batch_bytes_max
+    }
+
+    /// Whether the batch should be committed before it grows further.
+    pub(super) fn is_full(&self) -> bool {
+        self.batch.len() >= BATCH_RECORDS || self.batch.bytes() >= BATCH_BYTES
+    }
+
+    /// Adds a record to the batch.
+    pub(super) fn push(&mut self, item: &Item<'_>) -> Result<(), Failure> {
+        self.batch.push(&record_of(item)).map_err(|error| store::append_failure(&self.place, error))?;
+        self.records += 1;
+        Ok(())
+    }
+
+    /// Appends the batch, if there is one, together with how far the source was read. Returns how many records that were.
+    pub(super) fn commit(&mut self, commit: &Commit<'_>) -> Result<u64, Failure> {
+        if self.batch.is_empty() {
+            return Ok(0);
+        }
+        let note = commit.source.map(|source| {
+            let note = Note {
+                mark: commit.mark,
+                settings_crc: commit.settings_crc,
+                records: commit.records,
+                partition_records: self.records,
+                rejects_bytes: commit.rejects_bytes,
+                run_base: self.run_base,
+                source: source.clone(),
+            };
+            note.encode()
+        });
+        let count = self.batch.len() as u64;
+        let appended = self.batch.set_note(note.as_deref()).and_then(|()| self.partition.append_batch(&self.batch, AckLevel::Written));
+        appended.map_err(|error| store::append_failure(&self.place, error))?;
+        self.batch.clear();
+        Ok(count)
+    }
+
+    /// Makes everything appended durable.
+    pub(super) fn flush(&self) -> Result<(), Failure> {
+        self.partition.flush().map(|_| ()).map_err(|error| store::sync_failure(&self.place, error))
+    }
+}
+
+const BATCH_RECORDS: usize = 1000;
+const BATCH_BYTES: usize = 512 << 10;

@@ -1,0 +1,41 @@
+//! Arguments that say how input becomes records, shared by the commands that write. Reads nothing.
+
+use super::write::RECORD_OVERHEAD_BYTES;
+use crate::exit::{Exit, Failure};
+use crate::input::{Format, JsonPath, ReaderOptions, TimeUnit};
+
+/// Where key and time are found in a record.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ParseArgs {
+    /// Take the key from this path of each JSON value: .user, .a.b[0], ."odd name".
+    #[arg(long, value_name = "PATH")]
+    key: Option<JsonPath>,
+    /// Take the time from this path: RFC 3339 text, or a number with --timestamp-unit.
+    #[arg(long, value_name = "PATH")]
+    timestamp: Option<JsonPath>,
+    /// What a number at --timestamp counts since 1970.
+    #[arg(long, value_name = "UNIT", value_enum, requires = "timestamp")]
+    timestamp_unit: Option<TimeUnit>,
+}
+
+impl ParseArgs {
+    /// How to read a source; `batch_bytes_max` is the store's limit.
+    pub(crate) fn reader_options(&self, format: Format, separator: u8, batch_bytes_max: u32) -> Result<ReaderOptions, Failure> {
+        if matches!(format, Format::Lines | Format::Frames) && (self.key.is_some() || self.timestamp.is_some()) {
+            return Err(Failure::new(Exit::Usage, "--key and --timestamp name places in JSON: add --format ndjson"));
+        }
+        Ok(ReaderOptions {
+            format,
+            key: self.key.clone(),
+            timestamp: self.timestamp.clone(),
+            timestamp_unit: self.timestamp_unit,
+            separator,
+            value_bytes_max: (batch_bytes_max as usize).saturating_sub(RECORD_OVERHEAD_BYTES),
+        })
+    }
+
+    /// A text that is equal only for settings that make the same records of the same bytes.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{:?} {:?} {:?}", self.key, self.timestamp, self.timestamp_unit)
+    }
+}

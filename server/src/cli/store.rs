@@ -1,0 +1,193 @@
+//! What several commands share about stores: arguments, opening, and the exit code and words for an engine error.
+
+use std::path::{Path, PathBuf};
+
+use tidelog::{
+    AppendError, Finding, OpenError, PartitionView, ReadError, ReadIsolation, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, SyncError, Topic,
+    TopicError, TopicName, Verdict,
+};
+
+use crate::exit::{Exit, Failure};
+
+/// A topic in a store.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TopicArgs {
+    /// The store's directory.
+    pub(crate) dir: PathBuf,
+    /// [namespace/]name; the namespace is "default" when left out.
+    pub(crate) topic: String,
+}
+
+/// Settings of the store, for commands that write.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SettingsArgs {
+    /// Size of a segment file, from 64KiB.
+    #[arg(long, value_name = "BYTES", help_heading = "Settings")]
+    segment_bytes: Option<String>,
+    /// When records become durable: group, interval:100ms or os.
+    #[arg(long, value_name = "POLICY", help_heading = "Settings")]
+    sync_policy: Option<String>,
+    /// Any setting by name, for example compression=zstd; an unknown name lists them all.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = setting, help_heading = "Settings")]
+    settings: Vec<(String, String)>,
+}
+
+impl SettingsArgs {
+    /// The options, checked.
+    pub(crate) fn options(&self) -> Result<StoreOptions, Failure> {
+        let named = |name: &str, value: &Option<String>| value.iter().map(|value| (name.to_owned(), value.clone())).collect::<Vec<_>>();
+        let mut all = named("segment_bytes", &self.segment_bytes);
+        all.extend(named("sync_policy", &self.sync_policy));
+        all.extend(self.settings.iter().cloned());
+        let mut options = StoreOptions::new();
+        for (name, value) in all {
+            options = options.set(&name, &value).map_err(|error| Failure::because(Exit::Usage, "settings", error))?;
+        }
+        Ok(options)
+    }
+}
+
+fn setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Which of a topic's partitions a writing command is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WritePartitionArgs {
+    /// Only this partition; otherwise keys choose, and records without a key take turns.
+    #[arg(long, short = 'p', value_name = "N")]
+    pub(crate) partition: Option<u32>,
+    /// Partitions of a topic that is made by this command.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) partitions: Option<u32>,
+}
+
+/// Which records a reading command sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Isolation {
+    /// Everything written, durable or not.
+    #[default]
+    Written,
+    /// Only what lies below the high water mark.
+    Committed,
+}
+
+impl From<Isolation> for ReadIsolation {
+    fn from(isolation: Isolation) -> Self {
+        match isolation {
+            Isolation::Written => Self::Written,
+            Isolation::Committed => Self::Committed,
+        }
+    }
+}
+
+/// Opens a store for writing; makes it if need be.
+pub(crate) fn open(dir: &Path, options: StoreOptions) -> Result<Store, Failure> {
+    options.open(dir).map_err(|error| opening(dir, error))
+}
+
+/// Opens a store for reading, beside a writer or without one. Changes not one byte.
+pub(crate) fn open_read_only(dir: &Path) -> Result<ReadOnlyStore, Failure> {
+    StoreOptions::new().open_read_only(dir).map_err(|error| opening(dir, error))
+}
+
+/// The topic to write to, made with `partitions` partitions (one unless said otherwise) if it is not there.
+pub(crate) fn topic_to_write(store: &Store, name: &str, partitions: Option<u32>) -> Result<Topic, Failure> {
+    match store.existing_topic(name) {
+        Ok(topic) => match partitions {
+            Some(wanted) if wanted != topic.partition_count() => {
+                let found = topic.partition_count();
+                Err(Failure::new(Exit::Usage, format!("topic {name} has {found} partitions already: it cannot be given {wanted}")))
+            }
+            _ => Ok(topic),
+        },
+        Err(TopicError::Unknown { .. }) => store.create_topic(name, partitions.unwrap_or(1)).map_err(|error| topic_failure(name, error)),
+        Err(error) => Err(topic_failure(name, error)),
+    }
+}
+
+/// The topic asked for, or all of them.
+pub(crate) fn topics_to_read(store: &ReadOnlyStore, dir: &Path, topic: Option<&str>) -> Result<Vec<String>, Failure> {
+    match topic {
+        Some(name) => Ok(vec![name.to_owned()]),
+        None => {
+            let names = store.topics().map_err(|error| Failure::because(Exit::Failed, format!("listing the topics of {}", dir.display()), error))?;
+            Ok(names.iter().map(TopicName::to_string).collect())
+        }
+    }
+}
+
+/// The views of one partition, or of all of them.
+pub(crate) fn views(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<Vec<PartitionView>, Failure> {
+    let numbers = partition.map_or(0..topic.partition_count(), |number| number..number.saturating_add(1));
+    let view = |number| {
+        let view = topic.partition(number).map_err(|error| topic_failure(&topic.name().to_string(), error))?;
+        tell_findings(&view);
+        Ok(view)
+    };
+    numbers.map(view).collect()
+}
+
+/// One line if the log ended in something that a crash left, one if recovery found damage. Neither is a reason to stop.
+pub(crate) fn tell_findings(view: &PartitionView) {
+    let place = format!("{}/{}", view.topic(), view.index());
+    let findings = view.findings();
+    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    let first = |verdict| findings.iter().find(|finding| finding.verdict == verdict);
+    if let Some(Finding { file, detail, .. }) = first(Verdict::Repair) {
+        let end = view.log_end_offset();
+        let more = match count(Verdict::Repair) {
+            1 => String::new(),
+            several => format!("; {} findings more", several - 1),
+        };
+        super::say(&format!("{place}: torn by a crash, whole up to offset {end} ({file}: {detail}{more})"));
+    }
+    for range in view.damage() {
+        super::say(&format!("{place}: offsets {}..{} are damaged: {}", range.from, range.to, range.reason));
+    }
+}
+
+/// A failed open, with its exit code.
+pub(crate) fn opening(dir: &Path, error: OpenError) -> Failure {
+    Failure::because(open_exit(&error), format!("opening {}", dir.display()), error)
+}
+
+/// A topic that cannot be had, with its exit code.
+pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
+    let exit = match &error {
+        TopicError::InvalidName { .. } | TopicError::PartitionCount { .. } => Exit::Usage,
+        TopicError::Open(error) => open_exit(error),
+        _ => Exit::Failed,
+    };
+    Failure::because(exit, format!("topic {name}"), error)
+}
+
+/// A failed append.
+pub(crate) fn append_failure(place: &str, error: AppendError) -> Failure {
+    Failure::because(Exit::Failed, format!("appending to {place}"), error)
+}
+
+/// A failed sync.
+pub(crate) fn sync_failure(place: &str, error: SyncError) -> Failure {
+    Failure::because(Exit::Failed, format!("making {place} durable"), error)
+}
+
+/// A failed read.
+pub(crate) fn read_failure(place: &str, error: ReadError) -> Failure {
+    let exit = match &error {
+        ReadError::Corrupt { .. } => Exit::Damage,
+        ReadError::Open(error) => open_exit(error),
+        _ => Exit::Failed,
+    };
+    Failure::because(exit, format!("reading {place}"), error)
+}
+
+fn open_exit(error: &OpenError) -> Exit {
+    match error {
+        OpenError::Config(_) => Exit::Usage,
+        OpenError::Damaged { .. } => Exit::Damage,
+        error if error.is_refusal() => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}

@@ -1,0 +1,77 @@
+//! `tidelog tail`: prints records as they come. Changes not one byte of the store.
+
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
+
+use tidelog::{ReadError, Reader, StoredRecord};
+
+use super::read::{ReadArgs, check_start, reader_at};
+use super::start::From;
+use crate::exit::{Exit, Failure};
+
+/// Print the last records of a topic, and new ones as they come.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidelog tail data events                              the last ten records, then whatever comes
+  tidelog tail data events --from latest --output raw   new values only
+  tidelog tail data events --from latest --count 1      wait for one record
+
+Ends with Ctrl-C, after --count records, or when nobody reads its output any more.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    read: ReadArgs,
+    /// Where to start: an offset, -N for the last N, earliest, latest, a time ago (2h, 15m, 7d) or an RFC 3339 time.
+    #[arg(long, value_name = "WHERE", default_value = "-10", allow_hyphen_values = true)]
+    from: From,
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    let views = args.read.views()?;
+    check_start(args.from, &views)?;
+    let mut printer = args.read.printer();
+    let shows_partition = views.len() > 1;
+    let (sender, receiver) = sync_channel(QUEUE_RECORDS);
+    for view in &views {
+        let reader = reader_at(&args.read, view, args.from)?;
+        let (partition, sender) = (view.index(), sender.clone());
+        std::thread::spawn(move || follow(partition, reader, &sender));
+    }
+    drop(sender);
+    while !printer.is_done() {
+        // What is there is printed together; before waiting, everything is handed on.
+        let next = match receiver.try_recv() {
+            Ok(next) => next,
+            Err(_) => {
+                printer.flush()?;
+                match receiver.recv() {
+                    Ok(next) => next,
+                    Err(_) => break,
+                }
+            }
+        };
+        let (partition, result) = next;
+        printer.print(shows_partition.then_some(partition), &args.read.place(partition), result)?;
+    }
+    printer.flush()?;
+    Ok(printer.exit())
+}
+
+/// Sends what one partition's reader finds until nobody takes it, or an error ends it.
+fn follow(partition: u32, mut reader: Reader, sender: &SyncSender<(u32, Result<StoredRecord, ReadError>)>) {
+    loop {
+        for result in reader.by_ref() {
+            let is_last = matches!(&result, Err(error) if !matches!(error, ReadError::Corrupt { .. }));
+            if sender.send((partition, result)).is_err() || is_last {
+                return;
+            }
+        }
+        if let Err(error) = reader.wait(WAIT) {
+            let _ = sender.send((partition, Err(error)));
+            return;
+        }
+    }
+}
+
+const QUEUE_RECORDS: usize = 1024;
+const WAIT: Duration = Duration::from_secs(1);
