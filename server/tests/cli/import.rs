@@ -1,0 +1,292 @@
+//! What `import` makes of files: every byte once, however often it is asked and whatever happened before.
+
+use std::io::Write;
+
+use serde_json::json;
+
+use crate::sandbox::{Random, Sandbox};
+
+fn ndjson(count: usize, keys: usize) -> String {
+    (0..count).map(|i| format!("{{\"id\":{i},\"k\":\"key-{}\",\"t\":{}}}\n", i % keys, 1_700_000_000_000u64 + (i as u64 * 7919) % 100_000)).collect()
+}
+
+#[test]
+fn lines_come_back_byte_for_byte() {
+    let sandbox = Sandbox::new();
+    let bytes = Random(1).lines(3_000_000);
+    sandbox.write("input", &bytes);
+    let said = sandbox.ok(&["import", "data", "logs", "input"]);
+    assert!(said.starts_with("input: imported "), "{said}");
+    assert_eq!(sandbox.raw("logs"), bytes);
+}
+
+#[test]
+fn the_last_line_needs_no_newline_and_empty_lines_are_records() {
+    let sandbox = Sandbox::new();
+    sandbox.write("input", b"a\r\n\n\nb");
+    sandbox.ok(&["import", "data", "logs", "input"]);
+    assert_eq!(sandbox.raw("logs"), b"a\r\n\n\nb\n");
+    assert_eq!(sandbox.records(&["logs"]).len(), 4);
+}
+
+#[test]
+fn packed_files_are_recognized_and_several_follow_each_other() {
+    let sandbox = Sandbox::new();
+    let gz = |bytes: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    sandbox.write("one.gz", [gz(b"1\n"), gz(b"2\n")].concat());
+    sandbox.write("two.zst", [zstd::encode_all(&b"3\n"[..], 1).unwrap(), zstd::encode_all(&b"4\n"[..], 1).unwrap()].concat());
+    sandbox.write("three", b"5\n");
+    sandbox.ok(&["import", "data", "logs", "one.gz", "two.zst", "three"]);
+    assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n4\n5\n");
+    let again = sandbox.ok(&["import", "data", "logs", "one.gz", "two.zst", "three"]);
+    assert_eq!(again.matches("nothing new").count(), 3, "{again}");
+    assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n4\n5\n");
+}
+
+#[test]
+fn a_cut_packed_file_gives_what_is_whole_and_fails() {
+    let sandbox = Sandbox::new();
+    let bytes = Random(2).lines(2_000_000);
+    let packed = zstd::encode_all(&bytes[..], 1).unwrap();
+    sandbox.write("cut.zst", &packed[..packed.len() / 2]);
+    sandbox.run(&["import", "data", "logs", "cut.zst"]).expect(1).says("cut.zst");
+    let imported = sandbox.raw("logs");
+    assert!(!imported.is_empty() && bytes.starts_with(&imported));
+
+    sandbox.write("cut.zst", &packed);
+    sandbox.ok(&["import", "data", "logs", "cut.zst"]);
+    assert_eq!(sandbox.raw("logs"), bytes, "the whole file goes on behind what was there");
+}
+
+#[test]
+fn ndjson_gives_key_and_time_and_keeps_the_line() {
+    let sandbox = Sandbox::new();
+    let lines = "{ \"u\": {\"id\": \"a\"}, \"at\": \"2023-11-14T22:13:20.000000001Z\" }\n{\"u\":{\"id\":null},\"at\":\"2023-11-14T22:13:20Z\"}\n{\"at\":\"2023-11-14T22:13:20Z\",\"u\":{\"id\":[1, 2]}}\n";
+    sandbox.write("events", lines);
+    sandbox.ok(&["import", "data", "events", "events", "--format", "ndjson", "--key", ".u.id", "--timestamp", ".at"]);
+    let records = sandbox.records(&["events"]);
+    assert_eq!(records[0]["key"], "a");
+    assert_eq!(records[0]["ts_ns"], 1_700_000_000_000_000_001u64);
+    assert_eq!(records[1]["key"], json!(null));
+    assert_eq!(records[2]["key"], "[1,2]");
+    assert_eq!(sandbox.raw("events"), lines.as_bytes());
+}
+
+#[test]
+fn a_line_that_does_not_fit_stops_with_its_number_and_keeps_what_is_before() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events", "1\n2\nnot json\n4\n");
+    let arguments = ["import", "data", "events", "events", "--format", "ndjson"];
+    sandbox.run(&arguments).expect(1).says("events: line 3: not JSON");
+    assert_eq!(sandbox.raw("events"), b"1\n2\n");
+    sandbox.write("events", "1\n2\n3\n4\n");
+    let said = sandbox.ok(&arguments);
+    assert!(said.contains("imported 2 records") && said.contains("2 were there already"), "{said}");
+    assert_eq!(sandbox.raw("events"), b"1\n2\n3\n4\n");
+}
+
+#[test]
+fn lines_that_do_not_fit_can_be_kept_aside_once() {
+    let sandbox = Sandbox::new();
+    let mut lines = String::new();
+    for i in 0..5000 {
+        lines.push_str(&if i % 100 == 99 { format!("bad {i}\n") } else { format!("{i}\n") });
+    }
+    lines.push_str("bad at the end");
+    sandbox.write("events", &lines);
+    let bad: String = lines.lines().filter(|line| line.starts_with("bad")).map(|line| format!("{line}\n")).collect();
+    let arguments = ["import", "data", "events", "events", "--format", "ndjson", "--on-error", "skip", "--rejects", "rejects", "--json"];
+    for _ in 0..2 {
+        let summary: serde_json::Value = serde_json::from_str(&sandbox.ok(&arguments)).unwrap();
+        assert_eq!(summary["imported"].as_u64().unwrap() + summary["already_imported"].as_u64().unwrap(), 4950);
+        assert_eq!(std::fs::read_to_string(sandbox.path("rejects")).unwrap(), bad);
+    }
+    assert_eq!(sandbox.records(&["events"]).len(), 4950);
+    sandbox.run(&["import", "data", "events", "events", "--on-error", "skip"]).expect(2).says("--rejects");
+    sandbox.run(&["import", "data", "events", "events", "--rejects", "r"]).expect(2).says("--on-error skip");
+}
+
+#[test]
+fn csv_rows_become_objects() {
+    let sandbox = Sandbox::new();
+    sandbox.write("quakes.csv", "time,place,mag\r\n2023-11-14T22:13:20Z,\"Here, there\",4.5\r\n2023-11-14T22:13:21Z,,\n");
+    let arguments = ["import", "data", "quakes", "quakes.csv", "--format", "csv", "--key", ".place", "--timestamp", ".time"];
+    sandbox.ok(&arguments);
+    let records = sandbox.records(&["quakes"]);
+    assert_eq!(records[0]["value"], r#"{"time":"2023-11-14T22:13:20Z","place":"Here, there","mag":"4.5"}"#);
+    assert_eq!((&records[0]["key"], &records[0]["ts_ns"]), (&json!("Here, there"), &json!(1_700_000_000_000_000_000u64)));
+    assert_eq!(records[1]["key"], "");
+    sandbox.ok(&arguments);
+    assert_eq!(sandbox.records(&["quakes"]).len(), 2);
+
+    sandbox.write("grown", "a\n1\n");
+    sandbox.ok(&["import", "data", "grown", "grown", "--format", "csv"]);
+    sandbox.write("grown", "a\n1\n2\n");
+    sandbox.ok(&["import", "data", "grown", "grown", "--format", "csv"]);
+    assert_eq!(sandbox.raw("grown"), b"{\"a\":\"1\"}\n{\"a\":\"2\"}\n");
+
+    sandbox.write("ragged", "a,b\n1,2\n3\n");
+    sandbox.run(&["import", "data", "ragged", "ragged", "--format", "csv"]).expect(1).says("ragged: line 3: 1 fields");
+    sandbox.write("twice", "a,a\n");
+    sandbox.run(&["import", "data", "twice", "twice", "--format", "csv"]).expect(1).says("twice");
+}
+
+#[test]
+fn a_file_that_has_grown_is_continued_and_a_changed_one_is_refused() {
+    let sandbox = Sandbox::new();
+    let arguments = ["import", "data", "logs", "log"];
+    sandbox.write("log", "one\ntwo\n");
+    sandbox.ok(&arguments);
+    sandbox.write("log", "one\ntwo\nthree\n");
+    assert!(sandbox.ok(&arguments).contains("imported 1 records"));
+    for changed in ["One\ntwo\nthree\n", "one\ntwo\nthre", "one\ntwo\nthreE\nfour\n", ""] {
+        sandbox.write("log", changed);
+        sandbox.run(&arguments).expect(3).says("log was changed");
+    }
+    assert_eq!(sandbox.raw("logs"), b"one\ntwo\nthree\n");
+    sandbox.write("log", "one\ntwo\nthree\nfour");
+    sandbox.ok(&arguments);
+    sandbox.write("log", "one\ntwo\nthree\nfour and more\n");
+    sandbox.run(&arguments).expect(3).says("line 4 was imported without an end");
+    sandbox.write("log", "one\ntwo\nthree\nfour\nfive\n");
+    sandbox.ok(&arguments);
+    assert_eq!(sandbox.raw("logs"), b"one\ntwo\nthree\nfour\nfive\n");
+}
+
+#[test]
+fn other_appends_and_other_imports_in_between_do_not_confuse_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("a", "a1\n");
+    sandbox.write("b", "b1\n");
+    for file in ["a", "b"] {
+        sandbox.ok(&["import", "data", "logs", file]);
+        sandbox.ok_with(&["append", "data", "logs"], "x\n");
+    }
+    sandbox.write("a", "a1\na2\n");
+    for file in ["a", "b", "a"] {
+        sandbox.ok(&["import", "data", "logs", file]);
+    }
+    assert_eq!(sandbox.raw("logs"), b"a1\nx\nb1\nx\na2\n");
+}
+
+#[test]
+fn the_same_file_under_another_path_is_the_same_source_if_it_is_a_link() {
+    let sandbox = Sandbox::new();
+    sandbox.write("log", "one\n");
+    std::os::unix::fs::symlink(sandbox.path("log"), sandbox.path("link")).unwrap();
+    sandbox.ok(&["import", "data", "logs", "log"]);
+    sandbox.ok(&["import", "data", "logs", "link"]);
+    sandbox.ok(&["import", "data", "logs", "./log"]);
+    assert_eq!(sandbox.raw("logs"), b"one\n");
+}
+
+#[test]
+fn other_settings_for_the_same_source_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events", ndjson(10, 3));
+    sandbox.ok(&["import", "data", "events", "events", "--format", "ndjson", "--partitions", "3", "--key", ".k"]);
+    sandbox.run(&["import", "data", "events", "events", "--format", "ndjson"]).expect(3).says("another format, key");
+    sandbox.run(&["import", "data", "events", "events"]).expect(3);
+    assert_eq!(sandbox.records(&["events"]).len(), 10);
+}
+
+#[test]
+fn keys_choose_the_partition_and_the_rest_take_turns() {
+    let sandbox = Sandbox::new();
+    sandbox.write("keyed", ndjson(3000, 20));
+    sandbox.ok(&[
+        "import",
+        "data",
+        "keyed",
+        "keyed",
+        "--format",
+        "ndjson",
+        "--partitions",
+        "4",
+        "--key",
+        ".k",
+        "--timestamp",
+        ".t",
+        "--timestamp-unit",
+        "ms",
+    ]);
+    let records = sandbox.records(&["keyed"]);
+    assert_eq!(records.len(), 3000);
+    let mut homes = std::collections::HashMap::new();
+    for record in &records {
+        let home = homes.entry(record["key"].to_string()).or_insert_with(|| record["partition"].clone());
+        assert_eq!(*home, record["partition"], "a key has one partition");
+    }
+    let used: std::collections::HashSet<String> = homes.values().map(ToString::to_string).collect();
+    assert!(used.len() > 1, "20 keys are not all in one of 4 partitions");
+
+    sandbox.write("plain", "0\n1\n2\n3\n4\n5\n6\n");
+    sandbox.ok(&["import", "data", "plain", "plain", "--partitions", "3"]);
+    let count = |partition: &str| sandbox.records(&["plain", "-p", partition]).len();
+    assert_eq!([count("0"), count("1"), count("2")], [3, 2, 2]);
+    sandbox.ok(&["import", "data", "plain", "plain"]);
+    assert_eq!(sandbox.records(&["plain"]).len(), 7);
+    sandbox.run(&["import", "data", "plain", "plain", "--partitions", "4"]).expect(2).says("3 partitions already");
+    sandbox.write("one", "x\n");
+    sandbox.ok(&["import", "data", "plain", "one", "-p", "2"]);
+    assert_eq!(count("2"), 3);
+}
+
+#[test]
+fn the_standard_input_says_that_it_cannot_be_resumed() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run_with(&["import", "data", "logs"], b"a\nb").expect(0).says("standard input cannot be resumed");
+    assert!(run.text().contains("imported 2 records"));
+    sandbox.run_with(&["import", "data", "logs", "-"], b"a\nb").expect(0);
+    assert_eq!(sandbox.raw("logs"), b"a\nb\na\nb\n", "each run of it is new");
+    let packed = zstd::encode_all(&b"c\n"[..], 1).unwrap();
+    sandbox.run_with(&["import", "data", "logs", "-"], &packed).expect(0);
+    assert!(sandbox.raw("logs").ends_with(b"b\nc\n"));
+}
+
+#[test]
+fn progress_is_for_terminals() {
+    let sandbox = Sandbox::new();
+    sandbox.write("log", Random(3).lines(2_000_000));
+    let run = sandbox.run(&["import", "data", "logs", "log"]).expect(0);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn large_records_and_settings() {
+    let sandbox = Sandbox::new();
+    let large = vec![b'x'; 3_000_000];
+    sandbox.write("log", [&b"small\n"[..], &large, b"\nsmall\n"].concat());
+    sandbox.ok(&["import", "data", "logs", "log", "--segment-bytes", "64KiB", "--set", "compression=zstd"]);
+    assert_eq!(sandbox.raw("logs").len(), large.len() + 13);
+    sandbox.run(&["import", "data", "other", "log", "--set", "batch_bytes_max=1MiB"]).expect(1).says("log: line 2: longer than");
+    assert_eq!(sandbox.raw("other"), b"small\n");
+    sandbox.ok(&["import", "data", "third", "log", "--set", "batch_bytes_max=1MiB", "--on-error", "skip", "--rejects", "long"]);
+    assert_eq!(sandbox.raw("third"), b"small\nsmall\n");
+    assert_eq!(std::fs::read(sandbox.path("long")).unwrap().len(), large.len() + 1);
+}
+
+#[test]
+fn many_small_records_pass_a_small_batch_limit() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events", ndjson(2000, 5));
+    sandbox.ok(&[
+        "import",
+        "data",
+        "events",
+        "events",
+        "--format",
+        "ndjson",
+        "--timestamp",
+        ".t",
+        "--timestamp-unit",
+        "ms",
+        "--set",
+        "batch_bytes_max=1KiB",
+    ]);
+    assert_eq!(sandbox.raw("events"), ndjson(2000, 5).as_bytes());
+}

@@ -1,0 +1,202 @@
+//! kill -9 at random moments: imports give the file exactly once, and nothing acknowledged is lost, renumbered or wrong.
+//! `TIDELOG_KILL_ROUNDS` sets how many, `TIDELOG_KILL_SEED` makes other moments.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::sandbox::{Random, Sandbox, checked, json_lines};
+
+fn from_environment(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+fn rounds() -> u64 {
+    from_environment("TIDELOG_KILL_ROUNDS", 5)
+}
+
+/// The same seed gives the same input and the same moments.
+fn random(test: u64) -> Random {
+    Random(from_environment("TIDELOG_KILL_SEED", 0) << 8 | test)
+}
+
+/// Imports into one topic after the other, killed at random moments, until enough runs were killed; each topic is checked when its import has ended.
+fn import_with_kills(sandbox: &Sandbox, options: &[&str], random: &mut Random, check: impl Fn(&str)) {
+    let import = |topic: &str| [&["import", "data", topic, "input"], options].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let started = Instant::now();
+    sandbox.ok(&as_strs(&import("unkilled")));
+    let whole = started.elapsed();
+    check("unkilled");
+    let mut kills = 0;
+    for number in 0.. {
+        let topic = format!("killed-{number}");
+        let arguments = import(&topic);
+        // A run that ends before it is killed has imported the rest.
+        while kill_after(sandbox, &as_strs(&arguments), random.below(whole.as_micros() as u64)) {
+            kills += 1;
+        }
+        check(&topic);
+        assert!(sandbox.ok(&as_strs(&arguments)).contains("nothing new"));
+        if kills >= rounds() {
+            break;
+        }
+    }
+    println!("{kills} kills");
+    sandbox.ok(&["verify", "data"]);
+}
+
+fn as_strs(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// Whether the run was still there to be killed; one that was not must have succeeded.
+fn kill_after(sandbox: &Sandbox, arguments: &[&str], microseconds: u64) -> bool {
+    let mut child = sandbox.command(arguments).spawn().unwrap();
+    std::thread::sleep(Duration::from_micros(microseconds));
+    let ended = child.try_wait().unwrap().is_some();
+    child.kill().unwrap();
+    let run = checked(child.wait_with_output().unwrap());
+    match run.code {
+        None => {
+            assert!(!ended);
+            true
+        }
+        Some(_) => {
+            run.expect(0);
+            false
+        }
+    }
+}
+
+#[test]
+fn kill9_import() {
+    let sandbox = Sandbox::new();
+    let mut random = random(1);
+    let bytes = random.lines(6_000_000);
+    sandbox.write("input", &bytes);
+    import_with_kills(&sandbox, &["--segment-bytes", "1MiB"], &mut random, |topic| {
+        assert!(sandbox.raw(topic) == bytes, "the bytes of {topic} differ")
+    });
+}
+
+/// Several partitions, each at another place when the kill comes, and lines that are kept aside meanwhile.
+#[test]
+fn kill9_import_partitions() {
+    let sandbox = Sandbox::new();
+    let mut random = random(2);
+    let (mut lines, mut bad) = (String::new(), String::new());
+    for i in 0..40_000 {
+        match random.below(10) {
+            0 => lines.push_str(&format!("{{\"n\":{i}}}\n")),
+            1 => {
+                lines.push_str(&format!("bad {i}\n"));
+                bad.push_str(&format!("bad {i}\n"));
+            }
+            _ => lines.push_str(&format!("{{\"n\":{i},\"k\":\"key-{}\"}}\n", random.below(50))),
+        }
+    }
+    let mut expected: Vec<&str> = lines.lines().filter(|line| line.starts_with('{')).collect();
+    expected.sort_unstable();
+    sandbox.write("input", zstd::encode_all(lines.as_bytes(), 1).unwrap());
+    let options =
+        ["--format", "ndjson", "--key", ".k", "--partitions", "3", "--on-error", "skip", "--rejects", "rejects", "--set", "batch_bytes_max=64KiB"];
+    import_with_kills(&sandbox, &options, &mut random, |topic| {
+        let raw = sandbox.raw(topic);
+        let mut found: Vec<&str> = std::str::from_utf8(&raw).unwrap().lines().collect();
+        found.sort_unstable();
+        assert_eq!(found.len(), expected.len());
+        assert!(found == expected, "the records of {topic} differ");
+        assert!(std::fs::read_to_string(sandbox.path("rejects")).unwrap() == bad, "the lines kept aside differ");
+        for partition in ["0", "1", "2"] {
+            let number = |record: &Value| serde_json::from_str::<Value>(record["value"].as_str().unwrap()).unwrap()["n"].as_u64().unwrap();
+            let numbers: Vec<u64> = sandbox.records(&[topic, "-p", partition]).iter().map(number).collect();
+            assert!(numbers.is_sorted(), "each partition is in the order of the file");
+        }
+    });
+}
+
+#[test]
+fn kill9_append() {
+    let sandbox = Sandbox::new();
+    let mut random = random(3);
+    let (mut topic, mut acked, mut total) = ("logs-0".to_owned(), Vec::new(), 0);
+    for round in 0..rounds() {
+        if acked.len() > TOPIC_RECORDS_MAX {
+            topic = format!("logs-{round}");
+            acked.clear();
+        }
+        let ack = if random.below(2) == 0 { "durable" } else { "written" };
+        let events = append_and_kill(&sandbox, &topic, ack, round, &mut random);
+        total += remember(&mut acked, &events);
+        compare(&sandbox, &topic, &mut acked);
+    }
+    println!("{total} acknowledged records in {} rounds", rounds());
+    assert!(total > 200 * rounds(), "only {total} records were acknowledged: the test shows nothing");
+    let run = sandbox.run_with(&["append", "data", &topic, "--print-acks"], b"").expect(0);
+    assert!(run.text().contains(&format!("\"next_offset\":{}", acked.len())), "{}", run.text());
+    sandbox.ok(&["verify", "data"]);
+}
+
+/// One run that is fed until it is killed; returns what it printed, without a line that the kill tore.
+fn append_and_kill(sandbox: &Sandbox, topic: &str, ack: &str, round: u64, random: &mut Random) -> Vec<Value> {
+    let arguments = ["append", "data", topic, "--print-acks", "--ack", ack, "--segment-bytes", "256KiB"];
+    let mut child = sandbox.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut padding = Random(random.below(u64::MAX));
+    let feeder = std::thread::spawn(move || {
+        let mut number = 0;
+        while writeln!(stdin, "round {round} record {number} {}", "x".repeat(padding.below(300) as usize)).is_ok() {
+            number += 1;
+        }
+    });
+    let stdout = child.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || {
+        let lines = BufReader::new(stdout).split(b'\n').map_while(Result::ok);
+        lines.filter_map(|line| serde_json::from_slice::<Value>(&line).ok()).collect::<Vec<_>>()
+    });
+    std::thread::sleep(Duration::from_millis(20 + random.below(200)));
+    child.kill().unwrap();
+    let run = checked(child.wait_with_output().unwrap());
+    assert_eq!(run.code, None, "{run:?}");
+    feeder.join().unwrap();
+    reader.join().unwrap()
+}
+
+/// Adds this round's acknowledgements, whose offsets must go on where the log ended; returns how many.
+fn remember(acked: &mut Vec<String>, events: &[Value]) -> u64 {
+    let before = acked.len();
+    for event in events {
+        match event["event"].as_str().unwrap() {
+            "open" => assert_eq!(event["next_offset"], acked.len(), "recovery keeps exactly what readers saw after the kill"),
+            "acked" => {
+                assert_eq!(event["offset"], acked.len());
+                acked.push(event["crc32"].as_str().unwrap().to_owned());
+            }
+            other => panic!("{other}: {event}"),
+        }
+    }
+    (acked.len() - before) as u64
+}
+
+/// Every acknowledged record is there with its offset and its bytes; what was written and not acknowledged counts from now on.
+fn compare(sandbox: &Sandbox, topic: &str, acked: &mut Vec<String>) {
+    // A kill before the topic was made leaves none, and nothing was acknowledged.
+    let run = sandbox.run(&["cat", "data", topic]);
+    if run.code == Some(1) && acked.is_empty() {
+        return;
+    }
+    let records = json_lines(&run.expect(0).text());
+    let crc32 = |(index, record): (usize, &Value)| {
+        assert_eq!(record["offset"], index);
+        format!("{:08x}", crc32fast::hash(record["value"].as_str().unwrap().as_bytes()))
+    };
+    let found: Vec<String> = records.iter().enumerate().map(crc32).collect();
+    assert!(found.len() >= acked.len(), "{} acknowledged, {} there", acked.len(), found.len());
+    assert!(found[..acked.len()] == acked[..], "an acknowledged record differs");
+    *acked = found;
+}
+
+/// A topic that has more is left, so that many rounds do not read the same records again and again.
+const TOPIC_RECORDS_MAX: usize = 50_000;

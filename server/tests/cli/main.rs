@@ -1,0 +1,13 @@
+//! The program as people and scripts use it: arguments in, bytes, lines and exit codes out. Looks into no module of it.
+// A helper that cannot go on fails its test.
+#![allow(clippy::unwrap_used)]
+
+mod append;
+mod bad_input;
+mod cat;
+mod damage;
+mod facts;
+mod import;
+mod kill;
+mod sandbox;
+mod tail;
