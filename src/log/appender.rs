@@ -352,6 +352,13 @@ impl Appender {
         self.allocation_step
     }
 
+    /// Gives back the blocks behind the end, for good: nothing is appended after this.
+    pub(crate) fn trim(&mut self) {
+        if self.allocated > self.position && self.file.set_len(self.position).is_ok() {
+            self.allocated = self.position; // else zeros stand there until the next open, which reads past them
+        }
+    }
+
     /// Goes on in another tail; what was current, and its one right to store, end here.
     pub(crate) fn replace(&mut self, fresh: Self) {
         *self = fresh;

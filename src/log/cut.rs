@@ -18,6 +18,9 @@ impl Log {
     /// Moves the log start to `offset`; whole segments below it are unlinked afterwards.
     pub(crate) fn delete_prefix(&self, offset: u64) -> Result<(), CutError> {
         let mut checkpoint = self.checkpoint.lock();
+        if self.appender.lock().closed {
+            return Err(SyncError::Closed.into());
+        }
         let (from, to) = (self.view.log_start(), self.view.written_end());
         if offset < from || offset > to {
             return Err(CutError::OutOfRange { requested: Offset::new(offset), from: Offset::new(from), to: Offset::new(to) });
@@ -35,8 +38,7 @@ impl Log {
         self.view.change(
             |()| None,
             || {
-                let marks = self.view.marks();
-                self.view.set_marks(Marks { log_start: offset, ..marks });
+                self.view.set_log_start(offset);
                 self.view.set_list(list);
             },
         );
@@ -74,15 +76,16 @@ impl Log {
         }
         // What stays is durable before the rest goes. Nobody can append meanwhile.
         self.wait_durable(to)?;
-        // A sync round that began before the cut must not end behind it.
-        let round = self.round.lock();
         let kept = self.batch_across(offset)?;
         let fresh = self.cut_tail(&mut appender, offset, kept.as_ref())?;
         let seq = fresh.active.id.seq;
+        // A sync round under way knows the old end: it reports before the ends go back, or it begins after.
+        let round = self.round.lock();
         self.view.change(|()| Some(seq), || self.switch_to(&mut appender, fresh));
         let end = self.end_of(&appender);
         self.mark_durable(end);
-        drop((round, appender));
+        drop(round);
+        drop(appender);
         self.put_checkpoint(&mut checkpoint, end, from, Slots::Both)?;
         self.unlink_above(offset)
     }

@@ -168,9 +168,7 @@ impl Watched {
         }
         self.due = now + self.next_tick(unsynced > 0);
         if idle && log.checkpointed_bytes.load(Ordering::Relaxed) == appended {
-            // Cleared first: an append after this asks for a new watch, one before it is seen here.
-            log.queued.store(false, Ordering::SeqCst);
-            return log.appended_bytes.load(Ordering::SeqCst) != appended && !log.queued.swap(true, Ordering::SeqCst);
+            return !log.leave_unwatched(appended);
         }
         true
     }

@@ -82,6 +82,19 @@ impl LiveSlot {
         self.store(LiveField::WrittenEnd, end);
     }
 
+    #[inline]
+    pub(crate) fn set_high_water_mark(&self, end: u64) {
+        self.store(LiveField::HighWaterMark, end);
+    }
+
+    pub(crate) fn set_log_start(&self, log_start: u64) {
+        self.store(LiveField::LogStart, log_start);
+    }
+
+    pub(crate) fn set_durable(&self, end: u64) {
+        self.store(LiveField::DurableEnd, end);
+    }
+
     pub(crate) fn set_marks(&self, marks: Marks, high_water_mark: u64) {
         self.store(LiveField::LogStart, marks.log_start);
         self.store(LiveField::DurableEnd, marks.durable_end);
@@ -110,8 +123,8 @@ impl LiveSlot {
     }
 }
 
-/// A reader's side: the page of a writer that holds its lock.
-#[derive(Debug)]
+/// A reader's side: the page of a writer that holds its lock. A clone looks at the same page.
+#[derive(Debug, Clone)]
 pub(crate) struct LiveReader {
     words: SharedWords,
     slot: usize,
@@ -145,6 +158,12 @@ impl LiveReader {
         let id = partition_id(uuid);
         let slot = (0..slots).find(|slot| words.load_u64(LiveField::PartitionId.position(*slot)) == id)?;
         Some(Self { words, slot, nonce: header.writer_nonce, path })
+    }
+
+    /// Which opening of the store made the page at `path`, whether or not its writer is still there.
+    pub(crate) fn nonce_of(storage: &dyn Storage, path: &Path) -> Option<u64> {
+        let file = storage.open(path, Access::Read).ok()?;
+        Some(read_header(&*file)?.writer_nonce)
     }
 
     /// Whether the writer is still there.
@@ -195,9 +214,8 @@ fn read_header(file: &dyn crate::io::File) -> Option<LiveHeader> {
 }
 
 fn partition_id(uuid: [u8; 16]) -> u64 {
-    let (low, high) = uuid.split_at(8);
-    let word = |half: &[u8]| half.iter().fold(0u64, |word, byte| word << 8 | u64::from(*byte));
-    (word(low) ^ word(high)).max(1)
+    let (first, _) = uuid.split_at(8);
+    u64::from_le_bytes(first.try_into().expect("split after eight bytes")).max(1)
 }
 
 const SPINS: usize = 1000;

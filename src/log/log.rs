@@ -1,8 +1,8 @@
 //! One partition, open for appending: append, sync, roll, checkpoint, close. Reading is the view's business, cutting is `cut`'s.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 use tidelog_format::{Checkpoint, IndexHeader, LeaderEpoch, Offset, Position, TimestampNs};
@@ -35,7 +35,8 @@ pub(crate) struct Log {
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
     durable_word: AtomicU64,
     unsynced: Mutex<Unsynced>,
-    /// Held through a sync round: a second one must not report what the first has only begun.
+    /// Held through a sync round: a second one must not report what the first has only begun. A cut holds it while it takes back what
+    /// rounds reported.
     pub(super) round: Mutex<()>,
     pub(super) checkpoint: Mutex<CheckpointFile>,
     poison: OnceLock<Arc<str>>,
@@ -132,9 +133,9 @@ impl Log {
     /// [`AppendError`]; nothing was appended.
     #[inline]
     pub(crate) fn append(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Assigned, AppendError> {
-        let stored = batch.stored_bytes();
-        if stored as u64 > self.batch_bytes_max + FRAME_OVERHEAD {
-            return Err(AppendError::TooLarge { bytes: batch.records.len() as u64, limit: self.batch_bytes_max });
+        let (stored, body) = (batch.stored_bytes(), (batch.records.len() + batch.packed.len()) as u64);
+        if body > self.batch_bytes_max {
+            return Err(AppendError::TooLarge { bytes: body, limit: self.batch_bytes_max });
         }
         let mapped = !matches!(self.policy, SyncPolicy::Group { .. }) && stored < WRITE_FROM_BYTES;
         let mut appender = self.appender.lock();
@@ -161,7 +162,8 @@ impl Log {
         self.appended_bytes.store(appended, Ordering::Relaxed);
         let populate = if mapped { appender.populate_request() } else { None };
         let wants_spare = appender.wants_spare();
-        let sleepers = self.view.sleepers.load(Ordering::Relaxed);
+        // Both are read under the lock, through which whoever goes to sleep or stops watching passes too.
+        let (sleepers, queued) = (self.view.append_sleepers.load(Ordering::Relaxed), self.queued.load(Ordering::Relaxed));
         drop(appender);
         if let Some((map, from, to)) = populate {
             self.keeper.populate(map, from, to);
@@ -169,10 +171,10 @@ impl Log {
         if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
             self.keeper.make_spare(self.clone());
         }
-        if sleepers > 0 && self.view.sees_appends(ReadIsolation::Written) {
+        if sleepers > 0 {
             self.view.wake_readers();
         }
-        if !self.queued.load(Ordering::Relaxed) {
+        if !queued {
             self.queue();
         }
         Ok(assigned)
@@ -203,7 +205,8 @@ impl Log {
         let capacity = Appender::capacity_for(self.segment_bytes, stored);
         let dir = &self.view.dir;
         let spare = match appender.spare.take() {
-            Some(spare) if spare.fits(capacity) => spare,
+            // A spare that was begun before the active segment was made has a lower number: in it, what follows would count as the older.
+            Some(spare) if spare.fits(capacity) && spare.seq > appender.active.id.seq => spare,
             unfit => {
                 if let Some(spare) = unfit {
                     let _ = self.view.storage.unlink(&dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
@@ -269,7 +272,7 @@ impl Log {
             let _ = map.populate(0, first_bytes as usize); // pages that are not there yet cost the appender a little more
         }
         let mut appender = self.appender.lock();
-        if appender.closed || appender.spare.is_some() {
+        if appender.closed || appender.spare.is_some() || seq < appender.active.id.seq {
             let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
         } else {
             appender.spare = Some(spare);
@@ -286,7 +289,8 @@ impl Log {
     }
 
     fn wait_durable_within(&self, end: u64, max_wait: Duration) -> Result<(), SyncError> {
-        let is_durable = || self.view.durable_end() >= end;
+        // What was cut off meanwhile was durable before it was.
+        let is_durable = || self.view.durable_end() >= end || self.view.written_end() < end;
         self.group.wait(end, max_wait, || is_durable() || self.poison.get().is_some(), || self.view.written_end(), || self.sync());
         if is_durable() { Ok(()) } else { Err(self.poisoned()) }
     }
@@ -307,10 +311,11 @@ impl Log {
 
     /// One sync round: sealed segments, the active one, names; then, and only then, the durable end.
     fn sync(&self) {
+        let _round = self.round.lock();
+        // After the lock: a failure is reported to one sync alone, the next may succeed and prove nothing.
         if self.poison.get().is_some() {
             return;
         }
-        let _round = self.round.lock();
         // The segments first: whatever was sealed before they were read is on the list of what to sync.
         let appended = self.appended_bytes.load(Ordering::Relaxed);
         let Some(active) = self.view.list().entries.last().map(|entry| entry.segment.clone()) else { return };
@@ -333,7 +338,8 @@ impl Log {
         self.durable_word.store(durable_word(active.id.seq, published.end.into()), Ordering::Release);
         self.synced_bytes.fetch_max(appended, Ordering::Relaxed);
         self.view.advance_durable(end);
-        if self.view.sleepers.load(Ordering::SeqCst) > 0 {
+        fence(Ordering::SeqCst);
+        if self.view.sync_sleepers.load(Ordering::SeqCst) > 0 {
             self.view.wake_readers();
         }
         self.view.wake_other_processes();
@@ -480,7 +486,9 @@ impl Log {
     /// Cuts sealed, synced segments to their size and writes their indexes. Derived or cosmetic: failures cost space or time.
     pub(super) fn finish_sealed(&self) {
         let finished = std::mem::take(&mut self.unsynced.lock().finished);
-        for segment in finished {
+        let list = if finished.is_empty() { Arc::default() } else { self.view.list() };
+        // What was cut off meanwhile has no name any more.
+        for segment in finished.into_iter().filter(|segment| list.entries.iter().any(|entry| Arc::ptr_eq(&entry.segment, segment))) {
             let published = segment.published();
             if let Ok(file) = segment.writable()
                 && published.sealed
@@ -507,17 +515,32 @@ impl Log {
         }
     }
 
-    /// Sleeps until a reader at `position` has something to see, at most until `limit`.
-    pub(crate) fn wait_for(&self, position: u64, isolation: ReadIsolation, limit: Duration) {
+    /// Sleeps until a reader at `offset` has something to see, at most for `limit`, or until nothing more can come.
+    pub(crate) fn wait_for(&self, offset: u64, isolation: ReadIsolation, limit: Duration) {
         let view = &self.view;
-        view.sleepers.fetch_add(1, Ordering::SeqCst);
-        let word = view.wake.load(Ordering::Acquire);
-        // Through the append lock: an append before this is seen below, one after it sees the sleeper.
-        drop(self.appender.lock());
-        if view.end(isolation) <= position && !self.is_poisoned() {
-            futex::wait(&view.wake, word, Some(limit), false);
+        let deadline = Instant::now().checked_add(limit);
+        let sleepers = if view.sees_appends(isolation) { &view.append_sleepers } else { &view.sync_sleepers };
+        sleepers.fetch_add(1, Ordering::SeqCst);
+        loop {
+            let word = view.wake.load(Ordering::Acquire);
+            fence(Ordering::SeqCst);
+            // Through the append lock: an append before this is seen below, one after it sees the sleeper.
+            let closed = self.appender.lock().closed;
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
+            if view.end(isolation) > offset || closed || self.is_poisoned() || left.is_zero() {
+                break;
+            }
+            futex::wait(&view.wake, word, Some(left), false);
         }
-        view.sleepers.fetch_sub(1, Ordering::SeqCst);
+        sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// The keeper stops watching, unless something was appended since it looked; whether it did.
+    pub(super) fn leave_unwatched(&self, appended: u64) -> bool {
+        let _appender = self.appender.lock(); // an append before this is seen here, one after it asks for a new watch
+        let unchanged = self.appended_bytes.load(Ordering::Relaxed) == appended;
+        self.queued.store(!unchanged, Ordering::Relaxed);
+        unchanged
     }
 
     /// Makes everything durable, checkpoints, and refuses appends from then on.
@@ -531,6 +554,9 @@ impl Log {
                 return Ok(());
             }
             appender.closed = true;
+            if !self.is_poisoned() {
+                appender.trim();
+            }
             if let Some(spare) = appender.spare.take() {
                 let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
             }
@@ -563,6 +589,4 @@ fn durable_word(seq: u64, position: u64) -> u64 {
 
 /// From here on one write costs less than stores into fresh pages (measured).
 const WRITE_FROM_BYTES: usize = 256 << 10;
-/// What a frame adds to the records of a batch at most.
-const FRAME_OVERHEAD: u64 = 64 << 10;
 const INDEX_EVERY_BYTES: u64 = 4 << 20;

@@ -32,9 +32,18 @@ impl GroupCommit {
     /// Returns once `is_done`, leading a sync or waiting for one as often as that takes. `snapshot` tells the end of the log; `sync` makes
     /// everything below it durable. `is_done` must become true, or stay false only until it reports an error by itself.
     pub(crate) fn wait(&self, target: u64, max_wait: Duration, is_done: impl Fn() -> bool, snapshot: impl Fn() -> u64, sync: impl Fn()) {
-        while !is_done() {
+        if is_done() {
+            return;
+        }
+        let mut slept_for = 0;
+        loop {
             let mut state = self.state.lock();
             if is_done() {
+                // Woken to lead the sync of this number, but the one before covered this caller too: another sleeper must lead.
+                if slept_for > state.number && !state.running && state.sleepers > 0 {
+                    drop(state);
+                    futex::wake_one(self.word(slept_for), false);
+                }
                 return;
             }
             if state.running {
@@ -45,6 +54,7 @@ impl GroupCommit {
                 drop(state);
                 futex::wait(word, expected, None, false);
                 self.state.lock().sleepers -= 1;
+                slept_for = number;
                 continue;
             }
             state.running = true;

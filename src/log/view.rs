@@ -28,9 +28,10 @@ pub(crate) struct LogView {
     mark: HighWaterMark,
     /// Bumped when a mark moves and somebody sleeps.
     pub(crate) wake: AtomicU32,
-    /// Readers asleep in this process.
-    pub(crate) sleepers: AtomicU32,
-    /// Suffixes cut off since the open: a cursor from before one may stand in what is gone.
+    /// Readers asleep in this process until the next append, and until the next sync.
+    pub(crate) append_sleepers: AtomicU32,
+    pub(crate) sync_sleepers: AtomicU32,
+    /// Counts suffixes cut off and lists made anew: a cursor, or an error, from before one may be of what is gone.
     cuts: AtomicU64,
     damage: Mutex<Vec<DamagedRange>>,
     findings: Mutex<Vec<Finding>>,
@@ -101,7 +102,8 @@ impl LogView {
             durable_end: AtomicU64::new(0),
             mark,
             wake: AtomicU32::new(0),
-            sleepers: AtomicU32::new(0),
+            append_sleepers: AtomicU32::new(0),
+            sync_sleepers: AtomicU32::new(0),
             cuts: AtomicU64::new(0),
             damage: Mutex::default(),
             findings: Mutex::default(),
@@ -169,13 +171,30 @@ impl LogView {
         self.written_end.store(end, Ordering::Release);
         if let Some(live) = &self.live {
             live.set_written(end);
+            if matches!(self.mark, HighWaterMark::WrittenEnd) {
+                live.set_high_water_mark(end);
+            }
         }
     }
 
     pub(crate) fn advance_durable(&self, end: u64) {
         // Syncs of a leader and of a cut may finish out of order.
-        if self.durable_end.fetch_max(end, Ordering::AcqRel) < end {
-            self.tell_live();
+        if self.durable_end.fetch_max(end, Ordering::AcqRel) < end
+            && let Some(live) = &self.live
+        {
+            live.set_durable(end);
+            // Else it moves with the appends, which go on meanwhile: what is known here may be less than what they told.
+            if matches!(self.mark, HighWaterMark::DurableEnd) {
+                live.set_high_water_mark(end);
+            }
+        }
+    }
+
+    /// Moves the log start alone: the ends go on moving meanwhile.
+    pub(crate) fn set_log_start(&self, log_start: u64) {
+        self.log_start.store(log_start, Ordering::Release);
+        if let Some(live) = &self.live {
+            live.set_log_start(log_start);
         }
     }
 
@@ -184,7 +203,9 @@ impl LogView {
         self.log_start.store(marks.log_start, Ordering::Release);
         self.durable_end.store(marks.durable_end, Ordering::Release);
         self.written_end.store(marks.written_end, Ordering::Release);
-        self.tell_live();
+        if let Some(live) = &self.live {
+            live.set_marks(marks, self.high_water_mark());
+        }
     }
 
     /// Sets all marks as a writer in another process, or a plan, tells them.
@@ -199,12 +220,6 @@ impl LogView {
         // The end that is larger is read last, so that durable <= written holds in the answer.
         let (log_start, durable_end) = (self.log_start(), self.durable_end());
         Marks { log_start, durable_end, written_end: self.written_end() }
-    }
-
-    fn tell_live(&self) {
-        if let Some(live) = &self.live {
-            live.set_marks(self.marks(), self.high_water_mark());
-        }
     }
 
     /// Runs a change of segments or log start; readers in other processes see either the state before or the one after.
