@@ -5,14 +5,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tidelog_format::{LIVE_NAME, LOCK_NAME};
 
 use crate::error::{OpenError, ReadError};
-use crate::io::Storage;
-use crate::log::files::{PartitionFiles, read_files};
+use crate::io::{Storage, read_file};
+use crate::log::appender::published;
+use crate::log::checkpoint::read_slots;
+use crate::log::files::read_files;
 use crate::log::live::{LiveReader, LiveState};
-use crate::log::plan::{LiveEnds, Plan, plan};
+use crate::log::offset_index::GrowingIndex;
+use crate::log::plan::{LiveEnds, LiveFile, Plan, plan};
 use crate::log::recovery::{all_entries, open_closed};
-use crate::log::segment::Index;
+use crate::log::segment::{Index, Segment};
+use crate::log::tail::{Tail, TailEnd};
 use crate::log::view::{LiveSegment, LogView, Marks, SegmentList};
 
 /// Keeps a read-only view in step with the files and with the writer, if there is one.
@@ -30,7 +35,18 @@ struct FollowState {
     live: Option<LiveReader>,
     /// What the view was built from.
     seen: Option<LiveState>,
+    /// Where it goes on.
+    tail: Option<Tail>,
     checkpoint_counter: u64,
+    /// Without a writer: what would be different had one been there since the view was built.
+    traces: Option<Traces>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    counter: u64,
+    writer: Option<Vec<u8>>,
+    page: Option<u64>,
 }
 
 impl Follower {
@@ -74,68 +90,141 @@ impl Follower {
         }
         if state.live.is_none() {
             state.live = LiveReader::open(&*self.storage, &self.store_dir, view.uuid);
-            state.seen = None;
+            (state.seen, state.tail) = (None, None);
         }
-        match state.live.take() {
-            Some(live) => {
-                let refreshed = self.refresh_live(state, &live, view);
-                state.live = Some(live);
-                refreshed
-            }
+        match state.live.clone() {
+            Some(live) => self.refresh_live(state, &live, view),
             None => self.refresh_from_files(state, view),
         }
     }
 
     fn refresh_live(&self, state: &mut FollowState, live: &LiveReader, view: &LogView) -> Result<bool, OpenError> {
+        state.traces = None;
         let Some(now) = live.read() else { return Ok(false) };
         if state.seen == Some(now) {
             return Ok(true);
         }
+        if self.grow(state, now, view)? {
+            state.seen = Some(now);
+            return Ok(true);
+        }
+        (state.seen, state.tail) = (None, None);
         let ends = LiveEnds { log_start: now.marks.log_start, written_end: now.marks.written_end };
-        let files = read_files(&*self.storage, &self.dir)?;
+        let mut files = read_files(&*self.storage, &self.dir)?;
+        // Made since `now`.
+        files.segments.retain(|segment| segment.id.base_offset <= ends.written_end);
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, Some(ends))?;
-        let complete = plan.next_offset == now.marks.written_end;
-        // The segments are those of `now` only if nothing changed while they were read.
-        if live.read().is_none_or(|after| after.change != now.change) || !complete {
+        if plan.next_offset != now.marks.written_end {
             return Ok(false);
         }
-        self.show(view, &files, &plan, now.marks, now.high_water_mark);
-        state.seen = Some(now);
+        let (mut list, mut tail) = self.segments(&plan);
+        let Some(after) = live.read() else { return Ok(false) };
+        // The segments are those of `now` if nothing changed while they were read. A writer that rolls faster than that is caught up with.
+        if after.change != now.change && !self.catch_up(tail.as_mut(), after, &mut list)? {
+            return Ok(false);
+        }
+        let shown = if after.change == now.change { now } else { after };
+        self.show(view, list, &plan, shown.marks, shown.high_water_mark);
+        (state.seen, state.tail) = (Some(shown), tail);
+        Ok(true)
+    }
+
+    fn catch_up(&self, tail: Option<&mut Tail>, now: LiveState, list: &mut SegmentList) -> Result<bool, OpenError> {
+        let Some(tail) = tail else { return Ok(false) };
+        if !tail.grow_over_rolls(now.marks.written_end, &self.storage, list)? {
+            return Ok(false);
+        }
+        let last = list.entries.len() - 1;
+        let keep = list.entries.iter().position(|entry| entry.to > now.marks.log_start).unwrap_or(last);
+        list.entries.drain(..keep);
+        Ok(true)
+    }
+
+    /// Takes in what was appended since the view was made: the usual case, which costs what is new. `false` if it takes a plan.
+    fn grow(&self, state: &mut FollowState, now: LiveState, view: &LogView) -> Result<bool, OpenError> {
+        let (Some(seen), Some(tail)) = (state.seen, &mut state.tail) else { return Ok(false) };
+        if seen.change == now.change {
+            if !tail.grow(now.marks.written_end)? {
+                return Ok(false);
+            }
+        } else {
+            let mut list = (*view.list()).clone();
+            if !self.catch_up(Some(tail), now, &mut list)? {
+                return Ok(false);
+            }
+            view.set_list(list);
+        }
+        view.set_told_marks(now.marks, now.high_water_mark);
         Ok(true)
     }
 
     fn refresh_from_files(&self, state: &mut FollowState, view: &LogView) -> Result<bool, OpenError> {
+        let traces = self.traces()?;
+        if state.traces.is_some() && traces == state.traces {
+            return Ok(true);
+        }
         // Slots are read before the list, and the list before the frames: a log only grows past what was read.
         let files = read_files(&*self.storage, &self.dir)?;
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, None)?;
         let live_now = LiveReader::open(&*self.storage, &self.store_dir, view.uuid);
-        let again = crate::log::checkpoint::read_slots(&*self.storage, &self.dir, files.uuid)?;
+        let again = read_slots(&*self.storage, &self.dir, files.uuid)?;
         if live_now.is_some() || again.counter != files.slots.counter {
             return Ok(false);
         }
         let end = plan.next_offset;
-        self.show(view, &files, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end: end }, end);
+        let (list, _) = self.segments(&plan);
+        self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end: end }, end);
         state.checkpoint_counter = files.slots.counter;
+        state.traces = traces;
         Ok(true)
     }
 
-    fn show(&self, view: &LogView, _files: &PartitionFiles, plan: &Plan, marks: Marks, high_water_mark: u64) {
+    /// What a writer that comes, works and goes cannot leave as it was; `None` while one is there.
+    fn traces(&self) -> Result<Option<Traces>, OpenError> {
+        let is_locked = |path: &Path| self.storage.is_locked(path).unwrap_or(false);
+        let page = self.store_dir.join(LIVE_NAME);
+        let traces = Traces {
+            counter: read_slots(&*self.storage, &self.dir, None)?.counter,
+            writer: read_file(&*self.storage, &self.store_dir.join(LOCK_NAME), 64).ok(),
+            page: LiveReader::nonce_of(&*self.storage, &page),
+        };
+        Ok((!is_locked(&self.store_dir) && !is_locked(&page)).then_some(traces))
+    }
+
+    /// The segments of a plan, and the last of them as one that may grow.
+    fn segments(&self, plan: &Plan) -> (SegmentList, Option<Tail>) {
         let mut list = SegmentList::default();
+        let mut tail = None;
         for file in &plan.live {
-            let segment = open_closed(&self.storage, &self.dir, file, false);
-            if file.indexed > tidelog_format::SEGMENT_HEADER_BYTES as u64 && !file.entries.is_empty() {
-                segment.set_index(Index::Growing(Arc::new(crate::log::offset_index::GrowingIndex::new(&all_entries(
-                    &*self.storage,
-                    &self.dir,
-                    file,
-                )))));
+            let grows = file.to == u64::MAX && !file.sealed;
+            let segment = Arc::new(if grows { self.open_growing(file) } else { open_closed(&self.storage, &self.dir, file, false) });
+            if grows {
+                let end = TailEnd { position: file.end, next_offset: file.next_offset, chain: file.chain, sums: file.sums };
+                tail = Some(Tail::new(segment.clone(), file.segment.file.clone(), end, self.index_interval));
             }
-            list.entries.push(LiveSegment { segment: Arc::new(segment), from: file.from, to: file.to });
+            list.entries.push(LiveSegment { segment, from: file.from, to: file.to });
         }
+        (list, tail)
+    }
+
+    fn show(&self, view: &LogView, list: SegmentList, plan: &Plan, marks: Marks, high_water_mark: u64) {
         view.set_list(list);
         view.set_damage(plan.damage.clone());
         view.set_findings(plan.findings.clone());
         view.set_told_marks(marks, high_water_mark);
+        // Readers that stand in a segment of the list before look for the one that answers now.
+        view.note_cut();
+    }
+
+    /// As a closed segment, but for its sums, which are not known before it is sealed.
+    fn open_growing(&self, file: &LiveFile) -> Segment {
+        let header = file.segment.header;
+        let published = published(file.end, file.next_offset - header.base_offset.get(), false);
+        let segment = Segment::new(self.storage.clone(), &self.dir, header, published, false);
+        if !file.entries.is_empty() {
+            segment.set_index(Index::Growing(Arc::new(GrowingIndex::new(&all_entries(&*self.storage, &self.dir, file)))));
+        }
+        segment
     }
 
     /// After a read failed: whether the log changed since the view was made. Then the view is up to date again.
@@ -148,7 +237,7 @@ impl Follower {
             match (&state.live, state.seen) {
                 (Some(live), Some(seen)) => !live.is_current(&*self.storage) || live.read().is_none_or(|now| now.change != seen.change),
                 _ => {
-                    let slots = crate::log::checkpoint::read_slots(&*self.storage, &self.dir, Some(view.uuid))?;
+                    let slots = read_slots(&*self.storage, &self.dir, Some(view.uuid))?;
                     slots.counter != state.checkpoint_counter || LiveReader::open(&*self.storage, &self.store_dir, view.uuid).is_some()
                 }
             }
@@ -165,33 +254,36 @@ impl Follower {
     /// # Errors
     /// As [`open`](Self::open).
     pub(crate) fn wait(&self, view: &LogView, limit: Duration, is_there: impl Fn() -> bool) -> Result<(), OpenError> {
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now().checked_add(limit);
+        let left = || deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
         let mut pause = PAUSE_MIN;
         loop {
             self.refresh(view)?;
-            let left = deadline.saturating_duration_since(Instant::now());
-            if is_there() || left.is_zero() {
+            if is_there() || left().is_zero() {
                 return Ok(());
             }
-            self.sleep_until_change(left.min(pause), deadline);
+            let writer = {
+                let state = self.state.lock();
+                state.live.clone().zip(state.seen)
+            };
+            // Not under the lock: others read meanwhile.
+            match writer {
+                Some((live, seen)) => live.wait(seen, left().min(pause)),
+                None => self.wait_for_writer(pause, left),
+            }
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 
     /// Without a writer nothing changes but by one coming: a probe of its lock is all that an idle reader costs.
-    fn sleep_until_change(&self, pause: Duration, deadline: Instant) {
-        let state = self.state.lock();
-        if let (Some(live), Some(seen)) = (&state.live, state.seen) {
-            live.wait(seen, pause);
-            return;
-        }
-        drop(state);
-        let page = self.store_dir.join(tidelog_format::LIVE_NAME);
+    fn wait_for_writer(&self, mut pause: Duration, left: impl Fn() -> Duration) {
         loop {
-            std::thread::sleep(pause.min(deadline.saturating_duration_since(Instant::now())));
-            if Instant::now() >= deadline || self.storage.is_locked(&page).unwrap_or(false) {
+            std::thread::sleep(left().min(pause));
+            let is_locked = [&self.store_dir, &self.store_dir.join(LIVE_NAME)].iter().any(|path| self.storage.is_locked(path).unwrap_or(false));
+            if is_locked || left().is_zero() {
                 return;
             }
+            pause = (pause * 2).min(PAUSE_MAX);
         }
     }
 }

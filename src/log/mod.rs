@@ -22,6 +22,7 @@ mod recovery;
 mod segment;
 mod stored;
 mod sync;
+mod tail;
 mod verify;
 mod view;
 mod walk;

@@ -42,7 +42,7 @@ impl Reader {
     }
 
     /// The partition being read.
-    pub fn partition(&self) -> &PartitionView {
+    pub fn view(&self) -> &PartitionView {
         &self.view
     }
 
@@ -61,13 +61,15 @@ impl Reader {
     fn advance(&mut self) -> Result<Option<StoredBatch>, ReadError> {
         let mut attempts = 0;
         loop {
+            let cuts = self.view.cuts();
             let end = self.view.end_offset().get();
-            if self.next >= end {
-                return Ok(None);
-            }
             let log_start = self.view.log_start_offset().get();
-            if self.next < log_start {
+            // Behind the end there is nothing to wait for: a suffix was cut off.
+            if self.next < log_start || self.next > end {
                 return Err(self.out_of_range());
+            }
+            if self.next == end {
+                return Ok(None);
             }
             match self.step(end) {
                 Ok(Some(batch)) if !batch.is_data() => self.next = batch.next_offset().get(),
@@ -80,7 +82,8 @@ impl Reader {
                 Err(error) => {
                     self.cursor = None;
                     attempts += 1;
-                    if attempts > ATTEMPTS || !self.view.changed_under(&error)? {
+                    let changed = self.view.changed_under(&error)? || self.view.cuts() != cuts;
+                    if attempts > ATTEMPTS || !changed {
                         return Err(self.settle(error));
                     }
                 }
@@ -90,12 +93,12 @@ impl Reader {
 
     /// A range that is damaged is passed by.
     fn settle(&mut self, error: ReadError) -> ReadError {
+        if self.next < self.view.log_start_offset().get() {
+            return self.out_of_range();
+        }
         if let ReadError::Corrupt { from, to, reason, .. } = &error {
             self.view.note_damage(*from, *to, reason);
             self.next = to.get();
-        }
-        if self.next < self.view.log_start_offset().get() {
-            return self.out_of_range();
         }
         error
     }

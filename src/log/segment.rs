@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
 use tidelog_format::{IndexEntry, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs};
@@ -25,8 +25,10 @@ pub(crate) struct Segment {
     storage: Arc<dyn Storage>,
     /// For writers: kept from creation to last sync, because a failed write-back is reported once per open file.
     writable: Mutex<Option<Arc<dyn File>>>,
-    data: OnceLock<Data>,
-    /// What is published, as long as `data` is not a map.
+    map: OnceLock<Option<SegmentMap>>,
+    /// The descriptor of those who read now without a map.
+    readable: Mutex<Option<Weak<dyn File>>>,
+    /// What is published, as long as there is no map.
     known: AtomicU64,
     index: RwLock<Index>,
     lookups: AtomicU32,
@@ -38,12 +40,6 @@ pub(crate) struct Segment {
 pub(crate) struct Sums {
     pub(crate) records: u64,
     pub(crate) max_ts: TimestampNs,
-}
-
-#[derive(Debug)]
-enum Data {
-    Map(SegmentMap),
-    File(Arc<dyn File>),
 }
 
 #[derive(Debug)]
@@ -64,6 +60,8 @@ pub(crate) enum Owner {
 #[derive(Debug, Clone)]
 pub(crate) struct Chunk {
     pub(crate) owner: Owner,
+    /// Keeps the descriptor open for whoever reads on: a segment itself keeps none, or a long log would take them all.
+    _file: Option<Arc<dyn File>>,
     /// Position of the first byte in the file.
     pub(crate) start: u64,
     /// Position after the last byte.
@@ -102,7 +100,8 @@ impl Segment {
             dir: dir.to_owned(),
             storage,
             writable: Mutex::new(None),
-            data: OnceLock::new(),
+            map: OnceLock::new(),
+            readable: Mutex::new(None),
             known: AtomicU64::new(published.pack()),
             index: RwLock::new(Index::Unknown),
             lookups: AtomicU32::new(0),
@@ -115,7 +114,7 @@ impl Segment {
         *self.writable.lock() = Some(file);
         *self.index.write() = Index::Growing(index);
         if let Some(map) = map {
-            let _ = self.data.set(Data::Map(map)); // new, so it is empty
+            let _ = self.map.set(Some(map)); // new, so it is empty
         }
         self
     }
@@ -130,8 +129,8 @@ impl Segment {
 
     #[inline]
     pub(crate) fn published(&self) -> Published {
-        match self.data.get() {
-            Some(Data::Map(map)) => map.published(),
+        match self.map.get() {
+            Some(Some(map)) => map.published(),
             _ => Published::unpack(self.known.load(Ordering::Acquire)),
         }
     }
@@ -144,8 +143,8 @@ impl Segment {
 
     /// Publishes an end without a map to hold it.
     pub(crate) fn set_published(&self, published: Published) {
-        match self.data.get() {
-            Some(Data::Map(map)) => map.expose(published),
+        match self.map.get() {
+            Some(Some(map)) => map.expose(published),
             _ => self.known.store(published.pack(), Ordering::Release),
         }
     }
@@ -169,30 +168,38 @@ impl Segment {
     /// Bytes from `position` on: all that is published where the segment is mapped, else about `want` of them, fewer at the end.
     pub(crate) fn chunk(&self, position: u64, want: usize) -> Result<Chunk, IoError> {
         let end = u64::from(self.published().end);
-        match self.data()? {
-            Data::Map(map) => Ok(Chunk { owner: Owner::Map(map.clone()), start: 0, end }),
-            Data::File(file) => {
-                let want = (end.saturating_sub(position)).min(want as u64) as usize;
-                let mut bytes = vec![0; want];
-                let read = read_full_at(&**file, &mut bytes, position).at("read", &self.path())?;
-                bytes.truncate(read);
-                Ok(Chunk { end: position + read as u64, owner: Owner::Heap(bytes.into()), start: position })
-            }
+        if let Some(map) = self.map()? {
+            return Ok(Chunk { owner: Owner::Map(map.clone()), _file: None, start: 0, end });
         }
+        let file = self.readable()?;
+        let want = (end.saturating_sub(position)).min(want as u64) as usize;
+        let mut bytes = vec![0; want];
+        let read = read_full_at(&*file, &mut bytes, position).at("read", &self.path())?;
+        bytes.truncate(read);
+        Ok(Chunk { end: position + read as u64, owner: Owner::Heap(bytes.into()), _file: Some(file), start: position })
     }
 
-    fn data(&self) -> Result<&Data, IoError> {
-        if let Some(data) = self.data.get() {
-            return Ok(data);
+    /// The map, made at the first read; `None` where none is wanted or to be had.
+    fn map(&self) -> Result<Option<&SegmentMap>, IoError> {
+        if let Some(map) = self.map.get() {
+            return Ok(map.as_ref());
         }
-        let path = self.path();
-        let file = self.storage.open(&path, Access::Read).at("open", &path)?;
-        let data = if self.mapped { self.map_published(&file).unwrap_or(Data::File(file)) } else { Data::File(file) };
-        Ok(self.data.get_or_init(|| data))
+        let map = if self.mapped { self.map_published(&self.readable()?) } else { None };
+        Ok(self.map.get_or_init(|| map).as_ref())
+    }
+
+    fn readable(&self) -> Result<Arc<dyn File>, IoError> {
+        let mut readable = self.readable.lock();
+        if let Some(file) = readable.as_ref().and_then(Weak::upgrade) {
+            return Ok(file);
+        }
+        let file = self.storage.open(&self.path(), Access::Read).at("open", &self.path())?;
+        *readable = Some(Arc::downgrade(&file));
+        Ok(file)
     }
 
     /// A map of what is published and will not grow; `None` where it cannot be had: then reads go through the descriptor.
-    fn map_published(&self, file: &Arc<dyn File>) -> Option<Data> {
+    fn map_published(&self, file: &Arc<dyn File>) -> Option<SegmentMap> {
         let published = Published::unpack(self.known.load(Ordering::Acquire));
         let end = u64::from(published.end);
         // A file shorter than what is published would fault on access: let the reads report it.
@@ -201,7 +208,7 @@ impl Segment {
         }
         let (map, _) = file.map(end as usize, false).ok()?;
         map.expose(published);
-        Some(Data::Map(map))
+        Some(map)
     }
 
     /// Where to start walking for a record at `offset`: never behind it.
