@@ -50,7 +50,7 @@ impl Attributes {
     const CODEC: u32 = 0b111;
     const KNOWN_INCOMPAT: u32 = 0;
     const INCOMPAT: u32 = 0xf << 28;
-    /// Bit 3: the broker, not the producer, set the times.
+    /// Bit 3: the log, not the producer, set the times: `max_ts` is the time of every record.
     pub const LOG_APPEND_TIME: Self = Self(1 << 3);
     /// Bit 4: part of a transaction.
     pub const TRANSACTIONAL: Self = Self(1 << 4);
@@ -427,9 +427,12 @@ impl<'a> Frame<'a> {
     }
 
     /// The time of record number `index` of the body, whose stored delta is `delta_ms`; saturates at the ends of `i64`. `None` if
-    /// the packed nanoseconds hold no such record.
+    /// the packed nanoseconds hold no such record. With `LOG_APPEND_TIME` it is the batch's, as Kafka's clients have it.
     #[inline]
     pub fn record_timestamp(&self, index: u32, delta_ms: i64) -> Option<TimestampNs> {
+        if self.header.attributes.contains(Attributes::LOG_APPEND_TIME) {
+            return Some(self.header.max_timestamp());
+        }
         let base = self.header.base_ts;
         if self.header.attributes.contains(Attributes::TS_MILLIS) {
             return Some(TimestampNs::from_parts(base.get().saturating_add(delta_ms), 0));

@@ -392,7 +392,9 @@ fn record_times_of_hostile_frames_saturate() {
     };
     assert_eq!(check(Attributes::default(), 1_500_000, -2, -500_000), 1_500_000);
     assert_eq!(check(Attributes::default(), i64::MAX, i64::MAX, i64::MAX), i64::MAX);
+    assert_eq!(check(Attributes::LOG_APPEND_TIME, 1_500_000, -2, 1_500_000), 1_500_000);
     assert_eq!(check(Attributes::TS_MILLIS, 7, 3, 10_000_000), 7_000_000);
+    assert_eq!(check(Attributes::TS_MILLIS.with(Attributes::LOG_APPEND_TIME), 7, 3, 7_000_000), 7_000_000);
     assert_eq!(check(Attributes::TS_MILLIS, i64::MIN, i64::MIN, i64::MIN), i64::MIN);
     assert_eq!(check(Attributes::TS_MILLIS, i64::MAX, i64::MAX, i64::MAX), i64::MAX);
 }

@@ -91,7 +91,7 @@ fn batch(log: &mut Log) {
     log.push(1001, 5, Some(128), Blocks::default(), &records);
 }
 
-/// A transactional batch of a producer, replicated, stamped by the log.
+/// A transactional batch of a producer, replicated, stamped by the log five milliseconds after its times.
 fn produced(log: &mut Log) {
     let blocks = Blocks {
         producer: Some(Producer { id: 0x0102_0304_0506_0708, epoch: -2, base_sequence: 77 }),
@@ -99,8 +99,8 @@ fn produced(log: &mut Log) {
         ..Blocks::default()
     };
     let kafka = Attributes::TRANSACTIONAL.with(Attributes::LOG_APPEND_TIME);
-    let records: Vec<u8> = [record(0, 0, Some(b"p"), Some(b"1")), record(0, 1, Some(b"p"), Some(b"2"))].concat();
-    let header = frame_header(log, 1007, 5, 2, kafka.with(blocks.attributes()), (NEWEST, NEWEST), &records);
+    let records: Vec<u8> = [record(0, 0, Some(b"p"), Some(b"1")), record(1, 1, Some(b"p"), Some(b"2"))].concat();
+    let header = frame_header(log, 1007, 5, 2, kafka.with(blocks.attributes()), (NEWEST - 5_000_000, NEWEST), &records);
     log.assemble(header, None, blocks, &records);
 }
 
