@@ -83,45 +83,71 @@ pub(crate) struct Slotted {
     pub(crate) found: Vec<Found>,
 }
 
-/// Reads both slots. `uuid` is the partition's, if META told it.
+/// The bytes of the file, read once: whose slots they must be may be known only later.
+#[derive(Debug)]
+pub(crate) struct LoadedSlots {
+    path: PathBuf,
+    /// `None` if there is no such file.
+    bytes: Option<Vec<u8>>,
+}
+
+/// Reads the file.
 ///
 /// # Errors
-/// [`OpenError::Io`] if reading fails, [`OpenError::Unsupported`] for a slot of a newer version.
-pub(crate) fn read_slots(storage: &dyn Storage, dir: &Path, uuid: Option<[u8; 16]>) -> Result<Slotted, OpenError> {
+/// [`OpenError::Io`] if reading fails; no file, or none that is regular, is no error.
+pub(crate) fn load_slots(storage: &dyn Storage, dir: &Path) -> Result<LoadedSlots, OpenError> {
     let path = dir.join(CHECKPOINT_NAME);
     let file = match storage.open(&path, Access::Read) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Slotted { found: vec![Found::CheckpointAbsent], ..Slotted::default() }),
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            return Ok(Slotted { found: vec![Found::NotRegular, Found::CheckpointAbsent], ..Slotted::default() });
-        }
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => return Ok(LoadedSlots { path, bytes: None }),
         Err(error) => return Err(IoError::new("open", &path, error).into()),
     };
     let mut bytes = vec![0; 2 * SLOT_BYTES];
     let read = read_full_at(&*file, &mut bytes, 0).at("read", &path)?;
     bytes.truncate(read);
-    let (mut slotted, mut unreadable, mut foreign) = (Slotted::default(), 0, false);
-    for slot in bytes.chunks(SLOT_BYTES) {
-        match Checkpoint::decode(slot) {
-            Ok(found) if uuid.is_none_or(|uuid| uuid == found.partition_uuid) => {
-                slotted.counter = slotted.counter.max(found.counter);
-                slotted.log_start = slotted.log_start.max(Some(found.log_start.get()));
-                if slotted.newest.is_none_or(|newest| newest.counter < found.counter) {
-                    slotted.newest = Some(found);
+    Ok(LoadedSlots { path, bytes: Some(bytes) })
+}
+
+/// Reads both slots. `uuid` is the partition's, if it is known.
+///
+/// # Errors
+/// [`OpenError::Io`] if reading fails, [`OpenError::Unsupported`] for a slot of a newer version.
+pub(crate) fn read_slots(storage: &dyn Storage, dir: &Path, uuid: Option<[u8; 16]>) -> Result<Slotted, OpenError> {
+    load_slots(storage, dir)?.of(uuid)
+}
+
+impl LoadedSlots {
+    /// What the slots of the partition `uuid` say, or, with `None`, all slots.
+    ///
+    /// # Errors
+    /// [`OpenError::Unsupported`] for a slot of a newer version.
+    pub(crate) fn of(&self, uuid: Option<[u8; 16]>) -> Result<Slotted, OpenError> {
+        let Some(bytes) = &self.bytes else { return Ok(Slotted { found: vec![Found::CheckpointAbsent], ..Slotted::default() }) };
+        let (mut slotted, mut unreadable, mut foreign) = (Slotted::default(), 0, false);
+        for slot in bytes.chunks(SLOT_BYTES) {
+            match Checkpoint::decode(slot) {
+                Ok(found) if uuid.is_none_or(|uuid| uuid == found.partition_uuid) => {
+                    slotted.counter = slotted.counter.max(found.counter);
+                    slotted.log_start = slotted.log_start.max(Some(found.log_start.get()));
+                    if slotted.newest.is_none_or(|newest| newest.counter < found.counter) {
+                        slotted.newest = Some(found);
+                    }
                 }
+                Ok(_) => foreign = true,
+                Err(source @ (DecodeError::Version { .. } | DecodeError::Incompatible { .. })) => {
+                    return Err(OpenError::Unsupported { path: self.path.clone(), source });
+                }
+                // A slot that was never written is no fault.
+                Err(DecodeError::Magic { found: 0, .. }) if slot.iter().all(|&byte| byte == 0) => {}
+                Err(_) => unreadable += 1,
             }
-            Ok(_) => foreign = true,
-            Err(source @ (DecodeError::Version { .. } | DecodeError::Incompatible { .. })) => return Err(OpenError::Unsupported { path, source }),
-            // A slot that was never written is no fault.
-            Err(DecodeError::Magic { found: 0, .. }) if slot.iter().all(|&byte| byte == 0) => {}
-            Err(_) => unreadable += 1,
         }
+        match slotted.newest {
+            Some(_) if unreadable > 0 => slotted.found.push(Found::SlotUnreadable),
+            Some(_) => {}
+            None if foreign => slotted.found.push(Found::CheckpointForeign),
+            None => slotted.found.push(Found::CheckpointUnreadable),
+        }
+        Ok(slotted)
     }
-    match slotted.newest {
-        Some(_) if unreadable > 0 => slotted.found.push(Found::SlotUnreadable),
-        Some(_) => {}
-        None if foreign => slotted.found.push(Found::CheckpointForeign),
-        None => slotted.found.push(Found::CheckpointUnreadable),
-    }
-    Ok(slotted)
 }

@@ -19,7 +19,7 @@ pub enum Found {
     ChainMismatch,
     /// 9, 11, 22: a segment missing, empty, without a header, or a broken link between two.
     SegmentMissing,
-    /// 10: the first segment begins above the log start.
+    /// 10: the first segment begins above the log start; before the durable point if a checkpoint says that more was there.
     HeadMissing,
     /// 10: a segment wholly below the log start.
     BelowLogStart,
@@ -39,7 +39,7 @@ pub enum Found {
     IndexUnusable,
     /// 20: a file whose name and header disagree, or of another partition.
     StrayFile,
-    /// 21: the newest segment has no header.
+    /// 21: the newest segment has no header; before the durable point if the checkpoint names it.
     HeaderlessTail,
     /// 23: a header without frames.
     HeaderOnly,
@@ -93,7 +93,8 @@ pub(crate) fn decide(found: Found, before_durable: bool) -> Verdict {
         (BadFrameOnRead, _) => Damage,
         (SegmentMissing, true) => Damage,
         (SegmentMissing, false) => Repair,
-        (HeadMissing, _) => Damage,
+        (HeadMissing, true) => Damage,
+        (HeadMissing, false) => Repair,
         (BelowLogStart, _) => Silent,
         (EndsBeforeCheckpoint, _) => Damage,
         (CheckpointOld, _) => Silent,

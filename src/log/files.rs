@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidelog_format::{
-    FileName, Frame, META_NAME, Meta, Offset, Position, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end,
+    CHECKPOINT_NAME, DecodeError, FRAME_ALIGN, FRAME_MAGIC, FileName, Frame, FrameHeader, META_NAME, Meta, Offset, Position, SEAL_BYTES,
+    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
 use crate::io::{Access, File, Kind, Storage, read_file, read_full_at};
-use crate::log::checkpoint::{Slotted, read_slots};
+use crate::log::checkpoint::{Slotted, load_slots};
 use crate::log::decision::Found;
 use crate::log::offset_index::StoredIndex;
 
@@ -22,12 +23,16 @@ pub(crate) struct PartitionFiles {
     pub(crate) slots: Slotted,
     /// Segments with a header that can be believed.
     pub(crate) segments: Vec<SegmentFile>,
-    /// Segments without one: the bytes stay where they are, unless nothing was ever in them.
-    pub(crate) headerless: Vec<SegmentId>,
+    /// Segments without one.
+    pub(crate) headerless: Vec<Headerless>,
+    /// Segments that have a file under the name of their index.
+    pub(crate) indexes: Vec<SegmentId>,
     /// Files under our names that are not what the name says.
     pub(crate) strays: Vec<String>,
     /// Files that were not named yet when the process ended, and indexes of segments that are gone.
     pub(crate) unfinished: Vec<String>,
+    /// No regular files, under names of files that are written anew: in the way.
+    pub(crate) in_the_way: Vec<String>,
     pub(crate) found: Vec<(Found, String)>,
     /// Highest sequence number of any file, spare or not.
     pub(crate) seq_max: u64,
@@ -43,6 +48,16 @@ pub(crate) struct SegmentFile {
     pub(crate) len: u64,
     /// The header was damaged and put together from other evidence.
     pub(crate) rebuilt: bool,
+    /// The header had one wrong bit; this is what it was.
+    pub(crate) corrected: Option<[u8; SEGMENT_HEADER_BYTES]>,
+}
+
+/// A segment without a header that can be believed, nor a copy of its salt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Headerless {
+    pub(crate) id: SegmentId,
+    /// Nothing but zeros in it.
+    pub(crate) is_empty: bool,
 }
 
 impl SegmentFile {
@@ -63,15 +78,18 @@ impl SegmentFile {
 pub(crate) fn read_files(storage: &dyn Storage, dir: &Path) -> Result<PartitionFiles, OpenError> {
     let mut found = Vec::new();
     let meta = read_meta(storage, dir, &mut found)?;
-    let slots = read_slots(storage, dir, meta.as_ref().map(|meta| meta.uuid))?;
-    found.extend(slots.found.iter().map(|found| (*found, "CHECKPOINT".to_owned())));
+    // Before the list: a log only grows past what its checkpoint said.
+    let loaded = load_slots(storage, dir)?;
+    let slots = loaded.of(None)?;
     let mut files = PartitionFiles {
-        uuid: meta.as_ref().map(|meta| meta.uuid),
+        uuid: None,
         meta,
         segments: Vec::new(),
         headerless: Vec::new(),
+        indexes: Vec::new(),
         strays: Vec::new(),
         unfinished: Vec::new(),
+        in_the_way: Vec::new(),
         seq_max: slots.newest.map_or(0, |slot| slot.active_seq),
         slots,
         found,
@@ -81,21 +99,11 @@ pub(crate) fn read_files(storage: &dyn Storage, dir: &Path) -> Result<PartitionF
     let names: Vec<_> = entries.iter().filter_map(|entry| Some((entry.name.to_str()?, entry.kind, FileName::parse(entry.name.to_str()?)?))).collect();
     let logs: Vec<SegmentId> = names.iter().filter_map(|(_, _, name)| if let FileName::Log(id) = name { Some(*id) } else { None }).collect();
     for (name, kind, parsed) in &names {
-        match parsed {
-            FileName::Log(id) => {
-                files.seq_max = files.seq_max.max(id.seq);
-                if *kind == Kind::File { files.read_segment(storage, dir, *id)? } else { files.found.push((Found::NotRegular, (*name).to_owned())) }
-            }
-            FileName::Spare(seq) => {
-                files.seq_max = files.seq_max.max(*seq);
-                files.unfinished.push((*name).to_owned());
-            }
-            FileName::Temporary => files.unfinished.push((*name).to_owned()),
-            FileName::Index(id) if !logs.contains(id) => files.unfinished.push((*name).to_owned()),
-            _ => {}
-        }
+        files.add(storage, dir, name, *kind, *parsed, &logs)?;
     }
     files.settle_uuid();
+    files.slots = loaded.of(files.uuid)?;
+    files.found.extend(files.slots.found.iter().map(|found| (*found, CHECKPOINT_NAME.to_owned())));
     Ok(files)
 }
 
@@ -115,6 +123,37 @@ fn read_meta(storage: &dyn Storage, dir: &Path, found: &mut Vec<(Found, String)>
 }
 
 impl PartitionFiles {
+    fn add(&mut self, storage: &dyn Storage, dir: &Path, name: &str, kind: Kind, parsed: FileName, logs: &[SegmentId]) -> Result<(), OpenError> {
+        let is_file = kind == Kind::File;
+        match parsed {
+            FileName::Quarantine => return Ok(()),
+            FileName::Log(id) => {
+                self.seq_max = self.seq_max.max(id.seq);
+                if is_file {
+                    return self.read_segment(storage, dir, id);
+                }
+                self.found.push((Found::NotRegular, name.to_owned()));
+                return Ok(());
+            }
+            FileName::Spare(seq) => self.seq_max = self.seq_max.max(seq),
+            FileName::Index(id) if is_file && logs.contains(&id) => {
+                self.indexes.push(id);
+                return Ok(());
+            }
+            FileName::Index(_) | FileName::Temporary => {}
+            FileName::Meta | FileName::Checkpoint | FileName::Report(_) if is_file => return Ok(()),
+            _ => {}
+        }
+        let is_written_over = matches!(parsed, FileName::Meta | FileName::Checkpoint | FileName::Report(_)) || kind == Kind::Directory;
+        if is_written_over {
+            self.found.push((Found::NotRegular, name.to_owned()));
+            self.in_the_way.push(name.to_owned());
+        } else {
+            self.unfinished.push(name.to_owned());
+        }
+        Ok(())
+    }
+
     fn read_segment(&mut self, storage: &dyn Storage, dir: &Path, id: SegmentId) -> Result<(), OpenError> {
         let path = dir.join(id.log_name());
         let file = match storage.open(&path, Access::Read) {
@@ -131,18 +170,20 @@ impl PartitionFiles {
                 if len > header.capacity {
                     self.found.push((Found::TooLong, id.log_name()));
                 }
-                self.segments.push(SegmentFile { id, header, file, path, len, rebuilt: false });
+                self.segments.push(SegmentFile { id, header, file, path, len, rebuilt: false, corrected: None });
             }
             Ok(_) => self.stray(id),
             Err(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path, source }),
             Err(_) => {
-                let segment = SegmentFile { id, header: rebuilt_header(id, 1, len), file, path, len, rebuilt: true };
-                match self.rebuild(storage, dir, segment)? {
+                let segment = SegmentFile { id, header: rebuilt_header(id, 1, len), file, path, len, rebuilt: true, corrected: None };
+                let is_empty = is_zero(&*segment.file, &segment.path, segment.len)?;
+                let known = if is_empty { None } else { self.rebuild(storage, dir, segment, &bytes[..read])? };
+                match known {
                     Some(segment) => {
                         self.found.push((Found::HeaderBadSaltKnown, id.log_name()));
                         self.segments.push(segment);
                     }
-                    None => self.headerless.push(id),
+                    None => self.headerless.push(Headerless { id, is_empty }),
                 }
             }
         }
@@ -154,56 +195,125 @@ impl PartitionFiles {
         self.strays.push(id.log_name());
     }
 
-    /// A damaged header does not cost the segment: its salt is also in the seal, the index and the checkpoint. One that verifies
-    /// the first frame is the right one.
-    fn rebuild(&self, storage: &dyn Storage, dir: &Path, mut segment: SegmentFile) -> Result<Option<SegmentFile>, OpenError> {
-        let seal = decode_seal_at_end(&segment.tail()?, segment.len, None).map(|(seal, _)| seal.salt);
-        let index = StoredIndex::open(storage, dir, segment.id, None).map(|index| index.header.salt);
-        let slot = self.slots.newest.filter(|slot| slot.active_seq == segment.id.seq).map(|slot| slot.active_salt);
-        let want = segment.len.saturating_sub(SEGMENT_HEADER_BYTES as u64).min(FIRST_FRAME_BYTES) as usize;
-        let mut bytes = vec![0; want];
-        let read = read_full_at(&*segment.file, &mut bytes, SEGMENT_HEADER_BYTES as u64).at("read", &segment.path)?;
-        bytes.truncate(read);
-        for salt in [seal, index, slot].into_iter().flatten() {
-            let frame = match Frame::decode(&bytes, salt, Position::new(SEGMENT_HEADER_BYTES as u64)) {
-                Ok(frame) if frame.verify_body().is_ok() => frame.header,
-                _ => continue,
-            };
-            if frame.base_offset != segment.id.base() {
-                continue;
-            }
-            segment.header =
-                SegmentHeader { leader_epoch: frame.leader_epoch, chain_seed: frame.chain, ..rebuilt_header(segment.id, salt, segment.len) };
-            segment.header.partition_uuid = self.uuid.or(self.slots.newest.map(|slot| slot.partition_uuid)).unwrap_or_default();
+    /// A damaged header does not cost the segment: one wrong bit is found by trying each, and the salt is also in the seal, the index and
+    /// the checkpoint. What verifies the first frame is the right one.
+    fn rebuild(&self, storage: &dyn Storage, dir: &Path, mut segment: SegmentFile, header: &[u8]) -> Result<Option<SegmentFile>, OpenError> {
+        if let Some((bytes, header)) = correct_one_bit(header, segment.id) {
+            (segment.header, segment.rebuilt, segment.corrected) = (header, false, Some(bytes));
             return Ok(Some(segment));
         }
-        Ok(None)
+        let own = header.get(SALT_AT..SALT_AT + 8).map(|bytes| bytes.iter().rev().fold(0, |salt, &byte| salt << 8 | u64::from(byte)));
+        let index = StoredIndex::open(storage, dir, segment.id, None).map(|index| index.header.salt);
+        let slot = self.slots.newest.filter(|slot| slot.active_seq == segment.id.seq).map(|slot| slot.active_salt);
+        let mut known = None;
+        for salt in [own, index, slot].into_iter().flatten() {
+            known = known.or(frame_under(&segment, salt)?.map(|frame| (salt, frame)));
+        }
+        if known.is_none()
+            && let Some(salt) = seal_salt(&segment)?
+        {
+            known = frame_under(&segment, salt)?.map(|frame| (salt, frame));
+        }
+        let Some((salt, frame)) = known else { return Ok(None) };
+        segment.header = SegmentHeader { leader_epoch: frame.leader_epoch, chain_seed: frame.chain, ..rebuilt_header(segment.id, salt, segment.len) };
+        Ok(Some(segment))
     }
 
-    /// Whose partition this is, if META does not say: what most segments say. The odd ones out are strays.
+    /// Whose partition this is: META's, unless its segments say otherwise; then what most of them say. The odd ones out are strays.
     fn settle_uuid(&mut self) {
-        let votes = |uuid: &[u8; 16]| self.segments.iter().filter(|segment| !segment.rebuilt && segment.header.partition_uuid == *uuid).count();
-        let uuid = self
-            .uuid
-            .or_else(|| self.segments.iter().filter(|segment| !segment.rebuilt).map(|segment| segment.header.partition_uuid).max_by_key(votes));
-        self.uuid = uuid.or(self.slots.newest.map(|slot| slot.partition_uuid));
+        let slot = self.slots.newest.map(|slot| slot.partition_uuid);
+        let said: Vec<[u8; 16]> = self.segments.iter().filter(|segment| !segment.rebuilt).map(|segment| segment.header.partition_uuid).collect();
+        let votes = |uuid: &[u8; 16]| (said.iter().filter(|other| *other == uuid).count(), slot == Some(*uuid));
+        let meta = self.meta.as_ref().map(|meta| meta.uuid);
+        self.uuid = meta.filter(|uuid| said.is_empty() || said.contains(uuid)).or_else(|| said.iter().copied().max_by_key(votes)).or(slot);
+        if meta.is_some() && meta != self.uuid {
+            self.meta = None;
+            self.found.push((Found::MetaUnreadable, META_NAME.to_owned()));
+        }
         let Some(uuid) = self.uuid else { return };
         let (ours, odd): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.segments).into_iter().partition(|segment| segment.rebuilt || segment.header.partition_uuid == uuid);
         self.segments = ours;
         odd.iter().for_each(|segment| self.stray(segment.id));
-        if self.slots.newest.is_some_and(|slot| slot.partition_uuid != uuid) {
-            self.found.push((Found::CheckpointForeign, "CHECKPOINT".to_owned()));
-            self.slots = Slotted { counter: self.slots.counter, ..Slotted::default() };
+        self.segments.iter_mut().filter(|segment| segment.rebuilt).for_each(|segment| segment.header.partition_uuid = uuid);
+    }
+}
+
+/// The header that these bytes were before one of their bits changed.
+fn correct_one_bit(bytes: &[u8], id: SegmentId) -> Option<([u8; SEGMENT_HEADER_BYTES], SegmentHeader)> {
+    let mut bytes: [u8; SEGMENT_HEADER_BYTES] = bytes.try_into().ok()?;
+    for bit in 0..SEGMENT_HEADER_BYTES * 8 {
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        match SegmentHeader::decode(&bytes) {
+            Ok(header) if header.base_offset == id.base() && header.seq == id.seq => return Some((bytes, header)),
+            _ => bytes[bit / 8] ^= 1 << (bit % 8),
+        }
+    }
+    None
+}
+
+/// The header of the first frame of a segment, if `salt` is the segment's.
+fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, IoError> {
+    let start = SEGMENT_HEADER_BYTES as u64;
+    let mut bytes = vec![0; segment.len.saturating_sub(start).min(FIRST_FRAME_BYTES) as usize];
+    loop {
+        let read = read_full_at(&*segment.file, &mut bytes, start).at("read", &segment.path)?;
+        match Frame::decode(&bytes[..read], salt, Position::new(start)) {
+            Ok(frame) => return Ok((frame.verify_body().is_ok() && frame.header.base_offset == segment.id.base()).then_some(frame.header)),
+            Err(DecodeError::Truncated { needed, .. }) if read == bytes.len() && needed > read && needed as u64 <= segment.len - start => {
+                bytes.resize(needed, 0);
+            }
+            Err(_) => return Ok(None),
         }
     }
 }
 
+/// The salt in the seal, wherever in the file it is: a file that was sealed just before a crash was not cut to its size.
+fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
+    let mut end = segment.len.min(SEGMENT_BYTES_MAX) / FRAME_ALIGN as u64 * FRAME_ALIGN as u64;
+    let mut bytes = Vec::new();
+    while end > SEGMENT_HEADER_BYTES as u64 {
+        let start = end.saturating_sub(SEARCH_BYTES);
+        // A seal may begin in this stretch and end in the one behind it.
+        bytes.resize((end - start) as usize + SEAL_BYTES, 0);
+        let read = read_full_at(&*segment.file, &mut bytes, start).at("read", &segment.path)?;
+        let found = (0..(end - start) as usize).step_by(FRAME_ALIGN).rev().find_map(|at| {
+            let bytes = bytes[..read].get(..at + SEAL_BYTES).filter(|bytes| bytes[at..].starts_with(&FRAME_MAGIC.to_le_bytes()))?;
+            decode_seal_at_end(bytes, start + bytes.len() as u64, None)
+        });
+        if let Some((seal, _)) = found {
+            return Ok(Some(seal.salt));
+        }
+        end = start;
+    }
+    Ok(None)
+}
+
+fn is_zero(file: &dyn File, path: &Path, len: u64) -> Result<bool, IoError> {
+    let mut bytes = vec![0; SEARCH_BYTES.min(len) as usize];
+    let (mut at, len) = (0, len.min(SEGMENT_BYTES_MAX));
+    while at < len {
+        let read = read_full_at(file, &mut bytes, at).at("read", path)?;
+        if bytes[..read].iter().any(|&byte| byte != 0) {
+            return Ok(false);
+        }
+        if read == 0 {
+            break;
+        }
+        at += read as u64;
+    }
+    Ok(true)
+}
+
+/// Unknown are where the segment's chain comes from and how large it may grow: nothing is appended to it.
 fn rebuilt_header(id: SegmentId, salt: u64, len: u64) -> SegmentHeader {
-    let first = SegmentHeader::first([0; 16], salt, 0, len.next_multiple_of(8));
+    let first = SegmentHeader::first([0; 16], salt, 0, len.next_multiple_of(8).min(SEGMENT_BYTES_MAX));
     let (created, base_offset) = (TimestampNs::default(), Offset::new(id.base_offset));
-    SegmentHeader { base_offset, prev_end: base_offset, seq: id.seq, created, ..first }
+    SegmentHeader { base_offset, prev_end: base_offset, seq: id.seq, created, flags: SegmentHeader::CHAIN_RESTARTED, ..first }
 }
 
 const META_BYTES_MAX: u64 = 4096;
-const FIRST_FRAME_BYTES: u64 = 4 << 20;
+const SEARCH_BYTES: u64 = 1 << 20;
+/// Where a segment header has its salt: SPEC.md, "Segment header".
+const SALT_AT: usize = 64;
+const FIRST_FRAME_BYTES: u64 = 64 << 10;

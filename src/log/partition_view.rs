@@ -297,6 +297,10 @@ impl PartitionView {
         self.shared.view.note_damage(from, to, reason);
     }
 
+    pub(crate) fn damage_at(&self, offset: u64) -> Option<DamagedRange> {
+        self.shared.view.damage_at(offset)
+    }
+
     pub(crate) fn reason_for(&self, from: u64) -> String {
         self.shared.view.reason_for(from)
     }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use tidelog_format::{Checkpoint, LiveRange, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span, TimestampNs, decode_seal_at_end, resolve};
+use tidelog_format::{
+    CHECKPOINT_NAME, Checkpoint, LiveRange, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span, TimestampNs, decode_seal_at_end, resolve,
+};
 
 use crate::error::{DamagedRange, OpenError};
 use crate::io::Storage;
@@ -54,6 +56,8 @@ pub(crate) struct LiveFile {
     /// Position up to which the index file can be used, and entries for what is behind.
     pub(crate) indexed: u64,
     pub(crate) entries: Vec<tidelog_format::IndexEntry>,
+    /// Whether there is an index file for all of it.
+    pub(crate) has_index: bool,
 }
 
 /// Where appending goes on.
@@ -98,11 +102,14 @@ pub(crate) fn plan(
 ) -> Result<Plan, OpenError> {
     let spans: Vec<Span> = files.segments.iter().map(|segment| Span::from(&segment.header)).collect();
     let resolution = resolve(&spans);
-    let log_start = ends.map_or_else(|| newest_log_start(files), |ends| ends.log_start);
+    let log_start = ends.map_or_else(|| newest_log_start(files), |ends| Ok(ends.log_start))?;
     let mut judge = Judge::new(storage, dir, files, ends, index_interval, log_start);
     judge.note_files();
     let (below, live): (Vec<LiveRange>, Vec<LiveRange>) = resolution.live.iter().partition(|range| range.to.get() <= log_start && !range.is_open());
     let mut superseded: Vec<SegmentId> = resolution.dead.iter().map(|&file| files.segments[file].id).collect();
+    for id in &superseded {
+        judge.note(Found::Overlap, true, id.log_name(), "newer segments answer for all of it".to_owned());
+    }
     for range in &below {
         let id = files.segments[range.file].id;
         judge.note(Found::BelowLogStart, true, id.log_name(), format!("holds nothing from offset {log_start} on"));
@@ -112,16 +119,25 @@ pub(crate) fn plan(
     judge.find_durable();
     judge.gaps = resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())).collect();
     judge.judge();
-    let mut plan = judge.finish(log_start);
+    superseded.extend(judge.judge_headerless());
+    let mut plan = judge.finish();
     superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
     plan.superseded = superseded;
     Ok(plan)
 }
 
 /// It only ever grows, so the highest valid evidence is the newest.
-fn newest_log_start(files: &PartitionFiles) -> u64 {
+fn newest_log_start(files: &PartitionFiles) -> Result<u64, OpenError> {
     let headers = files.segments.iter().filter(|segment| !segment.rebuilt).map(|segment| segment.header.log_start.get()).max();
-    files.slots.log_start.max(headers).unwrap_or(0)
+    let mut log_start = files.slots.log_start.max(headers).unwrap_or(0);
+    if files.slots.newest.is_none() {
+        for segment in &files.segments {
+            if let Some((seal, _)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(segment.header.salt)) {
+                log_start = log_start.max(seal.log_start.get());
+            }
+        }
+    }
+    Ok(log_start)
 }
 
 /// A checkpoint older than a cut must not claim what the cut took away: the header of the new tail says where that was.
@@ -196,15 +212,34 @@ impl<'a> Judge<'a> {
         for name in &self.files.unfinished {
             self.note(Found::Unfinished, true, name.clone(), "not finished when its process ended".to_owned());
         }
-        let highest = self.files.segments.iter().map(|segment| segment.id.seq).max().unwrap_or(0);
-        for id in &self.files.headerless {
+    }
+
+    /// Segments without a header, once it is known where offsets are missing. Returns those that hold nothing at all.
+    fn judge_headerless(&mut self) -> Vec<SegmentId> {
+        let (files, end) = (self.files, self.expected);
+        let highest = files.segments.iter().map(|segment| segment.id.seq).max().unwrap_or(0);
+        let mut empty = Vec::new();
+        for headerless in &files.headerless {
+            let (id, name) = (headerless.id, headerless.id.log_name());
+            let is_lost = |from: u64, to: u64| from <= id.base_offset && id.base_offset < to;
             let named = self.slot.is_some_and(|slot| slot.active_seq == id.seq);
-            if id.seq > highest {
-                self.note(Found::HeaderlessTail, named, id.log_name(), "no header".to_owned());
-            } else {
-                self.note(Found::SegmentMissing, named, id.log_name(), "no header that can be believed".to_owned());
+            if self.damage.iter().any(|range| is_lost(range.from, range.to)) || self.gaps.iter().any(|&(from, to)| is_lost(from, to)) {
+                continue; // its bytes stay where they are
             }
+            if named {
+                self.note(Found::HeaderlessTail, true, name, "no header, but the checkpoint names it".to_owned());
+                continue;
+            }
+            if self.torn && id.base_offset >= end {
+                // Behind the end of the log, which was judged.
+            } else if id.seq > highest {
+                self.note(Found::HeaderlessTail, false, name, "no header".to_owned());
+            } else {
+                self.note(Found::StrayFile, false, name, "no header, and every offset that it could hold is elsewhere".to_owned());
+            }
+            if headerless.is_empty { empty.push(id) } else { self.cut.push(id) }
         }
+        empty
     }
 
     /// Reads every live file as far as it must be: O(1) where a seal or index vouches for what a checkpoint covers, else frame by frame.
@@ -215,6 +250,9 @@ impl<'a> Judge<'a> {
             let (from, to) = (range.from.get(), range.to.get());
             let index = StoredIndex::open(self.storage, self.dir, segment.id, Some(segment.header.salt))
                 .filter(|index| index.header.covered.get() <= segment.len);
+            if index.is_none() && (number < first_walked || self.files.indexes.contains(&segment.id)) {
+                self.note(Found::IndexUnusable, true, segment.id.index_name(), "missing, damaged or of another segment".to_owned());
+            }
             if number < first_walked
                 && let Some(file) = trusted(&segment, from, to, index.as_ref())?
             {
@@ -230,6 +268,7 @@ impl<'a> Judge<'a> {
             let sealed = walked.seal.is_some();
             let end = if sealed { last.end - tidelog_format::SEAL_BYTES as u64 } else { last.end };
             let entries = walked.index.clone();
+            let has_index = index.is_some_and(|index| index.header.covered.get() == end);
             self.live.push(LiveFile {
                 segment,
                 from,
@@ -241,6 +280,7 @@ impl<'a> Judge<'a> {
                 sealed,
                 indexed: start.position,
                 entries,
+                has_index,
             });
             self.walked.push(Some(walked));
         }
@@ -318,7 +358,11 @@ impl<'a> Judge<'a> {
             };
         }
         let claims = self.walked.iter().enumerate().filter_map(|(number, walked)| Some((number, walked.as_ref()?.claim?)));
-        self.durable = claims.fold(self.durable, |durable, claim| durable.max(claim));
+        let claimed = claims.fold(self.durable, |durable, claim| durable.max(claim));
+        if self.slot.is_some() && claimed > self.durable {
+            self.note(Found::CheckpointOld, true, CHECKPOINT_NAME.to_owned(), "frames say that more was durable".to_owned());
+        }
+        self.durable = claimed;
     }
 
     fn judge(&mut self) {
@@ -326,7 +370,11 @@ impl<'a> Judge<'a> {
             && first.from > self.log_start
         {
             let (from, file) = (first.from, first.segment.id.log_name());
-            if !self.is_declared(self.log_start, from) {
+            if self.slot.is_none() && self.ends.is_none() {
+                // Nobody says that there ever was more: the prefix was deleted, and what knew of it is gone.
+                self.note(Found::HeadMissing, false, file, format!("no checkpoint; the log starts with its first segment, at {from}"));
+                self.log_start = from;
+            } else if !self.is_declared(self.log_start, from) {
                 self.note(Found::HeadMissing, true, file, format!("offsets {}..{from} are missing", self.log_start));
                 self.lose(self.log_start, from, "the first segment is missing");
             }
@@ -445,6 +493,7 @@ impl<'a> Judge<'a> {
         (file.end, file.next_offset, file.chain, file.sealed) = (run.end, run.next_offset, run.chain, false);
         file.sums = Sums { records: run.records, max_ts: run.max_ts };
         file.entries.truncate(run.index_len);
+        file.has_index = false;
         self.expected = run.next_offset;
         self.torn = true;
     }
@@ -469,7 +518,8 @@ impl<'a> Judge<'a> {
         self.lost = true;
     }
 
-    fn finish(mut self, log_start: u64) -> Plan {
+    fn finish(mut self) -> Plan {
+        let log_start = self.log_start;
         let durable_next = self.slot.map_or(0, |slot| slot.durable_next_offset.get());
         let next_offset = self.expected.max(durable_next).max(log_start);
         let gap_end = self.broken.is_some() || next_offset > self.expected;
@@ -528,6 +578,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
     {
         let sums = Sums { records: seal.records, max_ts: seal.max_ts };
         let (end, next_offset) = (position.get(), seal.next_offset.get());
+        let has_index = index.is_some_and(|index| index.header.covered.get() == end);
         return Ok(Some(LiveFile {
             segment: segment.clone(),
             from,
@@ -539,6 +590,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
             sealed: true,
             indexed: end,
             entries: Vec::new(),
+            has_index,
         }));
     }
     let Some(covered) = index.map(|index| index.header).filter(|covered| covered.next_offset.get() == to && !segment.rebuilt) else {
@@ -557,6 +609,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
         sealed: false,
         indexed: end,
         entries: Vec::new(),
+        has_index: true,
     }))
 }
 

@@ -110,6 +110,11 @@ impl Reader {
     /// One batch, or `None` if the cursor had to move to another segment first.
     fn step(&mut self, end: u64) -> Result<Option<StoredBatch>, ReadError> {
         let next = self.next;
+        if let Some(known) = self.view.damage_at(next) {
+            self.cursor = None;
+            let to = Offset::new(known.to.min(end));
+            return Err(ReadError::Corrupt { from: Offset::new(next), to, reason: known.reason, path: self.view.dir().to_owned() });
+        }
         let cursor = match &mut self.cursor {
             Some(cursor) if next < cursor.entry.to && self.cuts == self.view.cuts() => cursor,
             other => {

@@ -17,6 +17,7 @@ use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
 use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
 use crate::log::segment::{Index, Segment, Sums};
 use crate::log::view::{LiveSegment, SegmentList};
+use crate::log::walk::{WalkLimit, WalkStart, walk};
 
 /// What an open found and did: a value, and a JSON file beside the log if there was anything to tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
@@ -105,8 +106,11 @@ impl Apply<'_> {
         for name in &self.files.unfinished {
             self.storage.unlink(&self.dir.join(name)).at("remove", &self.dir.join(name))?;
         }
+        self.clear_the_way()?;
         let plan = self.plan;
+        self.correct_headers()?;
         self.write_back()?;
+        self.write_indexes()?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
             Tail::New { base, prev_end, chain, restarted } => Some(self.new_tail(base, prev_end, chain, restarted)?),
@@ -140,6 +144,57 @@ impl Apply<'_> {
             write_report(&**self.storage, self.dir, &report)?;
         }
         Ok(Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, report })
+    }
+
+    /// Takes away what is no regular file but has the name of one that is written anew.
+    fn clear_the_way(&mut self) -> Result<(), OpenError> {
+        self.files.in_the_way.iter().try_for_each(|name| self.quarantine_file(name))
+    }
+
+    /// A header with one wrong bit gets it back: its checksum vouches for all of it.
+    fn correct_headers(&self) -> Result<(), OpenError> {
+        for segment in &self.files.segments {
+            let Some(bytes) = &segment.corrected else { continue };
+            let writable = self.storage.open(&segment.path, Access::ReadWrite).at("open", &segment.path)?;
+            write_all_at(&*writable, bytes, 0).at("write", &segment.path)?;
+            writable.sync().at("sync", &segment.path)?;
+        }
+        Ok(())
+    }
+
+    /// Indexes of segments that nothing is appended to any more, where they are missing. Derived, so a failure costs time alone; but where
+    /// the header is gone, the index is the copy of the salt that later opens go by.
+    fn write_indexes(&self) -> Result<(), OpenError> {
+        let closed = self.plan.live.len() - usize::from(self.plan.tail == Tail::InPlace);
+        for file in self.plan.live[..closed].iter().filter(|file| !file.has_index) {
+            let entries = if file.indexed > SEGMENT_HEADER_BYTES as u64 && file.entries.is_empty() {
+                self.walk_again(file)?
+            } else {
+                all_entries(&**self.storage, self.dir, file)
+            };
+            let written = write_index(&**self.storage, self.dir, file.segment.id, index_header(file, file.sealed), &entries);
+            if file.segment.rebuilt {
+                let path = self.dir.join(file.segment.id.index_name());
+                written.at("write", &path)?;
+                self.storage.open(&path, Access::ReadWrite).and_then(|index| index.sync()).at("sync", &path)?;
+                self.storage.sync_dir(self.dir).at("sync", self.dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries of a segment that its seal vouched for.
+    fn walk_again(&self, file: &LiveFile) -> Result<Vec<tidelog_format::IndexEntry>, OpenError> {
+        let segment = &file.segment;
+        let start = WalkStart {
+            position: SEGMENT_HEADER_BYTES as u64,
+            next_offset: segment.id.base_offset,
+            chain: segment.header.chain_seed,
+            records: 0,
+            max_ts: TimestampNs::new(i64::MIN),
+        };
+        let limit = WalkLimit { position: file.end, offset: file.next_offset, epoch: 0, epoch_start: 0, index_interval: self.how.index_interval };
+        Ok(walk(&*segment.file, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)?.index)
     }
 
     /// Whether the checkpoint names exactly what is there.
@@ -313,31 +368,29 @@ impl Apply<'_> {
     /// Copies what stands behind the last live frame, makes the copy durable, then shrinks the file to what is live.
     fn quarantine_tail(&mut self, file: &LiveFile) -> Result<(), OpenError> {
         let path = &file.segment.path;
-        let mut bytes = vec![0; file.segment.len.saturating_sub(file.end).min(QUARANTINE_BYTES_MAX) as usize];
-        let read = read_full_at(&*file.segment.file, &mut bytes, file.end).at("read", path)?;
+        let end = file.end + if file.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 };
+        let mut bytes = vec![0; file.segment.len.saturating_sub(end).min(QUARANTINE_BYTES_MAX) as usize];
+        let read = read_full_at(&*file.segment.file, &mut bytes, end).at("read", path)?;
         let used = bytes[..read].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         if used > 0 {
-            let name = format!("{}-{:010}.bin", file.segment.id.log_name().trim_end_matches(".log"), file.end);
+            let name = format!("{}-{:010}.bin", file.segment.id.log_name().trim_end_matches(".log"), end);
             let target = self.quarantine_dir()?.join(&name);
             replace_file(&**self.storage, &target, &bytes[..used]).at("write", &target)?;
             self.quarantined.push(name);
         }
         let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
-        writable.set_len(file.end).at("shrink", path)?;
+        writable.set_len(end).at("shrink", path)?;
         writable.sync().at("sync", path)?;
-        self.write_closed_index(file);
         Ok(())
-    }
-
-    /// So that the shortened segment opens without a walk. Derived: a failure costs that walk and nothing else.
-    fn write_closed_index(&self, file: &LiveFile) {
-        let entries = all_entries(&**self.storage, self.dir, file);
-        let header = index_header(file, false);
-        let _ = write_index(&**self.storage, self.dir, file.segment.id, header, &entries);
     }
 
     fn quarantine_dir(&self) -> Result<std::path::PathBuf, OpenError> {
         let dir = self.dir.join(QUARANTINE_NAME);
+        if self.storage.kind(&dir).at("look at", &dir)?.is_some_and(|kind| kind != Kind::Directory) {
+            // Not ours, and never written through.
+            let aside = self.dir.join(format!("{QUARANTINE_NAME}.{}", now().get()));
+            self.storage.rename_new(&dir, &aside).at("set aside", &dir)?;
+        }
         match self.storage.create_dir(&dir) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(IoError::new("create", &dir, error).into()),
             _ => {}

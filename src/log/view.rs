@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use tidelog_format::Offset;
@@ -35,6 +35,8 @@ pub(crate) struct LogView {
     cuts: AtomicU64,
     damage: Mutex<Vec<DamagedRange>>,
     findings: Mutex<Vec<Finding>>,
+    /// Whether there is any: readers look at the list only then.
+    is_damaged: AtomicBool,
     /// Where other processes learn of the marks.
     live: Option<LiveSlot>,
 }
@@ -107,6 +109,7 @@ impl LogView {
             cuts: AtomicU64::new(0),
             damage: Mutex::default(),
             findings: Mutex::default(),
+            is_damaged: AtomicBool::new(false),
             live,
         }
     }
@@ -249,6 +252,7 @@ impl LogView {
     }
 
     pub(crate) fn set_damage(&self, damage: Vec<DamagedRange>) {
+        self.is_damaged.store(!damage.is_empty(), Ordering::Release);
         *self.damage.lock() = damage;
     }
 
@@ -267,7 +271,16 @@ impl LogView {
         if damage.len() < DAMAGE_KEPT && damage.iter().all(|known| known.to <= from || to <= known.from) {
             damage.push(DamagedRange { from, to, reason: reason.to_owned() });
             damage.sort_by_key(|range| range.from);
+            self.is_damaged.store(true, Ordering::Release);
         }
+    }
+
+    /// The known damage that `offset` lies in: also where a frame verifies by itself, but is not the one that was written there.
+    pub(crate) fn damage_at(&self, offset: u64) -> Option<DamagedRange> {
+        if !self.is_damaged.load(Ordering::Acquire) {
+            return None;
+        }
+        self.damage.lock().iter().find(|range| range.from <= offset && offset < range.to).cloned()
     }
 
     /// Why a range that no segment holds is missing.

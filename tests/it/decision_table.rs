@@ -133,7 +133,8 @@ fn row_08_chain_mismatch() {
         let segment = &lab.segments()[0];
         segment.rewrite_header(segment.frame_of(5), |header| header.chain ^= 1);
         let expect = if durable {
-            Expect::ends_at(10).damage(5, 6).found(Found::ChainMismatch, Verdict::Damage)
+            // The frame is right by itself: a later open that takes the index at its word serves it.
+            Expect::ends_at(10).damage(5, 6).found(Found::ChainMismatch, Verdict::Damage).once()
         } else {
             Expect::ends_at(5).found(Found::ChainMismatch, Verdict::Repair)
         };
@@ -150,7 +151,7 @@ fn row_09_segment_missing() {
     let lab = Lab::three_segments(Durable::Before(30));
     fs::remove_file(&lab.segments()[1].path).unwrap();
     check(&lab, &Expect::ends_at(from).found(Found::SegmentMissing, Verdict::Repair));
-    assert_eq!(names(&lab.dir().join("quarantine")).len(), 2, "the end of the first segment and all of the third");
+    assert_eq!(names(&lab.dir().join("quarantine")).len(), 1, "the third segment");
 }
 
 #[test]
@@ -235,9 +236,10 @@ fn row_15_without_slots_the_claims_of_frames_tell_damage() {
     });
     (0..2).for_each(|slot| fill_slot(&lab, slot, 0x77));
     let segment = &lab.segments()[0];
-    segment.flip_body(2);
+    let (second, eighth) = (segment.frame_of(2), segment.frame_of(8));
+    segment.flip(second.position + 90);
     // Frame 5 was written when everything before it was durable, and so says; frame 8 is torn.
-    segment.flip_body(8);
+    segment.flip(eighth.position + 90);
     let expect = Expect::ends_at(8).damage(2, 3).found(Found::BadFrameThenValid, Verdict::Damage);
     check(&lab, &expect.found(Found::BadFrameThenValid, Verdict::Repair).found(Found::CheckpointUnreadable, Verdict::Repair));
 }
@@ -319,13 +321,8 @@ fn row_21_newest_segment_without_a_header() {
     // A slot says that it held something.
     let lab = Lab::ten_records(Durable::Everything);
     fs::write(lab.dir().join(SegmentId { base_offset: 10, seq: 2 }.log_name()), vec![0; 64 << 10]).unwrap();
-    let named = |slot: Checkpoint| Checkpoint {
-        durable_next_offset: Offset::new(12),
-        active_seq: 2,
-        active_salt: 99,
-        tail_pos: Position::new(480),
-        ..slot
-    };
+    let named =
+        |slot: Checkpoint| Checkpoint { durable_next_offset: Offset::new(12), active_seq: 2, active_salt: 99, tail_pos: Position::new(480), ..slot };
     lab.write_slots(&lab.slots().into_iter().map(|slot| slot.map(named)).collect::<Vec<_>>());
     check(&lab, &Expect::ends_at(12).damage(10, 12).found(Found::HeaderlessTail, Verdict::Damage));
 }
@@ -411,7 +408,7 @@ fn row_25_newer_version_or_unknown_feature() {
     // Without a right checksum it is damage like any other.
     let lab = Lab::three_segments(Durable::Everything);
     lab.segments()[1].edit(|bytes| bytes[8] = 2);
-    check(&lab, &Expect::ends_at(150).found(Found::HeaderBadSaltKnown, Verdict::Repair));
+    check(&lab, &Expect::ends_at(150).found(Found::HeaderBadSaltKnown, Verdict::Repair).stays());
 }
 
 #[test]
@@ -426,7 +423,6 @@ fn row_27_an_error_of_the_file_system_is_never_the_end_of_the_log() {
             let faulty = Faulty::new(Arc::new(Disk::new()));
             let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
             let store = options().storage(storage).open(lab.tmp.path()).unwrap();
-            let before = fingerprint(&lab.dir());
             faulty.reset_counts();
             faulty.inject(Fault::at(op).on_path("topics/default/t/0").nth(nth).error(errno));
             let outcome = partition(&store);
@@ -443,7 +439,6 @@ fn row_27_an_error_of_the_file_system_is_never_the_end_of_the_log() {
                 Ok(partition) => assert_same(&read_all(partition.view()).0, &lab.oracle, "in spite of the error"),
                 other => panic!("{op:?} {nth} with {errno}: {:?}", other.map(|_| ())),
             }
-            let _ = before;
         }
     }
 }
@@ -477,8 +472,7 @@ fn row_29_lock_held() {
 
 #[test]
 fn row_30_no_regular_file_in_place_of_a_segment() {
-    for (make, quarantine) in [(make_fifo as fn(&Path), 0), (make_symlink, 0), (make_dir, 0)] {
-        let _ = quarantine;
+    for make in [make_fifo as fn(&Path), make_symlink, make_dir] {
         let lab = Lab::three_segments(Durable::Everything);
         let (from, to) = middle(&lab);
         let path = lab.segments()[1].path.clone();
@@ -631,7 +625,7 @@ fn row_34_overlapping_segments_are_settled_by_their_number() {
 fn row_35_declared_gap_is_known_damage() {
     let lab = Lab::ten_records(Durable::Everything);
     zero_from(&lab, 0, 5);
-    check(&lab, &Expect::ends_at(10).damage(5, 10));
+    check(&lab, &Expect::ends_at(10).damage(5, 10).found(Found::ZerosToEnd, Verdict::Damage));
     let (_store, partition) = lab.open();
     let report = partition.recovery_report();
     assert!(report.findings.iter().any(|finding| (finding.found, finding.verdict) == (Found::DeclaredGap, Verdict::Silent)), "{report:?}");
