@@ -11,16 +11,29 @@ use crate::log::stored::{StoredBatch, StoredRecord};
 #[derive(Debug, Clone)]
 pub struct BackwardBatches {
     view: PartitionView,
-    /// Everything at this offset or above was handed out.
+    /// Everything at this offset or above was read.
     end: u64,
-    /// What was read ahead, in offset order.
+    /// What was read ahead, in offset order, and cuts at that time: one since then may have taken it away.
     read: Vec<Result<StoredBatch, ReadError>>,
+    cuts: u64,
+    /// Everything at this offset or above was handed out.
+    handed: u64,
     failed: bool,
 }
 
 impl BackwardBatches {
     pub(crate) fn new(view: PartitionView, end: u64) -> Self {
-        Self { view, end, read: Vec::new(), failed: false }
+        Self { end, read: Vec::new(), cuts: view.cuts(), handed: end, failed: false, view }
+    }
+
+    /// Forgets what was read ahead if the log was cut since.
+    fn look_again(&mut self) {
+        let cuts = self.view.cuts();
+        if self.cuts != cuts {
+            let end = self.handed.min(self.view.end_offset().get());
+            (self.cuts, self.end, self.handed) = (cuts, end, end);
+            self.read.clear();
+        }
     }
 
     /// Reads the stretch that the index entry below `end` begins.
@@ -54,7 +67,13 @@ impl Iterator for BackwardBatches {
             if self.failed {
                 return None;
             }
+            self.look_again();
             if let Some(item) = self.read.pop() {
+                match &item {
+                    Ok(batch) => self.handed = self.handed.min(batch.base_offset().get()),
+                    Err(ReadError::Corrupt { from, .. } | ReadError::CodecNotBuilt { from, .. }) => self.handed = self.handed.min(from.get()),
+                    Err(_) => {}
+                }
                 self.failed = matches!(&item, Err(error) if !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }));
                 return Some(item);
             }
@@ -70,6 +89,7 @@ impl Iterator for BackwardBatches {
 #[derive(Debug, Clone)]
 pub struct BackwardReader {
     batches: BackwardBatches,
+    /// Everything at this offset or above was handed out.
     end: u64,
     records: Vec<StoredRecord>,
 }
@@ -101,7 +121,13 @@ impl Iterator for BackwardReader {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if self.batches.cuts != self.batches.view.cuts() {
+                self.end = self.end.min(self.batches.view.end_offset().get());
+                self.batches = BackwardBatches::new(self.batches.view.clone(), self.end);
+                self.records.clear();
+            }
             if let Some(record) = self.records.pop() {
+                self.end = record.offset().get();
                 return Some(Ok(record));
             }
             let opened = self.batches.next()?.and_then(|batch| self.open(&batch));

@@ -18,6 +18,7 @@ impl Log {
     /// Moves the log start to `offset`; whole segments below it are unlinked afterwards.
     pub(crate) fn delete_prefix(&self, offset: u64) -> Result<(), CutError> {
         let mut checkpoint = self.checkpoint.lock();
+        // Closed, the store may be another writer's; while this holds the checkpoint's lock, it cannot be closed.
         if self.appender.lock().closed {
             return Err(SyncError::Closed.into());
         }
@@ -77,7 +78,10 @@ impl Log {
         // What stays is durable before the rest goes. Nobody can append meanwhile.
         self.wait_durable(to)?;
         let kept = self.batch_across(offset)?;
-        let fresh = self.cut_tail(&mut appender, offset, kept.as_ref())?;
+        let seq = appender.next_seq;
+        let fresh = self.cut_tail(&mut appender, offset, kept.as_ref()).inspect_err(|_| {
+            let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
+        })?;
         let seq = fresh.active.id.seq;
         // A sync round under way knows the old end: it reports before the ends go back, or it begins after.
         let round = self.round.lock();
@@ -136,7 +140,8 @@ impl Log {
             let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: None };
             fresh.store(encoded, how).map_err(|failure| failure.error)?;
         }
-        NamedSegment::give_name_durably(&fresh.active, &*self.view.storage, &self.view.dir)?;
+        // Whether the cut is done is unknown when this fails, so nothing may be acknowledged above it any more: the next open settles it.
+        NamedSegment::give_name_durably(&fresh.active, &*self.view.storage, &self.view.dir).inspect_err(|error| self.poison(&error.to_string()))?;
         Ok(fresh)
     }
 
@@ -151,9 +156,9 @@ impl Log {
         appender.replace(fresh);
         let marks = self.view.marks();
         self.view.set_marks(Marks { written_end: end, durable_end: end, ..marks });
-        // Readers that stand in an older segment look for the one that answers now.
-        self.view.note_cut();
         self.view.set_list(list);
+        // Behind the list, so that readers that stand in an older segment look for the one that answers now, and find it.
+        self.view.note_cut();
     }
 
     /// Files of which nothing is left, newest first.

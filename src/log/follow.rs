@@ -209,6 +209,8 @@ impl Follower {
 
     fn show(&self, view: &LogView, list: SegmentList, plan: &Plan, marks: Marks, high_water_mark: u64) {
         view.set_list(list);
+        // The writer may have cut the log: cursors in the old list look again.
+        view.note_cut();
         view.set_damage(plan.damage.clone());
         view.set_findings(plan.findings.clone());
         view.set_told_marks(marks, high_water_mark);

@@ -171,6 +171,9 @@ impl Iterator for Reader {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
+            if self.batch.is_some() && self.cuts != self.view.cuts() {
+                self.batch = None; // what is left of it may be cut off
+            }
             if let Some(open) = &mut self.batch {
                 match open.batch.record_at(&mut open.at, &mut open.number) {
                     Some(Ok(record)) if record.offset() >= self.next => {

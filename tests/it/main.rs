@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at files from outside of the engine")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
+mod cuts;
 mod decision_table;
 mod follow;
 mod io;
