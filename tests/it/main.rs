@@ -2,8 +2,10 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at files from outside of the engine")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
+mod concurrency;
 mod cuts;
 mod decision_table;
+mod durability;
 mod follow;
 mod io;
 mod layers;
