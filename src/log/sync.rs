@@ -103,3 +103,49 @@ impl GroupCommit {
 }
 
 const WORDS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread;
+
+    use super::*;
+
+    /// The sync that is under way covers one of two sleepers, as appends go on until it looks at the end. The one that is woken to lead the next
+    /// has nothing left to wait for: the other must not be left asleep.
+    #[test]
+    fn a_covered_sleeper_passes_the_lead_on() {
+        let (group, durable) = (&GroupCommit::default(), &AtomicU64::new(0));
+        let wait = move |target: u64, sync: &dyn Fn()| group.wait(target, Duration::ZERO, || durable.load(Ordering::SeqCst) >= target, || target, sync);
+        let (started, has_started) = mpsc::channel();
+        let (go, may_go) = mpsc::channel();
+        let (done, is_done) = mpsc::channel();
+        thread::scope(|scope| {
+            scope.spawn(move || {
+                let sync = || {
+                    started.send(()).unwrap();
+                    may_go.recv().unwrap();
+                    durable.store(2, Ordering::SeqCst);
+                };
+                wait(1, &sync);
+            });
+            has_started.recv().unwrap();
+            for target in [2, 3] {
+                let done = done.clone();
+                scope.spawn(move || {
+                    wait(target, &|| durable.store(3, Ordering::SeqCst));
+                    done.send(target).unwrap();
+                });
+                thread::sleep(Duration::from_millis(50)); // asleep, and in this order
+            }
+            go.send(()).unwrap();
+            let first = is_done.recv_timeout(Duration::from_secs(10)).unwrap();
+            let second = is_done.recv_timeout(Duration::from_secs(10));
+            if second.is_err() {
+                durable.store(3, Ordering::SeqCst);
+                group.wake_all(); // so that the test ends
+            }
+            assert_eq!((first, second), (2, Ok(3)));
+        });
+    }
+}
