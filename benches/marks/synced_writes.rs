@@ -1,0 +1,36 @@
+//! Mark: one write and one fdatasync after the other into a preallocated file. No checksum, no thread.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::FallocateFlags;
+
+/// A file and where the next write goes.
+pub(crate) struct SyncedWrites {
+    file: File,
+    position: u64,
+}
+
+impl SyncedWrites {
+    /// A new file with `bytes` reserved.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub(crate) fn create(path: &Path, bytes: u64) -> Self {
+        let file = File::create_new(path).expect("a new file");
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes).expect("room on the disk");
+        file.sync_all().expect("a sync of a new file");
+        Self { file, position: 0 }
+    }
+
+    /// Writes and syncs.
+    ///
+    /// # Panics
+    /// If either fails.
+    pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.file.write_all_at(bytes, self.position).expect("room on the disk");
+        self.position += bytes.len() as u64;
+        self.file.sync_data().expect("a sync");
+    }
+}

@@ -1,0 +1,346 @@
+//! The engine beside plain code doing the least possible, interleaved in one run: a table of medians and ratios. Judges only if asked to:
+//! with `TIDELOG_BENCH_STRICT=1` a row under its aim fails. `TIDELOG_BENCH_SCALE` sizes everything. Needs a release build to mean anything.
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
+
+mod marks;
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use marks::bench_dir::{BenchDir, is_strict, scaled};
+use marks::map_log::MapLog;
+use marks::resident::Resident;
+use marks::synced_writes::SyncedWrites;
+use marks::values::{Rng, Values};
+use marks::write_log::WriteLog;
+use rustix::time::{ClockId, clock_gettime};
+use tidelog::{AckLevel, Partition, Record, RecordBatch, Store, StoreOptions, SyncPolicy};
+
+fn main() -> ExitCode {
+    // Run as a test, by `cargo test --benches`, it only shows that it runs.
+    let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { rounds() };
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let fixture = Fixture::new();
+    let cells: Vec<usize> = (0..CELLS.len()).filter(|cell| only.as_ref().is_none_or(|only| needed_by(only, *cell))).collect();
+    let mut samples = vec![Vec::new(); CELLS.len()];
+    let mut rng = Rng(7);
+    for round in 0..rounds {
+        let mut order = cells.clone();
+        rng.shuffle(&mut order);
+        for cell in order {
+            samples[cell].push((CELLS[cell].run)(&fixture));
+        }
+        eprintln!("round {} of {rounds}", round + 1);
+    }
+    let missed = print_table(&samples);
+    if missed > 0 && is_strict() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// One thing to time.
+struct Cell {
+    name: &'static str,
+    run: fn(&Fixture) -> Sample,
+}
+
+/// One question: the engine's cell, the mark's, and the least ratio of their rates.
+struct Row {
+    name: &'static str,
+    engine: &'static str,
+    mark: &'static str,
+    aim: Option<f64>,
+}
+
+/// Nanoseconds a record: by the clock, and of all threads of the process.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    wall: f64,
+    cpu: f64,
+}
+
+const CELLS: &[Cell] = &[
+    Cell { name: "map", run: map_append },
+    Cell { name: "write 1 KiB", run: write_append_1k },
+    Cell { name: "write", run: write_append },
+    Cell { name: "fdatasync loop", run: synced_writes },
+    Cell { name: "memory", run: resident_scan },
+    Cell { name: "map read", run: map_read },
+    Cell { name: "single", run: |fixture| append_single(fixture) },
+    Cell { name: "batch", run: |fixture| append_batches(fixture, &fixture.small, scaled(2_000_000)) },
+    Cell { name: "batch 1 KiB", run: |fixture| append_batches(fixture, &fixture.large, scaled(250_000)) },
+    Cell { name: "durable", run: append_durable },
+    Cell { name: "scan batches", run: |fixture| scan_batches(&fixture.batched) },
+    Cell { name: "scan iterator", run: |fixture| scan_iterator(&fixture.batched) },
+    Cell { name: "scan singles", run: |fixture| scan_batches(&fixture.single) },
+    Cell { name: "iterate singles", run: |fixture| scan_iterator(&fixture.single) },
+    Cell { name: "get", run: |fixture| get(&fixture.single, fixture.records) },
+    Cell { name: "get batched", run: |fixture| get(&fixture.batched, fixture.records) },
+];
+
+const ROWS: &[Row] = &[
+    Row { name: "single append, written", engine: "single", mark: "map", aim: Some(0.7) },
+    Row { name: "batches of 100, written", engine: "batch", mark: "map", aim: Some(1.5) },
+    Row { name: "batches of 100 x 1 KiB", engine: "batch 1 KiB", mark: "write 1 KiB", aim: Some(0.8) },
+    Row { name: "batches of 100, written", engine: "batch", mark: "write", aim: None },
+    Row { name: "durable append, one thread", engine: "durable", mark: "fdatasync loop", aim: Some(0.85) },
+    Row { name: "scan by batch, batches of 100", engine: "scan batches", mark: "memory", aim: Some(1.0) },
+    Row { name: "scan by record, batches of 100", engine: "scan iterator", mark: "memory", aim: Some(1.0) },
+    Row { name: "scan by batch, single appends", engine: "scan singles", mark: "memory", aim: None },
+    Row { name: "scan by record, single appends", engine: "iterate singles", mark: "memory", aim: None },
+    Row { name: "random read, single appends", engine: "get", mark: "map read", aim: Some(0.5) },
+    Row { name: "random read, batches of 100", engine: "get batched", mark: "map read", aim: None },
+];
+
+/// What the cells read, written once.
+struct Fixture {
+    dir: BenchDir,
+    small: Values,
+    large: Values,
+    records: usize,
+    resident: Resident,
+    map: MapLog,
+    single: Partition,
+    batched: Partition,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let (dir, small, large) = (BenchDir::new(), Values::new(100), Values::new(1024));
+        let records = scaled(1_000_000);
+        let mut map = MapLog::create(&dir.path("map read"), records, 100);
+        let (single, batched) = (open(&dir.path("single")), open(&dir.path("batched")));
+        let mut batch = RecordBatch::new();
+        for number in 0..records {
+            let value = small.get(number);
+            map.append(value);
+            single.append_with(Record::new(value), AckLevel::Written).unwrap();
+            batch.push(&Record::new(value)).unwrap();
+            if batch.len() == BATCH {
+                batched.append_batch(&batch, AckLevel::Written).unwrap();
+                batch.clear();
+            }
+        }
+        single.flush().unwrap();
+        batched.flush().unwrap();
+        let resident = Resident::new(&small, records);
+        Self { dir, small, large, records, resident, map, single, batched }
+    }
+}
+
+fn map_append(fixture: &Fixture) -> Sample {
+    let path = fixture.dir.path("map");
+    let records = scaled(2_000_000);
+    let mut log = MapLog::create(&path, records, fixture.small.value_bytes());
+    let sample = timed(records, || (0..records).for_each(|number| log.append(fixture.small.get(number))));
+    std::fs::remove_file(&path).unwrap();
+    sample
+}
+
+fn write_append(fixture: &Fixture) -> Sample {
+    write_values(fixture, &fixture.small, scaled(2_000_000))
+}
+
+fn write_append_1k(fixture: &Fixture) -> Sample {
+    write_values(fixture, &fixture.large, scaled(250_000))
+}
+
+fn write_values(fixture: &Fixture, values: &Values, records: usize) -> Sample {
+    let path = fixture.dir.path("write");
+    let mut log = WriteLog::create(&path);
+    let sample = timed(records, || {
+        (0..records).for_each(|number| log.append(values.get(number)));
+        log.flush();
+    });
+    std::fs::remove_file(&path).unwrap();
+    sample
+}
+
+/// The same number of bytes as a single append of the engine.
+fn synced_writes(fixture: &Fixture) -> Sample {
+    let path = fixture.dir.path("synced");
+    let records = scaled(3_000);
+    let mut log = SyncedWrites::create(&path, (records * SINGLE_BYTES) as u64);
+    let bytes = [7; SINGLE_BYTES];
+    let sample = timed(records, || (0..records).for_each(|_| log.append(&bytes)));
+    std::fs::remove_file(&path).unwrap();
+    sample
+}
+
+fn resident_scan(fixture: &Fixture) -> Sample {
+    let mut value = [0; 128];
+    timed(fixture.records, || _ = black_box(fixture.resident.scan(&mut value)))
+}
+
+fn map_read(fixture: &Fixture) -> Sample {
+    let (mut rng, mut value) = (Rng(3), [0; 128]);
+    let reads = fixture.records / 2;
+    timed(reads, || (0..reads).for_each(|_| _ = black_box(fixture.map.read(rng.below(fixture.records), &mut value))))
+}
+
+fn append_single(fixture: &Fixture) -> Sample {
+    let path = fixture.dir.path("engine");
+    let records = scaled(1_000_000);
+    let partition = open(&path);
+    let sample = timed(records, || {
+        for number in 0..records {
+            partition.append_with(Record::new(fixture.small.get(number)), AckLevel::Written).unwrap();
+        }
+    });
+    remove(partition, &path, records);
+    sample
+}
+
+fn append_batches(fixture: &Fixture, values: &Values, records: usize) -> Sample {
+    let path = fixture.dir.path("engine");
+    let partition = open(&path);
+    let mut batch = RecordBatch::new();
+    let sample = timed(records, || {
+        for first in (0..records).step_by(BATCH) {
+            batch.clear();
+            (first..first + BATCH).for_each(|number| batch.push(&Record::new(values.get(number))).unwrap());
+            partition.append_batch(&batch, AckLevel::Written).unwrap();
+        }
+    });
+    remove(partition, &path, records);
+    sample
+}
+
+fn append_durable(fixture: &Fixture) -> Sample {
+    let path = fixture.dir.path("engine");
+    let records = scaled(3_000);
+    let partition = Store::open(&path).unwrap().topic("bench").unwrap().partition(0).unwrap();
+    let sample = timed(records, || {
+        for number in 0..records {
+            let ack = partition.append(Record::new(fixture.small.get(number))).unwrap();
+            assert!(ack.durable_end > ack.last_offset);
+        }
+    });
+    remove(partition, &path, records);
+    sample
+}
+
+fn scan_batches(partition: &Partition) -> Sample {
+    let records = partition.log_end_offset().get() as usize;
+    let mut seen = 0;
+    let sample = timed(records, || {
+        let mut reader = partition.read_from(0).unwrap();
+        while let Some(batch) = reader.next_batch() {
+            for record in batch.unwrap().records() {
+                black_box(record.unwrap().value());
+                seen += 1;
+            }
+        }
+    });
+    assert_eq!(seen, records);
+    sample
+}
+
+fn scan_iterator(partition: &Partition) -> Sample {
+    let records = partition.log_end_offset().get() as usize;
+    let mut seen = 0;
+    let sample = timed(records, || {
+        for record in partition.read_from(0).unwrap() {
+            black_box(record.unwrap().value());
+            seen += 1;
+        }
+    });
+    assert_eq!(seen, records);
+    sample
+}
+
+fn get(partition: &Partition, records: usize) -> Sample {
+    let (mut rng, mut value) = (Rng(5), [0; 128]);
+    let reads = records / 2;
+    timed(reads, || {
+        for _ in 0..reads {
+            let record = partition.get(rng.below(records) as u64).unwrap();
+            let found = record.value().unwrap();
+            value[..found.len()].copy_from_slice(found);
+            black_box(value);
+        }
+    })
+}
+
+fn open(path: &Path) -> Partition {
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(path).unwrap();
+    store.topic("bench").unwrap().partition(0).unwrap()
+}
+
+/// Checks that everything was appended, and takes it away.
+fn remove(partition: Partition, path: &PathBuf, records: usize) {
+    assert_eq!(partition.log_end_offset().get() as usize, records);
+    drop(partition);
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+fn timed(records: usize, work: impl FnOnce()) -> Sample {
+    let (cpu, wall) = (cpu_ns(), Instant::now());
+    work();
+    let (wall, cpu) = (wall.elapsed().as_nanos() as f64, cpu_ns() - cpu);
+    Sample { wall: wall / records as f64, cpu: cpu / records as f64 }
+}
+
+fn cpu_ns() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
+}
+
+fn rounds() -> usize {
+    std::env::var("TIDELOG_BENCH_ROUNDS").map_or(7, |text| text.parse().expect("TIDELOG_BENCH_ROUNDS is a number"))
+}
+
+fn number_of(name: &str) -> usize {
+    CELLS.iter().position(|cell| cell.name == name).expect("a row names a cell")
+}
+
+fn needed_by(only: &str, cell: usize) -> bool {
+    let of_row = |row: &&Row| row.name.contains(only) || row.engine.contains(only);
+    ROWS.iter().filter(of_row).any(|row| number_of(row.engine) == cell || number_of(row.mark) == cell)
+}
+
+/// Prints a line a row; how many are under their aim.
+fn print_table(samples: &[Vec<Sample>]) -> usize {
+    println!(
+        "{:<32} {:>10} {:>8}  {:<16} {:>10} {:>8} {:>7} {:>13} {:>6}",
+        "row", "ns/record", "cpu", "mark", "ns/record", "cpu", "ratio", "min-max", "aim"
+    );
+    let mut missed = 0;
+    for row in ROWS {
+        let (engine, mark) = (&samples[number_of(row.engine)], &samples[number_of(row.mark)]);
+        if engine.is_empty() || mark.is_empty() {
+            continue;
+        }
+        // Of the same round: what slows the machine for a while slows both.
+        let ratios: Vec<f64> = engine.iter().zip(mark).map(|(engine, mark)| mark.wall / engine.wall).collect();
+        let (ratio, least, most) = spread(&ratios);
+        let of = |samples: &[Sample], field: fn(&Sample) -> f64| spread(&samples.iter().map(field).collect::<Vec<_>>()).0;
+        let is_missed = row.aim.is_some_and(|aim| ratio < aim);
+        missed += usize::from(is_missed);
+        println!(
+            "{:<32} {:>10.1} {:>8.1}  {:<16} {:>10.1} {:>8.1} {:>6.2}x {:>13} {:>6} {}",
+            row.name,
+            of(engine, |sample| sample.wall),
+            of(engine, |sample| sample.cpu),
+            row.mark,
+            of(mark, |sample| sample.wall),
+            of(mark, |sample| sample.cpu),
+            ratio,
+            format!("{least:.2}-{most:.2}"),
+            row.aim.map_or_else(|| "-".to_owned(), |aim| format!("{aim:.2}")),
+            if is_missed { "MISSED" } else { "" }
+        );
+    }
+    missed
+}
+
+/// Median, least and most.
+fn spread(values: &[f64]) -> (f64, f64, f64) {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
+}
+
+const BATCH: usize = 100;
+/// What a single append of 100 B takes in the engine's file.
+const SINGLE_BYTES: usize = 176;
