@@ -7,6 +7,7 @@ mod marks;
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use marks::bench_dir::{BenchDir, is_strict, scaled};
@@ -21,9 +22,9 @@ use tidelog::{AckLevel, Partition, Record, RecordBatch, Store, StoreOptions, Syn
 fn main() -> ExitCode {
     // Run as a test, by `cargo test --benches`, it only shows that it runs.
     let rounds = if std::env::args().any(|argument| argument == "--test") { 1 } else { rounds() };
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let fixture = Fixture::new();
-    let cells: Vec<usize> = (0..CELLS.len()).filter(|cell| only.as_ref().is_none_or(|only| needed_by(only, *cell))).collect();
+    let cells: Vec<usize> = (0..CELLS.len()).filter(|cell| only.is_empty() || only.iter().any(|only| is_asked_for(only, *cell))).collect();
     let mut samples = vec![Vec::new(); CELLS.len()];
     let mut rng = Rng(7);
     for round in 0..rounds {
@@ -70,12 +71,12 @@ const CELLS: &[Cell] = &[
     Cell { name: "batch", run: |fixture| append_batches(fixture, &fixture.small, scaled(2_000_000)) },
     Cell { name: "batch 1 KiB", run: |fixture| append_batches(fixture, &fixture.large, scaled(250_000)) },
     Cell { name: "durable", run: append_durable },
-    Cell { name: "scan batches", run: |fixture| scan_batches(&fixture.batched) },
-    Cell { name: "scan iterator", run: |fixture| scan_iterator(&fixture.batched) },
-    Cell { name: "scan singles", run: |fixture| scan_batches(&fixture.single) },
-    Cell { name: "iterate singles", run: |fixture| scan_iterator(&fixture.single) },
-    Cell { name: "get", run: |fixture| get(&fixture.single, fixture.records) },
-    Cell { name: "get batched", run: |fixture| get(&fixture.batched, fixture.records) },
+    Cell { name: "scan batches", run: |fixture| scan_batches(fixture.batched()) },
+    Cell { name: "scan iterator", run: |fixture| scan_iterator(fixture.batched()) },
+    Cell { name: "scan singles", run: |fixture| scan_batches(fixture.single()) },
+    Cell { name: "iterate singles", run: |fixture| scan_iterator(fixture.single()) },
+    Cell { name: "get", run: |fixture| get(fixture.single(), fixture.records) },
+    Cell { name: "get batched", run: |fixture| get(fixture.batched(), fixture.records) },
 ];
 
 const ROWS: &[Row] = &[
@@ -92,39 +93,57 @@ const ROWS: &[Row] = &[
     Row { name: "random read, batches of 100", engine: "get batched", mark: "map read", aim: None },
 ];
 
-/// What the cells read, written once.
+/// What the cells read, each written when it is first asked for.
 struct Fixture {
     dir: BenchDir,
     small: Values,
     large: Values,
     records: usize,
-    resident: Resident,
-    map: MapLog,
-    single: Partition,
-    batched: Partition,
+    resident: OnceLock<Resident>,
+    map: OnceLock<MapLog>,
+    single: OnceLock<Partition>,
+    batched: OnceLock<Partition>,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let (dir, small, large) = (BenchDir::new(), Values::new(100), Values::new(1024));
-        let records = scaled(1_000_000);
-        let mut map = MapLog::create(&dir.path("map read"), records, 100);
-        let (single, batched) = (open(&dir.path("single")), open(&dir.path("batched")));
-        let mut batch = RecordBatch::new();
-        for number in 0..records {
-            let value = small.get(number);
-            map.append(value);
-            single.append_with(Record::new(value), AckLevel::Written).unwrap();
-            batch.push(&Record::new(value)).unwrap();
-            if batch.len() == BATCH {
-                batched.append_batch(&batch, AckLevel::Written).unwrap();
-                batch.clear();
+        let (resident, map, single, batched) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (small, large) = (Values::new(100), Values::new(1024));
+        Self { dir: BenchDir::new(), small, large, records: scaled(1_000_000), resident, map, single, batched }
+    }
+
+    fn resident(&self) -> &Resident {
+        self.resident.get_or_init(|| Resident::new(&self.small, self.records))
+    }
+
+    fn map(&self) -> &MapLog {
+        self.map.get_or_init(|| {
+            let mut map = MapLog::create(&self.dir.path("map read"), self.records, self.small.value_bytes());
+            (0..self.records).for_each(|number| map.append(self.small.get(number)));
+            map
+        })
+    }
+
+    /// One record a frame.
+    fn single(&self) -> &Partition {
+        self.single.get_or_init(|| {
+            let partition = open(&self.dir.path("single"));
+            for number in 0..self.records {
+                partition.append_with(Record::new(self.small.get(number)), AckLevel::Written).unwrap();
             }
-        }
-        single.flush().unwrap();
-        batched.flush().unwrap();
-        let resident = Resident::new(&small, records);
-        Self { dir, small, large, records, resident, map, single, batched }
+            partition.flush().unwrap();
+            partition
+        })
+    }
+
+    /// A hundred records a frame.
+    fn batched(&self) -> &Partition {
+        self.batched.get_or_init(|| {
+            let partition = open(&self.dir.path("batched"));
+            put_batches(&partition, &self.small, self.records);
+            partition.flush().unwrap();
+            partition
+        })
     }
 }
 
@@ -168,14 +187,14 @@ fn synced_writes(fixture: &Fixture) -> Sample {
 }
 
 fn resident_scan(fixture: &Fixture) -> Sample {
-    let mut value = [0; 128];
-    timed(fixture.records, || _ = black_box(fixture.resident.scan(&mut value)))
+    let (resident, mut value) = (fixture.resident(), [0; 128]);
+    timed(fixture.records, || _ = black_box(resident.scan(&mut value)))
 }
 
 fn map_read(fixture: &Fixture) -> Sample {
-    let (mut rng, mut value) = (Rng(3), [0; 128]);
+    let (map, mut rng, mut value) = (fixture.map(), Rng(3), [0; 128]);
     let reads = fixture.records / 2;
-    timed(reads, || (0..reads).for_each(|_| _ = black_box(fixture.map.read(rng.below(fixture.records), &mut value))))
+    timed(reads, || (0..reads).for_each(|_| _ = black_box(map.read(rng.below(fixture.records), &mut value))))
 }
 
 fn append_single(fixture: &Fixture) -> Sample {
@@ -194,16 +213,18 @@ fn append_single(fixture: &Fixture) -> Sample {
 fn append_batches(fixture: &Fixture, values: &Values, records: usize) -> Sample {
     let path = fixture.dir.path("engine");
     let partition = open(&path);
-    let mut batch = RecordBatch::new();
-    let sample = timed(records, || {
-        for first in (0..records).step_by(BATCH) {
-            batch.clear();
-            (first..first + BATCH).for_each(|number| batch.push(&Record::new(values.get(number))).unwrap());
-            partition.append_batch(&batch, AckLevel::Written).unwrap();
-        }
-    });
+    let sample = timed(records, || put_batches(&partition, values, records));
     remove(partition, &path, records);
     sample
+}
+
+fn put_batches(partition: &Partition, values: &Values, records: usize) {
+    let mut batch = RecordBatch::new();
+    for first in (0..records).step_by(BATCH) {
+        batch.clear();
+        (first..first + BATCH).for_each(|number| batch.push(&Record::new(values.get(number))).unwrap());
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+    }
 }
 
 fn append_durable(fixture: &Fixture) -> Sample {
@@ -294,9 +315,9 @@ fn number_of(name: &str) -> usize {
     CELLS.iter().position(|cell| cell.name == name).expect("a row names a cell")
 }
 
-fn needed_by(only: &str, cell: usize) -> bool {
-    let of_row = |row: &&Row| row.name.contains(only) || row.engine.contains(only);
-    ROWS.iter().filter(of_row).any(|row| number_of(row.engine) == cell || number_of(row.mark) == cell)
+/// By the name of a row, or, to profile one thing alone, of a cell.
+fn is_asked_for(only: &str, cell: usize) -> bool {
+    CELLS[cell].name == only || ROWS.iter().any(|row| row.name == only && (number_of(row.engine) == cell || number_of(row.mark) == cell))
 }
 
 /// Prints a line a row; how many are under their aim.
