@@ -11,6 +11,7 @@ use tidelog_format::{
 use crate::clock::{coarse_now, now};
 use crate::error::{AppendError, IoContext, IoError};
 use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at};
+use crate::log::ahead::Ahead;
 use crate::log::offset_index::GrowingIndex;
 use crate::log::record_batch::Encoded;
 use crate::log::segment::{Segment, Sums};
@@ -34,9 +35,12 @@ pub(crate) struct Appender {
     first_epoch: Option<LeaderEpoch>,
     pub(crate) next_seq: u64,
     pub(crate) spare: Option<Spare>,
-    /// Where the next request to populate ahead is due, and how far ahead.
-    populate_due: u64,
-    populate_window: u64,
+    ahead: Arc<Ahead>,
+    /// What is known of how far it is filled.
+    filled: u64,
+    /// Where the next request to fill ahead is due, and how far ahead.
+    fill_due: u64,
+    fill_window: u64,
     frame: Vec<u8>,
     pub(crate) closed: bool,
 }
@@ -49,6 +53,7 @@ pub(crate) struct Spare {
     pub(crate) map: Option<SegmentMap>,
     store: Option<SegmentStore>,
     allocated: u64,
+    filled: u64,
     capacity: u64,
 }
 
@@ -100,7 +105,14 @@ impl Spare {
         if let Some(store) = &mut store {
             store.set_allocated(allocated as usize);
         }
-        Ok(Self { seq, file, map, store, allocated, capacity })
+        Ok(Self { seq, file, map, store, allocated, filled: SEGMENT_HEADER_BYTES as u64, capacity })
+    }
+
+    /// Makes the pages present that have blocks. Nobody stores to them yet.
+    pub(crate) fn fill(&mut self) {
+        let ahead = Ahead::new(self.file.clone(), self.map.clone(), 0);
+        ahead.fill_to(self.allocated);
+        self.filled = self.filled.max(ahead.filled());
     }
 }
 
@@ -134,15 +146,24 @@ impl Appender {
         let active = Arc::new(segment.active(file.clone(), map, index.clone()));
         let last_indexed = index.len().checked_sub(1).and_then(|last| index.entry(last)).map_or(0, |entry| u64::from(entry.position));
         let index_due = (last_indexed + u64::from(end.index_interval)).max(end.position.min(SEGMENT_HEADER_BYTES as u64));
-        Self::with(active, file, store, end, index, index_due)
+        let ahead = Arc::new(Ahead::new(file.clone(), active.map(), end.position));
+        Self::with(active, file, store, ahead, end, index, index_due)
     }
 
     /// Begins in a new segment, named already.
     pub(crate) fn begin(segment: NamedSegment, end: ResumeAt) -> Self {
-        Self::with(segment.segment, segment.file, segment.store, end, segment.index, 0)
+        Self::with(segment.segment, segment.file, segment.store, segment.ahead, end, segment.index, 0)
     }
 
-    fn with(active: Arc<Segment>, file: Arc<dyn File>, store: Option<SegmentStore>, end: ResumeAt, index: Arc<GrowingIndex>, index_due: u64) -> Self {
+    fn with(
+        active: Arc<Segment>,
+        file: Arc<dyn File>,
+        store: Option<SegmentStore>,
+        ahead: Arc<Ahead>,
+        end: ResumeAt,
+        index: Arc<GrowingIndex>,
+        index_due: u64,
+    ) -> Self {
         Self {
             active,
             file,
@@ -160,8 +181,10 @@ impl Appender {
             first_epoch: None,
             next_seq: end.next_seq,
             spare: None,
-            populate_due: end.position + POPULATE_AFTER,
-            populate_window: POPULATE_WINDOW_MIN,
+            filled: ahead.filled(),
+            ahead,
+            fill_due: end.position + FILL_AFTER,
+            fill_window: FILL_WINDOW_MIN,
             frame: Vec::new(),
             closed: false,
         }
@@ -220,8 +243,9 @@ impl Appender {
             body_crc: batch.body_crc,
         };
         let (bytes, chain) = header.encode(self.active.header.salt, Position::new(self.position), batch.blocks);
+        let mapped = self.take(stored, how.mapped);
         match &mut self.store {
-            Some(store) if how.mapped => {
+            Some(store) if mapped => {
                 let slot = store.slot(self.position as usize, stored);
                 slot[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
                 batch.store(slot);
@@ -257,6 +281,26 @@ impl Appender {
         durable.map_or(NO_CLAIM, |durable| ((self.position - durable) / FRAME_ALIGN as u64) as u32)
     }
 
+    /// Takes the next `stored` bytes for a frame; whether to store it into the map, if that is wanted.
+    #[inline]
+    fn take(&mut self, stored: usize, mapped: bool) -> bool {
+        let end = self.position + stored as u64;
+        if end <= self.filled { mapped } else { self.take_absent(end, mapped, stored >= WRITE_FROM_BYTES) }
+    }
+
+    /// The filler is behind, or not asked yet.
+    #[cold]
+    fn take_absent(&mut self, end: u64, mapped: bool, is_large: bool) -> bool {
+        let mapped = mapped && !(is_large && end > self.ahead.filled());
+        if mapped && self.fill_window > FILL_WINDOW_MIN {
+            self.ahead.take_present(end, self.allocated);
+        } else {
+            self.ahead.take(end);
+        }
+        self.filled = self.ahead.filled();
+        mapped
+    }
+
     fn write_frame(&mut self) -> Result<(), StoreFailure> {
         let Err(source) = write_all_at(&*self.file, &self.frame, self.position) else { return Ok(()) };
         let error = IoError::new("write", &self.active.path(), source);
@@ -273,27 +317,26 @@ impl Appender {
         }
     }
 
-    /// The window to populate, when it is time to: the hot path pays one comparison for it.
+    /// How far to fill ahead, when it is time to: the hot path pays one comparison for it.
     #[inline]
-    pub(crate) fn populate_request(&mut self) -> Option<(SegmentMap, u64, u64)> {
-        if self.position < self.populate_due {
+    pub(crate) fn fill_request(&mut self) -> Option<(Arc<Ahead>, u64)> {
+        if self.position < self.fill_due {
             return None;
         }
         self.next_window()
     }
 
     #[cold]
-    fn next_window(&mut self) -> Option<(SegmentMap, u64, u64)> {
-        let map = self.store.as_ref()?.map().clone();
-        let window = self.populate_window;
-        self.populate_window = (window * 2).min(POPULATE_WINDOW_MAX);
-        self.populate_due = self.position + window / 2;
+    fn next_window(&mut self) -> Option<(Arc<Ahead>, u64)> {
+        self.fill_window = (self.fill_window * 2).min(FILL_WINDOW_MAX);
+        let window = self.fill_window;
+        self.fill_due = self.position + window / 4;
         let end = (self.position + window).min(self.active.header.capacity);
         if end + SEAL_BYTES as u64 > self.allocated {
             let ahead = (end - self.position) as usize;
             self.reserve(ahead.saturating_sub(SEAL_BYTES)).ok()?; // a full disk shows at the append that needs the blocks
         }
-        Some((map, self.position, end.min(self.allocated)))
+        Some((self.ahead.clone(), end.min(self.allocated)))
     }
 
     /// Goes on in a new segment: names it, seals the old one, publishes both. Returns the old one.
@@ -313,6 +356,7 @@ impl Appender {
             chain_out: self.chain,
         };
         let bytes = seal.encode(Position::new(self.position), self.claim(durable));
+        self.ahead.stop();
         // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
         // the next one begins.
         if self.reserve(0).is_ok() && write_all_at(&*self.file, &bytes, self.position).is_ok() {
@@ -323,6 +367,7 @@ impl Appender {
         let _ = self.active.sums.set(self.sums);
         let _ = self.active.chain_out.set(self.chain);
         let old = std::mem::replace(&mut self.active, next.segment);
+        (self.ahead, self.filled) = (next.ahead.clone(), next.ahead.filled());
         self.file = next.file;
         self.store = next.store;
         self.index = next.index;
@@ -332,7 +377,7 @@ impl Appender {
         self.sums = Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) };
         self.first_epoch = None;
         self.allocation_step = ALLOCATION_STEP_MAX;
-        self.populate_due = self.position + self.populate_window / 2;
+        self.fill_due = self.position + self.fill_window / 4;
         old
     }
 
@@ -361,7 +406,13 @@ impl Appender {
 
     /// Goes on in another tail; what was current, and its one right to store, end here.
     pub(crate) fn replace(&mut self, fresh: Self) {
+        self.ahead.stop();
         *self = fresh;
+    }
+
+    /// Nothing is written to the active segment any more but by the holder of the append lock.
+    pub(crate) fn stop_filling(&self) {
+        self.ahead.stop();
     }
 
     /// Whether it is time to make the next segment ahead.
@@ -376,6 +427,7 @@ pub(crate) struct NamedSegment {
     pub(crate) segment: Arc<Segment>,
     pub(crate) file: Arc<dyn File>,
     pub(crate) store: Option<SegmentStore>,
+    pub(crate) ahead: Arc<Ahead>,
     pub(crate) index: Arc<GrowingIndex>,
     pub(crate) allocated: u64,
 }
@@ -410,8 +462,9 @@ impl NamedSegment {
         if let Some(store) = &mut store {
             store.publish(published);
         }
+        let ahead = Arc::new(Ahead::new(spare.file.clone(), spare.map.clone(), spare.filled));
         let segment = Arc::new(segment.active(spare.file.clone(), spare.map, index.clone()));
-        Ok(Self { segment, file: spare.file, store, index, allocated: spare.allocated })
+        Ok(Self { segment, file: spare.file, store, ahead, index, allocated: spare.allocated })
     }
 
     /// Gives the segment its name.
@@ -469,10 +522,12 @@ pub(crate) fn published(position: u64, rel_next: u64, sealed: bool) -> Published
 
 const ALLOCATION_STEP_MIN: u64 = 64 << 10;
 const ALLOCATION_STEP_MAX: u64 = 4 << 20;
-/// A partition is taken for busy, and populated ahead, from its 64th KiB on.
-const POPULATE_AFTER: u64 = 64 << 10;
-const POPULATE_WINDOW_MIN: u64 = 256 << 10;
+/// A partition is taken for busy, and its pages are filled ahead, from its 64th KiB on.
+const FILL_AFTER: u64 = 64 << 10;
+const FILL_WINDOW_MIN: u64 = 256 << 10;
 /// Below 1 MiB appends wait for pages, above 4 MiB nothing is gained (measured).
-const POPULATE_WINDOW_MAX: u64 = 4 << 20;
+const FILL_WINDOW_MAX: u64 = 4 << 20;
+/// From here on, one write costs less than making pages present and storing to them (measured).
+const WRITE_FROM_BYTES: usize = 32 << 10;
 /// Making a small segment in line costs less than the thread that would make it ahead.
 const SPARE_FROM_BYTES: u64 = 1 << 20;

@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::config::SyncPolicy;
-use crate::io::SegmentMap;
+use crate::log::ahead::Ahead;
 use crate::log::log::Log;
 
 /// What the threads share with the partitions.
 #[derive(Debug)]
 pub(crate) struct Keeper {
-    ahead: Queue<Ahead>,
+    ahead: Queue<Task>,
     behind: Queue<Arc<Log>>,
     checkpoint_budget_bytes: u64,
 }
@@ -33,8 +33,8 @@ struct QueueState<T> {
 }
 
 #[derive(Debug)]
-enum Ahead {
-    Populate(SegmentMap, u64, u64),
+enum Task {
+    Fill(Arc<Ahead>, u64),
     Spare(Arc<Log>),
 }
 
@@ -80,14 +80,14 @@ impl Drop for KeeperThreads {
 }
 
 impl Keeper {
-    /// Asks for pages of a map to be made present.
-    pub(crate) fn populate(&self, map: SegmentMap, from: u64, to: u64) {
-        self.ahead.push(Ahead::Populate(map, from, to));
+    /// Asks for pages ahead of an appender to be made present.
+    pub(crate) fn fill(&self, ahead: Arc<Ahead>, to: u64) {
+        self.ahead.push(Task::Fill(ahead, to));
     }
 
     /// Asks for the next segment of a partition.
     pub(crate) fn make_spare(&self, log: Arc<Log>) {
-        self.ahead.push(Ahead::Spare(log));
+        self.ahead.push(Task::Spare(log));
     }
 
     /// Asks for a partition to be looked after until it is clean.
@@ -98,16 +98,8 @@ impl Keeper {
     fn run_ahead(&self) {
         while let Some(item) = self.ahead.pop() {
             match item {
-                Ahead::Spare(log) => log.make_spare(),
-                Ahead::Populate(map, from, to) => {
-                    for start in (from..to).step_by(POPULATE_CHUNK_BYTES as usize) {
-                        // What was written meanwhile needs no page any more.
-                        if u64::from(map.published().end) < start + POPULATE_CHUNK_BYTES {
-                            let len = (to - start).min(POPULATE_CHUNK_BYTES);
-                            let _ = map.populate(start as usize, len as usize); // pages that are not there cost the appender a little more
-                        }
-                    }
-                }
+                Task::Spare(log) => log.make_spare(),
+                Task::Fill(ahead, to) => ahead.fill_to(to),
             }
         }
     }
@@ -239,7 +231,6 @@ impl<T> Queue<T> {
     }
 }
 
-const POPULATE_CHUNK_BYTES: u64 = 512 << 10;
 /// What nobody waits for is durable this long after it was written, at the latest.
 const GROUP_DELAY: Duration = Duration::from_millis(100);
 const OS_ONLY_BYTES: u64 = 64 << 20;

@@ -137,7 +137,7 @@ impl Log {
         if body > self.batch_bytes_max {
             return Err(AppendError::TooLarge { bytes: body, limit: self.batch_bytes_max });
         }
-        let mapped = !matches!(self.policy, SyncPolicy::Group { .. }) && stored < WRITE_FROM_BYTES;
+        let mapped = !matches!(self.policy, SyncPolicy::Group { .. });
         let mut appender = self.appender.lock();
         self.check_open(&appender)?;
         if !appender.has_offsets(batch.count) {
@@ -160,13 +160,13 @@ impl Log {
         self.view.advance_written(assigned.next_offset);
         let appended = self.appended_bytes.load(Ordering::Relaxed) + stored as u64;
         self.appended_bytes.store(appended, Ordering::Relaxed);
-        let populate = if mapped { appender.populate_request() } else { None };
+        let fill = if mapped { appender.fill_request() } else { None };
         let wants_spare = appender.wants_spare();
         // Both are read under the lock, through which whoever goes to sleep or stops watching passes too.
         let (sleepers, queued) = (self.view.append_sleepers.load(Ordering::Relaxed), self.queued.load(Ordering::Relaxed));
         drop(appender);
-        if let Some((map, from, to)) = populate {
-            self.keeper.populate(map, from, to);
+        if let Some((ahead, to)) = fill {
+            self.keeper.fill(ahead, to);
         }
         if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
             self.keeper.make_spare(self.clone());
@@ -265,11 +265,9 @@ impl Log {
         };
         let capacity = Appender::capacity_for(self.segment_bytes, 0);
         // A failure shows at the roll, which makes one in line.
-        let Ok(spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
-        if let Some(map) = &spare.map
-            && !matches!(self.policy, SyncPolicy::Group { .. })
-        {
-            let _ = map.populate(0, first_bytes as usize); // pages that are not there yet cost the appender a little more
+        let Ok(mut spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
+        if !matches!(self.policy, SyncPolicy::Group { .. }) {
+            spare.fill();
         }
         let mut appender = self.appender.lock();
         if appender.closed || appender.spare.is_some() || seq < appender.active.id.seq {
@@ -554,6 +552,7 @@ impl Log {
                 return Ok(());
             }
             appender.closed = true;
+            appender.stop_filling();
             if !self.is_poisoned() {
                 appender.trim();
             }
@@ -587,6 +586,4 @@ fn durable_word(seq: u64, position: u64) -> u64 {
     (seq << 32) | (position / 8)
 }
 
-/// From here on one write costs less than stores into fresh pages (measured).
-const WRITE_FROM_BYTES: usize = 256 << 10;
 const INDEX_EVERY_BYTES: u64 = 4 << 20;

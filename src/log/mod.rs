@@ -1,5 +1,6 @@
 //! One partition: append, read, recover, cut. Knows no topics, groups, SQL or sockets.
 
+mod ahead;
 mod appender;
 mod backward;
 mod checkpoint;

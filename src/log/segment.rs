@@ -119,6 +119,14 @@ impl Segment {
         self
     }
 
+    /// The map, if it is there already.
+    pub(crate) fn map(&self) -> Option<SegmentMap> {
+        match self.data.get() {
+            Some(Data::Map(map)) => Some(map.clone()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.join(self.id.log_name())
     }
