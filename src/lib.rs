@@ -47,3 +47,5 @@ pub use log::{
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, Topic, TopicName};
+#[cfg(feature = "tokio")]
+pub use topic::{AckFuture, AppendFuture, RecordStream};

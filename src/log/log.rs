@@ -20,6 +20,7 @@ use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
 use crate::log::segment::Segment;
 use crate::log::sync::GroupCommit;
 use crate::log::view::{LiveSegment, LogView, Marks};
+use crate::log::waiters::Waiters;
 
 /// A partition that is open for appending.
 #[derive(Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Log {
     batch_bytes_max: u64,
     pub(super) appender: Mutex<Appender>,
     group: GroupCommit,
+    /// Tasks that wait for acknowledgements.
+    pub(super) acks: Waiters,
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
     durable_word: AtomicU64,
     unsynced: Mutex<Unsynced>,
@@ -112,6 +115,7 @@ impl Log {
             batch_bytes_max: options.batch_bytes_max.into(),
             appender: Mutex::new(appender),
             group: GroupCommit::default(),
+            acks: Waiters::default(),
             durable_word: AtomicU64::new(durable_word),
             unsynced: Mutex::default(),
             round: Mutex::new(()),
@@ -287,10 +291,13 @@ impl Log {
     }
 
     fn wait_durable_within(&self, end: u64, max_wait: Duration) -> Result<(), SyncError> {
-        // What was cut off meanwhile was durable before it was.
-        let is_durable = || self.view.durable_end() >= end || self.view.written_end() < end;
-        self.group.wait(end, max_wait, || is_durable() || self.poison.get().is_some(), || self.view.written_end(), || self.sync());
-        if is_durable() { Ok(()) } else { Err(self.poisoned()) }
+        self.group.wait(end, max_wait, || self.is_durable(end) || self.is_poisoned(), || self.view.written_end(), || self.sync());
+        if self.is_durable(end) { Ok(()) } else { Err(self.poisoned()) }
+    }
+
+    /// Whether everything below `end`, which was assigned, is durable. What was cut off since then was, before it was cut.
+    pub(crate) fn is_durable(&self, end: u64) -> bool {
+        self.view.durable_end() >= end || self.view.written_end() < end
     }
 
     /// Makes everything written so far durable; returns its end.
@@ -303,7 +310,7 @@ impl Log {
         Ok(Offset::new(self.view.durable_end()))
     }
 
-    fn poisoned(&self) -> SyncError {
+    pub(super) fn poisoned(&self) -> SyncError {
         SyncError::Poisoned { reason: self.poison.get().cloned().unwrap_or_else(|| "unknown".into()) }
     }
 
@@ -340,6 +347,8 @@ impl Log {
         if self.view.sync_sleepers.load(Ordering::SeqCst) > 0 {
             self.view.wake_readers();
         }
+        self.acks.wake(end);
+        self.view.sync_waiters.wake(end);
         self.view.wake_other_processes();
     }
 
@@ -353,8 +362,14 @@ impl Log {
     /// After the first failure of a write-back nothing is promised any more.
     pub(super) fn poison(&self, reason: &str) {
         let _ = self.poison.set(reason.into()); // the first reason stays
+        self.wake_everybody();
+    }
+
+    fn wake_everybody(&self) {
         self.group.wake_all();
         self.view.wake_readers();
+        self.acks.wake_all();
+        self.view.wake_reading_tasks();
     }
 
     pub(super) fn has_sealed_unsynced(&self) -> bool {
@@ -561,8 +576,7 @@ impl Log {
             }
         }
         let closed = self.close_files();
-        self.group.wake_all();
-        self.view.wake_readers();
+        self.wake_everybody();
         closed
     }
 

@@ -24,8 +24,11 @@ mod segment;
 mod stored;
 mod sync;
 mod tail;
+#[cfg(feature = "tokio")]
+mod tasks;
 mod verify;
 mod view;
+mod waiters;
 mod walk;
 
 pub use backward::{BackwardBatches, BackwardReader};
@@ -46,6 +49,8 @@ pub(crate) use live::LivePage;
 pub(crate) use log::Log;
 pub(crate) use record_batch::Scratch;
 pub(crate) use recovery::new_uuid;
+#[cfg(feature = "tokio")]
+pub(crate) use waiters::Ticket;
 
 /// Slots of a topic's key-hash ring.
 pub(crate) const RING_SIZE: u32 = 4096;

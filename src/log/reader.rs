@@ -41,6 +41,12 @@ impl Reader {
         Offset::new(self.next)
     }
 
+    /// Whether an error ended it for good.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// The partition being read.
     pub fn view(&self) -> &PartitionView {
         &self.view

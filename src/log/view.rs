@@ -13,6 +13,7 @@ use crate::io::Storage;
 use crate::log::live::LiveSlot;
 use crate::log::plan::Finding;
 use crate::log::segment::Segment;
+use crate::log::waiters::Waiters;
 
 /// The state of a partition that readers share with its writer, or with whoever follows a writer in another process.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ pub(crate) struct LogView {
     /// Readers asleep in this process until the next append, and until the next sync.
     pub(crate) append_sleepers: AtomicU32,
     pub(crate) sync_sleepers: AtomicU32,
+    /// Reading tasks that an append wakes, and those that a sync wakes.
+    pub(super) append_waiters: Waiters,
+    pub(super) sync_waiters: Waiters,
     /// Counts suffixes cut off and lists made anew: a cursor, or an error, from before one may be of what is gone.
     cuts: AtomicU64,
     damage: Mutex<Vec<DamagedRange>>,
@@ -106,6 +110,8 @@ impl LogView {
             wake: AtomicU32::new(0),
             append_sleepers: AtomicU32::new(0),
             sync_sleepers: AtomicU32::new(0),
+            append_waiters: Waiters::default(),
+            sync_waiters: Waiters::default(),
             cuts: AtomicU64::new(0),
             damage: Mutex::default(),
             findings: Mutex::default(),
@@ -238,6 +244,15 @@ impl LogView {
     pub(crate) fn wake_readers(&self) {
         self.wake.fetch_add(1, Ordering::Release);
         crate::io::futex::wake_all(&self.wake, false);
+        let woken = self.append_waiters.wake(self.written_end());
+        self.append_sleepers.fetch_sub(woken, Ordering::SeqCst);
+    }
+
+    /// Wakes every reading task: nothing more will come.
+    pub(crate) fn wake_reading_tasks(&self) {
+        let woken = self.append_waiters.wake_all();
+        self.append_sleepers.fetch_sub(woken, Ordering::SeqCst);
+        self.sync_waiters.wake_all();
     }
 
     /// Wakes readers in other processes, once a sync round.

@@ -6,8 +6,12 @@ mod options;
 mod partition;
 mod read_only;
 mod store;
+#[cfg(feature = "tokio")]
+mod tokio;
 mod topic_handle;
 
+#[cfg(feature = "tokio")]
+pub use self::tokio::{AckFuture, AppendFuture, RecordStream};
 pub use name::TopicName;
 pub use options::StoreOptions;
 pub use partition::{Ack, Partition, PendingAck};

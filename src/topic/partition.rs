@@ -36,8 +36,8 @@ pub struct Ack {
 #[derive(Debug, Clone)]
 #[must_use = "wait for it, or the append is not known durable"]
 pub struct PendingAck {
-    log: Arc<Log>,
-    assigned: Assigned,
+    pub(super) log: Arc<Log>,
+    pub(super) assigned: Assigned,
 }
 
 impl Partition {
@@ -208,7 +208,7 @@ impl PendingAck {
 
     /// Whether the records are known durable already.
     pub fn is_durable(&self) -> bool {
-        self.log.view.durable_end() >= self.assigned.next_offset
+        self.log.is_durable(self.assigned.next_offset)
     }
 
     /// Waits until the records are durable, as part of whatever sync covers them.
@@ -217,7 +217,11 @@ impl PendingAck {
     /// [`SyncError`].
     pub fn wait(self) -> Result<Ack, SyncError> {
         self.log.wait_durable(self.assigned.next_offset)?;
-        Ok(ack(&self.log, self.assigned))
+        Ok(self.ack())
+    }
+
+    pub(super) fn ack(&self) -> Ack {
+        ack(&self.log, self.assigned)
     }
 }
 

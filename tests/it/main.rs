@@ -11,3 +11,5 @@ mod io;
 mod layers;
 mod reading_support;
 mod support;
+#[cfg(feature = "tokio")]
+mod tokio;
