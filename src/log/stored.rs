@@ -116,6 +116,11 @@ impl StoredBatch {
         self.header.leader_epoch
     }
 
+    /// The idempotent producer that it came from.
+    pub fn producer_id(&self) -> Option<i64> {
+        self.producer.map(|producer| producer.id)
+    }
+
     /// Highest time of a record.
     pub fn max_timestamp(&self) -> TimestampNs {
         max_timestamp(&self.header)

@@ -1,0 +1,228 @@
+//! Rows gathered into columns: each key and value is copied once, into buffers that are used again. Knows no file.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
+use arrow::array::builder::NullBufferBuilder;
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::ArrowNativeType;
+use arrow::error::ArrowError;
+use tidelog_format::{Header, LeaderEpoch, TimestampNs};
+
+use crate::export::schema::{PAGE_ROWS, UTC, header_fields, header_item, schema};
+use crate::log::RecordRef;
+
+/// The rows of one page at most.
+#[derive(Debug)]
+pub(super) struct Columns {
+    offsets: Reused<i64>,
+    ts_ns: Reused<i64>,
+    ts: Reused<i64>,
+    keys: Bytes,
+    values: Bytes,
+    header_ends: Reused<i32>,
+    header_names: Bytes,
+    header_values: Bytes,
+    leader_epochs: Reused<i32>,
+    leader_epochs_valid: NullBufferBuilder,
+    producer_ids: Reused<i64>,
+    producer_ids_valid: NullBufferBuilder,
+    bytes: usize,
+}
+
+/// The part of a row that its batch gives it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BatchPart {
+    pub(super) leader_epoch: LeaderEpoch,
+    pub(super) producer_id: Option<i64>,
+}
+
+impl Columns {
+    pub(super) fn new() -> Self {
+        Self {
+            offsets: Reused::new(),
+            ts_ns: Reused::new(),
+            ts: Reused::new(),
+            keys: Bytes::new(),
+            values: Bytes::new(),
+            header_ends: Reused { vec: vec![0], lent: None },
+            header_names: Bytes::new(),
+            header_values: Bytes::new(),
+            leader_epochs: Reused::new(),
+            leader_epochs_valid: NullBufferBuilder::new(PAGE_ROWS),
+            producer_ids: Reused::new(),
+            producer_ids_valid: NullBufferBuilder::new(PAGE_ROWS),
+            bytes: 0,
+        }
+    }
+
+    /// Rows gathered.
+    pub(super) fn len(&self) -> usize {
+        self.offsets.vec.len()
+    }
+
+    /// Bytes of keys, values and headers gathered.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds a row.
+    pub(super) fn push(&mut self, record: &RecordRef<'_>, part: BatchPart) {
+        // An offset is at most i64::MAX.
+        self.offsets.vec.push(record.offset().get().cast_signed());
+        self.ts_ns.vec.push(record.timestamp().get());
+        self.ts.vec.push(micros(record.timestamp()));
+        self.keys.push(record.key());
+        self.values.push(record.value());
+        self.bytes += len(record.key()) + len(record.value());
+        for Header { name, value } in record.headers() {
+            self.header_names.push(Some(name.as_bytes()));
+            self.header_values.push(value);
+            // Empty headers take space too.
+            self.bytes += name.len() + len(value) + size_of::<i64>();
+        }
+        self.header_ends.vec.push(i32_len(self.header_names.len()));
+        let leader_epoch = i32::try_from(part.leader_epoch.get()).ok();
+        self.leader_epochs.vec.push(leader_epoch.unwrap_or_default());
+        self.leader_epochs_valid.append(leader_epoch.is_some());
+        self.producer_ids.vec.push(part.producer_id.unwrap_or_default());
+        self.producer_ids_valid.append(part.producer_id.is_some());
+    }
+
+    /// Hands the rows to `write`, and is empty afterwards.
+    pub(super) fn drain<E: From<ArrowError>>(&mut self, write: impl FnOnce(RecordBatch) -> Result<(), E>) -> Result<(), E> {
+        let outcome = self.lend().map_err(E::from).and_then(write);
+        self.take_back();
+        outcome
+    }
+
+    fn lend(&mut self) -> Result<RecordBatch, ArrowError> {
+        let ts = TimestampMicrosecondArray::try_new(self.ts.lend_scalars(), None)?.with_timezone(UTC);
+        let header_names = StringArray::try_new(self.header_names.lend_ends(), self.header_names.data.lend(), None)?;
+        let header_values = self.header_values.lend()?;
+        let headers = StructArray::try_new(header_fields(), vec![Arc::new(header_names), header_values], None)?;
+        let header_ends = OffsetBuffer::new(self.header_ends.lend_scalars());
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::try_new(self.offsets.lend_scalars(), None)?),
+            Arc::new(Int64Array::try_new(self.ts_ns.lend_scalars(), None)?),
+            Arc::new(ts),
+            self.keys.lend()?,
+            self.values.lend()?,
+            Arc::new(ListArray::try_new(header_item(), header_ends, Arc::new(headers), None)?),
+            Arc::new(Int32Array::try_new(self.leader_epochs.lend_scalars(), self.leader_epochs_valid.finish())?),
+            Arc::new(Int64Array::try_new(self.producer_ids.lend_scalars(), self.producer_ids_valid.finish())?),
+        ];
+        RecordBatch::try_new(schema(), columns)
+    }
+
+    fn take_back(&mut self) {
+        for column in [&mut self.offsets, &mut self.ts_ns, &mut self.ts, &mut self.producer_ids] {
+            column.take_back();
+        }
+        for column in [&mut self.keys, &mut self.values, &mut self.header_names, &mut self.header_values] {
+            column.take_back();
+        }
+        self.leader_epochs.take_back();
+        self.header_ends.take_back();
+        self.header_ends.vec.push(0);
+        self.bytes = 0;
+    }
+}
+
+fn len(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(0, <[u8]>::len)
+}
+
+/// Microseconds, rounded down also before 1970.
+fn micros(timestamp: TimestampNs) -> i64 {
+    timestamp.get().div_euclid(1000)
+}
+
+/// Byte strings of which any may be null.
+#[derive(Debug)]
+struct Bytes {
+    ends: Reused<i32>,
+    data: Reused<u8>,
+    valid: NullBufferBuilder,
+}
+
+impl Bytes {
+    fn new() -> Self {
+        Self { ends: Reused { vec: vec![0], lent: None }, data: Reused::new(), valid: NullBufferBuilder::new(PAGE_ROWS) }
+    }
+
+    fn len(&self) -> usize {
+        self.ends.vec.len() - 1
+    }
+
+    #[inline]
+    fn push(&mut self, bytes: Option<&[u8]>) {
+        self.data.vec.extend_from_slice(bytes.unwrap_or_default());
+        self.ends.vec.push(i32_len(self.data.vec.len()));
+        self.valid.append(bytes.is_some());
+    }
+
+    fn lend(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(Arc::new(BinaryArray::try_new(self.lend_ends(), self.data.lend(), self.valid.finish())?))
+    }
+
+    fn lend_ends(&mut self) -> OffsetBuffer<i32> {
+        OffsetBuffer::new(self.ends.lend_scalars())
+    }
+
+    fn take_back(&mut self) {
+        self.ends.take_back();
+        self.ends.vec.push(0);
+        self.data.take_back();
+        // Names are lent without their nulls, for there are none.
+        self.valid = NullBufferBuilder::new(PAGE_ROWS);
+    }
+}
+
+/// A vector that is lent out as a buffer and comes back with its capacity.
+#[derive(Debug)]
+struct Reused<T> {
+    vec: Vec<T>,
+    lent: Option<Buffer>,
+}
+
+impl<T: ArrowNativeType> Reused<T> {
+    fn new() -> Self {
+        Self { vec: Vec::new(), lent: None }
+    }
+
+    fn lend(&mut self) -> Buffer {
+        let buffer = Buffer::from_vec(std::mem::take(&mut self.vec));
+        self.lent = Some(buffer.clone());
+        buffer
+    }
+
+    fn lend_scalars(&mut self) -> ScalarBuffer<T> {
+        self.lend().into()
+    }
+
+    fn take_back(&mut self) {
+        // Somebody who still holds the buffer keeps it; then a new one is made.
+        if let Some(buffer) = self.lent.take() {
+            self.vec = buffer.into_vec().unwrap_or_default();
+        }
+        self.vec.clear();
+    }
+}
+
+/// A page's rows have less than 2 GiB: the caller hands them on at a few MiB, and one record has at most 1 GiB.
+fn i32_len(len: usize) -> i32 {
+    i32::try_from(len).expect("a batch is at most 1 GiB, and rows are handed on at a few MiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn microseconds_are_rounded_down() {
+        for (ns, expected) in [(0, 0), (999, 0), (1000, 1), (-1, -1), (-1000, -1), (-1001, -2), (i64::MIN, i64::MIN / 1000 - 1)] {
+            assert_eq!(micros(TimestampNs::new(ns)), expected, "{ns}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Parquet out of a partition: files that readers nobody here wrote can read, with the offset in every row. Reads no file back but footers.
+//!
+//! # Files
+//! `<out>/topic=<topic>/partition=<number>/<first offset>-<last offset>.parquet`, the offsets with 20 digits, so that names sort. A topic
+//! outside of the namespace `default` is written `topic=<namespace>%2F<name>`: readers of Hive paths undo the escape, and a topic's own
+//! name has no `%`. A file gets its name when it is complete and durable; until then it has one that starts with a dot.
+//!
+//! # Columns: schema version 1
+//! | column | type |
+//! |---|---|
+//! | `_offset` | INT64, required |
+//! | `_ts_ns` | INT64, required: nanoseconds since 1970 |
+//! | `_ts` | TIMESTAMP(MICROS, UTC), required: the same time, rounded down |
+//! | `_key`, `_value` | BINARY, optional: null is not empty |
+//! | `_headers` | LIST of STRUCT of `key` STRING, required, and `value` BINARY, optional: in order, duplicates kept |
+//! | `_leader_epoch` | INT32, optional |
+//! | `_producer_id` | INT64, optional |
+//!
+//! The footer's key-value metadata has, each under `tidelog.`: `schema_version`, `format_version`, `topic`, `partition`, `partition_uuid`,
+//! `first_offset`, `last_offset`, `next_offset`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
+//! last has a row) and `writer_version`.
+
+mod columns;
+mod error;
+mod export_directory;
+mod export_file;
+mod footer;
+mod parquet_export;
+mod report;
+mod schema;
+
+pub use error::ExportError;
+pub use parquet_export::ParquetExport;
+pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason};

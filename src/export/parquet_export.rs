@@ -1,0 +1,319 @@
+//! Exports one partition: which offsets, in which files. Reads the log and writes beside it; changes not one byte of the store.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tidelog_format::Offset;
+
+use crate::error::ReadError;
+use crate::export::columns::{BatchPart, Columns};
+use crate::export::error::ExportError;
+use crate::export::export_directory::ExportDirectory;
+use crate::export::export_file::ExportFile;
+use crate::export::footer::{Extent, Source};
+use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason};
+use crate::export::schema::{GROUP_ROWS, OFFSET_JUMP_MAX, PAGE_ROWS};
+use crate::io::{Disk, Storage};
+use crate::log::{PartitionView, RecordRef, StoredBatch};
+
+/// An export of one partition to Parquet files.
+///
+/// What is exported is what the view's isolation shows when the run begins: by default only what is below the high water mark. A later run
+/// to the same place keeps the files that are there and goes on behind them. Exported with [`ReadIsolation::Written`], records may be in
+/// the files that a crash takes from the log: then a later run is refused, or, if their offsets were assigned again, cannot know.
+///
+/// ```
+/// use tidelog::export::ParquetExport;
+/// use tidelog::{Record, Store};
+///
+/// # let (data, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
+/// let store = Store::open(data.path())?;
+/// let orders = store.topic("orders")?.partition(0)?;
+/// orders.append(Record::new("one").key("k"))?;
+/// let report = ParquetExport::new(orders.view(), out.path()).run(&mut |_| {})?;
+/// assert!(report.files[0].path.ends_with("topic=orders/partition=0/00000000000000000000-00000000000000000000.parquet"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// [`ReadIsolation::Written`]: crate::ReadIsolation::Written
+#[derive(Debug, Clone)]
+pub struct ParquetExport {
+    view: PartitionView,
+    out: PathBuf,
+    storage: Arc<dyn Storage>,
+    from: Option<Offset>,
+    until: Option<Offset>,
+    rows_per_file: u64,
+    bytes_per_file: u64,
+}
+
+impl ParquetExport {
+    /// Exports what `view` shows to files below `out`, which is made if it is not there.
+    #[must_use]
+    pub fn new(view: &PartitionView, out: impl Into<PathBuf>) -> Self {
+        Self {
+            view: view.clone(),
+            out: out.into(),
+            storage: Arc::new(Disk::new()),
+            from: None,
+            until: None,
+            rows_per_file: ROWS_PER_FILE,
+            bytes_per_file: BYTES_PER_FILE,
+        }
+    }
+
+    /// Begins here instead of at the log's start; offsets that the log no longer has, or that are exported already, are left out.
+    #[must_use]
+    pub fn from(mut self, offset: impl Into<Offset>) -> Self {
+        self.from = Some(offset.into());
+        self
+    }
+
+    /// Ends before this offset instead of at the visible end.
+    #[must_use]
+    pub fn until(mut self, offset: impl Into<Offset>) -> Self {
+        self.until = Some(offset.into());
+        self
+    }
+
+    /// A file ends with so many rows: at least 1, by default 2^24 (128 row groups).
+    #[must_use]
+    pub fn rows_per_file(mut self, rows: u64) -> Self {
+        self.rows_per_file = rows.max(1);
+        self
+    }
+
+    /// A file ends with so many bytes of keys, values and headers, not compressed: by default 512 MiB.
+    #[must_use]
+    pub fn bytes_per_file(mut self, bytes: u64) -> Self {
+        self.bytes_per_file = bytes;
+        self
+    }
+
+    /// Where the files are written; by default the file system.
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = storage;
+        self
+    }
+
+    /// Exports. `progress` is told of every few thousand rows. A partition without records makes no file and no directory.
+    ///
+    /// Damaged records are left out and reported; a file with such a gap says in its metadata that it is not dense.
+    ///
+    /// # Errors
+    /// [`ExportError`]: what is complete by then stays, and a later run goes on behind it.
+    pub fn run(&self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
+        let source = Source::of(&self.view);
+        let end = self.view.end_offset();
+        if end == self.view.log_start_offset() && !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
+            return Ok(ExportReport { from: end, until: end, kept_files: 0, files: Vec::new(), gaps: Vec::new() });
+        }
+        let directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
+        let (from, gap) = self.start(&directory)?;
+        let until = self.until.unwrap_or(end).min(end).max(from);
+        let kept_files = directory.files.len();
+        let mut run = Run {
+            export: self,
+            source,
+            directory,
+            columns: Columns::new(),
+            open: None,
+            next: from.get(),
+            until: until.get(),
+            rows: 0,
+            bytes: 0,
+            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps: gap.into_iter().collect() },
+            progress,
+        };
+        run.read()?;
+        run.close_file()?;
+        Ok(run.report)
+    }
+
+    /// The offset to begin with, and what was deleted before it could be exported.
+    fn start(&self, directory: &ExportDirectory) -> Result<(Offset, Option<ExportGap>), ExportError> {
+        let log_start = self.view.log_start_offset();
+        let (Some(exported_end), Some(first)) = (directory.end(), directory.files.first()) else {
+            return Ok((self.from.unwrap_or(log_start).max(log_start), None));
+        };
+        let path = || directory.path.clone();
+        let log_end = self.view.log_end_offset();
+        if exported_end > log_end {
+            return Err(ExportError::AheadOfLog { path: path(), exported_end, log_end });
+        }
+        let exported_from = Offset::new(first.first);
+        if let Some(from) = self.from.map(|from| from.max(log_start))
+            && (from < exported_from || from > exported_end.max(log_start))
+        {
+            return Err(ExportError::NotContinuing { path: path(), from, exported_from, exported_end });
+        }
+        for pair in directory.files.windows(2) {
+            if let Some(missing) = self.record_between(Offset::new(pair[0].last + 1), Offset::new(pair[1].first))? {
+                return Err(ExportError::Missing { path: path(), missing });
+            }
+        }
+        let deleted = ExportGap { from: exported_end, to: log_start, reason: GapReason::Deleted };
+        Ok((exported_end.max(log_start), (exported_end < log_start).then_some(deleted)))
+    }
+
+    /// The first record of `from..to` that the log holds.
+    fn record_between(&self, from: Offset, to: Offset) -> Result<Option<Offset>, ExportError> {
+        let from = from.max(self.view.log_start_offset());
+        if from >= to {
+            return Ok(None);
+        }
+        for record in self.view.with_isolation(crate::config::ReadIsolation::Written).read_from(from)? {
+            match record {
+                Ok(record) => return Ok((record.offset() < to).then_some(record.offset())),
+                Err(ReadError::Corrupt { to: end, .. }) if end < to => {}
+                Err(ReadError::Corrupt { .. }) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    export: &'a ParquetExport,
+    source: Source,
+    directory: ExportDirectory,
+    /// Rows that are not yet in the open file.
+    columns: Columns,
+    open: Option<Open>,
+    /// Everything below is exported, or reported as a gap.
+    next: u64,
+    until: u64,
+    rows: u64,
+    bytes: u64,
+    report: ExportReport,
+    progress: &'a mut dyn FnMut(ExportProgress),
+}
+
+/// The file that rows go to.
+struct Open {
+    file: ExportFile,
+    extent: Extent,
+    /// Bytes of keys, values and headers, those in the columns not counted.
+    bytes: u64,
+}
+
+impl Run<'_> {
+    fn read(&mut self) -> Result<(), ExportError> {
+        let view = self.export.view.clone();
+        let mut reader = view.read_from(Offset::new(self.next))?;
+        while self.next < self.until {
+            match reader.next_batch() {
+                None => break,
+                Some(Ok(batch)) => self.batch(&batch)?,
+                Some(Err(ReadError::Corrupt { from, to, reason, path })) => {
+                    let gap = ExportGap { from, to, reason: GapReason::Damaged(reason) };
+                    if to == from && self.report.gaps.contains(&gap) {
+                        // A reader that does not get past it would be asked for ever.
+                        return Err(ReadError::Corrupt { from, to, reason: gap.reason.to_string(), path }.into());
+                    }
+                    self.gap(gap);
+                }
+                // Retention was faster.
+                Some(Err(ReadError::OffsetOutOfRange { requested, earliest, .. })) if requested < earliest => {
+                    self.gap(ExportGap { from: Offset::new(self.next), to: earliest, reason: GapReason::Deleted });
+                    reader = view.read_from(earliest)?;
+                }
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, batch: &StoredBatch) -> Result<(), ExportError> {
+        let part = BatchPart { leader_epoch: batch.leader_epoch(), producer_id: batch.producer_id() };
+        for record in batch.records() {
+            match record {
+                Ok(record) if record.offset() < self.next => {}
+                Ok(record) if record.offset() >= self.until => break,
+                Ok(record) => self.row(&record, part)?,
+                Err(error) => {
+                    let reason = GapReason::Damaged(error.to_string());
+                    self.gap(ExportGap { from: Offset::new(self.next), to: batch.next_offset(), reason });
+                }
+            }
+        }
+        // Offsets of a compacted batch may have no record.
+        self.next = self.next.max(batch.next_offset().get());
+        Ok(())
+    }
+
+    fn row(&mut self, record: &RecordRef<'_>, part: BatchPart) -> Result<(), ExportError> {
+        let (offset, ts_ns) = (record.offset().get(), record.timestamp().get());
+        if self.open.as_ref().is_some_and(|open| self.is_full(open, offset)) {
+            self.close_file()?;
+        }
+        match &mut self.open {
+            Some(open) => open.extent.add_row(offset, ts_ns),
+            None => {
+                let file = ExportFile::create(&self.directory, offset)?;
+                self.open = Some(Open { file, extent: Extent::of_row(offset, ts_ns), bytes: 0 });
+            }
+        }
+        self.columns.push(record, part);
+        self.next = offset + 1;
+        // Pages and row groups end at multiples of their rows, so that what is handed on must not straddle one.
+        let group_rows = self.open.as_ref().map_or(0, |open| open.file.group_rows());
+        if (group_rows + self.columns.len()).is_multiple_of(PAGE_ROWS) || self.columns.bytes() >= COLUMN_BYTES {
+            self.hand_on()?;
+        }
+        Ok(())
+    }
+
+    fn is_full(&self, open: &Open, offset: u64) -> bool {
+        open.extent.rows >= self.export.rows_per_file
+            || open.bytes + self.columns.bytes() as u64 >= self.export.bytes_per_file
+            || offset - open.extent.last >= OFFSET_JUMP_MAX
+    }
+
+    /// Gives the file the rows gathered, and says how far this is.
+    fn hand_on(&mut self) -> Result<(), ExportError> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let (rows, bytes) = (self.columns.len() as u64, self.columns.bytes() as u64);
+        open.file.write(&mut self.columns)?;
+        open.bytes += bytes;
+        self.rows += rows;
+        self.bytes += bytes;
+        (self.progress)(ExportProgress {
+            from: self.report.from,
+            offset: Offset::new(self.next),
+            until: self.report.until,
+            rows: self.rows,
+            bytes: self.bytes,
+        });
+        Ok(())
+    }
+
+    fn close_file(&mut self) -> Result<(), ExportError> {
+        self.hand_on()?;
+        let Some(open) = self.open.take() else { return Ok(()) };
+        let segments = self.segments(&open.extent);
+        self.report.files.push(open.file.finish(&self.source, &open.extent, &segments)?);
+        Ok(())
+    }
+
+    /// The segment files that the offsets of a file stand in now.
+    fn segments(&self, extent: &Extent) -> Vec<String> {
+        let list = self.export.view.list();
+        let holds = list.entries.iter().filter(|entry| entry.from <= extent.last && entry.to.min(entry.segment.next_offset()) > extent.first);
+        holds.map(|entry| entry.segment.id.log_name()).collect()
+    }
+
+    fn gap(&mut self, mut gap: ExportGap) {
+        gap.to = gap.to.min(Offset::new(self.until)).max(gap.from);
+        self.next = self.next.max(gap.to.get());
+        self.report.gaps.push(gap);
+    }
+}
+
+/// Bytes of keys, values and headers at which rows are handed to the encoder before there is a page of them.
+const COLUMN_BYTES: usize = 4 << 20;
+const ROWS_PER_FILE: u64 = 128 * GROUP_ROWS as u64;
+const BYTES_PER_FILE: u64 = 512 << 20;

@@ -1,0 +1,89 @@
+//! Schema version 1 and how its columns are encoded. A change of either the columns or their meaning is a new version.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+/// The version that files carry in their metadata.
+pub(super) const SCHEMA_VERSION: u32 = 1;
+
+/// Rows of a row group.
+pub(super) const GROUP_ROWS: usize = 131_072;
+
+/// Rows of a page; a range of offsets is read in these portions.
+pub(super) const PAGE_ROWS: usize = 4096;
+
+/// The time zone of `_ts`, as readers name it.
+pub(super) const UTC: &str = "UTC";
+
+/// The columns, in order.
+pub(super) fn schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        Arc::new(Schema::new(vec![
+            Field::new(OFFSET, DataType::Int64, false),
+            Field::new(TS_NS, DataType::Int64, false),
+            Field::new(TS, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
+            Field::new(KEY, DataType::Binary, true),
+            Field::new("_value", DataType::Binary, true),
+            Field::new("_headers", DataType::List(header_item()), false),
+            Field::new(LEADER_EPOCH, DataType::Int32, true),
+            Field::new(PRODUCER_ID, DataType::Int64, true),
+        ]))
+    });
+    SCHEMA.clone()
+}
+
+/// What `_headers` is a list of.
+pub(super) fn header_item() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Struct(header_fields()), false))
+}
+
+/// The two parts of a header.
+pub(super) fn header_fields() -> Fields {
+    Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
+}
+
+/// How a file is written. Every choice is for readers: see the comments.
+pub(super) fn writer_options() -> Result<ArrowWriterOptions, ParquetError> {
+    let column = ColumnPath::from;
+    let properties = WriterProperties::builder()
+        // Data page V2 with DELTA_BINARY_PACKED makes fastparquet return wrong offsets.
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_max_row_group_row_count(Some(GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_dictionary_enabled(false)
+        .set_encoding(Encoding::PLAIN)
+        .set_column_encoding(column(OFFSET), Encoding::DELTA_BINARY_PACKED)
+        .set_column_dictionary_enabled(column(KEY), true)
+        .set_column_dictionary_enabled(ColumnPath::new(vec!["_headers".into(), "list".into(), "element".into(), "key".into()]), true)
+        // One value, or none, for long stretches.
+        .set_column_dictionary_enabled(column(LEADER_EPOCH), true)
+        .set_column_dictionary_enabled(column(PRODUCER_ID), true)
+        // fastparquet fails on statistics of a column that is all null; nobody looks for a value by its order.
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_statistics_enabled(column(OFFSET), EnabledStatistics::Page)
+        .set_column_statistics_enabled(column(TS_NS), EnabledStatistics::Page)
+        .set_column_statistics_enabled(column(TS), EnabledStatistics::Page)
+        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
+        .build();
+    // The Arrow schema in the metadata says nothing that the Parquet schema does not.
+    Ok(ArrowWriterOptions::new().with_properties(properties).with_skip_arrow_metadata(true))
+}
+
+/// A difference of neighbouring offsets from which on they no longer fit one file: fastparquet unpacks deltas of more than 28 bits wrongly.
+pub(super) const OFFSET_JUMP_MAX: u64 = 1 << 27;
+
+// `_ts_ns` and `_ts` are PLAIN, for their deltas have more than 28 bits often; with zstd that costs at most 3 bytes a row.
+const OFFSET: &str = "_offset";
+const TS_NS: &str = "_ts_ns";
+const TS: &str = "_ts";
+const KEY: &str = "_key";
+const LEADER_EPOCH: &str = "_leader_epoch";
+const PRODUCER_ID: &str = "_producer_id";
