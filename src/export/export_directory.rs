@@ -78,7 +78,10 @@ fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(IoError::new("create", path, error)) };
             create_all(storage, parent)?;
-            storage.create_dir(path).or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }).at("create", path)?;
+            storage
+                .create_dir(path)
+                .or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+                .at("create", path)?;
         }
         other => other.at("create", path)?,
     }

@@ -3,6 +3,7 @@
 mod append;
 mod cat;
 mod completions;
+mod demo;
 mod import;
 mod info;
 mod man;
@@ -39,6 +40,7 @@ enum Command {
     Tail(tail::Args),
     Info(info::Args),
     Verify(verify::Args),
+    Demo(demo::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -75,6 +77,7 @@ impl Command {
             Self::Tail(args) => tail::run(args),
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
+            Self::Demo(args) => demo::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }

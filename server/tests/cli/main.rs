@@ -6,6 +6,7 @@ mod append;
 mod bad_input;
 mod cat;
 mod damage;
+mod demo;
 mod facts;
 mod import;
 mod kill;
