@@ -120,11 +120,8 @@ impl Segment {
     }
 
     /// The map, if it is there already.
-    pub(crate) fn map(&self) -> Option<SegmentMap> {
-        match self.data.get() {
-            Some(Data::Map(map)) => Some(map.clone()),
-            _ => None,
-        }
+    pub(crate) fn present_map(&self) -> Option<SegmentMap> {
+        self.map.get()?.clone()
     }
 
     pub(crate) fn path(&self) -> PathBuf {
