@@ -29,8 +29,8 @@
 //! It is not a server, not replicated, and not a key-value store: see the program `tidelog` for the first.
 //!
 //! # Features
-//! All off by default, and each only adds: `parquet` (the module `export`), `tokio` (async append, `Stream` reads), `lz4` and `zstd` (compression a
-//! batch), `test-util` (fault injection for tests of programs that embed this).
+//! All off by default, and each only adds: `parquet` (the module `export`), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
+//! (compression a batch), `test-util` (fault injection for tests of programs that embed this).
 
 mod clock;
 mod config;

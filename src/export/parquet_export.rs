@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tidelog_format::Offset;
 
+use crate::config::ReadIsolation;
 use crate::error::ReadError;
 use crate::export::columns::{BatchPart, Columns};
 use crate::export::error::ExportError;
@@ -105,8 +106,11 @@ impl ParquetExport {
     /// [`ExportError`]: what is complete by then stays, and a later run goes on behind it.
     pub fn run(&self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
         let source = Source::of(&self.view);
-        let end = self.view.end_offset();
-        if end == self.view.log_start_offset() && !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
+        let (earliest, end) = (self.view.log_start_offset(), self.view.end_offset());
+        if let Some(requested) = self.from.filter(|from| *from > end) {
+            return Err(ReadError::OffsetOutOfRange { requested, earliest, latest: end }.into());
+        }
+        if end == earliest && !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
             return Ok(ExportReport { from: end, until: end, kept_files: 0, files: Vec::new(), gaps: Vec::new() });
         }
         let directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
@@ -163,7 +167,7 @@ impl ParquetExport {
         if from >= to {
             return Ok(None);
         }
-        for record in self.view.with_isolation(crate::config::ReadIsolation::Written).read_from(from)? {
+        for record in self.view.with_isolation(ReadIsolation::Written).read_from(from)? {
             match record {
                 Ok(record) => return Ok((record.offset() < to).then_some(record.offset())),
                 Err(ReadError::Corrupt { to: end, .. }) if end < to => {}
@@ -202,6 +206,10 @@ struct Open {
 
 impl Run<'_> {
     fn read(&mut self) -> Result<(), ExportError> {
+        // Files may reach behind what this view shows, if they were exported with another isolation.
+        if self.next >= self.until {
+            return Ok(());
+        }
         let view = self.export.view.clone();
         let mut reader = view.read_from(Offset::new(self.next))?;
         while self.next < self.until {

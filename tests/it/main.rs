@@ -6,6 +6,8 @@ mod concurrency;
 mod cuts;
 mod decision_table;
 mod durability;
+#[cfg(feature = "parquet")]
+mod export;
 mod follow;
 mod io;
 mod layers;

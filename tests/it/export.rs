@@ -1,0 +1,524 @@
+//! Parquet files of a partition, read back by the parquet crate: rows, encodings, metadata, and what a later run makes of earlier files.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, Encoding};
+use parquet::column::page::Page;
+use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use tempfile::TempDir;
+use tidelog::export::{ExportError, ExportReport, GapReason, ParquetExport};
+use tidelog::io::fault::{EIO, Fault, Faulty, Op};
+use tidelog::io::{Disk, Storage};
+use tidelog::{AckLevel, Partition, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Store, StoreOptions, SyncPolicy, TimestampNs};
+
+#[test]
+fn rows_come_back_as_they_were_appended() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..500);
+    let report = fixture.export();
+    assert_eq!((report.rows(), report.files.len(), report.kept_files, report.gaps.len()), (500, 1, 0, 0));
+    let file = &report.files[0];
+    assert_eq!((file.first.get(), file.last.get(), file.is_dense()), (0, 499, true));
+    assert_eq!(file.bytes, fs::metadata(&file.path).unwrap().len());
+    assert_eq!(file.path, fixture.out().join("topic=odd/partition=0/00000000000000000000-00000000000000000499.parquet"));
+    assert_eq!(read(&file.path), rows);
+}
+
+#[test]
+fn a_file_is_encoded_as_its_readers_need_it() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..140_000);
+    let path = &fixture.export().files[0].path;
+    let metadata = metadata(path);
+    let rows: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!(rows, [131_072, 140_000 - 131_072]);
+    for group in metadata.row_groups() {
+        let sorting = group.sorting_columns().unwrap();
+        assert_eq!((sorting.len(), sorting[0].column_idx, sorting[0].descending), (1, 0, false));
+        for column in group.columns() {
+            let name = column.column_path().string();
+            assert!(matches!(column.compression(), Compression::ZSTD(_)), "{name} is {:?}", column.compression());
+            let has_statistics = ["_offset", "_ts_ns", "_ts"].contains(&name.as_str());
+            assert_eq!(column.statistics().is_some(), has_statistics, "statistics of {name}");
+            assert_eq!(column.column_index_offset().is_some(), has_statistics, "column index of {name}");
+            assert!(column.offset_index_offset().is_some(), "offset index of {name}");
+            let encodings: Vec<Encoding> = column.encodings().filter(|encoding| *encoding != Encoding::RLE).collect();
+            let expected = match name.as_str() {
+                "_offset" => vec![Encoding::DELTA_BINARY_PACKED],
+                "_ts_ns" | "_ts" | "_value" | "_headers.list.element.value" => vec![Encoding::PLAIN],
+                _ => vec![Encoding::PLAIN, Encoding::RLE_DICTIONARY],
+            };
+            assert!(encodings.iter().all(|encoding| expected.contains(encoding)), "{name} is {encodings:?}, not {expected:?}");
+            assert_eq!(has_dictionary(column), expected.len() == 2, "dictionary of {name}");
+        }
+    }
+    let index = metadata.page_index_for_row_group(0);
+    let firsts: Vec<i64> = index.page_locations(0).unwrap().iter().map(|page| page.first_row_index).collect();
+    assert_eq!(firsts, (0..32).map(|page| page * 4096).collect::<Vec<_>>(), "pages of _offset");
+    let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
+    let page = reader.get_row_group(0).unwrap().get_column_page_reader(0).unwrap().next().unwrap().unwrap();
+    assert!(matches!(page, Page::DataPage { .. }), "data pages are of version 1");
+}
+
+#[test]
+fn the_footer_says_what_the_file_holds() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..300);
+    let path = &fixture.export().files[0].path;
+    let found = key_values(path);
+    let view = fixture.partition();
+    let segment = view.view().locate(0).unwrap().0.file_name().unwrap().to_str().unwrap().to_owned();
+    let times: Vec<i64> = (0..300).map(|number| odd(number).ts_ns).collect();
+    let uuid: String = view.view().uuid().iter().map(|byte| format!("{byte:02x}")).collect();
+    for (name, expected) in [
+        ("schema_version", "1".to_owned()),
+        ("format_version", "1".to_owned()),
+        ("topic", "odd".to_owned()),
+        ("partition", "0".to_owned()),
+        ("partition_uuid", uuid),
+        ("first_offset", "0".to_owned()),
+        ("last_offset", "299".to_owned()),
+        ("next_offset", "300".to_owned()),
+        ("min_ts_ns", times.iter().min().unwrap().to_string()),
+        ("max_ts_ns", times.iter().max().unwrap().to_string()),
+        ("source_segments", segment),
+        ("dense", "true".to_owned()),
+        ("writer_version", format!("tidelog {}", env!("CARGO_PKG_VERSION"))),
+    ] {
+        assert_eq!(found.get(&format!("tidelog.{name}")), Some(&expected), "{name}");
+    }
+}
+
+#[test]
+fn a_later_run_goes_on_behind_the_files_that_are_there() {
+    let fixture = Fixture::new();
+    let mut rows = fixture.append_odd(0..10);
+    let first = fixture.export();
+    rows.extend(fixture.append_odd(10..25));
+    let leftover = first.files[0].path.with_file_name(".00000000000000000010.parquet.partial");
+    fs::write(&leftover, "PAR1 but not for long").unwrap();
+    let second = fixture.export();
+    assert_eq!((second.from.get(), second.until.get(), second.kept_files, second.rows()), (10, 25, 1, 15));
+    assert!(!leftover.exists(), "what a killed run left is removed");
+    let third = fixture.export();
+    assert_eq!((third.from.get(), third.until.get(), third.kept_files, third.files.len()), (25, 25, 2, 0));
+    assert_eq!(fixture.names(), [name(0, 9), name(10, 24)]);
+    assert_eq!(fixture.read_all(), rows);
+}
+
+#[test]
+fn large_partitions_become_a_few_files() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..10_000);
+    let report = fixture.exporter().rows_per_file(4_000).run(&mut |_| {}).unwrap();
+    assert_eq!(report.files.iter().map(|file| file.rows).collect::<Vec<_>>(), [4_000, 4_000, 2_000]);
+    assert_eq!(fixture.names(), [name(0, 3_999), name(4_000, 7_999), name(8_000, 9_999)]);
+    assert_eq!(fixture.read_all(), rows);
+
+    let fixture = Fixture::new();
+    let value = vec![b'v'; 1000];
+    fixture.append((0..100).map(|_| Record::new(&value)));
+    let report = fixture.exporter().bytes_per_file(30_000).run(&mut |_| {}).unwrap();
+    assert_eq!(report.files.iter().map(|file| file.rows).collect::<Vec<_>>(), [30, 30, 30, 10]);
+}
+
+#[test]
+fn large_values_are_handed_on_before_a_page_is_full() {
+    let fixture = Fixture::new();
+    let values: Vec<Vec<u8>> = (0..40u8).map(|number| vec![number; 400_000]).collect();
+    fixture.append(values.iter().map(Record::new));
+    let mut calls = Vec::new();
+    let report = fixture.exporter().run(&mut |progress| calls.push((progress.rows, progress.bytes))).unwrap();
+    assert_eq!(calls, [(11, 4_400_000), (22, 8_800_000), (33, 13_200_000), (40, 16_000_000)]);
+    let found: Vec<Vec<u8>> = read(&report.files[0].path).into_iter().map(|row| row.value.unwrap()).collect();
+    assert!(found == values);
+}
+
+#[test]
+fn an_empty_partition_makes_nothing() {
+    let fixture = Fixture::new();
+    let report = fixture.export();
+    assert_eq!((report.files.len(), report.rows(), report.until.get()), (0, 0, 0));
+    assert!(!fixture.out().exists());
+}
+
+#[test]
+fn damage_is_left_out_and_reported() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..300);
+    let (dir, view) = fixture.damage_batch_of(100);
+    let out = dir.path().join("exported");
+    let report = ParquetExport::new(&view, &out).run(&mut |_| {}).unwrap();
+    assert!(report.has_damage());
+    assert_eq!(report.gaps.iter().map(|gap| (gap.from.get(), gap.to.get())).collect::<Vec<_>>(), [(100, 150)]);
+    assert!(matches!(&report.gaps[0].reason, GapReason::Damaged(reason) if !reason.is_empty()));
+    let file = &report.files[0];
+    assert_eq!((report.files.len(), file.rows, file.is_dense()), (1, 250, false));
+    assert_eq!(key_values(&file.path)["tidelog.dense"], "false");
+    assert_eq!(read(&file.path), [&rows[..100], &rows[150..]].concat());
+    let again = ParquetExport::new(&view, &out).run(&mut |_| {}).unwrap();
+    assert_eq!((again.kept_files, again.files.len()), (1, 0));
+}
+
+#[test]
+fn a_gap_between_files_is_no_missing_file() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..200);
+    let (dir, view) = fixture.damage_batch_of(100);
+    let export = ParquetExport::new(&view, dir.path().join("exported")).rows_per_file(100);
+    let report = export.run(&mut |_| {}).unwrap();
+    assert_eq!(report.files.iter().map(|file| (file.first.get(), file.last.get())).collect::<Vec<_>>(), [(0, 99), (150, 199)]);
+    assert_eq!(read(&report.files[1].path), rows[150..]);
+    assert_eq!(export.run(&mut |_| {}).unwrap().kept_files, 2);
+}
+
+#[test]
+fn deleted_offsets_are_reported_once_something_was_exported() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..100);
+    fixture.partition().delete_prefix(20).unwrap();
+    let first = fixture.export();
+    assert_eq!((first.from.get(), first.gaps.len(), first.rows()), (20, 0, 80));
+    fixture.append_odd(100..200);
+    fixture.partition().delete_prefix(150).unwrap();
+    let second = fixture.export();
+    assert_eq!((second.from.get(), second.rows(), second.has_damage()), (150, 50, false));
+    assert_eq!((second.gaps[0].from.get(), second.gaps[0].to.get(), &second.gaps[0].reason), (100, 150, &GapReason::Deleted));
+    assert_eq!(fixture.names(), [name(20, 99), name(150, 199)]);
+    assert_eq!(fixture.export().files.len(), 0, "offsets that nobody has any more are no missing file");
+}
+
+#[test]
+fn only_committed_records_are_exported_unless_asked() {
+    let options = StoreOptions::new().sync_policy(SyncPolicy::Interval(Duration::from_secs(60)));
+    let fixture = Fixture::with(options);
+    fixture.append_odd(0..10);
+    let partition = fixture.partition();
+    partition.append_with(Record::new("not yet durable"), AckLevel::Written).unwrap();
+    let end = partition.view().high_water_mark().get();
+    assert_eq!(fixture.export().until.get(), end);
+    let written = partition.view().with_isolation(ReadIsolation::Written);
+    let report = ParquetExport::new(&written, fixture.out()).run(&mut |_| {}).unwrap();
+    assert_eq!((end, report.until.get(), report.rows()), (10, 11, 1));
+    assert_eq!(fixture.export().files.len(), 0, "files that reach behind the high water mark are there, and nothing is to be done");
+}
+
+#[test]
+fn a_range_is_exported_alone() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..200);
+    let report = fixture.exporter().from(60).until(130).run(&mut |_| {}).unwrap();
+    assert_eq!((report.from.get(), report.until.get(), report.rows()), (60, 130, 70));
+    assert_eq!(read(&report.files[0].path), rows[60..130]);
+    assert_eq!(fixture.exporter().until(130).run(&mut |_| {}).unwrap().files.len(), 0);
+    assert_eq!(fixture.exporter().from(100).until(150).run(&mut |_| {}).unwrap().rows(), 20, "what is there is not exported twice");
+    let error = fixture.exporter().from(201).run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::Read(ReadError::OffsetOutOfRange { .. })), "{error}");
+    for from in [59, 151] {
+        let error = fixture.exporter().from(from).run(&mut |_| {}).unwrap_err();
+        assert!(matches!(error, ExportError::NotContinuing { .. }), "{error}");
+    }
+    assert_eq!(fixture.export().rows(), 50);
+    assert_eq!(fixture.names(), [name(60, 129), name(130, 149), name(150, 199)]);
+}
+
+#[test]
+fn files_that_do_not_fit_are_refused() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..30);
+    fixture.exporter().rows_per_file(10).run(&mut |_| {}).unwrap();
+    let home = fixture.home();
+    let refused = |expected: &str| {
+        let error = fixture.exporter().run(&mut |_| {}).unwrap_err();
+        assert!(error.is_refusal() && error.to_string().contains(expected), "expected {expected:?} in: {error}");
+    };
+
+    let middle = fs::read(home.join(name(10, 19))).unwrap();
+    fs::remove_file(home.join(name(10, 19))).unwrap();
+    refused("the log has offset 10");
+    fs::write(home.join(name(10, 19)), &middle[..middle.len() - 1]).unwrap();
+    refused("is no file of this export");
+    fs::write(home.join(name(10, 19)), "").unwrap();
+    refused("0 bytes are no Parquet file");
+    fs::write(home.join(name(10, 19)), &middle).unwrap();
+    fs::copy(home.join(name(10, 19)), home.join(name(30, 39))).unwrap();
+    refused("tidelog.first_offset is 10, not 30");
+    fs::remove_file(home.join(name(30, 39))).unwrap();
+    fs::write(home.join("part-0.parquet"), &middle).unwrap();
+    refused("its name is not that of two offsets");
+    fs::remove_file(home.join("part-0.parquet")).unwrap();
+    fs::write(home.join("_SUCCESS"), "").unwrap();
+    assert_eq!(fixture.export().kept_files, 3, "other files are nobody's concern");
+
+    // 5..=14 is a real file, but of another run.
+    let elsewhere = fixture.dir.path().join("elsewhere");
+    let other = ParquetExport::new(fixture.partition().view(), &elsewhere).from(5).until(15).run(&mut |_| {}).unwrap();
+    fs::copy(&other.files[0].path, home.join(name(5, 14))).unwrap();
+    refused("overlap");
+}
+
+#[test]
+fn the_files_of_another_partition_are_refused() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    let other = Fixture::new();
+    other.append_odd(0..10);
+    fixture.export();
+    let error = ParquetExport::new(other.partition().view(), fixture.out()).run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::OtherPartition { .. }) && error.is_refusal(), "{error}");
+    let error = ParquetExport::new(fixture.partition().view(), other.dir.path().join("data")).run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::IntoStore { .. }), "{error}");
+}
+
+#[test]
+fn files_that_are_ahead_of_the_log_are_refused() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..100);
+    fixture.export();
+    fixture.partition().truncate_suffix(50).unwrap();
+    let error = fixture.exporter().run(&mut |_| {}).unwrap_err();
+    assert!(matches!(&error, ExportError::AheadOfLog { exported_end, log_end, .. } if (exported_end.get(), log_end.get()) == (100, 50)), "{error}");
+}
+
+#[test]
+fn one_export_at_a_time() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    fixture.export();
+    let lock = Disk::new().lock(&fixture.home()).unwrap().unwrap();
+    assert!(matches!(fixture.exporter().run(&mut |_| {}), Err(ExportError::Locked { .. })));
+    drop(lock);
+    fixture.export();
+}
+
+#[test]
+fn a_namespace_is_part_of_the_topic_in_the_path() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path().join("data")).unwrap();
+    let partition = store.topic("shop/orders").unwrap().partition(0).unwrap();
+    partition.append(Record::new("x")).unwrap();
+    let report = ParquetExport::new(partition.view(), dir.path().join("out")).run(&mut |_| {}).unwrap();
+    let path = &report.files[0].path;
+    assert_eq!(path.parent().unwrap(), dir.path().join("out/topic=shop%2Forders/partition=0"));
+    assert_eq!(key_values(path)["tidelog.topic"], "shop/orders");
+}
+
+#[test]
+fn a_file_has_its_name_only_when_it_is_durable() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    let storage = Faulty::new(Arc::new(Disk::new()));
+    storage.record_calls();
+    fixture.exporter().storage(Arc::new(storage.clone())).run(&mut |_| {}).unwrap();
+    let calls = storage.recorded_calls();
+    let last_of = |op| calls.iter().rposition(|call| call.op == op).unwrap_or_else(|| panic!("no {op:?}"));
+    let named = last_of(Op::RenameNew);
+    assert!(last_of(Op::Write) < last_of(Op::Sync) && last_of(Op::Sync) < named && named < last_of(Op::SyncDir));
+    assert!(calls[named].path.file_name().unwrap().to_str().unwrap().starts_with('.'));
+    assert_eq!((calls[named].to.as_deref(), storage.count(Op::Rename)), (Some(fixture.home().join(name(0, 9)).as_path()), 0));
+}
+
+/// Whatever call fails, the next run leaves every row in exactly one file.
+#[test]
+fn a_run_that_fails_anywhere_is_made_good_by_the_next() {
+    let mut nth = 0;
+    loop {
+        nth += 1;
+        let fixture = Fixture::new();
+        let rows = fixture.append_odd(0..30);
+        let storage = Faulty::new(Arc::new(Disk::new()));
+        storage.inject(Fault::anywhere().nth(nth).error(EIO));
+        let export = fixture.exporter().rows_per_file(10).storage(Arc::new(storage.clone()));
+        let outcome = export.run(&mut |_| {});
+        if storage.fired() == 0 {
+            outcome.unwrap();
+            break;
+        }
+        if let Err(error) = outcome {
+            assert!(matches!(error, ExportError::Io(_)), "call {nth}: {error}");
+        }
+        storage.heal();
+        export.run(&mut |_| {}).unwrap();
+        assert_eq!(fixture.read_all(), rows, "call {nth}");
+        assert_eq!(fixture.names(), [name(0, 9), name(10, 19), name(20, 29)], "call {nth}");
+    }
+    assert!(nth > 20, "only {nth} calls");
+}
+
+struct Fixture {
+    dir: TempDir,
+    store: Store,
+}
+
+impl Fixture {
+    fn new() -> Self {
+        Self::with(StoreOptions::new())
+    }
+
+    fn with(options: StoreOptions) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = options.open(dir.path().join("data")).unwrap();
+        store.topic("odd").unwrap();
+        Self { dir, store }
+    }
+
+    fn partition(&self) -> Partition {
+        self.store.topic("odd").unwrap().partition(0).unwrap()
+    }
+
+    fn append<'a>(&self, records: impl Iterator<Item = Record<'a>>) {
+        let mut batch = RecordBatch::new();
+        for record in records {
+            batch.push(&record).unwrap();
+        }
+        self.partition().append_batch(&batch, AckLevel::Durable).unwrap();
+    }
+
+    /// Appends odd records in batches of 50, and returns the rows they are to become.
+    fn append_odd(&self, numbers: std::ops::Range<u64>) -> Vec<Row> {
+        let rows: Vec<Row> = numbers.map(odd).collect();
+        let partition = self.partition();
+        let mut batch = RecordBatch::new();
+        for chunk in rows.chunks(50) {
+            batch.clear();
+            for row in chunk {
+                let mut record = row.value.as_ref().map_or_else(Record::tombstone, Record::new).timestamp(TimestampNs::new(row.ts_ns));
+                if let Some(key) = &row.key {
+                    record = record.key(key);
+                }
+                for (name, value) in &row.headers {
+                    record = record.header(name, value.as_deref());
+                }
+                batch.push(&record).unwrap();
+            }
+            partition.append_batch(&batch, AckLevel::Written).unwrap();
+        }
+        partition.flush().unwrap();
+        rows
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("a/new/place")
+    }
+
+    fn home(&self) -> PathBuf {
+        self.out().join("topic=odd/partition=0")
+    }
+
+    fn exporter(&self) -> ParquetExport {
+        ParquetExport::new(self.partition().view(), self.out())
+    }
+
+    fn export(&self) -> ExportReport {
+        self.exporter().run(&mut |_| {}).unwrap()
+    }
+
+    /// Every name in the partition's directory.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.home())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != "_SUCCESS")
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn read_all(&self) -> Vec<Row> {
+        self.names().iter().flat_map(|name| read(&self.home().join(name))).collect()
+    }
+
+    /// Closes the store, flips a bit in the batch that holds `offset`, and opens it to be read.
+    fn damage_batch_of(self, offset: u64) -> (TempDir, PartitionView) {
+        let (segment, position) = self.partition().view().locate(offset).unwrap();
+        self.store.close().unwrap();
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[position.get() as usize + 200] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+        let store = Store::open_read_only(self.dir.path().join("data")).unwrap();
+        (self.dir, store.topic("odd").unwrap().partition(0).unwrap())
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Row {
+    offset: i64,
+    ts_ns: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// The record at an offset: nulls, empty bytes, bytes that are no text, times out of order and before 1970, headers of every kind.
+fn odd(number: u64) -> Row {
+    let header = |name: &str, value: Option<&[u8]>| (name.to_owned(), value.map(<[u8]>::to_vec));
+    let offset = number.cast_signed();
+    let (ts_ns, key, value, headers): (i64, Option<&[u8]>, Option<&[u8]>, Vec<_>) = match number % 7 {
+        0 => (START_NS + offset, None, Some(b"plain"), vec![]),
+        1 => (START_NS - offset * 1_000_000_000, Some(b""), None, vec![]),
+        2 => (-1 - offset, Some(b"\xff\xfe\0"), Some(b""), vec![header("one", Some(b"1"))]),
+        3 => (START_NS, Some(b"key"), Some(b"\x80\x81"), vec![header("a", Some(b"1")), header("b", None), header("a", Some(b""))]),
+        4 => (START_NS, None, None, vec![header("", Some(b"\xff")), header("имя", None)]),
+        5 => (i64::from(i32::MAX) * 1_000, Some("ключ".as_bytes()), Some(&[7; 300]), vec![]),
+        _ => (999, Some(b"k"), Some(b"v"), vec![header("long", Some(&[b'h'; 200]))]),
+    };
+    Row { offset, ts_ns, key: key.map(<[u8]>::to_vec), value: value.map(<[u8]>::to_vec), headers }
+}
+
+fn read(path: &Path) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap() {
+        let batch = batch.unwrap();
+        let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
+        assert_eq!(names, ["_offset", "_ts_ns", "_ts", "_key", "_value", "_headers", "_leader_epoch", "_producer_id"]);
+        let (offsets, nanos) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+        let micros = batch.column(2).as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(micros.timezone(), Some("UTC"));
+        let (keys, values) = (batch.column(3).as_binary::<i32>(), batch.column(4).as_binary::<i32>());
+        let headers = batch.column(5).as_list::<i32>();
+        let leader_epochs = batch.column(6).as_primitive::<Int32Type>();
+        assert_eq!(batch.column(7).null_count(), batch.num_rows(), "no producer has an identity yet");
+        assert_eq!((batch.column(1).null_count(), headers.null_count()), (0, 0));
+        for i in 0..batch.num_rows() {
+            assert_eq!(micros.value(i), nanos.value(i).div_euclid(1000));
+            assert_eq!(leader_epochs.value(i), 0);
+            let bytes = |column: &arrow::array::BinaryArray| column.is_valid(i).then(|| column.value(i).to_vec());
+            let found = headers.value(i);
+            let parts = found.as_struct();
+            let (names, contents) = (parts.column(0).as_string::<i32>(), parts.column(1).as_binary::<i32>());
+            let headers = (0..parts.len()).map(|j| (names.value(j).to_owned(), contents.is_valid(j).then(|| contents.value(j).to_vec())));
+            rows.push(Row { offset: offsets.value(i), ts_ns: nanos.value(i), key: bytes(keys), value: bytes(values), headers: headers.collect() });
+        }
+    }
+    rows
+}
+
+fn metadata(path: &Path) -> ParquetMetaData {
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+    reader.parse_and_finish(&File::open(path).unwrap()).unwrap()
+}
+
+fn key_values(path: &Path) -> HashMap<String, String> {
+    let metadata = metadata(path);
+    let pairs = metadata.file_metadata().key_value_metadata().unwrap();
+    pairs.iter().map(|pair| (pair.key.clone(), pair.value.clone().unwrap())).collect()
+}
+
+fn has_dictionary(column: &ColumnChunkMetaData) -> bool {
+    column.dictionary_page_offset().is_some()
+}
+
+fn name(first: u64, last: u64) -> String {
+    format!("{first:020}-{last:020}.parquet")
+}
+
+/// 2024-01-01T00:00:00.123456789Z
+const START_NS: i64 = 1_704_067_200_123_456_789;
