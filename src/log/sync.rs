@@ -116,7 +116,8 @@ mod tests {
     #[test]
     fn a_covered_sleeper_passes_the_lead_on() {
         let (group, durable) = (&GroupCommit::default(), &AtomicU64::new(0));
-        let wait = move |target: u64, sync: &dyn Fn()| group.wait(target, Duration::ZERO, || durable.load(Ordering::SeqCst) >= target, || target, sync);
+        let wait =
+            move |target: u64, sync: &dyn Fn()| group.wait(target, Duration::ZERO, || durable.load(Ordering::SeqCst) >= target, || target, sync);
         let (started, has_started) = mpsc::channel();
         let (go, may_go) = mpsc::channel();
         let (done, is_done) = mpsc::channel();

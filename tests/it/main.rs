@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at files from outside of the engine")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
+mod append;
 mod concurrency;
 mod cuts;
 mod decision_table;
@@ -11,7 +12,10 @@ mod export;
 mod follow;
 mod io;
 mod layers;
+mod read;
 mod reading_support;
 mod support;
+mod tail;
+mod time;
 #[cfg(feature = "tokio")]
 mod tokio;

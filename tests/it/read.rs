@@ -1,0 +1,219 @@
+//! Where reading begins and ends: ranges, starts, isolation, cuts, and records that outlive what they were read from.
+
+use std::time::Duration;
+
+use tidelog::{AckLevel, CutError, PartitionView, ReadError, ReadIsolation, Record, Start, StoreOptions, SyncPolicy};
+
+use crate::reading_support::{Home, append_numbered, batch, check_numbered, numbered, small, ts};
+
+fn out_of_range<T>(result: Result<T, ReadError>, requested: u64, earliest: u64, latest: u64) {
+    match result {
+        Err(ReadError::OffsetOutOfRange { requested: asked, earliest: low, latest: high }) => {
+            assert_eq!((asked.get(), low.get(), high.get()), (requested, earliest, latest));
+        }
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("{requested} is not out of range"),
+    }
+}
+
+#[test]
+fn ranges_have_ends() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    out_of_range(partition.get(0), 0, 0, 0);
+    assert_eq!(partition.read_from(0).unwrap().count(), 0);
+    assert_eq!(partition.read_backwards(0).unwrap().count(), 0);
+    assert_eq!(partition.view().offset_for_time(ts(i64::MIN)).unwrap(), None);
+    append_numbered(&partition, 0..1000);
+    partition.delete_prefix(300).unwrap();
+    for view in [partition.view().clone(), home.read_only()] {
+        out_of_range(view.get(299), 299, 300, 1000);
+        out_of_range(view.get(1000), 1000, 300, 1000);
+        out_of_range(view.get(u64::MAX), u64::MAX, 300, 1000);
+        out_of_range(view.read_from(1001), 1001, 300, 1000);
+        out_of_range(view.read_from(0), 0, 300, 1000);
+        out_of_range(view.read(Start::Offset(299.into())), 299, 300, 1000);
+        out_of_range(view.read_backwards(299), 299, 300, 1000);
+        out_of_range(view.batches_backwards(1001), 1001, 300, 1000);
+        assert_eq!(view.read_from(1000).unwrap().count(), 0);
+        assert_eq!(view.read_backwards(300).unwrap().count(), 0);
+        assert_eq!(check_numbered(&view, 300), 1000);
+        let backwards: Vec<_> = view.read_backwards(1000).unwrap().map(|record| record.unwrap().offset().get()).collect();
+        assert!(backwards.into_iter().eq((300..1000).rev()));
+    }
+}
+
+#[test]
+fn starts() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    for number in 0..500u64 {
+        partition.append_with(Record::new(&numbered(number)).timestamp(ts(number as i64 * 10)), AckLevel::Written).unwrap();
+    }
+    partition.delete_prefix(100).unwrap();
+    for view in [partition.view().clone(), home.read_only()] {
+        let offset = |start| view.read(start).unwrap().offset().get();
+        assert_eq!((offset(Start::Earliest), offset(Start::Latest), offset(Start::Offset(123.into()))), (100, 500, 123));
+        assert_eq!((offset(Start::Last(0)), offset(Start::Last(7)), offset(Start::Last(400)), offset(Start::Last(u64::MAX))), (500, 493, 100, 100));
+        assert_eq!((offset(Start::Time(ts(0))), offset(Start::Time(ts(2991))), offset(Start::Time(ts(4991)))), (100, 300, 500));
+        assert_eq!(view.read(Start::Last(7)).unwrap().count(), 7);
+    }
+}
+
+#[test]
+fn a_reader_goes_on_where_it_ended() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    let mut reader = partition.read(Start::Earliest).unwrap();
+    for number in 0..3000 {
+        assert!(reader.next().is_none() && reader.next().is_none());
+        append_numbered(&partition, number..number + 1);
+        assert_eq!(reader.next().unwrap().unwrap().value().unwrap(), numbered(number));
+    }
+    reader.seek(10);
+    assert_eq!(reader.next().unwrap().unwrap().offset().get(), 10);
+    reader.seek(5000);
+    out_of_range(reader.next().unwrap(), 5000, 0, 3000);
+    assert!(reader.next().is_none());
+}
+
+#[test]
+fn reading_from_inside_a_batch() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    partition.append_batch(&batch(&["a", "b", "c", "d"]), AckLevel::Written).unwrap();
+    partition.append_batch(&batch(&["e", "f"]), AckLevel::Written).unwrap();
+    partition.delete_prefix(2).unwrap();
+    let values = |view: &PartitionView, from: u64| -> String {
+        view.read_from(from).unwrap().map(|record| String::from_utf8(record.unwrap().value().unwrap().to_vec()).unwrap()).collect()
+    };
+    for view in [partition.view().clone(), home.read_only()] {
+        assert_eq!((values(&view, 2).as_str(), values(&view, 3).as_str(), values(&view, 5).as_str()), ("cdef", "def", "f"));
+        let backwards: Vec<_> = view.read_backwards(5).unwrap().map(|record| record.unwrap().offset().get()).collect();
+        assert_eq!(backwards, [4, 3, 2]);
+        // A batch is whole, and says what it holds.
+        let whole = view.read_from(3).unwrap().next_batch().unwrap().unwrap();
+        assert_eq!((whole.base_offset().get(), whole.next_offset().get(), whole.len()), (0, 4, 4));
+    }
+}
+
+#[test]
+fn committed_readers_see_what_is_durable() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(StoreOptions::new().sync_policy(SyncPolicy::Interval(Duration::from_secs(60))));
+    append_numbered(&partition, 0..10);
+    let written = partition.view().with_isolation(ReadIsolation::Written);
+    assert_eq!((partition.view().end_offset().get(), written.end_offset().get()), (0, 10));
+    assert!(matches!(partition.get(3), Err(ReadError::OffsetOutOfRange { .. })));
+    assert_eq!(written.get(3).unwrap().value().unwrap(), numbered(3));
+    partition.wait_durable(10).unwrap();
+    assert_eq!(check_numbered(partition.view(), 0), 10);
+    // The system decides when to sync: readers need not wait for it.
+    let (_store, partition) = {
+        drop((_store, partition, written));
+        home.partition(small())
+    };
+    append_numbered(&partition, 10..20);
+    assert_eq!((partition.high_water_mark().get(), partition.durable_end_offset().get()), (20, 10));
+    assert_eq!(check_numbered(partition.view(), 0), 20);
+}
+
+#[test]
+fn cuts_meanwhile_are_typed_answers() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..3000);
+    let (mut behind, mut ahead) = (partition.read_from(0).unwrap(), partition.read_from(2500).unwrap());
+    let mut backwards = partition.read_backwards(3000).unwrap();
+    assert!(behind.next().unwrap().is_ok() && ahead.next().unwrap().is_ok() && backwards.next().unwrap().is_ok());
+    partition.delete_prefix(1000).unwrap();
+    partition.truncate_suffix(2000).unwrap();
+    let error = behind.find_map(Result::err);
+    assert!(matches!(error, Some(ReadError::OffsetOutOfRange { .. })), "{error:?}");
+    let mut rest = ahead.by_ref().skip_while(Result::is_ok);
+    assert!(matches!(rest.next(), Some(Err(ReadError::OffsetOutOfRange { .. }))));
+    partition.append_with(Record::new("new"), AckLevel::Written).unwrap();
+    assert_eq!(partition.get(2000).unwrap().value().unwrap(), b"new");
+    assert_eq!(partition.view().damage(), vec![]);
+    for offset in [999, 2002] {
+        assert!(matches!(partition.delete_prefix(offset), Err(CutError::OutOfRange { .. })));
+        assert!(matches!(partition.truncate_suffix(offset), Err(CutError::OutOfRange { .. })));
+    }
+    // Down to nothing, and on from there.
+    partition.delete_prefix(2001).unwrap();
+    assert_eq!((partition.log_start_offset().get(), partition.read_from(2001).unwrap().count()), (2001, 0));
+    assert_eq!(partition.append_with(Record::new("next"), AckLevel::Written).unwrap().base_offset.get(), 2001);
+    partition.truncate_suffix(2001).unwrap();
+    assert_eq!(partition.append_with(Record::new("again"), AckLevel::Written).unwrap().base_offset.get(), 2001);
+}
+
+/// Whether an address lies in a mapping of a segment file.
+fn is_mapped(address: *const u8) -> bool {
+    let address = address.addr();
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().any(|line| {
+        let (range, path) = (line.split(' ').next().unwrap(), line.split(' ').next_back().unwrap_or_default());
+        let (from, to) = range.split_once('-').unwrap();
+        let parse = |text| usize::from_str_radix(text, 16).unwrap();
+        // A file that was unlinked is shown with a mark behind its name.
+        (line.contains(".log") || line.contains(".tmp")) && !path.is_empty() && (parse(from)..parse(to)).contains(&address)
+    })
+}
+
+/// Nothing is copied on the way from the page cache: the value lies where the file is mapped.
+#[test]
+fn values_lie_in_the_mapping() {
+    let home = Home::new();
+    for round in 0..2 {
+        let (_store, partition) = home.partition(small());
+        if round == 0 {
+            append_numbered(&partition, 0..3000);
+        }
+        for record in partition.read_from(0).unwrap().step_by(97) {
+            let record = record.unwrap();
+            let value = record.value().unwrap();
+            assert!(is_mapped(value.as_ptr()), "record {}", record.offset());
+        }
+        let mut reader = partition.read_from(0).unwrap();
+        let batch = reader.next_batch().unwrap().unwrap();
+        assert!(is_mapped(batch.records().next().unwrap().unwrap().value().unwrap().as_ptr()));
+        assert!(!is_mapped(numbered(5).as_ptr()));
+    }
+}
+
+#[test]
+fn a_record_outlives_everything() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    append_numbered(&partition, 0..3000);
+    let records: Vec<_> = (0..3000).step_by(31).map(|offset| partition.get(offset as u64).unwrap()).collect();
+    let batch = partition.read_from(0).unwrap().next_batch().unwrap().unwrap();
+    partition.delete_prefix(2000).unwrap();
+    partition.truncate_suffix(2500).unwrap();
+    drop(partition);
+    store.close().unwrap();
+    std::fs::remove_dir_all(home.path().join("topics")).unwrap();
+    for record in records {
+        assert!(is_mapped(record.value().unwrap().as_ptr()));
+        assert_eq!(record.value().unwrap(), numbered(record.offset().get()));
+    }
+    assert_eq!(batch.records().next().unwrap().unwrap().value().unwrap(), numbered(0));
+}
+
+#[test]
+fn info_counts() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    let empty = partition.view().info().unwrap();
+    assert_eq!((empty.first_ts_ns, empty.last_ts_ns, empty.segments, empty.log_end_offset), (None, None, 1, 0));
+    for number in 0..2000 {
+        partition.append_with(Record::new(&numbered(number)).timestamp(ts(number as i64 - 5)), AckLevel::Written).unwrap();
+    }
+    partition.delete_prefix(7).unwrap();
+    let live = partition.view().info().unwrap();
+    assert_eq!((live.log_start_offset, live.log_end_offset, live.first_ts_ns, live.last_ts_ns), (7, 2000, Some(2), Some(1994)));
+    drop(partition);
+    store.close().unwrap();
+    let closed = home.read_only().info().unwrap();
+    assert_eq!((closed.uuid, closed.segments, closed.bytes, closed.first_ts_ns), (live.uuid, live.segments, live.bytes, live.first_ts_ns));
+    assert_eq!((closed.durable_end_offset, closed.high_water_mark, closed.damage, closed.compression), (2000, 2000, vec![], "none"));
+}
