@@ -38,7 +38,7 @@ struct Shared {
 #[derive(Debug)]
 enum Feed {
     Writer(Arc<Log>),
-    Follower(Follower),
+    Follower(Box<Follower>),
 }
 
 /// Where to begin reading.
@@ -94,7 +94,7 @@ impl PartitionView {
     }
 
     pub(crate) fn of_follower(topic: String, partition: u32, view: Arc<LogView>, follower: Follower) -> Self {
-        Self { shared: Arc::new(Shared { topic, partition, view, feed: Feed::Follower(follower) }), isolation: ReadIsolation::default() }
+        Self { shared: Arc::new(Shared { topic, partition, view, feed: Feed::Follower(Box::new(follower)) }), isolation: ReadIsolation::default() }
     }
 
     /// The topic's name.
