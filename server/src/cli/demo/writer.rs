@@ -136,6 +136,6 @@ impl Drop for Writer {
 }
 
 const SIGKILL: i32 = 9;
-const ACKS_BEFORE_KILL: usize = 50_000;
+const ACKS_BEFORE_KILL: usize = 200_000;
 /// On a slow disk fewer acknowledgements must do.
-const TIME_BEFORE_KILL: Duration = Duration::from_secs(3);
+const TIME_BEFORE_KILL: Duration = Duration::from_secs(2);
