@@ -51,3 +51,8 @@ pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Of
 pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, Topic, TopicName};
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
