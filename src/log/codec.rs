@@ -6,7 +6,7 @@ use tidelog_format::Codec;
 ///
 /// # Errors
 /// Why not: the codec is not built in, or the library failed.
-#[cfg_attr(not(any(feature = "lz4", feature = "zstd")), expect(unused_variables, reason = "every codec is a feature"))]
+#[cfg_attr(not(any(feature = "lz4", feature = "zstd")), expect(unused_variables, clippy::ptr_arg, reason = "every codec is a feature"))]
 pub(crate) fn compress(codec: Codec, records: &[u8], out: &mut Vec<u8>) -> Result<(), String> {
     match codec {
         #[cfg(feature = "lz4")]

@@ -1,6 +1,6 @@
 //! What is appended is what is read: keys, values, headers, times, notes, batches, rolls, codecs; before and after a reopen.
 
-use tidelog::{AckLevel, AppendError, Codec, Header, Partition, PartitionView, Record, RecordBatch, StoreOptions, SyncPolicy, TimestampNs};
+use tidelog::{AckLevel, AppendError, Codec, Header, Partition, PartitionView, Record, RecordBatch, SyncPolicy, TimestampNs};
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, small, ts};
 
@@ -14,7 +14,7 @@ struct Expected {
 
 impl Expected {
     fn record(&self) -> Record<'_> {
-        let record = self.value.as_ref().map_or_else(Record::tombstone, |value| Record::new(value));
+        let record = self.value.as_ref().map_or_else(Record::tombstone, Record::new);
         let record = self.key.iter().fold(record, |record, key| record.key(key));
         let record = self.headers.iter().fold(record, |record, (name, value)| record.header(name, value.as_deref()));
         self.timestamp.map_or(record.clone(), |timestamp| record.timestamp(timestamp))

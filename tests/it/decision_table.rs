@@ -273,7 +273,7 @@ fn row_17_checkpoint_of_another_partition() {
 
 #[test]
 fn row_18_index_bad_or_of_another_segment() {
-    for damage in [flip_first as fn(&mut Vec<u8>), flip_last, Vec::clear] {
+    for damage in [(|bytes| flip_first(bytes)) as fn(&mut Vec<u8>), |bytes| flip_last(bytes), Vec::clear] {
         let lab = closed_with_indexes();
         let path = lab.segments()[0].index_path();
         let mut bytes = fs::read(&path).unwrap();
@@ -499,9 +499,8 @@ fn row_30_no_regular_file_in_place_of_a_derived_one() {
             let lab = Lab::three_segments(Durable::Everything);
             let path = lab.dir().join(&name);
             let elsewhere = lab.tmp.path().join("elsewhere");
-            match fs::rename(&path, &elsewhere) {
-                Err(_) => fs::write(&elsewhere, "nothing of the log's").unwrap(),
-                Ok(()) => {}
+            if fs::rename(&path, &elsewhere).is_err() {
+                fs::write(&elsewhere, "nothing of the log's").unwrap();
             }
             let outside = fs::read(&elsewhere).unwrap();
             make(&path);
@@ -570,7 +569,7 @@ fn row_32_segment_header_bad_its_salt_known() {
 
 #[test]
 fn row_33_meta_unreadable_or_absent() {
-    for damage in [flip_first as fn(&mut Vec<u8>), flip_last, Vec::clear] {
+    for damage in [(|bytes| flip_first(bytes)) as fn(&mut Vec<u8>), |bytes| flip_last(bytes), Vec::clear] {
         let lab = Lab::three_segments(Durable::Everything);
         let path = lab.dir().join(META_NAME);
         let good = fs::read(&path).unwrap();
@@ -664,11 +663,11 @@ fn fill_slot(lab: &Lab, slot: usize, byte: u8) {
     fs::write(&path, bytes).unwrap();
 }
 
-fn flip_first(bytes: &mut Vec<u8>) {
+fn flip_first(bytes: &mut [u8]) {
     bytes[3] ^= 1;
 }
 
-fn flip_last(bytes: &mut Vec<u8>) {
+fn flip_last(bytes: &mut [u8]) {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
 }

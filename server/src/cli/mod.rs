@@ -4,6 +4,7 @@ mod append;
 mod cat;
 mod completions;
 mod demo;
+mod export;
 mod import;
 mod info;
 mod man;
@@ -41,6 +42,7 @@ enum Command {
     Info(info::Args),
     Verify(verify::Args),
     Demo(demo::Args),
+    Export(export::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -78,6 +80,7 @@ impl Command {
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Demo(args) => demo::run(args),
+            Self::Export(args) => export::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }

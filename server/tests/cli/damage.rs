@@ -52,6 +52,11 @@ fn damage_is_printed_in_its_place_and_is_exit_4() {
     assert!(run.text().contains("DAMAGED") && run.text().contains("offsets 1..2"), "{}", run.text());
     let report: serde_json::Value = serde_json::from_str(&sandbox.run(&["verify", "data", "--json"]).expect(4).text()).unwrap();
     assert_eq!((&report["ok"], &report["partitions"][0]["damage"][0]["from"]), (&json!(false), &json!(1)));
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
+    assert!(run.text().contains("2 rows, offsets 0..=2"), "{}", run.text());
+    let run = sandbox.run(&["export", "data", "logs", "--to", "again", "--json"]).expect(4);
+    let report: serde_json::Value = serde_json::from_str(&run.text()).unwrap();
+    assert_eq!((&report["partitions"][0]["files"][0]["dense"], &report["partitions"][0]["gaps"][0]["from"]), (&json!(false), &json!(1)));
     assert_eq!(sandbox.snapshot("data"), before, "looking at damage repairs nothing");
 
     sandbox.ok_with(&["append", "data", "logs"], "fourth record\n");

@@ -41,12 +41,12 @@ fn info_has_the_facts_of_each_partition() {
 fn help_names_every_command_and_the_exit_codes() {
     let sandbox = Sandbox::new();
     let help = sandbox.ok(&["--help"]);
-    for word in ["import", "append", "cat", "tail", "info", "verify", "completions", "man", "Exit codes", "refused", "damage", "Examples"] {
+    for word in ["import", "append", "cat", "tail", "info", "verify", "export", "completions", "man", "Exit codes", "refused", "damage", "Examples"] {
         assert!(help.contains(word), "{word} in {help}");
     }
     assert!(sandbox.ok(&["--version"]).starts_with("tidelog "));
     sandbox.run(&[]).expect(2).says("Usage");
-    for command in ["import", "append", "cat", "tail", "info", "verify"] {
+    for command in ["import", "append", "cat", "tail", "info", "verify", "export"] {
         assert!(sandbox.ok(&[command, "--help"]).contains(&format!("tidelog {command} ")));
     }
 }

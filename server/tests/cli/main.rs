@@ -7,6 +7,7 @@ mod bad_input;
 mod cat;
 mod damage;
 mod demo;
+mod export;
 mod facts;
 mod import;
 mod kill;

@@ -1,0 +1,160 @@
+//! `tidelog export`: writes the records of a topic to Parquet files. Changes not one byte of the store.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tidelog::PartitionView;
+use tidelog::export::{ExportError, ExportReport, ExportedFile, GapReason, ParquetExport};
+
+use super::progress::Progress;
+use super::store::{self, Isolation, TopicArgs};
+use crate::exit::{Exit, Failure};
+use crate::output::{print_json, print_line};
+
+/// Write a topic to Parquet files, with the offset of each record.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidelog export data events --to parquet-out              everything, or what is new since the last run
+  tidelog export data events --to part -p 0 --from 1000 --until 2000
+  duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/**/*.parquet' ORDER BY _offset LIMIT 10\"
+
+The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; a topic shop/orders is topic=shop%2Forders.
+Columns: _offset, _ts_ns, _ts, _key, _value, _headers, _leader_epoch, _producer_id. A null key or value is not an empty one.
+A later run to the same directory keeps the files that are there and goes on behind them; a run may be killed at any moment.
+Damaged offsets are left out and listed; the exit code is then 4. Files of another partition are refused with exit code 3.")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    topic: TopicArgs,
+    /// Where the files go; made if it is not there.
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// Only this partition; otherwise all.
+    #[arg(long, short = 'p', value_name = "N")]
+    partition: Option<u32>,
+    /// First offset; otherwise the first that there is, or that is not exported yet.
+    #[arg(long, value_name = "OFFSET", value_parser = offset())]
+    from: Option<u64>,
+    /// Offset before which to stop; otherwise the end.
+    #[arg(long, value_name = "OFFSET", value_parser = offset())]
+    until: Option<u64>,
+    /// Which records are exported. Those that are only written may be lost in a crash, after they were exported.
+    #[arg(long, value_enum, default_value = "committed")]
+    isolation: Isolation,
+    /// Rows of a file at most; it also ends at 512 MiB of keys, values and headers.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    rows_per_file: Option<u64>,
+    /// Print one JSON object: {"rows":N,"bytes":N,"partitions":[{..}, ..]}.
+    #[arg(long)]
+    json: bool,
+}
+
+fn offset() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(..=i64::MAX as u64)
+}
+
+pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    if let (Some(from), Some(until)) = (args.from, args.until)
+        && from > until
+    {
+        return Err(Failure::new(Exit::Usage, format!("--from {from} lies behind --until {until}")));
+    }
+    let store = store::open_read_only(&args.topic.dir)?;
+    let name = &args.topic.topic;
+    let topic = store.topic(name).map_err(|error| store::topic_failure(name, error))?;
+    let views = store::views(&topic, args.partition)?;
+    if views.len() > 1 && (args.from.is_some() || args.until.is_some()) {
+        let count = views.len();
+        return Err(Failure::new(Exit::Usage, format!("an offset belongs to one of the {count} partitions; say which with --partition")));
+    }
+    let mut reports = Vec::new();
+    for view in views {
+        let report = export(args, &view)?;
+        if !args.json {
+            print_line(&text(&view, &report))?;
+        }
+        reports.push((view, report));
+    }
+    let (rows, bytes) = reports.iter().fold((0, 0), |(rows, bytes), (_, report)| (rows + report.rows(), bytes + report.bytes()));
+    if args.json {
+        let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
+        print_json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions }))?;
+    } else {
+        let files: usize = reports.iter().map(|(_, report)| report.files.len()).sum();
+        print_line(&format!("{rows} rows, {bytes} bytes in {files} new files"))?;
+    }
+    Ok(if reports.iter().any(|(_, report)| report.has_damage()) { Exit::Damage } else { Exit::Done })
+}
+
+fn export(args: &Args, view: &PartitionView) -> Result<ExportReport, Failure> {
+    let place = place(view);
+    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to);
+    if let Some(from) = args.from {
+        export = export.from(from);
+    }
+    if let Some(until) = args.until {
+        export = export.until(until);
+    }
+    if let Some(rows) = args.rows_per_file {
+        export = export.rows_per_file(rows);
+    }
+    let bar = Progress::of_records(&place);
+    let report = export.run(&mut |progress| bar.set_of(progress.offset.get() - progress.from.get(), progress.until.get() - progress.from.get()));
+    drop(bar);
+    let report = report.map_err(|error| failure(&place, error))?;
+    for gap in &report.gaps {
+        super::say(&format!("{place}: offsets {}..{} are not exported: {}", gap.from, gap.to, gap.reason));
+    }
+    Ok(report)
+}
+
+fn failure(place: &str, error: ExportError) -> Failure {
+    match error {
+        ExportError::Read(error) => store::read_failure(place, error),
+        error if error.is_refusal() => Failure::because(Exit::Refused, format!("exporting {place}"), error),
+        error => Failure::because(Exit::Failed, format!("exporting {place}"), error),
+    }
+}
+
+fn place(view: &PartitionView) -> String {
+    format!("{}/{}", view.topic(), view.index())
+}
+
+/// A line a file; one line if there is none.
+fn text(view: &PartitionView, report: &ExportReport) -> String {
+    let place = place(view);
+    if report.files.is_empty() {
+        let ExportReport { until, kept_files, .. } = report;
+        let why = if *kept_files > 0 { format!("nothing new, {kept_files} files are there already") } else { "no records".to_owned() };
+        return format!("{place}: {why} up to offset {until}: no file");
+    }
+    let line = |file: &ExportedFile| {
+        let ExportedFile { path, rows, bytes, first, last, .. } = file;
+        format!("{place}: {rows} rows, offsets {first}..={last}, {bytes} bytes: {}", path.display())
+    };
+    report.files.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn value(view: &PartitionView, report: &ExportReport) -> Value {
+    let file = |file: &ExportedFile| {
+        json!({
+            "path": shown(&file.path), "rows": file.rows, "bytes": file.bytes,
+            "first_offset": file.first.get(), "last_offset": file.last.get(), "dense": file.is_dense(),
+        })
+    };
+    let gaps = report.gaps.iter().map(|gap| {
+        let is_damage = matches!(gap.reason, GapReason::Damaged(_));
+        json!({ "from": gap.from.get(), "to": gap.to.get(), "damage": is_damage, "reason": gap.reason.to_string() })
+    });
+    json!({
+        "topic": view.topic(), "partition": view.index(),
+        "from": report.from.get(), "until": report.until.get(),
+        "rows": report.rows(), "bytes": report.bytes(), "kept_files": report.kept_files,
+        "files": report.files.iter().map(file).collect::<Vec<_>>(),
+        "gaps": gaps.collect::<Vec<_>>(),
+    })
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

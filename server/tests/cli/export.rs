@@ -1,0 +1,114 @@
+//! `export`: files, the words about them, exit codes. What is in the files is the engine's test, and that of readers nobody here wrote.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::sandbox::Sandbox;
+
+#[test]
+fn each_partition_becomes_files_and_the_next_run_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.write("lines", "one\ntwo\nthree\n");
+    sandbox.ok(&["import", "data", "shop/orders", "lines", "--partitions", "2"]);
+    let text = sandbox.ok(&["export", "data", "shop/orders", "--to", "out"]);
+    assert!(text.contains("3 rows,") && text.contains("bytes in 2 new files"), "{text}");
+    let report: Value = serde_json::from_str(&sandbox.ok(&["export", "data", "shop/orders", "--to", "again", "--json"])).unwrap();
+    assert_eq!((&report["rows"], report["partitions"].as_array().unwrap().len()), (&json!(3), 2));
+    for partition in report["partitions"].as_array().unwrap() {
+        let file = &partition["files"][0];
+        let path = sandbox.path(file["path"].as_str().unwrap());
+        let number = &partition["partition"];
+        assert!(path.parent().unwrap().ends_with(format!("topic=shop%2Forders/partition={number}")), "{}", path.display());
+        let bytes = fs::read(&path).unwrap();
+        assert_eq!((bytes.len() as u64, &bytes[..4]), (file["bytes"].as_u64().unwrap(), &b"PAR1"[..]));
+        assert_eq!((&file["first_offset"], &file["dense"], &partition["gaps"]), (&json!(0), &json!(true), &json!([])));
+        assert!(text.contains(path.file_name().unwrap().to_str().unwrap()), "{text}");
+    }
+    let text = sandbox.ok(&["export", "data", "shop/orders", "--to", "out"]);
+    assert!(text.contains("nothing new, 1 files are there already"), "{text}");
+    sandbox.ok_with(&["append", "data", "shop/orders", "-p", "1"], "four\n");
+    assert!(sandbox.ok(&["export", "data", "shop/orders", "--to", "out"]).contains("1 rows,"));
+}
+
+#[test]
+fn a_range_of_one_partition_is_exported() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "x\n".repeat(100));
+    let text = sandbox.ok(&["export", "data", "logs", "--to", "out", "-p", "0", "--from", "10", "--until", "40", "--rows-per-file", "20"]);
+    assert!(text.contains("20 rows, offsets 10..=29") && text.contains("10 rows, offsets 30..=39"), "{text}");
+    assert_eq!(ranges(&sandbox.path("out/topic=logs/partition=0")), [(10, 29), (30, 39)]);
+}
+
+/// Killed in the middle five times; in the end every offset is in exactly one file.
+#[test]
+fn a_killed_export_is_continued() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "some line of a log\n".repeat(60_000));
+    let home = sandbox.path("out/topic=logs/partition=0");
+    let arguments = ["export", "data", "logs", "--to", "out", "--rows-per-file", "2000"];
+    for round in 1..=5 {
+        let mut child = sandbox.command(&arguments).spawn().unwrap();
+        while ranges(&home).len() < 5 * round {
+            assert!(child.try_wait().unwrap().is_none(), "the export ended before it was killed");
+            std::thread::sleep(std::time::Duration::from_micros(100));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    sandbox.ok(&arguments);
+    let expected: Vec<_> = (0..30).map(|file| (file * 2000, file * 2000 + 1999)).collect();
+    assert_eq!(ranges(&home), expected);
+    assert_eq!(fs::read_dir(&home).unwrap().count(), 30, "nothing is left behind");
+}
+
+/// First and last offset of each file, by their names.
+fn ranges(home: &Path) -> Vec<(u64, u64)> {
+    let names = fs::read_dir(home).into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut ranges: Vec<_> = names
+        .filter_map(|name| {
+            let (first, last) = name.strip_suffix(".parquet")?.split_once('-')?;
+            Some((first.parse().unwrap(), last.parse().unwrap()))
+        })
+        .collect();
+    ranges.sort();
+    ranges
+}
+
+#[test]
+fn an_empty_partition_is_said_to_be_empty() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["append", "data", "logs"]);
+    assert!(sandbox.ok(&["export", "data", "logs", "--to", "out"]).contains("logs/0: no records up to offset 0: no file"));
+    assert!(!sandbox.path("out").exists());
+}
+
+#[test]
+fn what_cannot_be_exported_has_its_exit_code() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "x\n".repeat(10));
+    sandbox.ok_with(&["append", "other", "logs"], "y\n");
+    sandbox.write("file", "");
+    sandbox.ok(&["append", "data", "many", "--partitions", "2"]);
+    let before = sandbox.snapshot("data");
+    for (arguments, code, says) in [
+        (&["data", "logs"][..], 2, "--to"),
+        (&["data", "logs", "--to", "out", "--from", "-1"], 2, "-1"),
+        (&["data", "logs", "--to", "out", "--until", "9223372036854775808"], 2, "9223372036854775808"),
+        (&["data", "logs", "--to", "out", "--from", "5", "--until", "4"], 2, "--from 5 lies behind --until 4"),
+        (&["data", "many", "--to", "out", "--from", "0"], 2, "say which with --partition"),
+        (&["data", "logs", "--to", "out", "--from", "11"], 1, "offset 11 is out of range: 0..10"),
+        (&["data", "lags", "--to", "out"], 1, "did you mean logs?"),
+        (&["data", "logs", "--to", "out", "-p", "1"], 1, "there is no partition 1"),
+        (&["nowhere", "logs", "--to", "out"], 1, "no store at nowhere"),
+        (&["data", "logs", "--to", "file"], 1, "ot a directory"),
+        (&["data", "logs", "--to", "data"], 3, "is a store"),
+    ] {
+        sandbox.run(&[&["export"], arguments].concat()).expect(code).says(says);
+        assert!(!sandbox.path("out").exists(), "{arguments:?}");
+    }
+    assert_eq!(sandbox.snapshot("data"), before);
+    sandbox.ok(&["export", "data", "logs", "--to", "out"]);
+    sandbox.run(&["export", "other", "logs", "--to", "out"]).expect(3).says("is of another partition");
+}
