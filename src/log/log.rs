@@ -292,7 +292,8 @@ impl Log {
 
     fn wait_durable_within(&self, end: u64, max_wait: Duration) -> Result<(), SyncError> {
         self.group.wait(end, max_wait, || self.is_durable(end) || self.is_poisoned(), || self.view.written_end(), || self.sync());
-        if self.is_durable(end) { Ok(()) } else { Err(self.poisoned()) }
+        // Asked in this order: what a cut took away meanwhile was done with, even if the log has grown past it again.
+        if self.is_poisoned() && !self.is_durable(end) { Err(self.poisoned()) } else { Ok(()) }
     }
 
     /// Whether everything below `end`, which was assigned, is durable. What was cut off since then was, before it was cut.
