@@ -165,7 +165,7 @@ fn what_does_not_shrink_is_stored_as_it_is() {
 fn a_codec_that_is_not_built_in_is_refused() {
     assert!(matches!(RecordBatch::new().with_codec(Codec::Lz4), Err(tidelog::ConfigError::CodecNotBuilt { codec: "lz4" })));
     let home = Home::new();
-    assert!(StoreOptions::new().compression(Codec::Lz4).open(home.path()).is_err());
+    assert!(tidelog::StoreOptions::new().compression(Codec::Lz4).open(home.path()).is_err());
 }
 
 #[test]
