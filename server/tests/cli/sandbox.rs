@@ -81,11 +81,22 @@ impl Sandbox {
     }
 }
 
+/// With `TIDELOG_KEEP_FAILED`, what a failed test leaves stays to be looked at.
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("TIDELOG_KEEP_FAILED").is_some() {
+            self.0.disable_cleanup(true);
+            eprintln!("kept: {}", self.0.path().display());
+        }
+    }
+}
+
 impl Run {
     /// The exit code must be this.
     #[track_caller]
     pub(crate) fn expect(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", String::from_utf8_lossy(&self.stdout), self.stderr);
+        let shown = String::from_utf8_lossy(&self.stdout[..self.stdout.len().min(2000)]);
+        assert_eq!(self.code, Some(code), "stderr: {}\nstdout: {}", self.stderr, shown.escape_debug());
         self
     }
 
