@@ -176,7 +176,7 @@ impl PartitionFiles {
             Err(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path, source }),
             Err(_) => {
                 let segment = SegmentFile { id, header: rebuilt_header(id, 1, len), file, path, len, rebuilt: true, corrected: None };
-                let is_empty = is_zero(&*segment.file, &segment.path, segment.len)?;
+                let is_empty = len <= EMPTY_BYTES_MAX && is_zero(&*segment.file, &segment.path, len)?;
                 let known = if is_empty { None } else { self.rebuild(storage, dir, segment, &bytes[..read])? };
                 match known {
                     Some(segment) => {
@@ -210,6 +210,7 @@ impl PartitionFiles {
             known = known.or(frame_under(&segment, salt)?.map(|frame| (salt, frame)));
         }
         if known.is_none()
+            && has_first_frame(&segment)?
             && let Some(salt) = seal_salt(&segment)?
         {
             known = frame_under(&segment, salt)?.map(|frame| (salt, frame));
@@ -268,6 +269,12 @@ fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, 
     }
 }
 
+fn has_first_frame(segment: &SegmentFile) -> Result<bool, IoError> {
+    let mut magic = [0; size_of::<u32>()];
+    let read = read_full_at(&*segment.file, &mut magic, SEGMENT_HEADER_BYTES as u64).at("read", &segment.path)?;
+    Ok(read == magic.len() && magic == FRAME_MAGIC.to_le_bytes())
+}
+
 /// The salt in the seal, wherever in the file it is: a file that was sealed just before a crash was not cut to its size.
 fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
     let mut end = segment.len.min(SEGMENT_BYTES_MAX) / FRAME_ALIGN as u64 * FRAME_ALIGN as u64;
@@ -291,7 +298,7 @@ fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
 
 fn is_zero(file: &dyn File, path: &Path, len: u64) -> Result<bool, IoError> {
     let mut bytes = vec![0; SEARCH_BYTES.min(len) as usize];
-    let (mut at, len) = (0, len.min(SEGMENT_BYTES_MAX));
+    let mut at = 0;
     while at < len {
         let read = read_full_at(file, &mut bytes, at).at("read", path)?;
         if bytes[..read].iter().any(|&byte| byte != 0) {
@@ -314,6 +321,8 @@ fn rebuilt_header(id: SegmentId, salt: u64, len: u64) -> SegmentHeader {
 
 const META_BYTES_MAX: u64 = 4096;
 const SEARCH_BYTES: u64 = 1 << 20;
+/// What is longer is set aside without a look at all of it.
+const EMPTY_BYTES_MAX: u64 = 64 << 20;
 /// Where a segment header has its salt: SPEC.md, "Segment header".
 const SALT_AT: usize = 64;
 const FIRST_FRAME_BYTES: u64 = 64 << 10;

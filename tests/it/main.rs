@@ -5,6 +5,7 @@
 mod append;
 mod concurrency;
 mod cuts;
+mod damage;
 mod decision_table;
 mod durability;
 #[cfg(feature = "parquet")]
