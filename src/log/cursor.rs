@@ -47,14 +47,17 @@ impl Cursor {
         Self { entry, position: place.position, chunk: None, want: WANT_MIN }
     }
 
-    /// The frame that holds `offset`, or the first damage on the way to it: found by the index, then by walking over headers.
+    /// The frame that holds `offset`, or the damage that it is lost in: found by the index, then by walking over headers.
     pub(crate) fn seek(entry: LiveSegment, offset: u64) -> Result<Self, IoError> {
         let place = entry.segment.floor(Offset::new(offset));
         let mut cursor = Self::at(entry, place);
-        while let Some(passed) = cursor.peek()?
-            && passed.next_offset <= offset
-        {
-            cursor.position = passed.end;
+        loop {
+            match cursor.peek()? {
+                Some(passed) if passed.next_offset <= offset => cursor.position = passed.end,
+                Some(_) => break,
+                None if cursor.pass_damage(offset)? => {}
+                None => break,
+            }
         }
         Ok(cursor)
     }
@@ -149,6 +152,21 @@ impl Cursor {
             self.chunk = Some(self.entry.segment.chunk(self.position, want)?);
         }
         Ok(self.chunk.as_ref().map(|chunk| chunk.from(self.position)))
+    }
+
+    /// Moves over damage that ends at or before `offset`; whether there was any.
+    fn pass_damage(&mut self, offset: u64) -> Result<bool, IoError> {
+        let rest = u64::from(self.entry.segment.published().end).saturating_sub(self.position) as usize;
+        if rest == 0 {
+            return Ok(false);
+        }
+        let (start, salt) = (self.position + 8, self.entry.segment.header.salt);
+        let chunk = self.entry.segment.chunk(self.position, rest)?;
+        let next = resync(chunk.from(start), Position::new(start), salt, self.entry.segment.base(), Offset::new(self.entry.to));
+        let Some(next) = next.filter(|next| next.frame.header.base_offset.get() <= offset) else { return Ok(false) };
+        self.position = next.position.get();
+        self.chunk = Some(chunk);
+        Ok(true)
     }
 
     /// Moves to the next right frame behind damage, below `below`; returns its offset, or `None` if there is none in this segment.

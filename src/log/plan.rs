@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use tidelog_format::{
-    CHECKPOINT_NAME, Checkpoint, LiveRange, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span, TimestampNs, decode_seal_at_end, resolve,
+    CHECKPOINT_NAME, Checkpoint, Frame, LiveRange, Position, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span, TimestampNs,
+    decode_seal_at_end, resolve,
 };
 
-use crate::error::{DamagedRange, OpenError};
-use crate::io::Storage;
+use crate::error::{DamagedRange, IoContext, OpenError};
+use crate::io::{Storage, read_full_at};
 use crate::log::decision::{Found, Verdict, decide};
 use crate::log::files::{PartitionFiles, SegmentFile};
 use crate::log::offset_index::StoredIndex;
@@ -30,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) superseded: Vec<SegmentId>,
     /// Segments behind a torn end.
     pub(crate) cut: Vec<SegmentId>,
+    /// Segments that are whole but for their seal, which a crash tore: it must not be taken for damage once it counts as durable.
+    pub(crate) torn_seals: Vec<SegmentId>,
     /// Whether the log ends in something torn that is cut off.
     pub(crate) torn: bool,
     /// Whether offsets were cut off or lost in this opening.
@@ -118,7 +121,7 @@ pub(crate) fn plan(
     judge.read_live(&live)?;
     judge.find_durable();
     judge.gaps = resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())).collect();
-    judge.judge();
+    judge.judge()?;
     superseded.extend(judge.judge_headerless());
     let mut plan = judge.finish();
     superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
@@ -165,6 +168,7 @@ struct Judge<'a> {
     damage: Vec<DamagedRange>,
     findings: Vec<Finding>,
     cut: Vec<SegmentId>,
+    torn_seals: Vec<SegmentId>,
     torn: bool,
     lost: bool,
     scanned_bytes: u64,
@@ -191,6 +195,7 @@ impl<'a> Judge<'a> {
             damage: Vec::new(),
             findings: Vec::new(),
             cut: Vec::new(),
+            torn_seals: Vec::new(),
             torn: false,
             lost: false,
             scanned_bytes: 0,
@@ -365,7 +370,7 @@ impl<'a> Judge<'a> {
         self.durable = claimed;
     }
 
-    fn judge(&mut self) {
+    fn judge(&mut self) -> Result<(), OpenError> {
         if let Some(first) = self.live.first()
             && first.from > self.log_start
         {
@@ -381,47 +386,75 @@ impl<'a> Judge<'a> {
         }
         self.expected = self.live.first().map_or(self.log_start, |file| file.from);
         for number in 0..self.live.len() {
-            if number > 0 && !self.judge_link(number) {
-                return self.end_before(number);
+            if number > 0 && !self.judge_link(number)? {
+                self.end_before(number);
+                break;
             }
             if !self.judge_file(number) {
-                return self.end_before(number + 1);
+                self.end_before(number + 1);
+                break;
             }
         }
+        Ok(())
     }
 
     /// Whether the log goes on from the file before into this one.
-    fn judge_link(&mut self, number: usize) -> bool {
+    fn judge_link(&mut self, number: usize) -> Result<bool, OpenError> {
         let (from, name) = (self.live[number].from, self.live[number].segment.id.log_name());
         let broken = self.broken.take();
         if self.expected == from && broken.is_none() {
             if let Some(detail) = self.foreign_history(number) {
                 // Every offset is there, but this segment was written behind other records than these.
                 if self.note(Found::ChainMismatch, (number - 1, self.live[number - 1].end) < self.durable, name, detail.clone()) != Verdict::Damage {
-                    return false;
+                    return Ok(false);
                 }
                 self.lose(from, from, &detail);
-                return true;
+                return Ok(true);
             }
             if !self.live[number - 1].sealed {
-                self.note(Found::UnsealedRunsToNext, true, self.live[number - 1].segment.id.log_name(), String::new());
+                self.judge_seal(number)?;
             }
-            return true;
+            return Ok(true);
         }
         if self.is_declared(self.expected, from) {
             self.note(Found::DeclaredGap, true, name, format!("offsets {}..{from} were lost before", self.expected));
             self.known(self.expected, from);
             self.expected = from;
-            return true;
+            return Ok(true);
         }
         let end = (number - 1, self.live[number - 1].end);
         let (at, found, detail) = broken.unwrap_or((end, Found::SegmentMissing, format!("offsets {}..{from} are in no segment", self.expected)));
         if self.note(found, at < self.durable, name, detail.clone()) == Verdict::Damage {
             self.lose(self.expected, from, &detail);
             self.expected = from;
-            return true;
+            return Ok(true);
         }
-        false
+        Ok(false)
+    }
+
+    /// A segment that ends without a seal where the next one, a rolled one, begins: it was not written, or it is damaged.
+    fn judge_seal(&mut self, number: usize) -> Result<(), OpenError> {
+        let (before, next) = (&self.live[number - 1], &self.live[number].segment.header);
+        let (segment, end, from) = (&before.segment, before.end, self.live[number].from);
+        let (header, id, name) = (&segment.header, segment.id, segment.id.log_name());
+        // A living writer names the next segment first and seals then.
+        let rolled =
+            self.ends.is_none() && next.flags & SegmentHeader::CHAIN_RESTARTED == 0 && next.leader_epoch == header.leader_epoch && !segment.rebuilt;
+        let at = (number - 1, end);
+        let mut bytes = [0; SEAL_BYTES];
+        let read = if rolled { read_full_at(&*segment.file, &mut bytes, end).at("read", &segment.path)? } else { 0 };
+        let is_seal = Frame::decode(&bytes[..read], header.salt, Position::new(end)).is_ok_and(|frame| frame.verify_body().is_ok());
+        if is_seal || bytes.iter().all(|&byte| byte == 0) {
+            self.note(Found::UnsealedRunsToNext, true, name, String::new());
+        } else if at >= self.durable {
+            self.note(Found::UnsealedRunsToNext, false, name, "its seal is torn".to_owned());
+            self.torn_seals.push(id);
+        } else {
+            let detail = format!("position {end}: no seal; all records before it are there");
+            self.note(Found::BadFrameThenNothing, true, name, detail.clone());
+            self.lose(from, from, &detail);
+        }
+        Ok(())
     }
 
     /// What is wrong if the chain that a segment begins with is not the one that the segment before ends with.
@@ -515,7 +548,7 @@ impl<'a> Judge<'a> {
 
     fn lose(&mut self, from: u64, to: u64, reason: &str) {
         self.damage.push(DamagedRange { from, to, reason: reason.to_owned() });
-        self.lost = true;
+        self.lost |= from < to;
     }
 
     fn finish(mut self) -> Plan {
@@ -549,6 +582,7 @@ impl<'a> Judge<'a> {
             findings: self.findings,
             superseded: Vec::new(),
             cut: self.cut,
+            torn_seals: self.torn_seals,
             torn: self.torn,
             lost: self.lost,
             scanned_bytes: self.scanned_bytes,

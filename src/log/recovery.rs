@@ -110,6 +110,7 @@ impl Apply<'_> {
         let plan = self.plan;
         self.correct_headers()?;
         self.write_back()?;
+        self.cut_torn_seals()?;
         self.write_indexes()?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
@@ -158,6 +159,16 @@ impl Apply<'_> {
             let writable = self.storage.open(&segment.path, Access::ReadWrite).at("open", &segment.path)?;
             write_all_at(&*writable, bytes, 0).at("write", &segment.path)?;
             writable.sync().at("sync", &segment.path)?;
+        }
+        Ok(())
+    }
+
+    fn cut_torn_seals(&self) -> Result<(), OpenError> {
+        for file in self.plan.live.iter().filter(|file| self.plan.torn_seals.contains(&file.segment.id)) {
+            let path = &file.segment.path;
+            let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
+            writable.set_len(file.end).at("shrink", path)?;
+            writable.sync().at("sync", path)?;
         }
         Ok(())
     }

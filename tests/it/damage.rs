@@ -134,9 +134,10 @@ fn a_rotten_seal_is_damage_before_the_durable_point() {
     lab.segments()[1].flip(seal.position + 70);
     // No record is lost, and the empty range says where it was.
     check(&lab, &Expect::ends_at(150).damage(next, next).found(Found::BadFrameThenNothing, Verdict::Damage));
+    // Behind it the segment is whole without one: the next one says where it ends.
     let lab = Lab::three_segments(Durable::Before(30));
     lab.segments()[1].flip(seal.position + 70);
-    check(&lab, &Expect::ends_at(next).found(Found::BadFrameThenNothing, Verdict::Repair));
+    check(&lab, &Expect::ends_at(150).found(Found::UnsealedRunsToNext, Verdict::Silent));
 }
 
 /// One bit of a segment header flips, whichever: no record is lost, even where nothing else knows the salt.
@@ -319,6 +320,38 @@ fn without_the_lock_file_there_is_still_one_writer() {
     }
     drop((store, partition));
     Store::open(&link).unwrap().close().unwrap();
+}
+
+/// The index may point at the very frame that is damaged: what stands behind it is found all the same, also inside a batch.
+#[test]
+fn every_record_beside_a_damaged_frame_is_found() {
+    let lab = Lab::closed(|partition, oracle| {
+        for _ in 0..6 {
+            append(partition, oracle, 5, 300, AckLevel::Written);
+            append_batch(partition, oracle, 4, 300, AckLevel::Written);
+        }
+    });
+    let segment = &lab.segments()[0];
+    assert!(segment.index_path().exists());
+    let good = segment.bytes();
+    for frame in segment.frames() {
+        segment.flip(frame.position + 9);
+        let view = options().open_read_only(lab.tmp.path()).unwrap().topic(TOPIC).unwrap().partition(0).unwrap();
+        for (offset, value) in &lab.oracle {
+            let (record, read) = (view.get(*offset), view.read_from(*offset).unwrap().next().unwrap());
+            if (frame.base..frame.next).contains(offset) {
+                assert!(matches!(record, Err(ReadError::Corrupt { to, .. }) if to == frame.next), "{offset} in {frame:?}: {record:?}");
+                assert!(read.is_err());
+            } else {
+                assert_eq!(record.unwrap().value().unwrap(), value, "{offset} beside {frame:?}");
+                assert_eq!(read.unwrap().value().unwrap(), value);
+            }
+        }
+        let backwards: Vec<_> = view.read_backwards(view.end_offset()).unwrap().filter_map(Result::ok).map(|record| record.offset().get()).collect();
+        let expected: Vec<_> = lab.readable(&[(frame.base, frame.next)], 54).into_keys().rev().collect();
+        assert_eq!(backwards, expected, "backwards, beside {frame:?}");
+        fs::write(&segment.path, &good).unwrap();
+    }
 }
 
 /// Every byte of every file of a closed partition, one bit flipped: at most one batch is lost, nothing comes back wrong, appends go on.
