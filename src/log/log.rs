@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use tidelog_format::{Checkpoint, IndexHeader, LeaderEpoch, Offset, Position, TimestampNs};
+use tidelog_format::{Checkpoint, IndexHeader, LeaderEpoch, Offset, Position, SegmentHeader, TimestampNs};
 
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
@@ -222,11 +222,13 @@ impl Log {
             }
         };
         let base = Offset::new(appender.next_offset);
+        // A segment that nothing was appended to is dead from now on: what its header says of the log before it is said again.
+        let (active, is_unused) = (appender.active.header, appender.active.header.base_offset == base);
         let new = NewSegment {
             base,
-            prev_end: base,
+            prev_end: if is_unused { active.prev_end } else { base },
             chain: appender.chain,
-            restarted: false,
+            restarted: is_unused && active.flags & SegmentHeader::CHAIN_RESTARTED != 0,
             epoch: appender.epoch,
             epoch_start: appender.epoch_start,
             log_start: Offset::new(self.view.log_start()),

@@ -130,6 +130,52 @@ fn assert_suffix(partition: &Partition, oracle: &Oracle, end: u64) {
     assert!(matches!(partition.get(end), Err(ReadError::OffsetOutOfRange { .. })));
 }
 
+/// A batch that needs a segment of its own comes first after a cut, so that the cut's new segment is left behind unused.
+#[test]
+fn a_cut_holds_when_its_segment_is_never_used() {
+    for at in [0, 30, filled().segments()[1].header.base_offset.get(), 155, 200] {
+        let mut lab = filled();
+        let (store, partition) = lab.open();
+        partition.truncate_suffix(at).unwrap();
+        lab.oracle.split_off(&at);
+        append(&partition, &mut lab.oracle, 1, 100 << 10, AckLevel::Durable);
+        append(&partition, &mut lab.oracle, 5, 100, AckLevel::Durable);
+        store.close().unwrap();
+        for _ in 0..2 {
+            let (_store, partition) = lab.open();
+            assert!(!partition.recovery_report().is_notable(), "{at}: {:?}", partition.recovery_report());
+            assert_suffix(&partition, &lab.oracle, at + 6);
+        }
+    }
+}
+
+/// The first record behind a cut is torn by a crash, so that recovery leaves the cut's new segment behind unused.
+#[test]
+fn a_cut_holds_when_a_crash_tears_the_first_record_behind_it() {
+    for at in [30, 155] {
+        let mut lab = filled();
+        let (store, partition) = lab.open();
+        partition.truncate_suffix(at).unwrap();
+        lab.oracle.split_off(&at);
+        store.close().unwrap();
+        drop(partition);
+        for _ in 0..3 {
+            let (store, partition) = lab.open();
+            append(&partition, &mut Oracle::new(), 1, 300, AckLevel::Written);
+            let image = tempdir();
+            copy_tree(lab.tmp.path(), image.path());
+            drop((partition, store));
+            lab.tmp = image;
+            let last = lab.segments().pop().unwrap();
+            last.flip(last.frame_of(at).position + 100);
+            let (store, partition) = lab.open();
+            assert_eq!(partition.recovery_report().damage, [], "{at}");
+            assert_suffix(&partition, &lab.oracle, at);
+            store.close().unwrap();
+        }
+    }
+}
+
 #[test]
 fn suffix_is_truncated_again_and_again() {
     let mut lab = Lab::closed(|_, _| {});

@@ -631,6 +631,23 @@ fn row_35_declared_gap_is_known_damage() {
     assert_eq!(ranges(report), [(5, 10)]);
 }
 
+#[test]
+fn row_35_a_gap_stays_declared_when_the_segment_that_says_so_is_never_used() {
+    let lab = Lab::ten_records(Durable::Everything);
+    zero_from(&lab, 0, 5);
+    let (store, first) = lab.open();
+    assert_eq!(ranges(first.recovery_report()), [(5, 10)]);
+    let mut readable = lab.readable(&[(5, 10)], 10);
+    append(&first, &mut readable, 1, 100 << 10, AckLevel::Durable);
+    drop(first);
+    store.close().unwrap();
+    let (_store, partition) = lab.open();
+    let report = partition.recovery_report();
+    assert!(!report.findings.iter().any(|finding| finding.verdict == Verdict::Damage), "{report:?}");
+    assert_eq!(ranges(report), [(5, 10)]);
+    assert_same(&read_all(partition.view()).0, &readable, "around the gap");
+}
+
 /// Zeros from the frame of `offset` to the end of the file.
 fn zero_from(lab: &Lab, segment: usize, offset: u64) {
     let segment = &lab.segments()[segment];

@@ -15,6 +15,7 @@ mod io;
 mod layers;
 mod read;
 mod reading_support;
+mod recovery;
 mod support;
 mod tail;
 mod time;
