@@ -359,9 +359,15 @@ impl Appender {
         self.ahead.stop();
         // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
         // the next one begins.
-        if self.reserve(0).is_ok() && write_all_at(&*self.file, &bytes, self.position).is_ok() {
-            self.position += SEAL_BYTES as u64;
-            self.publish(true);
+        if self.reserve(0).is_ok() {
+            match write_all_at(&*self.file, &bytes, self.position) {
+                Ok(()) => {
+                    self.position += SEAL_BYTES as u64;
+                    self.publish(true);
+                }
+                // Half a seal would be taken for damage.
+                Err(_) => drop(write_all_at(&*self.file, &[0; SEAL_BYTES], self.position)),
+            }
         }
         // Each is set once, because a segment is rolled once.
         let _ = self.active.sums.set(self.sums);

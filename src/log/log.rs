@@ -506,9 +506,7 @@ impl Log {
         // What was cut off meanwhile has no name any more.
         for segment in finished.into_iter().filter(|segment| list.entries.iter().any(|entry| Arc::ptr_eq(&entry.segment, segment))) {
             let published = segment.published();
-            if let Ok(file) = segment.writable()
-                && published.sealed
-            {
+            if let Ok(file) = segment.writable() {
                 let _ = file.set_len(published.end.into());
             }
             segment.close_writable();

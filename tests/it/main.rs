@@ -10,6 +10,7 @@ mod decision_table;
 mod durability;
 #[cfg(feature = "parquet")]
 mod export;
+mod faults;
 mod follow;
 mod io;
 mod layers;
