@@ -385,7 +385,7 @@ fn flip_one(lab: &Lab, name: &str, at: usize, good: &[u8], batches: &[(u64, u64)
     let view = options().open_read_only(copy.path()).unwrap().topic(TOPIC).unwrap().partition(0).unwrap();
     let seen = read_all(&view);
     assert!(before == fingerprint(copy.path()), "{what}: a read-only open changed something");
-    if at % 4 != 0 {
+    if !at.is_multiple_of(4) {
         return check_flipped(lab, &what, name.ends_with(".log"), &seen, batches);
     }
     let store = options().open(copy.path()).unwrap();
@@ -398,7 +398,7 @@ fn flip_one(lab: &Lab, name: &str, at: usize, good: &[u8], batches: &[(u64, u64)
     let ack = partition.append(Record::new("more")).unwrap();
     assert_eq!(ack.base_offset, partition.log_end_offset().get() - 1);
     drop(view);
-    if at % 3 == 0 {
+    if at.is_multiple_of(3) {
         store.close().unwrap();
         let store = options().open(copy.path()).unwrap();
         let again = crate::support::partition(&store).unwrap();
