@@ -193,5 +193,5 @@ impl Cursor {
 }
 
 /// First read of a descriptor after a seek, and the largest when reading on.
-const WANT_MIN: usize = 16 << 10;
+const WANT_MIN: usize = 8 << 10;
 const WANT_MAX: usize = 512 << 10;

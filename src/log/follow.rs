@@ -16,7 +16,7 @@ use crate::log::live::{LiveReader, LiveState};
 use crate::log::offset_index::GrowingIndex;
 use crate::log::plan::{LiveEnds, LiveFile, Plan, plan};
 use crate::log::recovery::{all_entries, open_closed};
-use crate::log::segment::{Index, Segment};
+use crate::log::segment::Segment;
 use crate::log::tail::{Tail, TailEnd};
 use crate::log::view::{LiveSegment, LogView, Marks, SegmentList};
 
@@ -224,7 +224,7 @@ impl Follower {
         let published = published(file.end, file.next_offset - header.base_offset.get(), false);
         let segment = Segment::new(self.storage.clone(), &self.dir, header, published, false);
         if !file.entries.is_empty() {
-            segment.set_index(Index::Growing(Arc::new(GrowingIndex::new(&all_entries(&*self.storage, &self.dir, file)))));
+            segment.set_index(Arc::new(GrowingIndex::new(&all_entries(&*self.storage, &self.dir, file))));
         }
         segment
     }

@@ -120,29 +120,37 @@ impl StoredIndex {
     }
 
     pub(crate) fn floor(&self, rel_offset: u32) -> Option<IndexEntry> {
-        self.last_where(|entry| entry.rel_offset <= rel_offset)
+        let end = self.header.next_offset.get() - self.header.base_offset.get();
+        self.last_where(|entry| entry.rel_offset.into(), i64::from(rel_offset) + 1, Some(0), i64::try_from(end).ok())
     }
 
     pub(crate) fn floor_time(&self, timestamp: TimestampNs) -> Option<IndexEntry> {
-        self.last_where(|entry| entry.max_ts_before < timestamp)
+        self.last_where(|entry| entry.max_ts_before.get(), timestamp.get(), None, Some(self.header.max_ts.get()))
     }
 
-    fn last_where(&self, is_before: impl Fn(&IndexEntry) -> bool) -> Option<IndexEntry> {
+    /// The last entry with a key below `target`; keys never fall from entry to entry. `first` and `end` are keys before and behind them all, as
+    /// far as they are known. Each block that is looked at is read: the first few are chosen by proportion, so that few are needed.
+    fn last_where(&self, key: impl Fn(&IndexEntry) -> i64, target: i64, first: Option<i64>, end: Option<i64>) -> Option<IndexEntry> {
         let blocks = (self.header.entries as usize).div_ceil(ENTRIES_PER_BLOCK);
         let (mut low, mut high, mut found) = (0, blocks, None);
+        let (mut first, mut end, mut guesses) = (first, end, GUESSES);
         while low < high {
-            let middle = low + (high - low) / 2;
+            let middle = match first.zip(end) {
+                Some((first, end)) if guesses > 0 => proportional(low, high, first, end, target),
+                _ => low + (high - low) / 2,
+            };
+            guesses = guesses.saturating_sub(1);
             let mut bytes = [0; (ENTRIES_PER_BLOCK + 1) * tidelog_format::INDEX_ENTRY_BYTES];
             let block = self.block(middle as u32, &mut bytes)?;
-            let at = partition_point(0, block.len(), |number| block.entry(number).is_some_and(|entry| is_before(&entry)));
+            let at = partition_point(0, block.len(), |number| block.entry(number).is_some_and(|entry| key(&entry) < target));
             match at.checked_sub(1) {
-                None => high = middle,
+                None => (high, end) = (middle, block.entry(0).map(|entry| key(&entry))),
                 Some(number) => {
                     found = block.entry(number);
                     if at < block.len() {
                         return found;
                     }
-                    low = middle + 1;
+                    (low, first) = (middle + 1, found.map(|entry| key(&entry)));
                 }
             }
         }
@@ -196,6 +204,15 @@ pub(crate) fn check_index(storage: &dyn Storage, dir: &Path, id: SegmentId, salt
     index.load().map(drop).ok_or_else(|| "a block does not verify".to_owned())
 }
 
+/// Which of the blocks `low..high`, with keys from `first` to `end`, probably holds the last key below `target`.
+fn proportional(low: usize, high: usize, first: i64, end: i64, target: i64) -> usize {
+    let (span, way) = (i128::from(end) - i128::from(first), i128::from(target) - 1 - i128::from(first));
+    if span <= 0 || way <= 0 {
+        return low;
+    }
+    low + ((high - low) as i128 * way / span).min((high - low - 1) as i128) as usize
+}
+
 fn partition_point(mut low: usize, mut high: usize, is_before: impl Fn(usize) -> bool) -> usize {
     while low < high {
         let middle = low + (high - low) / 2;
@@ -217,3 +234,5 @@ fn bucket_of(number: usize) -> usize {
 const FIRST_BUCKET: usize = 64;
 const BUCKETS: usize = 26;
 const PROBES: usize = 3;
+/// Blocks of an index file that are chosen by proportion before the rest is halved.
+const GUESSES: usize = 3;

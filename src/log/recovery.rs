@@ -15,7 +15,7 @@ use crate::log::decision::Verdict;
 use crate::log::files::{PartitionFiles, read_files};
 use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
 use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
-use crate::log::segment::{Index, Segment, Sums};
+use crate::log::segment::{Segment, Sums};
 use crate::log::view::{LiveSegment, SegmentList};
 use crate::log::walk::{WalkLimit, WalkStart, walk};
 
@@ -451,7 +451,7 @@ pub(crate) fn open_closed(storage: &Arc<dyn Storage>, dir: &Path, file: &LiveFil
     let segment = Segment::new(storage.clone(), dir, header, published(end, file.next_offset - header.base_offset.get(), file.sealed), mapped);
     let _ = segment.sums.set(file.sums); // new, so it is empty
     if !file.entries.is_empty() {
-        segment.set_index(Index::Growing(Arc::new(GrowingIndex::new(&all_entries(&**storage, dir, file)))));
+        segment.set_index(Arc::new(GrowingIndex::new(&all_entries(&**storage, dir, file))));
     }
     segment
 }

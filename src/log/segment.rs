@@ -30,7 +30,8 @@ pub(crate) struct Segment {
     readable: Mutex<Option<Weak<dyn File>>>,
     /// What is published, as long as there is no map.
     known: AtomicU64,
-    index: RwLock<Index>,
+    /// In memory; `None`: in its file, if there is one.
+    index: RwLock<Option<Arc<GrowingIndex>>>,
     lookups: AtomicU32,
     mapped: bool,
 }
@@ -40,13 +41,6 @@ pub(crate) struct Segment {
 pub(crate) struct Sums {
     pub(crate) records: u64,
     pub(crate) max_ts: TimestampNs,
-}
-
-#[derive(Debug)]
-pub(crate) enum Index {
-    Unknown,
-    Growing(Arc<GrowingIndex>),
-    Stored(StoredIndex),
 }
 
 /// Bytes of a segment that stay as they are for as long as somebody holds them.
@@ -103,7 +97,7 @@ impl Segment {
             map: OnceLock::new(),
             readable: Mutex::new(None),
             known: AtomicU64::new(published.pack()),
-            index: RwLock::new(Index::Unknown),
+            index: RwLock::new(None),
             lookups: AtomicU32::new(0),
             mapped,
         }
@@ -112,7 +106,7 @@ impl Segment {
     /// The segment that is appended to: its file, its map if there is one, its index.
     pub(crate) fn active(self, file: Arc<dyn File>, map: Option<SegmentMap>, index: Arc<GrowingIndex>) -> Self {
         *self.writable.lock() = Some(file);
-        *self.index.write() = Index::Growing(index);
+        *self.index.write() = Some(index);
         if let Some(map) = map {
             let _ = self.map.set(Some(map)); // new, so it is empty
         }
@@ -228,11 +222,10 @@ impl Segment {
     }
 
     fn look_up(&self, growing: impl FnOnce(&GrowingIndex) -> Option<IndexEntry>, stored: impl FnOnce(&StoredIndex) -> Option<IndexEntry>) -> Place {
-        self.load_index();
-        let entry = match &*self.index.read() {
-            Index::Unknown => None,
-            Index::Growing(index) => growing(index),
-            Index::Stored(index) => stored(index),
+        let entry = match self.index_in_memory() {
+            Some(index) => growing(&index),
+            // Opened for this lookup alone: a long log would take all descriptors, and the writer may put a newer one in its place.
+            None => self.stored_index().and_then(|index| stored(&index)),
         };
         let end = self.published().end;
         let first = Place { position: SEGMENT_HEADER_BYTES as u64, offset: self.id.base_offset };
@@ -241,40 +234,34 @@ impl Segment {
             .map_or(first, |entry| Place { position: entry.position.into(), offset: self.id.base_offset + u64::from(entry.rel_offset) })
     }
 
-    /// Opens the index file at the first lookup, and loads it once it is used often enough to pay for the memory.
-    fn load_index(&self) {
-        let lookups = self.lookups.load(Ordering::Relaxed);
-        if lookups > LOAD_AFTER_LOOKUPS {
-            return;
-        }
-        self.lookups.store(lookups + 1, Ordering::Relaxed);
-        if matches!(&*self.index.read(), Index::Growing(_)) || (lookups != 0 && lookups != LOAD_AFTER_LOOKUPS) {
-            return;
-        }
-        let mut index = self.index.write();
-        if let Index::Unknown = &*index
-            && let Some(stored) = StoredIndex::open(&*self.storage, &self.dir, self.id, Some(self.header.salt))
-        {
-            *index = Index::Stored(stored);
-        }
-        if lookups == LOAD_AFTER_LOOKUPS
-            && let Index::Stored(stored) = &*index
-            && let Some(entries) = stored.load()
-        {
-            *index = Index::Growing(Arc::new(GrowingIndex::new(&entries)));
-        }
+    fn stored_index(&self) -> Option<StoredIndex> {
+        StoredIndex::open(&*self.storage, &self.dir, self.id, Some(self.header.salt))
     }
 
-    pub(crate) fn set_index(&self, new: Index) {
-        *self.index.write() = new;
+    /// The index in memory: loaded once it is used often enough to pay for the memory.
+    fn index_in_memory(&self) -> Option<Arc<GrowingIndex>> {
+        if let Some(index) = self.growing_index() {
+            return Some(index);
+        }
+        if self.lookups.fetch_add(1, Ordering::Relaxed) < LOAD_AFTER_LOOKUPS {
+            return None;
+        }
+        // Without a file there is none to wait for: what is looked up is walked to.
+        let entries = self.stored_index().and_then(|index| index.load()).unwrap_or_default();
+        let mut index = self.index.write();
+        if index.is_none() {
+            *index = Some(Arc::new(GrowingIndex::new(&entries)));
+        }
+        index.clone()
+    }
+
+    pub(crate) fn set_index(&self, new: Arc<GrowingIndex>) {
+        *self.index.write() = Some(new);
     }
 
     /// The index in memory, if it is there.
     pub(crate) fn growing_index(&self) -> Option<Arc<GrowingIndex>> {
-        match &*self.index.read() {
-            Index::Growing(index) => Some(index.clone()),
-            _ => None,
-        }
+        self.index.read().clone()
     }
 
     pub(crate) fn storage(&self) -> &Arc<dyn Storage> {

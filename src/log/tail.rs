@@ -11,7 +11,7 @@ use crate::error::{IoContext, IoError};
 use crate::io::{Access, File, Storage, read_full_at};
 use crate::log::appender::published;
 use crate::log::offset_index::{GrowingIndex, StoredIndex};
-use crate::log::segment::{Index, Segment, Sums};
+use crate::log::segment::{Segment, Sums};
 use crate::log::stored::max_timestamp;
 use crate::log::view::{LiveSegment, SegmentList};
 
@@ -162,7 +162,7 @@ impl Tail {
             let known = self.segment.growing_index().map(|index| index.entries()).or_else(|| stored?.load()).unwrap_or_default();
             let known: Vec<_> = known.into_iter().filter(|entry| u64::from(entry.position) < self.end.position).collect();
             let growing = Arc::new(GrowingIndex::new(&known));
-            self.segment.set_index(Index::Growing(growing.clone()));
+            self.segment.set_index(growing.clone());
             self.index.growing = Some(growing);
             self.index.due = known.last().map_or(0, |last| u64::from(last.position) + u64::from(self.index.interval));
         }

@@ -143,16 +143,23 @@ impl Catalog {
         let namespace_dir = self.dir.join(TOPICS).join(&name.namespace);
         self.create_dirs(&namespace_dir)?;
         let temporary = namespace_dir.join(format!("{}{UNFINISHED}{:016x}", name.name, self.storage.random()));
-        self.storage.create_dir(&temporary).at("create", &temporary)?;
-        for index in 0..partitions {
-            self.create_partition(&temporary.join(index.to_string()), name, index, partitions, segment_bytes)?;
+        let made = self.fill_topic(&temporary, name, partitions, segment_bytes).and_then(|()| match self.storage.rename_new(&temporary, &target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
+            other => Ok(other.at("name", &target)?),
+        });
+        if made.is_err() {
+            let _ = self.remove_tree(&temporary, DEPTH_MAX); // else the next open removes it
         }
-        self.storage.sync_dir(&temporary).at("sync", &temporary)?;
-        match self.storage.rename_new(&temporary, &target) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(exists()),
-            other => other.at("name", &target)?,
-        }
+        made?;
         Ok(self.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir)?)
+    }
+
+    fn fill_topic(&self, dir: &Path, name: &TopicName, partitions: u32, segment_bytes: u64) -> Result<(), TopicError> {
+        self.storage.create_dir(dir).at("create", dir)?;
+        for index in 0..partitions {
+            self.create_partition(&dir.join(index.to_string()), name, index, partitions, segment_bytes)?;
+        }
+        Ok(self.storage.sync_dir(dir).at("sync", dir)?)
     }
 
     fn create_partition(&self, dir: &Path, name: &TopicName, index: u32, count: u32, segment_bytes: u64) -> Result<(), TopicError> {

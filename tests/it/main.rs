@@ -14,6 +14,7 @@ mod faults;
 mod follow;
 mod io;
 mod layers;
+mod limits;
 mod read;
 mod reading_support;
 mod recovery;
@@ -22,3 +23,4 @@ mod tail;
 mod time;
 #[cfg(feature = "tokio")]
 mod tokio;
+mod topics;

@@ -1,0 +1,251 @@
+//! Limits that are promised: bytes read for a seek, sizes of records and batches, settings, descriptors.
+
+use tidelog::io::fault::{Faulty, Op};
+use tidelog::{AckLevel, AppendError, ConfigError, OpenError, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs};
+
+use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
+
+/// What reading may cost besides what is asked for.
+const SEEK_BYTES_MAX: u64 = 64 << 10;
+
+fn time_of(random: &mut Random, number: u64) -> TimestampNs {
+    let straggles = if random.below(20) == 0 { random.below(10_000_000_000) } else { random.below(2_000_000) };
+    ts(1_700_000_000_000_000_000 + (number * 1_000_000) as i64 - straggles as i64)
+}
+
+/// Runs a read and returns its answer's size; fails if it took more than that and the limit.
+fn check_cost(faulty: &Faulty, what: &str, read: impl FnOnce() -> u64) {
+    faulty.reset_counts();
+    let answer = read();
+    let bytes = faulty.bytes_read();
+    assert!(bytes > 0 && bytes <= answer + SEEK_BYTES_MAX, "{what}: {bytes} bytes read for an answer of {answer}");
+}
+
+fn check_seeks(faulty: &Faulty, view: &PartitionView, records: u64) {
+    let value_bytes = |record: Option<Result<tidelog::StoredRecord, _>>| record.unwrap().unwrap().value().unwrap().len() as u64;
+    let mut random = Random::new(1);
+    check_cost(faulty, "the last 10", || {
+        let last: Vec<_> = view.read(Start::Last(10)).unwrap().map(Result::unwrap).collect();
+        assert_eq!((last.len(), last[9].offset().get()), (10, records - 1));
+        last.iter().map(|record| record.value().unwrap().len() as u64).sum()
+    });
+    check_cost(faulty, "10 backwards", || {
+        let mut backwards = view.read_backwards(records).unwrap();
+        (0..10).map(|_| value_bytes(backwards.next())).sum()
+    });
+    for _ in 0..50 {
+        let number = random.below(records);
+        let time = ts(1_700_000_000_000_000_000 + (number * 1_000_000) as i64 - 500_000);
+        check_cost(faulty, "a seek to a time", || {
+            let mut reader = view.read(Start::Time(time)).unwrap();
+            let record = reader.next().unwrap().unwrap();
+            assert!(record.timestamp() >= time);
+            record.value().unwrap().len() as u64
+        });
+        check_cost(faulty, "a point read", || view.get(number).unwrap().value().unwrap().len() as u64);
+        check_cost(faulty, "10 from the middle backwards", || {
+            let mut backwards = view.read_backwards(number.max(10)).unwrap();
+            (0..10).map(|_| value_bytes(backwards.next())).sum()
+        });
+    }
+    let (first, last) = (ts(i64::MIN), ts(i64::MAX));
+    check_cost(faulty, "the earliest time", || view.offset_for_time(first).unwrap().unwrap().get() + 1);
+    faulty.reset_counts();
+    assert_eq!(view.offset_for_time(last).unwrap(), None);
+    assert!(faulty.bytes_read() <= SEEK_BYTES_MAX, "{} bytes to find nothing", faulty.bytes_read());
+}
+
+/// In `TIDELOG_SEEK_RECORDS` records, seeks read an index block or two and a stretch of log: whoever reads, and whether a writer is there.
+#[test]
+fn a_seek_reads_little() {
+    let records = size("TIDELOG_SEEK_RECORDS", 200_000);
+    let home = Home::new();
+    // Large enough that the last segment is far from empty.
+    let segment_bytes = 4 << 20;
+    let options = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(segment_bytes);
+    let (store, partition) = home.partition(options.clone());
+    let mut random = Random::new(2);
+    let mut batch = RecordBatch::new();
+    let mut number = 0;
+    while number < records {
+        if number % 5 == 0 {
+            let record = Record::new(b"a value of one hundred bytes, or about that: enough for a record of a usual size in this log")
+                .timestamp(time_of(&mut random, number));
+            partition.append_with(record, AckLevel::Written).unwrap();
+            number += 1;
+            continue;
+        }
+        batch.clear();
+        for _ in 0..(4 + random.below(20)).min(records - number) {
+            let value = numbered(random.below(200));
+            batch.push(&Record::new(&value).timestamp(time_of(&mut random, number))).unwrap();
+            number += 1;
+        }
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+    }
+    let segments = partition.view().info().unwrap().segments as u64;
+    assert!(segments > 2);
+    // Beside the writer.
+    let (faulty, seam) = faulty();
+    faulty.allow_mapping(false);
+    let open = || seam.clone().open_read_only(home.path()).unwrap().topic("t").unwrap().partition(0).unwrap();
+    check_seeks(&faulty, &open(), records);
+    partition.flush().unwrap();
+    drop(partition);
+    store.close().unwrap();
+    // Without one. The open reads headers, seals and slots, and no frames.
+    faulty.reset_counts();
+    let view = open();
+    assert!(faulty.bytes_read() < 48 * 1024 + 2048 * segments, "{} bytes to open {segments} segments", faulty.bytes_read());
+    check_seeks(&faulty, &view, records);
+    // And in the process that writes, if it cannot map.
+    faulty.reset_counts();
+    let (_store, partition) = home.partition(options.storage(std::sync::Arc::new(faulty.clone())));
+    let index_bytes = segment_bytes / 2048 * 16;
+    assert!(faulty.bytes_read() < 64 * 1024 + 4096 * segments + index_bytes, "{} bytes to open for writing", faulty.bytes_read());
+    check_seeks(&faulty, partition.view(), records);
+}
+
+/// A reader without maps keeps no descriptor of the segments it has left behind.
+#[test]
+fn a_long_log_takes_few_descriptors() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    append_numbered(&partition, 0..60_000);
+    assert!(partition.view().info().unwrap().segments > 80);
+    drop(partition);
+    store.close().unwrap();
+    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().filter(|fd| is_in(fd.as_ref().unwrap(), home.path())).count();
+    let view = home.read_only();
+    assert_eq!(check_numbered(&view, 0), 60_000);
+    for offset in (0..60_000).step_by(500) {
+        view.get(offset).unwrap();
+    }
+    assert!(open_files() <= 3, "{} descriptors", open_files());
+    let (_store, partition) = home.partition(small());
+    assert_eq!(check_numbered(partition.view(), 0), 60_000);
+    assert!(open_files() <= 8, "{} descriptors", open_files());
+}
+
+fn is_in(fd: &std::fs::DirEntry, dir: &std::path::Path) -> bool {
+    std::fs::read_link(fd.path()).is_ok_and(|target| target.starts_with(dir))
+}
+
+#[test]
+fn records_and_batches_have_a_largest_size() {
+    let home = Home::new();
+    let limit = 4096;
+    let (_store, partition) = home.partition(small().batch_bytes_max(limit));
+    let fits = |len: usize| partition.append_with(Record::new(&vec![1; len]), AckLevel::Written);
+    // The encoded record, not the value alone, is what is limited.
+    fits(4080).unwrap();
+    for len in [4096, 5000, 60_000, 5 << 20] {
+        match fits(len) {
+            Err(AppendError::TooLarge { bytes, limit: found }) => assert!(bytes > len as u64 && found == u64::from(limit)),
+            other => panic!("{len}: {other:?}"),
+        }
+    }
+    let many = batch(&["0123456789"; 400]);
+    assert!(matches!(partition.append_batch(&many, AckLevel::Written), Err(AppendError::TooLarge { .. })));
+    assert!(matches!(partition.append_deferred(&many), Err(AppendError::TooLarge { .. })));
+    assert_eq!(partition.append_with(Record::new("x"), AckLevel::Written).unwrap().base_offset.get(), 1);
+}
+
+/// A batch that is full stays as it was, and can still be appended.
+#[test]
+fn a_batch_refuses_what_no_frame_holds() {
+    let mut batch = RecordBatch::new();
+    let value = vec![0; 300 << 20];
+    batch.push(&Record::new(&value)).unwrap();
+    batch.push(&Record::new(&value)).unwrap();
+    batch.push(&Record::new(&value)).unwrap();
+    let before = (batch.len(), batch.bytes());
+    assert!(matches!(batch.push(&Record::new(&value)), Err(AppendError::TooLarge { .. })));
+    assert_eq!((batch.len(), batch.bytes()), before);
+}
+
+#[test]
+fn settings_have_limits_that_are_checked_before_anything_is_opened() {
+    let home = Home::new();
+    let fresh = home.path().join("fresh");
+    let bad = [
+        StoreOptions::new().segment_bytes((64 << 10) - 1),
+        StoreOptions::new().segment_bytes(4 << 30),
+        StoreOptions::new().index_interval_bytes(511),
+        StoreOptions::new().index_interval_bytes((1 << 20) + 1),
+        StoreOptions::new().checkpoint_budget_bytes(1000),
+        StoreOptions::new().batch_bytes_max(100),
+        StoreOptions::new().batch_bytes_max(u32::MAX),
+        StoreOptions::new().sync_policy(SyncPolicy::Interval(std::time::Duration::ZERO)),
+        StoreOptions::new().sync_policy(SyncPolicy::Interval(std::time::Duration::from_secs(3600))),
+        StoreOptions::new().sync_policy(SyncPolicy::Group { max_wait: std::time::Duration::from_secs(2), max_bytes: 1 }),
+    ];
+    for options in bad {
+        for error in [options.clone().open(&fresh).map(drop), options.clone().open_read_only(home.path()).map(drop)] {
+            assert!(matches!(error, Err(OpenError::Config(ConfigError::BadValue { .. }))), "{options:?}");
+        }
+        assert!(!fresh.exists());
+    }
+}
+
+#[test]
+fn settings_by_name() {
+    let good = [
+        ("segment_bytes", "64KiB"),
+        ("segment-bytes", "65536"),
+        ("segment_bytes", "1GiB"),
+        ("index_interval_bytes", "4k"),
+        ("checkpoint_budget_bytes", "1MiB"),
+        ("batch_bytes_max", "1024"),
+        ("on_damage", "refuse"),
+        ("on_damage", "isolate"),
+        ("compression", "none"),
+        ("sync_policy", "os"),
+        ("sync_policy", "group"),
+        ("sync_policy", "interval:250us"),
+    ];
+    for (name, value) in good {
+        let set = StoreOptions::new().set(name, value);
+        assert_eq!(set.is_ok(), value != "interval:250us", "{name} = {value}");
+    }
+    let bad = [
+        ("segment_bytes", ""),
+        ("segment_bytes", "-1"),
+        ("segment_bytes", "64"),
+        ("segment_bytes", "99999999999999999999"),
+        ("segment_bytes", "18446744073709551615GiB"),
+        ("segment_bytes", "1 parsec"),
+        ("batch_bytes_max", "5GiB"),
+        ("on_damage", "ignore"),
+        ("compression", "brotli"),
+        ("sync_policy", "interval:"),
+        ("sync_policy", "interval:5"),
+        ("sync_policy", "never"),
+    ];
+    for (name, value) in bad {
+        match StoreOptions::new().set(name, value) {
+            Err(error @ ConfigError::BadValue { .. }) => assert!(error.to_string().contains("expected"), "{error}"),
+            other => panic!("{name} = {value}: {other:?}"),
+        }
+    }
+    match StoreOptions::new().set("segment_byte", "1MiB") {
+        Err(ConfigError::UnknownName { known, .. }) => assert!(known.contains(&"segment_bytes")),
+        other => panic!("{other:?}"),
+    }
+    assert!(StoreOptions::names().iter().all(|(name, help)| !name.is_empty() && !help.is_empty()));
+}
+
+/// The seam sees no sync and no change from a reader.
+#[test]
+fn a_reader_makes_no_call_that_changes_anything() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..3000);
+    let (faulty, seam) = faulty();
+    let view = seam.open_read_only(home.path()).unwrap().topic("t").unwrap().partition(0).unwrap();
+    assert_eq!(check_numbered(&view, 0), 3000);
+    view.read(Start::Latest).unwrap().wait(std::time::Duration::from_millis(150)).unwrap();
+    view.verify(true, &mut |_| {}).unwrap();
+    let changes = faulty.name_changes() + faulty.syncs() + faulty.dir_syncs() + faulty.bytes_written();
+    assert_eq!((changes, faulty.count(Op::Write), faulty.count(Op::SetLen), faulty.count(Op::Allocate), faulty.count(Op::Lock)), (0, 0, 0, 0, 0));
+}
