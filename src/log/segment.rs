@@ -213,6 +213,9 @@ impl Segment {
     /// Where to start walking for a record at `offset`: never behind it.
     pub(crate) fn floor(&self, offset: Offset) -> Place {
         let rel = u32::try_from(offset.get().saturating_sub(self.id.base_offset)).unwrap_or(u32::MAX);
+        if rel == 0 {
+            return self.first_place(); // who reads on from the segment before needs no index
+        }
         self.look_up(|index| index.floor(rel), |index| index.floor(rel))
     }
 
@@ -228,10 +231,13 @@ impl Segment {
             None => self.stored_index().and_then(|index| stored(&index)),
         };
         let end = self.published().end;
-        let first = Place { position: SEGMENT_HEADER_BYTES as u64, offset: self.id.base_offset };
         entry
             .filter(|entry| entry.position < end)
-            .map_or(first, |entry| Place { position: entry.position.into(), offset: self.id.base_offset + u64::from(entry.rel_offset) })
+            .map_or(self.first_place(), |entry| Place { position: entry.position.into(), offset: self.id.base_offset + u64::from(entry.rel_offset) })
+    }
+
+    fn first_place(&self) -> Place {
+        Place { position: SEGMENT_HEADER_BYTES as u64, offset: self.id.base_offset }
     }
 
     fn stored_index(&self) -> Option<StoredIndex> {

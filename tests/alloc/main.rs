@@ -1,0 +1,110 @@
+//! Appending and reading in the steady state allocate nothing: counted by an allocator that is the whole process's, hence a binary of its own.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
+
+use allocation_counter::measure;
+use tidelog::{AckLevel, Partition, Record, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TimestampNs};
+
+const RECORDS: u64 = 1_000_000;
+const VALUE: [u8; 20] = *b"twenty bytes, or so.";
+
+fn open(dir: &std::path::Path, policy: SyncPolicy, segment_bytes: u64) -> (Store, Partition) {
+    let store = StoreOptions::new().sync_policy(policy).segment_bytes(segment_bytes).open(dir).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    (store, partition)
+}
+
+/// None an append: only to make room, as the index doubles, as blocks are asked for every few MiB, and at a roll.
+fn steady(appends: u64, rolls: u64) -> u64 {
+    50 + rolls * 100 + appends / 2000
+}
+
+/// Allocations of this thread alone: what the threads of the store do beside it is not the hot path.
+#[test]
+fn a_million_appends_allocate_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::OsOnly, 256 << 20);
+    let append = |count: u64| {
+        for number in 0..count {
+            let time = TimestampNs::new(number as i64);
+            partition.append_with(Record::new(&VALUE).key(&number.to_le_bytes()).timestamp(time), AckLevel::Written).unwrap();
+        }
+    };
+    append(1000);
+    let found = measure(|| append(RECORDS)).count_total;
+    assert!(found <= steady(RECORDS, 0), "{found} allocations in {RECORDS} appends");
+}
+
+#[test]
+fn appends_by_write_and_in_batches_allocate_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::default(), 64 << 20);
+    let mut batch = RecordBatch::new();
+    let mut append = |count: u64| {
+        for number in 0..count {
+            batch.clear();
+            for record in 0..100u64 {
+                batch.push(&Record::new(&VALUE).timestamp(TimestampNs::new((number * 100 + record) as i64))).unwrap();
+            }
+            partition.append_batch(&batch, AckLevel::Written).unwrap();
+            partition.append_with(Record::new(&VALUE), AckLevel::Written).unwrap();
+        }
+    };
+    append(100);
+    let found = measure(|| append(3000)).count_total;
+    assert!(found <= steady(6000, 0), "{found} allocations in 6,000 appends");
+}
+
+#[test]
+fn a_roll_allocates_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::OsOnly, 1 << 20);
+    let append = || (0..100_000).for_each(|_| assert!(partition.append_with(Record::new(&VALUE), AckLevel::Written).is_ok()));
+    let found = measure(append).count_total;
+    let rolls = partition.view().info().unwrap().segments as u64;
+    assert!(rolls > 5 && found <= steady(100_000, rolls), "{found} allocations in 100,000 appends and {rolls} rolls");
+}
+
+#[test]
+fn a_million_reads_allocate_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, partition) = open(dir.path(), SyncPolicy::OsOnly, 16 << 20);
+    let mut batch = RecordBatch::new();
+    for _ in 0..RECORDS / 100 {
+        batch.clear();
+        (0..100).for_each(|_| batch.push(&Record::new(&VALUE)).unwrap());
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+    }
+    check_reads(&partition, RECORDS / 10);
+    drop(partition);
+    store.close().unwrap();
+    // The same of segments that were there before the open.
+    check_reads(&open(dir.path(), SyncPolicy::OsOnly, 16 << 20).1, RECORDS);
+}
+
+fn check_reads(partition: &Partition, count: u64) {
+    let segments = partition.view().info().unwrap().segments as u64;
+    assert!(segments > 1);
+    let mut reader = partition.read(Start::Earliest).unwrap();
+    // Whatever is opened and mapped at the first touch of a segment.
+    let mut batches = 0;
+    let found = measure(|| batches = std::iter::from_fn(|| reader.next_batch()).map(Result::unwrap).count() as u64).count_total;
+    assert_eq!(batches, RECORDS / 100);
+    assert!(found <= segments * 60, "{found} allocations at the first touch of {segments} segments");
+    reader.seek(0);
+    let mut bytes = 0;
+    let found = measure(|| bytes = reader.by_ref().take(count as usize).map(|record| record.unwrap().value().unwrap().len() as u64).sum());
+    assert_eq!((bytes, found.count_total), (count * VALUE.len() as u64, 0), "bytes and allocations in {count} reads in order");
+    reader.seek(0);
+    let mut records = 0;
+    let found = measure(|| {
+        while records < count {
+            records += reader.next_batch().unwrap().unwrap().records().filter(|record| record.as_ref().unwrap().value().is_some()).count() as u64;
+        }
+    });
+    assert_eq!((records, found.count_total), (count, 0), "records and allocations, by batches");
+    // Point reads: the index of a segment is loaded once it has been looked into a few times.
+    let point = |count: u64| (0..count).for_each(|number| assert!(partition.get(number * 7919 % RECORDS).is_ok()));
+    point(1000);
+    let found = measure(|| point(count / 20)).count_total;
+    assert_eq!(found, 0, "allocations in {} point reads", count / 20);
+}
