@@ -184,8 +184,7 @@ fn a_reader_does_not_hinder_a_writer() {
             });
         }
         for _ in 0..20 {
-            let outcome =
-                Store::open(home.path()).and_then(|store| Ok(store.topic("t").unwrap().partition(0).unwrap().append(Record::new("x")).unwrap()));
+            let outcome = Store::open(home.path()).map(|store| store.topic("t").unwrap().partition(0).unwrap().append(Record::new("x")).unwrap());
             if outcome.is_err() {
                 stop.store(true, std::sync::atomic::Ordering::Relaxed);
             }
