@@ -1,5 +1,6 @@
 //! Fixed-width little-endian fields in fixed-size arrays. Knows no layout.
 
+#[inline]
 pub(crate) fn get<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     let mut field = [0; N];
     if let Some(found) = bytes.get(at..at + N) {
@@ -8,26 +9,32 @@ pub(crate) fn get<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
     field
 }
 
+#[inline]
 pub(crate) fn put(bytes: &mut [u8], at: usize, field: &[u8]) {
     bytes[at..at + field.len()].copy_from_slice(field);
 }
 
+#[inline]
 pub(crate) fn u16_at(bytes: &[u8], at: usize) -> u16 {
     u16::from_le_bytes(get(bytes, at))
 }
 
+#[inline]
 pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes(get(bytes, at))
 }
 
+#[inline]
 pub(crate) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(get(bytes, at))
 }
 
+#[inline]
 pub(crate) fn i64_at(bytes: &[u8], at: usize) -> i64 {
     i64::from_le_bytes(get(bytes, at))
 }
 
+#[inline]
 pub(crate) fn all_zero(bytes: &[u8]) -> bool {
     let (head, words, tail) = (bytes.len() / 16 * 16, bytes.chunks_exact(16), bytes);
     words.fold(0u128, |all, word| all | u128::from_le_bytes(get(word, 0))) == 0 && tail[head..].iter().all(|&b| b == 0)

@@ -4,6 +4,7 @@ use crate::bytes::{put, u16_at, u32_at};
 use crate::{DecodeError, FILE_HEADER_BYTES, FORMAT_VERSION};
 
 /// CRC-32 (IEEE 802.3, as gzip computes it) of `bytes`.
+#[inline]
 pub fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }

@@ -199,6 +199,7 @@ impl FrameHeader {
         (get(&input, CRC_PREFIX_BYTES), next_chain)
     }
 
+    #[inline]
     fn chain_of(&self, logical: &[u8; CHAIN], blocks: &[u8]) -> u32 {
         if self.attributes.contains(Attributes::SEAL) || self.attributes.contains(Attributes::PAD) {
             return self.chain;
@@ -206,6 +207,7 @@ impl FrameHeader {
         chain_after(self.chain, logical, self.body_crc, blocks)
     }
 
+    #[inline]
     fn decode(bytes: &[u8], salt: u64, position: Position) -> Result<(Self, usize), DecodeError> {
         let header = bytes.get(..FRAME_HEADER_BYTES).ok_or(DecodeError::Truncated { needed: FRAME_HEADER_BYTES, found: bytes.len() })?;
         let magic = u32_at(header, MAGIC);
@@ -243,6 +245,7 @@ impl FrameHeader {
         Ok((decoded, blocks_len))
     }
 
+    #[inline]
     fn check(&self, blocks_len: usize) -> Result<(), DecodeError> {
         if (self.frame_len as usize) < FRAME_HEADER_BYTES + blocks_len || self.frame_len > FRAME_BYTES_MAX {
             return Err(DecodeError::Field { what: "frame_len", found: self.frame_len.into() });
@@ -276,6 +279,31 @@ pub fn chain_after(chain: u32, logical: &[u8; CHAIN], body_crc: u32, blocks: &[u
     put(&mut input, 4, logical);
     put(&mut input, 4 + CHAIN, &body_crc.to_le_bytes());
     if blocks.is_empty() { crc32(&input) } else { crc32_of(&[&input, blocks]) }
+}
+
+/// What a frame header says of itself, unverified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// Bytes of the frame in the file, with padding.
+    pub stored_bytes: usize,
+    /// Offset of the first record.
+    pub base_offset: Offset,
+    /// The offset after the frame.
+    pub next_offset: Offset,
+}
+
+/// Looks at the header at the start of `bytes` without its checksum, to pass by a frame: whatever is at the end of such a walk must
+/// [`decode`](Frame::decode). `None` for what cannot be a header.
+#[inline]
+pub fn glance(bytes: &[u8]) -> Option<Glance> {
+    let header = bytes.get(..FRAME_HEADER_BYTES)?;
+    let frame_len = u32_at(header, FRAME_LEN);
+    let is_frame = u32_at(header, MAGIC) == FRAME_MAGIC && (FRAME_HEADER_BYTES as u32..=FRAME_BYTES_MAX).contains(&frame_len);
+    let takes_offsets = !Attributes(u32_at(header, ATTRIBUTES)).contains(Attributes::NO_OFFSETS);
+    let span = if takes_offsets { u64::from(u32_at(header, LAST_OFFSET_DELTA)) + 1 } else { 0 };
+    let base_offset = u64_at(header, BASE_OFFSET);
+    let next_offset = Offset::new(base_offset.checked_add(span)?);
+    is_frame.then_some(Glance { stored_bytes: padded(frame_len as usize), base_offset: Offset::new(base_offset), next_offset })
 }
 
 /// Who produced a batch, for idempotence. Kafka's fields.
@@ -398,8 +426,8 @@ pub struct Frame<'a> {
     pub records: &'a [u8],
     /// The packed nanoseconds.
     pub packed: &'a [u8],
-    /// The chain after this frame.
-    pub chain_after: u32,
+    /// Header and blocks.
+    head: &'a [u8],
     pad: &'a [u8],
 }
 
@@ -422,8 +450,7 @@ impl<'a> Frame<'a> {
         let body = &bytes[FRAME_HEADER_BYTES + blocks_len..header.frame_len as usize];
         let records_len = body.len().checked_sub(packed_len).ok_or(DecodeError::Field { what: "frame_len", found: header.frame_len.into() })?;
         let (records, packed) = body.split_at(records_len);
-        let chain_after = header.chain_of(&get(bytes, 0), block_bytes);
-        Ok(Self { header, blocks, records, packed, chain_after, pad: &bytes[header.frame_len as usize..stored] })
+        Ok(Self { header, blocks, records, packed, head: &bytes[..FRAME_HEADER_BYTES + blocks_len], pad: &bytes[header.frame_len as usize..stored] })
     }
 
     /// The time of record number `index` of the body, whose stored delta is `delta_ms`; saturates at the ends of `i64`. `None` if
@@ -442,6 +469,11 @@ impl<'a> Frame<'a> {
             None => base.sub_millis(),
         };
         Some(TimestampNs::from_parts(base.millis().saturating_add(delta_ms), sub_millis))
+    }
+
+    /// The chain after this frame.
+    pub fn chain_after(&self) -> u32 {
+        self.header.chain_of(&get(self.head, 0), &self.head[FRAME_HEADER_BYTES..])
     }
 
     /// Checks everything that the header checksum does not cover: records, packed nanoseconds, padding.
@@ -464,8 +496,13 @@ impl<'a> Frame<'a> {
     }
 }
 
+#[inline]
 fn blocks_len(attributes: Attributes, bytes: &[u8]) -> Result<usize, DecodeError> {
+    let any = Attributes::PRODUCER.with(Attributes::REPLICATION).with(Attributes::NANOS).with(Attributes::NOTE);
     let mut len = 0;
+    if attributes.0 & any.0 == 0 {
+        return Ok(0);
+    }
     if attributes.contains(Attributes::PRODUCER) {
         len += PRODUCER_BYTES;
     }

@@ -95,11 +95,13 @@ const NANOS_PER_MILLI: i64 = 1_000_000;
 
 impl TimestampNs {
     /// Whole milliseconds, rounded down: what Kafka holds.
+    #[inline]
     pub const fn millis(self) -> i64 {
         self.0.div_euclid(NANOS_PER_MILLI)
     }
 
     /// The nanoseconds past [`millis`](Self::millis): 0..1,000,000.
+    #[inline]
     pub const fn sub_millis(self) -> u32 {
         self.0.rem_euclid(NANOS_PER_MILLI) as u32
     }

@@ -175,7 +175,7 @@ impl<'a> Iterator for Scanner<'a> {
                 let found = FrameAt { position: self.reached(), frame };
                 self.at += frame.header.stored_bytes();
                 self.next_offset = frame.header.next_offset();
-                self.chain = frame.chain_after;
+                self.chain = frame.chain_after();
                 self.sealed = frame.header.attributes.contains(Attributes::SEAL);
                 Some(found)
             }

@@ -2,11 +2,13 @@
 
 use crate::DecodeError;
 
+#[inline]
 const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// Bytes that `value` takes: 1..=10.
+#[inline]
 pub const fn varint_len(value: i64) -> usize {
     let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
     bits.div_ceil(7)
@@ -39,9 +41,16 @@ pub fn get_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> 
     {
         return Ok((unzigzag(byte.into()), at + 1));
     }
+    // Lengths of 64 to 8,191 bytes.
+    if let Some(&[low, high]) = bytes.get(at..at.saturating_add(2))
+        && high < 0x80
+    {
+        return Ok((unzigzag(u64::from(low & 0x7f) | u64::from(high) << 7), at + 2));
+    }
     get_long_varint(bytes, at)
 }
 
+#[cold]
 fn get_long_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> {
     let mut value = 0u64;
     for (index, &byte) in bytes.get(at..).unwrap_or_default().iter().take(10).enumerate() {
@@ -56,6 +65,7 @@ fn get_long_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError>
     Err(DecodeError::Truncated { needed: at.saturating_add(1), found: bytes.len() })
 }
 
+#[inline]
 const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }

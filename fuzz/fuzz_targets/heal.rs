@@ -58,7 +58,7 @@ pub fn check_frame(bytes: &[u8], frame: &Frame<'_>, salt: u64, position: Positio
     let (header, chain_after) = frame.header.encode(salt, position, &blocks);
     assert_eq!(header[..], bytes[..FRAME_HEADER_BYTES], "a header is what it encodes to");
     assert_eq!(blocks[..], bytes[FRAME_HEADER_BYTES..][..blocks.len()], "blocks are what they encode to");
-    assert_eq!(chain_after, frame.chain_after);
+    assert_eq!(chain_after, frame.chain_after());
     assert_eq!(frame.blocks.attributes(), Attributes(attributes.0 & BLOCK_BITS));
     assert_eq!(frame_len as usize, FRAME_HEADER_BYTES + blocks.len() + frame.records.len() + frame.packed.len());
     assert!(frame.header.stored_bytes() <= bytes.len() && frame.header.stored_bytes().is_multiple_of(8));

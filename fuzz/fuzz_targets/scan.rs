@@ -33,7 +33,7 @@ fn heal(mut bytes: Vec<u8>, header: &SegmentHeader, keep: u64) -> Vec<u8> {
             heal::frame(rest, header.salt, position, Some(chain));
         }
         let Ok(frame) = Frame::decode(rest, header.salt, position) else { break };
-        (next, chain) = (frame.header.next_offset().get(), frame.chain_after);
+        (next, chain) = (frame.header.next_offset().get(), frame.chain_after());
         at += frame.header.stored_bytes();
     }
     bytes
@@ -51,7 +51,7 @@ fn check(bytes: &[u8], header: &SegmentHeader) {
         assert_eq!(resync(&bytes[at..], found.position, header.salt, next, Offset::new(OFFSET_MAX)), Some(found));
         sealed = Seal::decode(&found.frame).is_ok();
         reached = Position::new(reached.get() + found.frame.header.stored_bytes() as u64);
-        (next, chain) = (found.frame.header.next_offset(), found.frame.chain_after);
+        (next, chain) = (found.frame.header.next_offset(), found.frame.chain_after());
         assert_eq!((scanner.reached(), scanner.next_offset(), scanner.chain_after(), scanner.sealed()), (reached, next, chain, sealed));
     }
     assert!(scanner.next().is_none() && scanner.reached() == reached && scanner.sealed() == sealed);

@@ -146,7 +146,7 @@ impl Appender {
         let active = Arc::new(segment.active(file.clone(), map, index.clone()));
         let last_indexed = index.len().checked_sub(1).and_then(|last| index.entry(last)).map_or(0, |entry| u64::from(entry.position));
         let index_due = (last_indexed + u64::from(end.index_interval)).max(end.position.min(SEGMENT_HEADER_BYTES as u64));
-        let ahead = Arc::new(Ahead::new(file.clone(), active.present_map(), end.position));
+        let ahead = Arc::new(Ahead::new(file.clone(), active.present_map().cloned(), end.position));
         Self::with(active, file, store, ahead, end, index, index_due)
     }
 

@@ -14,6 +14,7 @@ mod keeper;
 mod live;
 #[expect(clippy::module_inception, reason = "the file is named after the type that it holds")]
 mod log;
+mod lookup;
 mod offset_index;
 mod partition_view;
 mod plan;

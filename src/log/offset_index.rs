@@ -65,10 +65,20 @@ impl GrowingIndex {
 
     /// The last entry at or below `rel_offset`.
     pub(crate) fn floor(&self, rel_offset: u32) -> Option<IndexEntry> {
+        self.floor_number(rel_offset).and_then(|number| self.entry(number))
+    }
+
+    /// The last entry at or below `rel_offset`, and the one behind it.
+    pub(crate) fn around(&self, rel_offset: u32) -> Option<(IndexEntry, Option<IndexEntry>)> {
+        let number = self.floor_number(rel_offset)?;
+        Some((self.entry(number)?, self.entry(number + 1)))
+    }
+
+    fn floor_number(&self, rel_offset: u32) -> Option<usize> {
         let len = self.len();
         let last = self.entry(len.checked_sub(1)?)?;
         if last.rel_offset <= rel_offset {
-            return Some(last);
+            return Some(len - 1);
         }
         // Offsets grow almost evenly with position, so a guess by proportion lands close; then halve what is left.
         let (mut low, mut high) = (0, len);
@@ -79,7 +89,7 @@ impl GrowingIndex {
             if entry.rel_offset <= rel_offset {
                 match self.entry(guess + 1) {
                     Some(next) if next.rel_offset <= rel_offset => low = guess + 1,
-                    _ => return Some(entry),
+                    _ => return Some(guess),
                 }
                 guess = low + ((u64::from(rel_offset - entry.rel_offset)) * len as u64 / u64::from(last.rel_offset).max(1)) as usize;
             } else {
@@ -91,7 +101,7 @@ impl GrowingIndex {
             }
         }
         let at = partition_point(low, high, |number| self.entry(number).is_some_and(|entry| entry.rel_offset <= rel_offset));
-        at.checked_sub(1).and_then(|number| self.entry(number))
+        at.checked_sub(1)
     }
 
     /// The last entry before which no record has a time of at least `timestamp`.

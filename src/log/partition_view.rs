@@ -11,6 +11,7 @@ use crate::error::{DamagedRange, ReadError};
 use crate::log::backward::{BackwardBatches, BackwardReader};
 use crate::log::follow::Follower;
 use crate::log::log::Log;
+use crate::log::lookup::find;
 use crate::log::plan::Finding;
 use crate::log::reader::{Reader, find_time, locate};
 use crate::log::stored::StoredRecord;
@@ -155,6 +156,9 @@ impl PartitionView {
     pub fn get(&self, offset: impl Into<Offset>) -> Result<StoredRecord, ReadError> {
         let offset = offset.into();
         self.check(offset, false)?;
+        if let Some(record) = self.shared.view.segment_of(offset.get()).and_then(|segment| find(&segment, offset.get())) {
+            return Ok(record);
+        }
         let mut reader = Reader::new(self.clone(), offset.get());
         match reader.next() {
             Some(Ok(record)) if record.offset() == offset => Ok(record),

@@ -181,12 +181,16 @@ impl Iterator for Reader {
                 self.batch = None; // what is left of it may be cut off
             }
             if let Some(open) = &mut self.batch {
-                match open.batch.record_at(&mut open.at, &mut open.number) {
-                    Some(Ok(record)) if record.offset() >= self.next => {
-                        self.next = record.offset().get() + 1;
-                        return Some(Ok(record));
+                match open.batch.span_at(open.at) {
+                    Some(Ok(span)) => {
+                        let (offset, number) = (open.batch.offset_of(&span), open.number);
+                        (open.at, open.number) = (span.end, number + 1);
+                        if offset < self.next {
+                            continue;
+                        }
+                        self.next = offset + 1;
+                        return Some(Ok(open.batch.record(span, number)));
                     }
-                    Some(Ok(_)) => continue,
                     Some(Err(error)) => {
                         let (from, to) = (Offset::new(self.next), open.batch.next_offset());
                         self.next = to.get();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
-use tidelog_format::{IndexEntry, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs};
+use tidelog_format::{FRAME_ALIGN, IndexEntry, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs};
 
 use crate::error::{IoContext, IoError};
 use crate::io::mmap::Published;
@@ -114,8 +114,9 @@ impl Segment {
     }
 
     /// The map, if it is there already.
-    pub(crate) fn present_map(&self) -> Option<SegmentMap> {
-        self.map.get()?.clone()
+    #[inline]
+    pub(crate) fn present_map(&self) -> Option<&SegmentMap> {
+        self.map.get()?.as_ref()
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -217,6 +218,23 @@ impl Segment {
             return self.first_place(); // who reads on from the segment before needs no index
         }
         self.look_up(|index| index.floor(rel), |index| index.floor(rel))
+    }
+
+    /// Where to look for a record at `offset` that is below the end `(position, rel_offset)`: a frame not behind it, and where it stands
+    /// itself if all frames from there to the next one known are alike. `None` without an index in memory.
+    #[inline]
+    pub(crate) fn guess(&self, offset: u64, end: Published) -> Option<(usize, usize)> {
+        let rel = u32::try_from(offset - self.id.base_offset).ok()?;
+        self.load_index();
+        let around = match &*self.index.read() {
+            Index::Growing(index) => index.around(rel),
+            _ => return None,
+        };
+        let (from, to) = around?;
+        let (to_rel, to_position) = to.filter(|to| to.position < end.end).map_or((end.next, end.end), |to| (to.rel_offset, to.position));
+        let records = to_rel.checked_sub(from.rel_offset).filter(|&records| records > 0)?;
+        let ahead = u64::from(to_position.checked_sub(from.position)?) * u64::from(rel - from.rel_offset) / u64::from(records);
+        Some((from.position as usize, from.position as usize + (ahead as usize).next_multiple_of(FRAME_ALIGN)))
     }
 
     /// Where to start walking for the first record with a time of at least `timestamp`: never behind it.

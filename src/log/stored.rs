@@ -8,6 +8,7 @@ use tidelog_format::{
 };
 
 use crate::config::codec_name;
+use crate::io::SegmentMap;
 use crate::log::codec::decompress;
 use crate::log::segment::Owner;
 
@@ -72,11 +73,13 @@ impl StoredBatch {
     }
 
     /// Offset of the first record.
+    #[inline]
     pub fn base_offset(&self) -> Offset {
         self.header.base_offset
     }
 
     /// Offset after the last record.
+    #[inline]
     pub fn next_offset(&self) -> Offset {
         self.header.next_offset()
     }
@@ -135,10 +138,12 @@ impl StoredBatch {
         !self.header.attributes.contains(Attributes::NO_OFFSETS) && !self.header.attributes.contains(Attributes::CONTROL)
     }
 
+    #[inline]
     fn owner(&self) -> Owner {
         self.plain.as_ref().map_or_else(|| self.frame.clone(), |plain| Owner::Heap(plain.clone()))
     }
 
+    #[inline]
     fn bytes(&self) -> &[u8] {
         match &self.plain {
             Some(plain) => plain,
@@ -147,53 +152,79 @@ impl StoredBatch {
     }
 
     /// The records, borrowed: nothing is copied, counted or allocated.
+    #[inline]
     pub fn records(&self) -> BatchRecords<'_> {
         BatchRecords { batch: self, bytes: self.bytes(), at: 0, number: 0 }
     }
 
+    #[inline]
     fn timestamp(&self, delta_ms: i64, number: u32) -> TimestampNs {
-        let header = &self.header;
-        if header.attributes.contains(Attributes::LOG_APPEND_TIME) {
-            return max_timestamp(header);
-        }
-        if header.attributes.contains(Attributes::TS_MILLIS) {
-            return TimestampNs::from_parts(header.base_ts.get().saturating_add(delta_ms), 0);
-        }
-        let sub_millis = match &self.nanos {
-            None => header.base_ts.sub_millis(),
-            Some(nanos) => unpack_nano(nanos, self.frame.slice(self.packed.0, self.packed.1), number).unwrap_or(0),
-        };
-        TimestampNs::from_parts(header.base_ts.millis().saturating_add(delta_ms), sub_millis)
+        let packed = self.nanos.as_ref().map(|nanos| (nanos, self.frame.slice(self.packed.0, self.packed.1)));
+        timestamp(&self.header, packed, delta_ms, number)
     }
 
     /// The record at `at` of the record section, and where the next one begins. `None` behind the last one.
     #[inline]
     pub(crate) fn record_at(&self, at: &mut u32, number: &mut u32) -> Option<Result<StoredRecord, DecodeError>> {
-        let bytes = self.bytes();
-        if *at as usize >= bytes.len() {
-            return None;
-        }
-        let span = match RecordSpan::decode(bytes, *at as usize) {
+        let span = match self.span_at(*at)? {
             Ok(span) => span,
             Err(error) => return Some(Err(error)),
         };
-        let timestamp = self.timestamp(span.timestamp_delta_ms, *number);
         *at = span.end;
         *number += 1;
-        Some(Ok(StoredRecord {
+        Some(Ok(self.record(span, *number - 1)))
+    }
+
+    /// The layout of the record at `at` of the record section; `None` behind the last one.
+    #[inline(always)]
+    pub(crate) fn span_at(&self, at: u32) -> Option<Result<RecordSpan, DecodeError>> {
+        let bytes = self.bytes();
+        ((at as usize) < bytes.len()).then(|| RecordSpan::decode(bytes, at as usize))
+    }
+
+    /// Record `number` of the batch, with this layout.
+    #[inline(always)]
+    pub(crate) fn record(&self, span: RecordSpan, number: u32) -> StoredRecord {
+        StoredRecord {
             offset: self.offset(span.offset_delta),
-            timestamp,
+            timestamp: self.timestamp(span.timestamp_delta_ms, number),
             leader_epoch: self.header.leader_epoch,
             producer_id: self.producer.map(|producer| producer.id),
             records: self.records,
             span,
             owner: self.owner(),
-        }))
+        }
     }
 
+    #[inline]
+    pub(crate) fn offset_of(&self, span: &RecordSpan) -> u64 {
+        self.offset(span.offset_delta).get()
+    }
+
+    #[inline]
     fn offset(&self, delta: u32) -> Offset {
         Offset::new(self.header.base_offset.get() + u64::from(delta))
     }
+}
+
+/// The time of record `number` of a frame, whose packed nanoseconds, if it has them, are given.
+#[inline]
+fn timestamp(header: &FrameHeader, packed: Option<(&NanosBlock, &[u8])>, delta_ms: i64, number: u32) -> TimestampNs {
+    const HEADER_TIMES: u32 = Attributes::LOG_APPEND_TIME.0 | Attributes::TS_MILLIS.0;
+    if delta_ms == 0 && packed.is_none() && header.attributes.0 & HEADER_TIMES == 0 {
+        return header.base_ts;
+    }
+    if header.attributes.contains(Attributes::LOG_APPEND_TIME) {
+        return max_timestamp(header);
+    }
+    if header.attributes.contains(Attributes::TS_MILLIS) {
+        return TimestampNs::from_parts(header.base_ts.get().saturating_add(delta_ms), 0);
+    }
+    let sub_millis = match packed {
+        None => header.base_ts.sub_millis(),
+        Some((nanos, bytes)) => unpack_nano(nanos, bytes, number).unwrap_or(0),
+    };
+    TimestampNs::from_parts(header.base_ts.millis().saturating_add(delta_ms), sub_millis)
 }
 
 /// Highest time of a record in a frame, in nanoseconds whatever the header holds.
@@ -242,26 +273,31 @@ pub struct RecordRef<'a> {
 
 impl<'a> RecordRef<'a> {
     /// Its number in the partition.
+    #[inline]
     pub fn offset(&self) -> Offset {
         self.offset
     }
 
     /// Its time.
+    #[inline]
     pub fn timestamp(&self) -> TimestampNs {
         self.timestamp
     }
 
     /// Its key; `None` is not empty.
+    #[inline]
     pub fn key(&self) -> Option<&'a [u8]> {
         self.view.key()
     }
 
     /// Its value; `None` is not empty.
+    #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.view.value()
     }
 
     /// Its headers, in order.
+    #[inline]
     pub fn headers(&self) -> HeaderIter<'a> {
         self.view.headers()
     }
@@ -280,27 +316,59 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// The record at `offset` of the frame at `at`, if the frame verifies, is plain and dense, and holds it.
+    #[inline]
+    pub(crate) fn find(map: &SegmentMap, at: usize, end: usize, salt: u64, offset: Offset) -> Option<Self> {
+        let bytes = map.bytes(at, end);
+        let frame = Frame::decode(bytes, salt, Position::new(at as u64)).ok()?;
+        let (header, attributes) = (&frame.header, frame.header.attributes);
+        let delta = u32::try_from(offset.get().checked_sub(header.base_offset.get())?).ok()?;
+        let is_dense = delta < header.record_count && u64::from(header.record_count) == u64::from(header.last_offset_delta) + 1;
+        let is_data = !attributes.contains(Attributes::NO_OFFSETS) && !attributes.contains(Attributes::CONTROL);
+        if !is_dense || !is_data || attributes.codec() != Ok(Codec::None) || frame.verify_body().is_err() {
+            return None;
+        }
+        let from = at + (frame.records.as_ptr().addr() - bytes.as_ptr().addr());
+        let record = (0..delta).try_fold(0, |at, _| RecordSpan::skip(frame.records, at))?;
+        let span = RecordSpan::decode(frame.records, record).ok()?;
+        let packed = frame.blocks.nanos.as_ref().map(|nanos| (nanos, frame.packed));
+        (span.offset_delta == delta).then(|| Self {
+            offset,
+            timestamp: timestamp(header, packed, span.timestamp_delta_ms, delta),
+            leader_epoch: header.leader_epoch,
+            producer_id: frame.blocks.producer.map(|producer| producer.id),
+            records: (from, from + frame.records.len()),
+            span,
+            owner: Owner::Map(map.clone()),
+        })
+    }
+
     /// Its number in the partition.
+    #[inline]
     pub fn offset(&self) -> Offset {
         self.offset
     }
 
     /// Its time.
+    #[inline]
     pub fn timestamp(&self) -> TimestampNs {
         self.timestamp
     }
 
     /// Its key; `None` is not empty.
+    #[inline]
     pub fn key(&self) -> Option<&[u8]> {
         self.span.key(self.bytes())
     }
 
     /// Its value; `None` is not empty.
+    #[inline]
     pub fn value(&self) -> Option<&[u8]> {
         self.span.value(self.bytes())
     }
 
     /// Its headers, in order.
+    #[inline]
     pub fn headers(&self) -> impl ExactSizeIterator<Item = Header<'_>> {
         self.span.headers(self.bytes())
     }
@@ -315,6 +383,7 @@ impl StoredRecord {
         self.producer_id
     }
 
+    #[inline]
     fn bytes(&self) -> &[u8] {
         self.owner.slice(self.records.0, self.records.1)
     }

@@ -106,7 +106,7 @@ impl Tail {
             }
             let (position, next) = (Position::new(end.position), Offset::new(end.next_offset));
             let (stored, header, chain) = match next_frame(&self.buffer[at..held], self.segment.header.salt, position, next, end.chain) {
-                Ok(frame) => (frame.header.stored_bytes(), frame.header, frame.chain_after),
+                Ok(frame) => (frame.header.stored_bytes(), frame.header, frame.chain_after()),
                 Err(fault) => {
                     let Some(needed) = more_needed(&fault, held - at) else { break Advance::Odd };
                     let before = held - at;

@@ -133,6 +133,14 @@ impl LogView {
         self.list.read().clone()
     }
 
+    /// The segment that answers for `offset`.
+    #[inline]
+    pub(crate) fn segment_of(&self, offset: u64) -> Option<Arc<Segment>> {
+        let list = self.list.read();
+        let entry = &list.entries[list.find(offset)?];
+        (offset < entry.to).then(|| entry.segment.clone())
+    }
+
     pub(crate) fn set_list(&self, list: SegmentList) {
         *self.list.write() = Arc::new(list);
     }

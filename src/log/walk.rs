@@ -145,7 +145,7 @@ impl Walked {
         }
         run.end = position.get() + header.stored_bytes() as u64;
         run.next_offset = header.next_offset().get();
-        run.chain = frame.chain_after;
+        run.chain = frame.chain_after();
         if header.record_count > 0 {
             run.max_ts = run.max_ts.max(header.max_ts);
         }

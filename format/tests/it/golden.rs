@@ -133,7 +133,7 @@ fn the_frames_encode_to_the_same_bytes() {
         let (header, chain) = frame.header.encode(SALT, position, &blocks);
         let mut again = [&header[..], &blocks, &body_again(&frame)].concat();
         again.resize(padded(again.len()), 0);
-        assert_eq!(chain, frame.chain_after);
+        assert_eq!(chain, frame.chain_after());
         assert_eq!(bytes[position.get() as usize..][..again.len()], again);
     }
 }

@@ -52,7 +52,7 @@ proptest! {
         prop_assert_eq!(bytes.len() % 8, 0);
         let frame = Frame::decode(&bytes, place.salt, Position::new(place.position)).unwrap();
         prop_assert_eq!(frame.verify_body(), Ok(()));
-        prop_assert_eq!(frame.chain_after, chain);
+        prop_assert_eq!(frame.chain_after(), chain);
         prop_assert_eq!(frame.header.stored_bytes(), bytes.len());
         prop_assert_eq!(frame.header.next_offset().get(), place.base_offset + records.len() as u64);
         prop_assert_eq!(frame.header.max_ts.get(), records.iter().map(|record| record.ts).max().unwrap());
