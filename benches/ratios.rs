@@ -5,19 +5,19 @@
 mod marks;
 
 use std::hint::black_box;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::time::Instant;
 
 use marks::bench_dir::{BenchDir, is_strict, scaled};
+use marks::engine::{open, open_durable, put_batches, put_singles, remove};
 use marks::map_log::MapLog;
 use marks::resident::Resident;
 use marks::synced_writes::SyncedWrites;
 use marks::values::{Rng, Values};
 use marks::write_log::WriteLog;
 use rustix::time::{ClockId, clock_gettime};
-use tidelog::{AckLevel, Partition, Record, RecordBatch, Store, StoreOptions, SyncPolicy};
+use tidelog::{Partition, Record};
 
 fn main() -> ExitCode {
     // Run as a test, by `cargo test --benches`, it only shows that it runs.
@@ -129,9 +129,7 @@ impl Fixture {
     fn single(&self) -> &Partition {
         self.single.get_or_init(|| {
             let partition = open(&self.dir.path("single"));
-            for number in 0..self.records {
-                partition.append_with(Record::new(self.small.get(number)), AckLevel::Written).unwrap();
-            }
+            put_singles(&partition, &self.small, self.records);
             partition.flush().unwrap();
             partition
         })
@@ -203,11 +201,7 @@ fn append_single(fixture: &Fixture) -> Sample {
     let path = fixture.dir.path("engine");
     let records = scaled(1_000_000);
     let partition = open(&path);
-    let sample = timed(records, || {
-        for number in 0..records {
-            partition.append_with(Record::new(fixture.small.get(number)), AckLevel::Written).unwrap();
-        }
-    });
+    let sample = timed(records, || put_singles(&partition, &fixture.small, records));
     remove(partition, &path, records);
     sample
 }
@@ -220,19 +214,10 @@ fn append_batches(fixture: &Fixture, values: &Values, records: usize) -> Sample 
     sample
 }
 
-fn put_batches(partition: &Partition, values: &Values, records: usize) {
-    let mut batch = RecordBatch::new();
-    for first in (0..records).step_by(BATCH) {
-        batch.clear();
-        (first..first + BATCH).for_each(|number| batch.push(&Record::new(values.get(number))).unwrap());
-        partition.append_batch(&batch, AckLevel::Written).unwrap();
-    }
-}
-
 fn append_durable(fixture: &Fixture) -> Sample {
     let path = fixture.dir.path("engine");
     let records = scaled(3_000);
-    let partition = Store::open(&path).unwrap().topic("bench").unwrap().partition(0).unwrap();
+    let partition = open_durable(&path);
     let sample = timed(records, || {
         for number in 0..records {
             let ack = partition.append(Record::new(fixture.small.get(number))).unwrap();
@@ -283,18 +268,6 @@ fn get(partition: &Partition, records: usize) -> Sample {
             rng.0 ^= u64::from(value[found.len() - 1]);
         }
     })
-}
-
-fn open(path: &Path) -> Partition {
-    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(path).unwrap();
-    store.topic("bench").unwrap().partition(0).unwrap()
-}
-
-/// Checks that everything was appended, and takes it away.
-fn remove(partition: Partition, path: &PathBuf, records: usize) {
-    assert_eq!(partition.log_end_offset().get() as usize, records);
-    drop(partition);
-    std::fs::remove_dir_all(path).unwrap();
 }
 
 /// Makes free memory that the system can hand out at once. The host of a virtual machine takes free pages away, and to get one back costs
@@ -370,6 +343,5 @@ fn spread(values: &[f64]) -> (f64, f64, f64) {
     (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
 }
 
-const BATCH: usize = 100;
 /// What a single append of 100 B takes in the engine's file.
 const SINGLE_BYTES: usize = 176;

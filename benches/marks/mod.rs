@@ -3,6 +3,8 @@
 #![allow(dead_code)]
 
 pub(crate) mod bench_dir;
+pub(crate) mod counting_allocator;
+pub(crate) mod engine;
 pub(crate) mod map_log;
 pub(crate) mod resident;
 pub(crate) mod synced_writes;
