@@ -1,11 +1,11 @@
 //! One segment file: how to get at its bytes, by map or by read. Never decides what is live, never appends.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use parking_lot::{Mutex, RwLock};
-use tidelog_format::{FRAME_ALIGN, IndexEntry, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs};
+use tidelog_format::{FRAME_ALIGN, IndexEntry, Offset, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs};
 
 use crate::error::{IoContext, IoError};
 use crate::io::mmap::Published;
@@ -33,6 +33,8 @@ pub(crate) struct Segment {
     /// In memory; `None`: in its file, if there is one.
     index: RwLock<Option<Arc<GrowingIndex>>>,
     lookups: AtomicU32,
+    /// Whether frames were found to differ in size: see [`even_guess`](Self::even_guess).
+    uneven: AtomicBool,
     mapped: bool,
 }
 
@@ -99,6 +101,7 @@ impl Segment {
             known: AtomicU64::new(published.pack()),
             index: RwLock::new(None),
             lookups: AtomicU32::new(0),
+            uneven: AtomicBool::new(false),
             mapped,
         }
     }
@@ -220,21 +223,29 @@ impl Segment {
         self.look_up(|index| index.floor(rel), |index| index.floor(rel))
     }
 
-    /// Where to look for a record at `offset` that is below the end `(position, rel_offset)`: a frame not behind it, and where it stands
-    /// itself if all frames from there to the next one known are alike. `None` without an index in memory.
+    /// Where to look for the frame of `offset`, which lies below `end`: somewhere not behind it, and where it stands if the frames from there
+    /// to the next place that is known are alike. `None` without an index in memory.
     #[inline]
     pub(crate) fn guess(&self, offset: u64, end: Published) -> Option<(usize, usize)> {
         let rel = u32::try_from(offset - self.id.base_offset).ok()?;
-        self.load_index();
-        let around = match &*self.index.read() {
-            Index::Growing(index) => index.around(rel),
-            _ => return None,
-        };
-        let (from, to) = around?;
-        let (to_rel, to_position) = to.filter(|to| to.position < end.end).map_or((end.next, end.end), |to| (to.rel_offset, to.position));
-        let records = to_rel.checked_sub(from.rel_offset).filter(|&records| records > 0)?;
-        let ahead = u64::from(to_position.checked_sub(from.position)?) * u64::from(rel - from.rel_offset) / u64::from(records);
-        Some((from.position as usize, from.position as usize + (ahead as usize).next_multiple_of(FRAME_ALIGN)))
+        let (from, to) = self.index_in_memory()?.around(rel)?;
+        let to = to.filter(|to| to.position < end.end).map_or(last_place(end), |to| (to.rel_offset, to.position));
+        Some((from.position as usize, between((from.rel_offset, from.position), to, rel)?))
+    }
+
+    /// Where the frame of `offset` stands if all frames of the segment are alike; asked without the index, as long as the answers are good.
+    #[inline]
+    pub(crate) fn even_guess(&self, offset: u64, end: Published) -> Option<usize> {
+        if self.uneven.load(Ordering::Relaxed) {
+            return None;
+        }
+        between((0, SEGMENT_HEADER_BYTES as u32), last_place(end), u32::try_from(offset - self.id.base_offset).ok()?)
+    }
+
+    /// Remembers that [`even_guess`](Self::even_guess) was wrong.
+    #[cold]
+    pub(crate) fn set_uneven(&self) {
+        self.uneven.store(true, Ordering::Relaxed);
     }
 
     /// Where to start walking for the first record with a time of at least `timestamp`: never behind it.
@@ -295,6 +306,20 @@ impl Segment {
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// Relative offset and position behind the last frame but the seal.
+#[inline]
+fn last_place(end: Published) -> (u32, u32) {
+    (end.next, end.end.saturating_sub(if end.sealed { SEAL_BYTES as u32 } else { 0 }))
+}
+
+/// The position of the frame at `rel`, if all frames between two places are alike.
+#[inline]
+fn between(from: (u32, u32), to: (u32, u32), rel: u32) -> Option<usize> {
+    let records = to.0.checked_sub(from.0).filter(|&records| records > 0)?;
+    let ahead = u64::from(to.1.checked_sub(from.1)?) * u64::from(rel.checked_sub(from.0)?) / u64::from(records);
+    Some((u64::from(from.1) + ahead).next_multiple_of(FRAME_ALIGN as u64) as usize)
 }
 
 /// A frame to start from.

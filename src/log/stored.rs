@@ -317,7 +317,7 @@ pub struct StoredRecord {
 
 impl StoredRecord {
     /// The record at `offset` of the frame at `at`, if the frame verifies, is plain and dense, and holds it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(map: &SegmentMap, at: usize, end: usize, salt: u64, offset: Offset) -> Option<Self> {
         let bytes = map.bytes(at, end);
         let frame = Frame::decode(bytes, salt, Position::new(at as u64)).ok()?;
@@ -332,7 +332,10 @@ impl StoredRecord {
         let record = (0..delta).try_fold(0, |at, _| RecordSpan::skip(frame.records, at))?;
         let span = RecordSpan::decode(frame.records, record).ok()?;
         let packed = frame.blocks.nanos.as_ref().map(|nanos| (nanos, frame.packed));
-        (span.offset_delta == delta).then(|| Self {
+        if span.offset_delta != delta {
+            return None;
+        }
+        Some(Self {
             offset,
             timestamp: timestamp(header, packed, span.timestamp_delta_ms, delta),
             leader_epoch: header.leader_epoch,
