@@ -142,6 +142,18 @@ fn row_08_chain_mismatch() {
     }
 }
 
+/// The frame verifies by itself, so the short way to one record must ask for known damage too.
+#[test]
+fn row_08_chain_mismatch_is_not_served_as_a_single_record() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(5), |header| header.chain ^= 1);
+    let (_store, partition) = lab.open();
+    assert!(partition.get(4u64).is_ok() && partition.get(6u64).is_ok());
+    let lost = partition.get(5u64);
+    assert!(matches!(&lost, Err(tidelog::ReadError::Corrupt { from, to, .. }) if *from == 5 && *to == 6), "{lost:?}");
+}
+
 #[test]
 fn row_09_segment_missing() {
     let lab = Lab::three_segments(Durable::Everything);
