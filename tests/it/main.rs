@@ -15,6 +15,7 @@ mod follow;
 mod io;
 mod layers;
 mod limits;
+mod lookup;
 mod read;
 mod reading_support;
 mod recovery;

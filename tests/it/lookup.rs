@@ -1,0 +1,107 @@
+//! Records by their offset, one by one, in logs of every shape: the short way to a record must give what the long way gives, and never
+//! another one. How fast it is, the benches say.
+
+use std::os::unix::fs::FileExt;
+
+use tidelog::{AckLevel, Partition, PartitionView, Record, RecordBatch};
+use tidelog_format::FRAME_HEADER_BYTES;
+
+use crate::reading_support::{Home, Random, small};
+
+/// Records of the batch at an offset, and bytes of their values.
+type Shape = Box<dyn FnMut(u64) -> (usize, usize)>;
+
+/// Appends `records` records in batches as `shape` says, and cuts the front and the end off.
+fn fill(partition: &Partition, records: u64, mut shape: impl FnMut(u64) -> (usize, usize)) {
+    let mut batch = RecordBatch::new();
+    while partition.log_end_offset() < records {
+        let next = partition.log_end_offset().get();
+        let (count, value_bytes) = shape(next);
+        batch.clear();
+        for number in next..next + count as u64 {
+            batch.push(&Record::new(&value(number, value_bytes))).unwrap();
+        }
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+    }
+    partition.delete_prefix(records / 20).unwrap();
+    partition.truncate_suffix(records - 5).unwrap();
+}
+
+fn value(number: u64, value_bytes: usize) -> Vec<u8> {
+    let mut value = vec![number as u8; value_bytes];
+    value[..8].copy_from_slice(&number.to_le_bytes());
+    value
+}
+
+/// Each record by its offset is the one that a reader gives, and nothing is found outside.
+fn check(view: &PartitionView) {
+    let (start, end) = (view.log_start_offset().get(), view.end_offset().get());
+    let mut next = start;
+    for record in view.read_from(start).unwrap() {
+        let (expected, found) = (record.unwrap(), view.get(next).unwrap());
+        assert_eq!((expected.offset(), found.offset()), (next.into(), next.into()));
+        assert_eq!((expected.timestamp(), expected.value()), (found.timestamp(), found.value()));
+        assert_eq!(found.value().unwrap()[..8], next.to_le_bytes());
+        next += 1;
+    }
+    assert_eq!(next, end);
+    for outside in [start.wrapping_sub(1), end, end + 1000] {
+        assert!(view.get(outside).is_err(), "{outside}");
+    }
+}
+
+#[test]
+fn every_record_is_where_it_is_looked_for() {
+    let mut random = Random::new(11);
+    let mut any = move |most: u64| random.below(most) as usize;
+    let mut shapes: Vec<(&str, Shape)> = vec![
+        ("alike", Box::new(|_| (1, 100))),
+        ("alike but for one", Box::new(|number| (1, if number == 700 { 108 } else { 100 }))),
+        ("two sizes in turn", Box::new(|number| (1, 100 + number as usize % 2 * 8))),
+        ("batches alike", Box::new(|_| (10, 100))),
+        ("singles, then batches", Box::new(|number| (if number < 1500 { 1 } else { 7 }, 64))),
+        ("anything", Box::new(move |_| (1 + any(9), 8 + any(300)))),
+    ];
+    for (name, shape) in &mut shapes {
+        println!("{name}");
+        let home = Home::new();
+        let (store, partition) = home.partition(small());
+        fill(&partition, 3000, shape);
+        check(partition.view());
+        check(&home.read_only());
+        store.close().unwrap();
+        drop(partition);
+        check(&home.read_only());
+        check(home.partition(small()).1.view());
+    }
+}
+
+/// A walk over headers believes them: one that lies must not lead to a wrong record, nor hide those behind it for good.
+#[test]
+fn a_header_that_lies_leads_to_no_wrong_record() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    // Sizes in turn, so that no guess hits and headers are walked over.
+    fill(&partition, 200, |number| (1, 100 + number as usize % 3 * 8));
+    let hit = 60;
+    let (path, position) = partition.view().locate(hit).unwrap();
+    let end = partition.log_end_offset().get();
+    store.close().unwrap();
+    drop(partition);
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut header = [0; FRAME_HEADER_BYTES];
+    file.read_exact_at(&mut header, position.get()).unwrap();
+    for bit in 0..FRAME_HEADER_BYTES * 8 {
+        let mut bad = header;
+        bad[bit / 8] ^= 1 << (bit % 8);
+        file.write_all_at(&bad, position.get()).unwrap();
+        let view = home.read_only();
+        for offset in view.log_start_offset().get()..end {
+            match view.get(offset) {
+                Ok(record) => assert_eq!(record.value().unwrap()[..8], offset.to_le_bytes(), "bit {bit}"),
+                Err(error) => assert_eq!(offset, hit, "bit {bit}: {error}"),
+            }
+        }
+        assert!(view.get(hit).is_err(), "bit {bit}");
+    }
+}
