@@ -1,6 +1,7 @@
 //! The command line: a file a command, each with its `Args` and `run(&Args) -> Result<Exit, Failure>`. Decides nothing about stores.
 
 mod append;
+mod bench;
 mod cat;
 mod completions;
 mod demo;
@@ -43,6 +44,7 @@ enum Command {
     Verify(verify::Args),
     Demo(demo::Args),
     Export(export::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
 }
@@ -81,6 +83,7 @@ impl Command {
             Self::Verify(args) => verify::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Export(args) => export::run(args),
+            Self::Bench(args) => bench::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),
         }
@@ -124,7 +127,8 @@ Examples:
   generator | tidelog append data events --print-acks
   tidelog info data --json
   tidelog verify data
-  tidelog export data events --to parquet-out"
+  tidelog export data events --to parquet-out
+  tidelog bench /mnt/disk"
 );
 
 #[cfg(test)]

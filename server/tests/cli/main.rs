@@ -4,6 +4,7 @@
 
 mod append;
 mod bad_input;
+mod bench;
 mod cat;
 mod damage;
 mod demo;
