@@ -43,7 +43,7 @@ pub(crate) struct PartitionFiles {
 pub(crate) struct SegmentFile {
     pub(crate) id: SegmentId,
     pub(crate) header: SegmentHeader,
-    pub(crate) file: Arc<dyn File>,
+    storage: Arc<dyn Storage>,
     pub(crate) path: PathBuf,
     pub(crate) len: u64,
     /// The header was damaged and put together from other evidence.
@@ -61,11 +61,16 @@ pub(crate) struct Headerless {
 }
 
 impl SegmentFile {
+    /// Opens the file for as long as it is read: a long log has more segments than a process may have descriptors.
+    pub(crate) fn open(&self) -> Result<Arc<dyn File>, IoError> {
+        self.storage.open(&self.path, Access::Read).at("open", &self.path)
+    }
+
     /// The last bytes of the file, as far as its capacity goes.
     pub(crate) fn tail(&self) -> Result<Vec<u8>, IoError> {
         let len = self.len.min(SEAL_BYTES as u64);
         let mut bytes = vec![0; len as usize];
-        let read = read_full_at(&*self.file, &mut bytes, self.len - len).at("read", &self.path)?;
+        let read = read_full_at(&*self.open()?, &mut bytes, self.len - len).at("read", &self.path)?;
         bytes.truncate(read);
         Ok(bytes)
     }
@@ -75,11 +80,11 @@ impl SegmentFile {
 ///
 /// # Errors
 /// [`OpenError::Io`] if anything but a missing name fails, [`OpenError::Unsupported`] for a file of a newer version.
-pub(crate) fn read_files(storage: &dyn Storage, dir: &Path) -> Result<PartitionFiles, OpenError> {
+pub(crate) fn read_files(storage: &Arc<dyn Storage>, dir: &Path) -> Result<PartitionFiles, OpenError> {
     let mut found = Vec::new();
-    let meta = read_meta(storage, dir, &mut found)?;
+    let meta = read_meta(&**storage, dir, &mut found)?;
     // Before the list: a log only grows past what its checkpoint said.
-    let loaded = load_slots(storage, dir)?;
+    let loaded = load_slots(&**storage, dir)?;
     let slots = loaded.of(None)?;
     let mut files = PartitionFiles {
         uuid: None,
@@ -123,7 +128,7 @@ fn read_meta(storage: &dyn Storage, dir: &Path, found: &mut Vec<(Found, String)>
 }
 
 impl PartitionFiles {
-    fn add(&mut self, storage: &dyn Storage, dir: &Path, name: &str, kind: Kind, parsed: FileName, logs: &[SegmentId]) -> Result<(), OpenError> {
+    fn add(&mut self, storage: &Arc<dyn Storage>, dir: &Path, name: &str, kind: Kind, parsed: FileName, logs: &[SegmentId]) -> Result<(), OpenError> {
         let is_file = kind == Kind::File;
         match parsed {
             FileName::Quarantine => return Ok(()),
@@ -154,7 +159,7 @@ impl PartitionFiles {
         Ok(())
     }
 
-    fn read_segment(&mut self, storage: &dyn Storage, dir: &Path, id: SegmentId) -> Result<(), OpenError> {
+    fn read_segment(&mut self, storage: &Arc<dyn Storage>, dir: &Path, id: SegmentId) -> Result<(), OpenError> {
         let path = dir.join(id.log_name());
         let file = match storage.open(&path, Access::Read) {
             Ok(file) => file,
@@ -170,14 +175,15 @@ impl PartitionFiles {
                 if len > header.capacity {
                     self.found.push((Found::TooLong, id.log_name()));
                 }
-                self.segments.push(SegmentFile { id, header, file, path, len, rebuilt: false, corrected: None });
+                self.segments.push(SegmentFile { id, header, storage: storage.clone(), path, len, rebuilt: false, corrected: None });
             }
             Ok(_) => self.stray(id),
             Err(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path, source }),
             Err(_) => {
-                let segment = SegmentFile { id, header: rebuilt_header(id, 1, len), file, path, len, rebuilt: true, corrected: None };
-                let is_empty = len <= EMPTY_BYTES_MAX && is_zero(&*segment.file, &segment.path, len)?;
-                let known = if is_empty { None } else { self.rebuild(storage, dir, segment, &bytes[..read])? };
+                let is_empty = len <= EMPTY_BYTES_MAX && is_zero(&*file, &path, len)?;
+                let segment =
+                    SegmentFile { id, header: rebuilt_header(id, 1, len), storage: storage.clone(), path, len, rebuilt: true, corrected: None };
+                let known = if is_empty { None } else { self.rebuild(&**storage, dir, segment, &bytes[..read])? };
                 match known {
                     Some(segment) => {
                         self.found.push((Found::HeaderBadSaltKnown, id.log_name()));
@@ -255,10 +261,10 @@ fn correct_one_bit(bytes: &[u8], id: SegmentId) -> Option<([u8; SEGMENT_HEADER_B
 
 /// The header of the first frame of a segment, if `salt` is the segment's.
 fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, IoError> {
-    let start = SEGMENT_HEADER_BYTES as u64;
+    let (file, start) = (segment.open()?, SEGMENT_HEADER_BYTES as u64);
     let mut bytes = vec![0; segment.len.saturating_sub(start).min(FIRST_FRAME_BYTES) as usize];
     loop {
-        let read = read_full_at(&*segment.file, &mut bytes, start).at("read", &segment.path)?;
+        let read = read_full_at(&*file, &mut bytes, start).at("read", &segment.path)?;
         match Frame::decode(&bytes[..read], salt, Position::new(start)) {
             Ok(frame) => return Ok((frame.verify_body().is_ok() && frame.header.base_offset == segment.id.base()).then_some(frame.header)),
             Err(DecodeError::Truncated { needed, .. }) if read == bytes.len() && needed > read && needed as u64 <= segment.len - start => {
@@ -271,19 +277,20 @@ fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, 
 
 fn has_first_frame(segment: &SegmentFile) -> Result<bool, IoError> {
     let mut magic = [0; size_of::<u32>()];
-    let read = read_full_at(&*segment.file, &mut magic, SEGMENT_HEADER_BYTES as u64).at("read", &segment.path)?;
+    let read = read_full_at(&*segment.open()?, &mut magic, SEGMENT_HEADER_BYTES as u64).at("read", &segment.path)?;
     Ok(read == magic.len() && magic == FRAME_MAGIC.to_le_bytes())
 }
 
 /// The salt in the seal, wherever in the file it is: a file that was sealed just before a crash was not cut to its size.
 fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
+    let file = segment.open()?;
     let mut end = segment.len.min(SEGMENT_BYTES_MAX) / FRAME_ALIGN as u64 * FRAME_ALIGN as u64;
     let mut bytes = Vec::new();
     while end > SEGMENT_HEADER_BYTES as u64 {
         let start = end.saturating_sub(SEARCH_BYTES);
         // A seal may begin in this stretch and end in the one behind it.
         bytes.resize((end - start) as usize + SEAL_BYTES, 0);
-        let read = read_full_at(&*segment.file, &mut bytes, start).at("read", &segment.path)?;
+        let read = read_full_at(&*file, &mut bytes, start).at("read", &segment.path)?;
         let found = (0..(end - start) as usize).step_by(FRAME_ALIGN).rev().find_map(|at| {
             let bytes = bytes[..read].get(..at + SEAL_BYTES).filter(|bytes| bytes[at..].starts_with(&FRAME_MAGIC.to_le_bytes()))?;
             decode_seal_at_end(bytes, start + bytes.len() as u64, None)

@@ -57,7 +57,7 @@ impl Follower {
     pub(crate) fn open(storage: Arc<dyn Storage>, store_dir: &Path, dir: &Path, index_interval: u32) -> Result<(Arc<LogView>, Self), OpenError> {
         let follower =
             Self { storage: storage.clone(), store_dir: store_dir.to_owned(), dir: dir.to_owned(), index_interval, state: Mutex::default() };
-        let files = read_files(&*storage, dir)?;
+        let files = read_files(&storage, dir)?;
         let view = Arc::new(LogView::of_follower(storage, dir, files.uuid.unwrap_or_default()));
         follower.refresh(&view)?;
         Ok((view, follower))
@@ -110,14 +110,14 @@ impl Follower {
         }
         (state.seen, state.tail) = (None, None);
         let ends = LiveEnds { log_start: now.marks.log_start, written_end: now.marks.written_end };
-        let mut files = read_files(&*self.storage, &self.dir)?;
+        let mut files = read_files(&self.storage, &self.dir)?;
         // Made since `now`.
         files.segments.retain(|segment| segment.id.base_offset <= ends.written_end);
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, Some(ends))?;
         if plan.next_offset != now.marks.written_end {
             return Ok(false);
         }
-        let (mut list, mut tail) = self.segments(&plan);
+        let (mut list, mut tail) = self.segments(&plan)?;
         let Some(after) = live.read() else { return Ok(false) };
         // The segments are those of `now` if nothing changed while they were read. A writer that rolls faster than that is caught up with.
         if after.change != now.change && !self.catch_up(tail.as_mut(), after, &mut list)? {
@@ -164,7 +164,7 @@ impl Follower {
             return Ok(true);
         }
         // Slots are read before the list, and the list before the frames: a log only grows past what was read.
-        let files = read_files(&*self.storage, &self.dir)?;
+        let files = read_files(&self.storage, &self.dir)?;
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, None)?;
         let live_now = LiveReader::open(&*self.storage, &self.store_dir, view.uuid);
         let again = read_slots(&*self.storage, &self.dir, files.uuid)?;
@@ -172,7 +172,7 @@ impl Follower {
             return Ok(false);
         }
         let end = plan.next_offset;
-        let (list, _) = self.segments(&plan);
+        let (list, _) = self.segments(&plan)?;
         self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end: end }, end);
         state.checkpoint_counter = files.slots.counter;
         state.traces = traces;
@@ -192,7 +192,7 @@ impl Follower {
     }
 
     /// The segments of a plan, and the last of them as one that may grow.
-    fn segments(&self, plan: &Plan) -> (SegmentList, Option<Tail>) {
+    fn segments(&self, plan: &Plan) -> Result<(SegmentList, Option<Tail>), OpenError> {
         let mut list = SegmentList::default();
         let mut tail = None;
         for file in &plan.live {
@@ -200,11 +200,11 @@ impl Follower {
             let segment = Arc::new(if grows { self.open_growing(file) } else { open_closed(&self.storage, &self.dir, file, false) });
             if grows {
                 let end = TailEnd { position: file.end, next_offset: file.next_offset, chain: file.chain, sums: file.sums };
-                tail = Some(Tail::new(segment.clone(), file.segment.file.clone(), end, self.index_interval));
+                tail = Some(Tail::new(segment.clone(), file.segment.open()?, end, self.index_interval));
             }
             list.entries.push(LiveSegment { segment, from: file.from, to: file.to });
         }
-        (list, tail)
+        Ok((list, tail))
     }
 
     fn show(&self, view: &LogView, list: SegmentList, plan: &Plan, marks: Marks, high_water_mark: u64) {

@@ -266,7 +266,7 @@ impl<'a> Judge<'a> {
                 continue;
             }
             let start = self.walk_start(&segment, to, index.as_ref());
-            let walked = walk(&*segment.file, &segment.path, segment.header.salt, segment.id.base_offset, start, self.limit(&segment, to))?;
+            let walked = walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, self.limit(&segment, to))?;
             self.scanned_bytes += walked.scanned_bytes;
             let last = walked.runs.last().copied().expect("a walk begins with a run");
             let sums = Sums { records: last.records, max_ts: last.max_ts };
@@ -442,7 +442,7 @@ impl<'a> Judge<'a> {
             self.ends.is_none() && next.flags & SegmentHeader::CHAIN_RESTARTED == 0 && next.leader_epoch == header.leader_epoch && !segment.rebuilt;
         let at = (number - 1, end);
         let mut bytes = [0; SEAL_BYTES];
-        let read = if rolled { read_full_at(&*segment.file, &mut bytes, end).at("read", &segment.path)? } else { 0 };
+        let read = if rolled { read_full_at(&*segment.open()?, &mut bytes, end).at("read", &segment.path)? } else { 0 };
         let is_seal = Frame::decode(&bytes[..read], header.salt, Position::new(end)).is_ok_and(|frame| frame.verify_body().is_ok());
         if is_seal || bytes.iter().all(|&byte| byte == 0) {
             self.note(Found::UnsealedRunsToNext, true, name, String::new());

@@ -74,7 +74,7 @@ pub(crate) struct RecoverHow {
 /// # Errors
 /// [`OpenError`]; a refusal wrote nothing.
 pub(crate) fn recover(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -> Result<Recovered, OpenError> {
-    let files = read_files(&**storage, dir)?;
+    let files = read_files(storage, dir)?;
     let plan = plan(&**storage, dir, &files, how.index_interval, None)?;
     if how.on_damage == OnDamage::Refuse && plan.findings.iter().any(|finding| finding.verdict == Verdict::Damage) {
         return Err(OpenError::Damaged { path: dir.to_owned(), damage: plan.damage });
@@ -205,7 +205,7 @@ impl Apply<'_> {
             max_ts: TimestampNs::new(i64::MIN),
         };
         let limit = WalkLimit { position: file.end, offset: file.next_offset, epoch: 0, epoch_start: 0, index_interval: self.how.index_interval };
-        Ok(walk(&*segment.file, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)?.index)
+        Ok(walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)?.index)
     }
 
     /// Whether the checkpoint names exactly what is there.
@@ -381,7 +381,7 @@ impl Apply<'_> {
         let path = &file.segment.path;
         let end = file.end + if file.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 };
         let mut bytes = vec![0; file.segment.len.saturating_sub(end).min(QUARANTINE_BYTES_MAX) as usize];
-        let read = read_full_at(&*file.segment.file, &mut bytes, end).at("read", path)?;
+        let read = read_full_at(&*file.segment.open()?, &mut bytes, end).at("read", path)?;
         let used = bytes[..read].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         if used > 0 {
             let name = format!("{}-{:010}.bin", file.segment.id.log_name().trim_end_matches(".log"), end);
