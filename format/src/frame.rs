@@ -173,6 +173,18 @@ impl FrameHeader {
     /// The 64 bytes of this header for a frame at `position` of the segment that `salt` belongs to, and the chain after it.
     #[inline]
     pub fn encode(&self, salt: u64, position: Position, blocks: &[u8]) -> ([u8; FRAME_HEADER_BYTES], u32) {
+        let mut header = [0; FRAME_HEADER_BYTES];
+        let chain = self.encode_into(&mut header, salt, position, blocks);
+        (header, chain)
+    }
+
+    /// As [`encode`](Self::encode), into the first 64 bytes of `out`.
+    ///
+    /// # Panics
+    /// If `out` is shorter.
+    // In line, and each byte read long after it was stored: a load that spans fields just stored waits until the cache has them.
+    #[inline(always)]
+    pub fn encode_into(&self, out: &mut [u8], salt: u64, position: Position, blocks: &[u8]) -> u32 {
         let mut input = [0; CRC_PREFIX_BYTES + FRAME_HEADER_BYTES];
         put(&mut input, 0, &salt.to_le_bytes());
         put(&mut input, 8, &position.get().to_le_bytes());
@@ -189,14 +201,15 @@ impl FrameHeader {
         put(header, CHAIN, &self.chain.to_le_bytes());
         put(header, DURABLE_BACK, &self.durable_back.to_le_bytes());
         put(header, BODY_CRC, &self.body_crc.to_le_bytes());
-        let next_chain = self.chain_of(&get::<CHAIN>(header, 0), blocks);
         let crc = if blocks.is_empty() {
             crc32(&input[..CRC_PREFIX_BYTES + HEADER_CRC])
         } else {
             crc32_of(&[&input[..CRC_PREFIX_BYTES + HEADER_CRC], blocks])
         };
-        put(&mut input, CRC_PREFIX_BYTES + HEADER_CRC, &crc.to_le_bytes());
-        (get(&input, CRC_PREFIX_BYTES), next_chain)
+        let header = &input[CRC_PREFIX_BYTES..];
+        out[..HEADER_CRC].copy_from_slice(&header[..HEADER_CRC]);
+        put(out, HEADER_CRC, &crc.to_le_bytes());
+        self.chain_of(&get(header, 0), blocks)
     }
 
     #[inline]

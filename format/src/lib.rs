@@ -48,7 +48,7 @@ pub use offset::{EPOCH_MAX, LeaderEpoch, OFFSET_MAX, Offset, Position, SEQ_MAX, 
 pub use offset_index::{
     ENTRIES_PER_BLOCK, INDEX_BLOCK_BYTES, INDEX_ENTRY_BYTES, IndexBlock, IndexEntry, IndexHeader, encode_index, index_block_at, index_bytes,
 };
-pub use record::{Header, HeaderIter, RecordSpan, RecordView, count_records, encode_record, record_len};
+pub use record::{Header, HeaderIter, RecordSpan, RecordView, append_record, count_records, encode_record, record_len};
 pub use resolve::{LiveRange, Resolution, Span, resolve};
 pub use scan::{Fault, FrameAt, ScanEnd, Scanner, next_frame, resync};
 pub use seal::{SEAL_BYTES, Seal, decode_seal_at_end};

@@ -186,6 +186,58 @@ pub fn encode_record(
     at
 }
 
+/// Appends one record to `out`: the bytes of [`encode_record`], whose place need not be zeroed first.
+///
+/// # Errors
+/// The bytes that `out` would have, if they are more than `limit`; then it stays as it is.
+#[inline]
+pub fn append_record(
+    out: &mut Vec<u8>,
+    limit: usize,
+    timestamp_delta_ms: i64,
+    offset_delta: u32,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+    headers: &[Header<'_>],
+) -> Result<(), usize> {
+    let body = body_len(timestamp_delta_ms, offset_delta, key, value, headers);
+    let end = out.len() + varint_len(body as i64) + body;
+    if end > limit {
+        return Err(end);
+    }
+    out.reserve(end - out.len());
+    // Small fields are collected: each piece that goes to `out` has a price of its own.
+    let mut fields = [0; FIELDS_BYTES_MAX];
+    let at = put_varint(&mut fields, 0, body as i64) + 1; // the attributes byte is zero
+    let at = put_varint(&mut fields, at, timestamp_delta_ms);
+    let mut at = put_varint(&mut fields, at, offset_delta.into());
+    for part in [key, value] {
+        at = put_varint(&mut fields, at, part.map_or(NULL, |part| part.len() as i64));
+        if let Some(part) = part {
+            out.extend_from_slice(&fields[..at]);
+            out.extend_from_slice(part);
+            at = 0;
+        }
+    }
+    at = put_varint(&mut fields, at, headers.len() as i64);
+    out.extend_from_slice(&fields[..at]);
+    if !headers.is_empty() {
+        append_headers(out, headers);
+    }
+    Ok(())
+}
+
+fn append_headers(out: &mut Vec<u8>, headers: &[Header<'_>]) {
+    for header in headers {
+        for part in [Some(header.name.as_bytes()), header.value] {
+            let mut len = [0; VARINT_BYTES_MAX];
+            let at = put_varint(&mut len, 0, part.map_or(NULL, |part| part.len() as i64));
+            out.extend_from_slice(&len[..at]);
+            out.extend_from_slice(part.unwrap_or_default());
+        }
+    }
+}
+
 /// The number of whole records in `bytes` and the highest offset delta, checked one by one.
 ///
 /// # Errors
@@ -259,3 +311,6 @@ fn part(bytes: &[u8], at: u32, len: i32) -> Option<&[u8]> {
 }
 
 const NULL: i64 = -1;
+const VARINT_BYTES_MAX: usize = 10;
+/// Length, attributes, two deltas, two lengths, number of headers.
+const FIELDS_BYTES_MAX: usize = 6 * VARINT_BYTES_MAX + 1;

@@ -60,7 +60,7 @@ impl Published {
     /// # Panics
     ///
     /// If `end` is not a multiple of 8.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn pack(self) -> u64 {
         assert!(self.end.is_multiple_of(8), "a frame ends at a multiple of 8");
@@ -261,7 +261,7 @@ impl SegmentStore {
     /// # Panics
     ///
     /// If an end or a mark goes back, if the end lies behind what is allocated or is no multiple of 8, or if a sealed segment grows.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, published: Published) {
         let last = self.last;
         let grows = published.end >= last.end && published.next >= last.next && published.end as usize <= self.allocated;
@@ -271,7 +271,9 @@ impl SegmentStore {
         }
         // Packed first: it may refuse, and then nothing has changed.
         let word = published.pack();
-        self.last = published;
+        // Field by field: moved as a whole right after its flags were stored, it would hold up every append.
+        (self.last.end, self.last.next) = (published.end, published.next);
+        (self.last.sealed, self.last.retired) = (published.sealed, published.retired);
         self.map.0.published.store(word, Ordering::Release);
     }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tidelog_format::{
-    FRAME_ALIGN, FRAME_HEADER_BYTES, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX,
-    SEGMENT_HEADER_BYTES, Seal, SegmentHeader, SegmentId, TimestampNs,
+    FRAME_ALIGN, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES,
+    Seal, SegmentHeader, SegmentId, TimestampNs,
 };
 
 use crate::clock::{coarse_now, now};
@@ -224,7 +224,7 @@ impl Appender {
     ///
     /// # Errors
     /// [`StoreFailure`] if the write fails: then nothing is published, and the bytes it left are zeros again or the log must be poisoned.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn store(&mut self, batch: &Encoded<'_>, how: StoreHow) -> Result<Assigned, StoreFailure> {
         let stored = batch.stored_bytes();
         let append_ts = coarse_now();
@@ -242,21 +242,22 @@ impl Appender {
             durable_back: self.claim(how.durable),
             body_crc: batch.body_crc,
         };
-        let (bytes, chain) = header.encode(self.active.header.salt, Position::new(self.position), batch.blocks);
+        let (salt, position) = (self.active.header.salt, Position::new(self.position));
         let mapped = self.take(stored, how.mapped);
-        match &mut self.store {
+        let chain = match &mut self.store {
             Some(store) if mapped => {
                 let slot = store.slot(self.position as usize, stored);
-                slot[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
                 batch.store(slot);
+                header.encode_into(slot, salt, position, batch.blocks)
             }
             _ => {
                 self.frame.resize(stored, 0);
-                self.frame[..FRAME_HEADER_BYTES].copy_from_slice(&bytes);
                 batch.store(&mut self.frame);
+                let chain = header.encode_into(&mut self.frame, salt, position, batch.blocks);
                 self.write_frame()?;
+                chain
             }
-        }
+        };
         if self.position >= self.index_due {
             self.push_index(how.index_interval);
         }
@@ -277,6 +278,7 @@ impl Appender {
         self.index_due = self.position + u64::from(interval);
     }
 
+    #[inline]
     fn claim(&self, durable: Option<u64>) -> u32 {
         durable.map_or(NO_CLAIM, |durable| ((self.position - durable) / FRAME_ALIGN as u64) as u32)
     }
@@ -284,21 +286,22 @@ impl Appender {
     /// Takes the next `stored` bytes for a frame; whether to store it into the map, if that is wanted.
     #[inline]
     fn take(&mut self, stored: usize, mapped: bool) -> bool {
-        let end = self.position + stored as u64;
-        if end <= self.filled { mapped } else { self.take_absent(end, mapped, stored >= WRITE_FROM_BYTES) }
+        let (end, mapped) = (self.position + stored as u64, mapped && stored < WRITE_FROM_BYTES);
+        if end > self.filled {
+            self.take_unfilled(end, mapped);
+        }
+        mapped
     }
 
-    /// The filler is behind, or not asked yet.
+    /// The filler is behind, or was not asked.
     #[cold]
-    fn take_absent(&mut self, end: u64, mapped: bool, is_large: bool) -> bool {
-        let mapped = mapped && !(is_large && end > self.ahead.filled());
+    fn take_unfilled(&mut self, end: u64, mapped: bool) {
         if mapped && self.fill_window > FILL_WINDOW_MIN {
             self.ahead.take_present(end, self.allocated);
         } else {
             self.ahead.take(end);
         }
         self.filled = self.ahead.filled();
-        mapped
     }
 
     fn write_frame(&mut self) -> Result<(), StoreFailure> {
@@ -309,6 +312,7 @@ impl Appender {
         Err(StoreFailure { error, restored })
     }
 
+    #[inline(always)]
     fn publish(&mut self, sealed: bool) {
         let published = published(self.position, self.next_offset - self.active.id.base_offset, sealed);
         match &mut self.store {
@@ -319,8 +323,8 @@ impl Appender {
 
     /// How far to fill ahead, when it is time to: the hot path pays one comparison for it.
     #[inline]
-    pub(crate) fn fill_request(&mut self) -> Option<(Arc<Ahead>, u64)> {
-        if self.position < self.fill_due {
+    pub(crate) fn fill_request(&mut self, stored: usize) -> Option<(Arc<Ahead>, u64)> {
+        if self.position < self.fill_due || stored >= WRITE_FROM_BYTES {
             return None;
         }
         self.next_window()
@@ -522,6 +526,7 @@ impl StoreFailure {
 }
 
 /// The published word of a segment.
+#[inline]
 pub(crate) fn published(position: u64, rel_next: u64, sealed: bool) -> Published {
     Published { end: position as u32, next: rel_next as u32, sealed, retired: false }
 }
@@ -534,6 +539,6 @@ const FILL_WINDOW_MIN: u64 = 256 << 10;
 /// Below 1 MiB appends wait for pages, above 4 MiB nothing is gained (measured).
 const FILL_WINDOW_MAX: u64 = 4 << 20;
 /// From here on, one write costs less than making pages present and storing to them (measured).
-const WRITE_FROM_BYTES: usize = 32 << 10;
+const WRITE_FROM_BYTES: usize = 64 << 10;
 /// Making a small segment in line costs less than the thread that would make it ahead.
 const SPARE_FROM_BYTES: u64 = 1 << 20;

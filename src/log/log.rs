@@ -135,7 +135,7 @@ impl Log {
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn append(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Assigned, AppendError> {
         let (stored, body) = (batch.stored_bytes(), (batch.records.len() + batch.packed.len()) as u64);
         if body > self.batch_bytes_max {
@@ -164,7 +164,7 @@ impl Log {
         self.view.advance_written(assigned.next_offset);
         let appended = self.appended_bytes.load(Ordering::Relaxed) + stored as u64;
         self.appended_bytes.store(appended, Ordering::Relaxed);
-        let fill = if mapped { appender.fill_request() } else { None };
+        let fill = if mapped { appender.fill_request(stored) } else { None };
         let wants_spare = appender.wants_spare();
         // Both are read under the lock, through which whoever goes to sleep or stops watching passes too.
         let (sleepers, queued) = (self.view.append_sleepers.load(Ordering::Relaxed), self.queued.load(Ordering::Relaxed));

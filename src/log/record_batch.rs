@@ -1,8 +1,8 @@
 //! What is appended: a record, or a batch of records encoded as it will be stored. Assigns no offset.
 
 use tidelog_format::{
-    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Header, NOTE_BYTES_MAX, TimestampNs, crc32, encode_record,
-    pack_nanos, padded, record_len,
+    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Header, NOTE_BYTES_MAX, TimestampNs, append_record, crc32,
+    pack_nanos, padded,
 };
 
 use crate::config::check_codec;
@@ -106,24 +106,21 @@ impl RecordBatch {
     ///
     /// # Errors
     /// [`AppendError::TooLarge`] if the batch would pass what a frame can hold; it stays as it was.
+    #[inline]
     pub fn push(&mut self, record: &Record<'_>) -> Result<(), AppendError> {
         let timestamp = record.timestamp.or(self.base);
         let base = self.base.or(timestamp).unwrap_or_default();
-        let delta_ms = timestamp.map_or(0, |timestamp| timestamp.millis() - base.millis());
+        let delta_ms = timestamp.filter(|timestamp| *timestamp != base).map_or(0, |timestamp| timestamp.millis() - base.millis());
         let (key, value, headers) = (record.key, record.value, &record.headers[..]);
-        let len = record_len(delta_ms, self.count, key, value, headers);
-        let start = self.records.len();
-        if start + len > RECORDS_BYTES_MAX {
-            return Err(AppendError::TooLarge { bytes: (start + len) as u64, limit: RECORDS_BYTES_MAX as u64 });
-        }
-        self.records.resize(start + len, 0);
-        encode_record(&mut self.records, start, delta_ms, self.count, key, value, headers);
+        append_record(&mut self.records, RECORDS_BYTES_MAX, delta_ms, self.count, key, value, headers)
+            .map_err(|bytes| AppendError::TooLarge { bytes: bytes as u64, limit: RECORDS_BYTES_MAX as u64 })?;
         self.note_time(base, timestamp);
         self.tombstone |= value.is_none();
         self.count += 1;
         Ok(())
     }
 
+    #[inline]
     fn note_time(&mut self, base: TimestampNs, timestamp: Option<TimestampNs>) {
         let Some(timestamp) = timestamp else { return };
         self.max = if self.base.is_none() { timestamp } else { self.max.max(timestamp) };
@@ -175,28 +172,35 @@ impl RecordBatch {
     }
 
     /// The parts of a frame. `default` is the codec if the batch chose none.
+    #[inline(always)]
     pub(crate) fn encode<'a>(&'a self, default: Codec, scratch: &'a mut Scratch) -> Result<Encoded<'a>, AppendError> {
         if self.count == 0 {
             return Err(AppendError::Empty);
         }
         scratch.clear();
-        let mut codec = self.codec.unwrap_or(default);
-        if codec != Codec::None {
-            codec::compress(codec, &self.records, &mut scratch.compressed).map_err(|reason| AppendError::Codec { reason })?;
-            if scratch.compressed.len() >= self.records.len() {
-                codec = Codec::None;
-            }
-        }
+        let codec = match self.codec.unwrap_or(default) {
+            Codec::None => Codec::None,
+            wanted => self.compress(wanted, &mut scratch.compressed)?,
+        };
         let nanos = if self.sub_millis.is_empty() { None } else { pack_nanos(&self.sub_millis, &mut scratch.packed) };
         let blocks = Blocks { nanos, note: self.note.as_deref(), ..Blocks::default() };
         let mut attributes = blocks.attributes().with_codec(codec);
         if self.tombstone {
             attributes = attributes.with(Attributes::HAS_TOMBSTONE);
         }
-        blocks.encode(&mut scratch.blocks);
+        if nanos.is_some() || self.note.is_some() {
+            blocks.encode(&mut scratch.blocks);
+        }
         let records = if codec == Codec::None { &self.records[..] } else { &scratch.compressed[..] };
         let times = self.base.map(|base| (base, self.max));
         Ok(Encoded { blocks: &scratch.blocks, records, packed: &scratch.packed, body_crc: crc32(records), attributes, count: self.count, times })
+    }
+
+    /// Compresses the records; says so only if that makes them smaller.
+    #[cold]
+    fn compress(&self, codec: Codec, out: &mut Vec<u8>) -> Result<Codec, AppendError> {
+        codec::compress(codec, &self.records, out).map_err(|reason| AppendError::Codec { reason })?;
+        Ok(if out.len() < self.records.len() { codec } else { Codec::None })
     }
 }
 
@@ -245,8 +249,10 @@ impl Encoded<'_> {
     pub(crate) fn store(&self, frame: &mut [u8]) {
         let mut at = FRAME_HEADER_BYTES;
         for part in [self.blocks, self.records, self.packed] {
-            frame[at..at + part.len()].copy_from_slice(part);
-            at += part.len();
+            if !part.is_empty() {
+                frame[at..at + part.len()].copy_from_slice(part);
+                at += part.len();
+            }
         }
         frame[at..].fill(0);
     }

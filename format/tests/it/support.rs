@@ -1,8 +1,8 @@
 //! What several tests need: a second CRC-32, and frames built from records. Tests nothing itself.
 
 use tidelog_format::{
-    Attributes, Blocks, FRAME_HEADER_BYTES, FrameHeader, Header, LeaderEpoch, NO_CLAIM, NanosBlock, Offset, Position, TimestampNs, crc32,
-    encode_record, pack_nanos, padded, record_len,
+    Attributes, Blocks, FRAME_HEADER_BYTES, FrameHeader, Header, LeaderEpoch, NO_CLAIM, NanosBlock, Offset, Position, TimestampNs, append_record,
+    crc32, encode_record, pack_nanos, padded, record_len,
 };
 
 /// CRC-32 as the books define it, bit by bit: what the crate computes is checked against this.
@@ -80,13 +80,17 @@ impl Place<'_> {
 /// The record array of `records`, their packed nanoseconds and how these are packed.
 pub(crate) fn encode_records(records: &[Rec<'_>]) -> (Vec<u8>, Vec<u8>, Option<NanosBlock>) {
     let base = TimestampNs::new(records[0].ts).millis();
-    let (mut bytes, mut packed) = (Vec::new(), Vec::new());
+    let (mut bytes, mut packed, mut appended) = (Vec::new(), Vec::new(), Vec::new());
     for (index, record) in records.iter().enumerate() {
         let delta = TimestampNs::new(record.ts).millis() - base;
         let at = bytes.len();
         bytes.resize(at + record_len(delta, index as u32, record.key, record.value, &record.headers), 0);
         let end = encode_record(&mut bytes, at, delta, index as u32, record.key, record.value, &record.headers);
         assert_eq!(end, bytes.len(), "record_len is what encode_record stores");
+        let limited = |limit: usize, out: &mut Vec<u8>| append_record(out, limit, delta, index as u32, record.key, record.value, &record.headers);
+        assert_eq!((limited(end - 1, &mut appended), appended.len()), (Err(end), at), "nothing is appended past the limit");
+        assert_eq!(limited(end, &mut appended), Ok(()));
+        assert_eq!(appended, bytes, "both ways to encode a record are one");
     }
     let nanos: Vec<u32> = records.iter().map(|record| TimestampNs::new(record.ts).sub_millis()).collect();
     let block = pack_nanos(&nanos, &mut packed);
