@@ -120,9 +120,11 @@ impl Log {
         let spare =
             Spare::make(&*self.view.storage, &self.view.dir, seq, Appender::capacity_for(self.segment_bytes, stored), stored as u64 + (64 << 10))?;
         let at = Offset::new(base);
+        // A segment that began here may have declared the offsets before it lost: that is said again.
+        let began_here = self.view.list().entries.iter().find(|entry| entry.from == base).map(|entry| entry.segment.header.prev_end);
+        let prev_end = began_here.unwrap_or(at);
         // The frames that are kept are of the new term, so the term begins where they do.
-        let new =
-            NewSegment { base: at, prev_end: at, chain: 0, restarted: true, epoch, epoch_start: at, log_start: Offset::new(self.view.log_start()) };
+        let new = NewSegment { base: at, prev_end, chain: 0, restarted: true, epoch, epoch_start: at, log_start: Offset::new(self.view.log_start()) };
         let end = ResumeAt {
             position: SEGMENT_HEADER_BYTES as u64,
             next_offset: base,
@@ -157,6 +159,7 @@ impl Log {
         let marks = self.view.marks();
         self.view.set_marks(Marks { written_end: end, durable_end: end, ..marks });
         self.view.set_list(list);
+        self.view.forget_damage(end);
         // Behind the list, so that readers that stand in an older segment look for the one that answers now, and find it.
         self.view.note_cut();
     }

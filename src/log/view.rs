@@ -287,6 +287,16 @@ impl LogView {
         *self.findings.lock() = findings;
     }
 
+    /// Forgets damage at `from` and above: those offsets were cut off, and are given out anew.
+    pub(crate) fn forget_damage(&self, from: u64) {
+        let mut damage = self.damage.lock();
+        damage.retain(|range| range.from < from);
+        if let Some(last) = damage.last_mut() {
+            last.to = last.to.min(from);
+        }
+        self.is_damaged.store(!damage.is_empty(), Ordering::Release);
+    }
+
     /// Remembers damage that a read found.
     pub(crate) fn note_damage(&self, from: Offset, to: Offset, reason: &str) {
         let mut damage = self.damage.lock();

@@ -6,7 +6,9 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, CutError, Partition, ReadError, ReadIsolation, Record, Store, SyncError, Verdict};
 
-use crate::support::{Lab, Oracle, TOPIC, append, append_batch, assert_same, copy_tree, names, options, partition, read_all, tempdir, value};
+use crate::support::{
+    Durable, Lab, Oracle, TOPIC, append, append_batch, assert_same, copy_tree, names, options, partition, read_all, tempdir, value,
+};
 
 /// Three segments of single records, then batches of ten.
 fn filled() -> Lab {
@@ -196,6 +198,57 @@ fn suffix_is_truncated_again_and_again() {
         assert_same(&read_all(partition.view()).0, &lab.oracle, "while truncating");
     }
     drop((store, partition));
+}
+
+/// What is cut off takes what was known of it along: the offsets are given out anew, to records that are well.
+#[test]
+fn damage_that_was_cut_off_is_forgotten() {
+    let mut lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    let frame = segment.frame_of(5);
+    segment.flip(frame.position + 80);
+    let (store, partition) = lab.open();
+    assert!(matches!(partition.get(5u64), Err(ReadError::Corrupt { .. })));
+    assert_eq!(partition.view().damage().len(), 1);
+    partition.truncate_suffix(3).unwrap();
+    lab.oracle.retain(|offset, _| *offset < 3);
+    append(&partition, &mut lab.oracle, 5, 50, AckLevel::Durable);
+    assert_suffix(&partition, &lab.oracle, 8);
+    assert_eq!(partition.get(5u64).unwrap().value(), lab.oracle.get(&5).map(Vec::as_slice));
+    assert_eq!(partition.view().damage(), []);
+    store.close().unwrap();
+    let (_store, partition) = lab.open();
+    assert_suffix(&partition, &lab.oracle, 8);
+}
+
+/// Records lost below the cut stay lost, and stay declared: nothing that was dead comes back, nothing is reported as new.
+#[test]
+fn a_cut_at_the_end_of_a_gap_keeps_the_gap_declared() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    let (from, rest) = (segment.frame_of(5).position as usize, segment.frame_of(7).position as usize);
+    segment.edit(|bytes| {
+        bytes[from..rest].fill(0xA5);
+        bytes[rest..].fill(0);
+    });
+    let (store, first) = lab.open();
+    let mut readable = lab.readable(&[(5, 10)], 10);
+    append(&first, &mut readable, 4, 50, AckLevel::Durable);
+    first.truncate_suffix(10).unwrap();
+    readable.retain(|offset, _| *offset < 10);
+    append(&first, &mut readable, 2, 60, AckLevel::Durable);
+    drop(first);
+    store.close().unwrap();
+    for _ in 0..2 {
+        let (store, partition) = lab.open();
+        let report = partition.recovery_report();
+        assert!(!report.findings.iter().any(|finding| finding.verdict == Verdict::Damage), "{report:?}");
+        let (records, damage) = read_all(partition.view());
+        assert_same(&records, &readable, "around the gap");
+        assert_eq!((damage, partition.log_end_offset().get()), (vec![(5, 10)], 12));
+        drop(partition);
+        store.close().unwrap();
+    }
 }
 
 #[test]
