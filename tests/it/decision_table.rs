@@ -632,6 +632,23 @@ fn row_34_overlapping_segments_are_settled_by_their_number() {
     assert!(!lab.dir().join(cut.id().log_name()).exists(), "it is unlinked again");
 }
 
+/// A feature that a version need not know to read, but would break by writing.
+#[test]
+fn row_25_a_feature_for_writers_alone_leaves_reading_open() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let path = lab.dir().join(META_NAME);
+    let meta = tidelog_format::Meta::decode(&fs::read(&path).unwrap()).unwrap();
+    fs::write(&path, tidelog_format::Meta { ro_compat: 4, ..meta }.encode()).unwrap();
+    let before = fingerprint(&lab.dir());
+    let store = options().open(lab.tmp.path()).unwrap();
+    let refused = partition(&store).map(drop);
+    assert!(matches!(&refused, Err(TopicError::Open(OpenError::Unsupported { .. }))), "{refused:?}");
+    drop(store);
+    let reader = Store::open_read_only(lab.tmp.path()).unwrap();
+    assert_same(&read_all(&reader.topic(TOPIC).unwrap().partition(0).unwrap()).0, &lab.oracle, "read-only");
+    assert_eq!(fingerprint(&lab.dir()), before, "nothing is changed");
+}
+
 #[test]
 fn row_35_declared_gap_is_known_damage() {
     let lab = Lab::ten_records(Durable::Everything);
