@@ -235,7 +235,7 @@ impl Log {
         };
         let durable = self.durable_position(appender);
         let next = NamedSegment::prepare(spare, &self.view.storage, dir, self.view.uuid, new)?;
-        NamedSegment::give_name(&next.segment, &*self.view.storage, dir)?;
+        NamedSegment::give_name(&next.segment, &*self.view.storage, dir).inspect_err(|error| self.settle_name(&next.segment, error))?;
         let (segment, seq) = (next.segment.clone(), next.segment.id.seq);
         self.view.change(
             |()| Some(seq),
@@ -257,6 +257,17 @@ impl Log {
         self.spare_wanted.store(false, Ordering::Relaxed);
         self.indexed_position.store(0, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// After a segment could not be named: without the name the roll may be tried again; with it, or in doubt, what is appended to the old
+    /// segment would be dead at the next open.
+    fn settle_name(&self, segment: &Segment, error: &IoError) {
+        match self.view.storage.kind(&segment.path()) {
+            Ok(None) => {
+                let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(segment.id.seq))); // else the next open removes it
+            }
+            _ => self.poison(&error.to_string()),
+        }
     }
 
     /// Makes the next segment ahead of the roll. Called off the append lock.

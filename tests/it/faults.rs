@@ -8,7 +8,9 @@ use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, AppendError, CutError, Partition, ReadIsolation, Record, Store, SyncPolicy, TopicError, Verdict};
 use tidelog_format::SegmentId;
 
-use crate::support::{Durable, Lab, Oracle, append, assert_same, copy_tree, options, partition, partition_dir, ranges, read_all, tempdir, value};
+use crate::support::{
+    Durable, Lab, Oracle, append, assert_same, copy_tree, names, options, partition, partition_dir, ranges, read_all, tempdir, value,
+};
 
 const EIO: i32 = 5;
 const EMFILE: i32 = 24;
@@ -321,4 +323,25 @@ fn a_torn_append_is_taken_back_or_poisons() {
         let store = options().open(dir.path()).unwrap();
         assert_same(&read_all(partition(&store).unwrap().view()).0, &oracle, "after a reopen");
     }
+}
+
+/// A segment that cannot be named is tried again with the next append, and each try takes its blocks back: a full disk gets no fuller.
+#[test]
+fn a_roll_that_cannot_name_its_segment_is_tried_again_and_leaves_nothing() {
+    let dir = tempdir();
+    let (faulty, storage) = faulty();
+    let store = options().storage(storage).open(dir.path()).unwrap();
+    let log = partition(&store).unwrap();
+    let mut acked = Oracle::new();
+    append(&log, &mut acked, 1, 40 << 10, AckLevel::Durable);
+    faulty.inject(Fault::at(Op::RenameNew).error(ENOSPC).from_then_on());
+    for _ in 0..5 {
+        let refused = log.append(Record::new(&value(1, 40 << 10)));
+        assert!(matches!(refused, Err(AppendError::Io(_))), "{refused:?}");
+    }
+    assert_eq!(faulty.fired(), 5);
+    assert!(!names(&partition_dir(dir.path())).iter().any(|name| name.starts_with("spare-")));
+    faulty.heal();
+    append(&log, &mut acked, 3, 40 << 10, AckLevel::Durable);
+    assert_same(&read_all(log.view()).0, &acked, "once there is space");
 }
