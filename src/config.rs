@@ -22,7 +22,7 @@ pub enum AckLevel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SyncPolicy {
     /// A durable append syncs at once, for everyone who is waiting. What nobody waits for is synced within 100 ms, or when
-    /// `max_bytes` are unsynced. The high water mark is the durable end.
+    /// `max_bytes` are unsynced, which is looked at every 20 ms. The high water mark is the durable end.
     Group {
         /// How long a sync may wait for company; zero, the default, is best for most.
         max_wait: Duration,
