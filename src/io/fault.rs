@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -268,9 +269,15 @@ impl Fault {
         Self { effect: Effect::Torn(bytes, errno), ..self }
     }
 
+    /// The call takes this much longer, and succeeds.
+    #[must_use]
+    pub fn slow(self, by: Duration) -> Self {
+        Self { effect: Effect::Slow(by), ..self }
+    }
+
     fn matches(&self, call: &Call) -> bool {
         let possible = match self.effect {
-            Effect::Error(_) => true,
+            Effect::Error(_) | Effect::Slow(_) => true,
             Effect::Short(_) => matches!(call.op, Op::Read | Op::Write),
             Effect::Torn(..) => call.op == Op::Write,
         };
@@ -466,12 +473,17 @@ enum Effect {
     Error(i32),
     Short(usize),
     Torn(usize, i32),
+    Slow(Duration),
 }
 
 /// What is left of an effect for a call that cannot be done in part.
 fn failed(effect: Option<Effect>) -> io::Result<()> {
     match effect {
         Some(Effect::Error(errno) | Effect::Torn(_, errno)) => Err(io::Error::from_raw_os_error(errno)),
+        Some(Effect::Slow(by)) => {
+            std::thread::sleep(by);
+            Ok(())
+        }
         Some(Effect::Short(_)) | None => Ok(()),
     }
 }

@@ -148,7 +148,7 @@ impl Log {
             return Err(AppendError::OffsetsExhausted);
         }
         if appender.is_full_for(stored, batch.count) {
-            self.roll(&mut appender, stored)?;
+            appender = self.make_room(appender, stored, batch.count)?;
         }
         appender.reserve(stored)?;
         let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender) };
@@ -203,6 +203,36 @@ impl Log {
     fn durable_position(&self, appender: &Appender) -> Option<u64> {
         let word = self.durable_word.load(Ordering::Acquire);
         (word >> 32 == appender.active.id.seq & u64::from(u32::MAX)).then_some((word & u64::from(u32::MAX)) * 8)
+    }
+
+    /// Rolls, after waiting for the disk if it is several segments behind: each of them holds a descriptor, and memory that is not clean.
+    #[cold]
+    fn make_room<'log>(
+        &'log self,
+        mut appender: MutexGuard<'log, Appender>,
+        stored: usize,
+        count: u32,
+    ) -> Result<MutexGuard<'log, Appender>, AppendError> {
+        while self.segments_behind() >= SEGMENTS_BEHIND_MAX {
+            drop(appender);
+            self.sync();
+            self.finish_sealed();
+            appender = self.appender.lock();
+            self.check_open(&appender)?;
+            if !appender.has_offsets(count) {
+                return Err(AppendError::OffsetsExhausted);
+            }
+        }
+        // Another appender may have rolled meanwhile.
+        if appender.is_full_for(stored, count) {
+            self.roll(&mut appender, stored)?;
+        }
+        Ok(appender)
+    }
+
+    fn segments_behind(&self) -> usize {
+        let unsynced = self.unsynced.lock();
+        unsynced.sealed.len() + unsynced.finished.len()
     }
 
     fn roll(&self, appender: &mut MutexGuard<'_, Appender>, stored: usize) -> Result<(), IoError> {
@@ -612,4 +642,6 @@ fn durable_word(seq: u64, position: u64) -> u64 {
     (seq << 32) | (position / 8)
 }
 
+/// Sealed segments not yet synced and cut to their size.
+const SEGMENTS_BEHIND_MAX: usize = 8;
 const INDEX_EVERY_BYTES: u64 = 4 << 20;

@@ -1,6 +1,8 @@
 //! Limits that are promised: bytes read for a seek, sizes of records and batches, settings, descriptors.
 
-use tidelog::io::fault::{Faulty, Op};
+use std::time::Duration;
+
+use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::{AckLevel, AppendError, ConfigError, OpenError, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs};
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
@@ -115,7 +117,7 @@ fn a_long_log_takes_few_descriptors() {
     assert!(partition.view().info().unwrap().segments > 80);
     drop(partition);
     store.close().unwrap();
-    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().filter(|fd| is_in(fd.as_ref().unwrap(), home.path())).count();
+    let open_files = || open_files(home.path());
     let view = home.read_only();
     assert_eq!(check_numbered(&view, 0), 60_000);
     for offset in (0..60_000).step_by(500) {
@@ -135,6 +137,25 @@ fn a_long_log_is_opened_with_few_descriptors() {
     let ran = std::process::Command::new("sh").args(["-c", limited]).arg(same).output().unwrap();
     let said = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// Segments are filled faster than the disk takes them: the appender waits rather than hold ever more of them.
+#[test]
+fn a_slow_disk_takes_few_descriptors() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let (_store, partition) = home.partition(options.sync_policy(SyncPolicy::OsOnly).segment_bytes(64 << 10));
+    faulty.inject(Fault::at(Op::Sync).from_then_on().slow(Duration::from_millis(5)));
+    for first in (0..60_000).step_by(500) {
+        append_numbered(&partition, first..first + 500);
+        assert!(open_files(home.path()) <= 24, "{} descriptors at {first}", open_files(home.path()));
+    }
+    assert!(partition.view().info().unwrap().segments > 80);
+    assert_eq!(check_numbered(partition.view(), 0), 60_000);
+}
+
+fn open_files(dir: &std::path::Path) -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().filter(|fd| is_in(fd.as_ref().unwrap(), dir)).count()
 }
 
 fn is_in(fd: &std::fs::DirEntry, dir: &std::path::Path) -> bool {
