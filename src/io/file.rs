@@ -150,9 +150,19 @@ pub(crate) fn boot_id() -> Option<[u8; 16]> {
     (digits.len() == 32).then(|| number.to_be_bytes())
 }
 
+/// A file of the operating system.
 #[derive(Debug)]
-struct DiskFile {
+pub(super) struct DiskFile {
     file: fs::File,
+}
+
+#[cfg(feature = "test-util")]
+impl DiskFile {
+    /// A file without a name, in memory alone.
+    pub(super) fn in_memory() -> io::Result<Self> {
+        let file = rustix::fs::memfd_create("tidelog-sim", rustix::fs::MemfdFlags::CLOEXEC)?;
+        Ok(Self { file: fs::File::from(file) })
+    }
 }
 
 impl File for DiskFile {

@@ -1,7 +1,7 @@
 //! The only door to the file system: what a disk can do, and how it fails. Knows no log and no format.
 //!
 //! Everything above talks to a [`Storage`] and its [`File`]s. [`Disk`] is the real one; with the feature `test-util`,
-//! `fault::Faulty` fails, tears or counts the calls of another. Errors are plain [`io::Error`]s: only the caller knows what they mean.
+//! `fault::Faulty` fails, tears or counts the calls of another, and `sim::SimDisk` can lose power. Errors are plain [`io::Error`]s: only the caller knows what they mean.
 
 // What the rest of the crate may not name (clippy.toml) is named here.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -18,6 +18,8 @@ pub(crate) mod mmap;
 
 #[cfg(feature = "test-util")]
 pub mod fault;
+#[cfg(feature = "test-util")]
+pub mod sim;
 
 pub use file::Disk;
 pub(crate) use file::boot_id;

@@ -77,6 +77,8 @@ pub(crate) struct Slotted {
     pub(crate) newest: Option<Checkpoint>,
     /// Highest log start of any valid slot.
     pub(crate) log_start: Option<u64>,
+    /// Whether both slots name that log start: the first was synced before the second was written.
+    pub(crate) is_settled: bool,
     /// Highest counter seen.
     pub(crate) counter: u64,
     /// What is odd about the file.
@@ -124,11 +126,12 @@ impl LoadedSlots {
     pub(crate) fn of(&self, uuid: Option<[u8; 16]>) -> Result<Slotted, OpenError> {
         let Some(bytes) = &self.bytes else { return Ok(Slotted { found: vec![Found::CheckpointAbsent], ..Slotted::default() }) };
         let (mut slotted, mut unreadable, mut foreign) = (Slotted::default(), 0, false);
+        let mut log_starts = Vec::with_capacity(2);
         for slot in bytes.chunks(SLOT_BYTES) {
             match Checkpoint::decode(slot) {
                 Ok(found) if uuid.is_none_or(|uuid| uuid == found.partition_uuid) => {
                     slotted.counter = slotted.counter.max(found.counter);
-                    slotted.log_start = slotted.log_start.max(Some(found.log_start.get()));
+                    log_starts.push(found.log_start.get());
                     if slotted.newest.is_none_or(|newest| newest.counter < found.counter) {
                         slotted.newest = Some(found);
                     }
@@ -142,6 +145,8 @@ impl LoadedSlots {
                 Err(_) => unreadable += 1,
             }
         }
+        slotted.log_start = log_starts.iter().max().copied();
+        slotted.is_settled = log_starts.len() == 2 && log_starts[0] == log_starts[1];
         match slotted.newest {
             Some(_) if unreadable > 0 => slotted.found.push(Found::SlotUnreadable),
             Some(_) => {}

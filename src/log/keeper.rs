@@ -51,12 +51,16 @@ impl KeeperThreads {
     /// # Errors
     /// [`std::io::Error`] if the system has no thread to give.
     pub(crate) fn start(checkpoint_budget_bytes: u64) -> std::io::Result<Self> {
-        let keeper = Arc::new(Keeper { ahead: Queue::new(), behind: Queue::new(), checkpoint_budget_bytes });
-        let mut threads = Self { keeper: keeper.clone(), threads: Vec::with_capacity(2) };
-        let (ahead, behind) = (keeper.clone(), keeper);
+        let mut threads = Self::none(checkpoint_budget_bytes);
+        let (ahead, behind) = (threads.keeper.clone(), threads.keeper.clone());
         threads.threads.push(std::thread::Builder::new().name("tidelog-ahead".to_owned()).spawn(move || ahead.run_ahead())?);
         threads.threads.push(std::thread::Builder::new().name("tidelog-behind".to_owned()).spawn(move || behind.run_behind())?);
         Ok(threads)
+    }
+
+    /// Starts none: what is asked for waits for [`Keeper::run_waiting`].
+    pub(crate) fn none(checkpoint_budget_bytes: u64) -> Self {
+        Self { keeper: Arc::new(Keeper { ahead: Queue::new(), behind: Queue::new(), checkpoint_budget_bytes }), threads: Vec::new() }
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
@@ -96,11 +100,8 @@ impl Keeper {
     }
 
     fn run_ahead(&self) {
-        while let Some(item) = self.ahead.pop() {
-            match item {
-                Task::Spare(log) => log.make_spare(),
-                Task::Fill(ahead, to) => ahead.fill_to(to),
-            }
+        while let Some(task) = self.ahead.pop() {
+            task.run();
         }
     }
 
@@ -110,12 +111,34 @@ impl Keeper {
             let due = watched.iter().map(|watched| watched.due).min();
             let Some(new) = self.behind.take(due) else { return };
             let now = Instant::now();
-            for log in new {
-                let appended = log.appended_bytes.load(Ordering::Relaxed);
-                watched.push(Watched { log, due: now + TICK, dirty_since: now, appended, idle_since: now });
-            }
+            watched.extend(new.into_iter().map(|log| Watched::new(log, now)));
             let share = (self.checkpoint_budget_bytes / (watched.len() as u64 + 1)).max(CHECKPOINT_SHARE_MIN);
             watched.retain_mut(|watched| watched.due > now || watched.tend(now, share));
+        }
+    }
+}
+
+#[cfg(feature = "test-util")]
+impl Keeper {
+    /// Does in this thread, and as if long ago, what the threads would be asked to do by now.
+    pub(crate) fn run_waiting(&self) {
+        for task in self.ahead.take_waiting() {
+            task.run();
+        }
+        for log in self.behind.take_waiting() {
+            let then = Instant::now();
+            if Watched::new(log.clone(), then).tend(then + Duration::from_hours(1), CHECKPOINT_SHARE_MIN) {
+                self.watch(log);
+            }
+        }
+    }
+}
+
+impl Task {
+    fn run(self) {
+        match self {
+            Self::Spare(log) => log.make_spare(),
+            Self::Fill(ahead, to) => ahead.fill_to(to),
         }
     }
 }
@@ -130,6 +153,11 @@ struct Watched {
 }
 
 impl Watched {
+    fn new(log: Arc<Log>, now: Instant) -> Self {
+        let appended = log.appended_bytes.load(Ordering::Relaxed);
+        Self { log, due: now + TICK, dirty_since: now, appended, idle_since: now }
+    }
+
     /// Does what is due; whether there is more to do later.
     fn tend(&mut self, now: Instant, checkpoint_share: u64) -> bool {
         let log = &self.log;
@@ -220,6 +248,11 @@ impl<T> Queue<T> {
                 }
             }
         }
+    }
+
+    #[cfg(feature = "test-util")]
+    fn take_waiting(&self) -> VecDeque<T> {
+        std::mem::take(&mut self.state.lock().items)
     }
 
     fn stop(&self) {

@@ -125,9 +125,11 @@ impl Apply<'_> {
         }
         let mut checkpoint = CheckpointFile::new(self.storage.clone(), self.dir, self.files.slots.counter);
         let (appender, list) = self.open_tail(fresh)?;
-        if !is_clean || self.files.slots.newest.is_none() {
+        // A log start that was read may be in the cache alone, if the sync of its slot failed; what is unlinked below needs it on the medium.
+        let is_settled = self.files.slots.is_settled && plan.superseded.is_empty();
+        if !is_clean || !is_settled {
             // A cut or a new term licenses what follows: it must not depend on one slot.
-            let slots = if plan.lost { Slots::Both } else { Slots::One };
+            let slots = if plan.lost || !is_settled { Slots::Both } else { Slots::One };
             checkpoint.write(self.checkpoint(&appender), slots)?;
         }
         if self.files.meta.is_none() {

@@ -26,11 +26,12 @@ use crate::topic::store::Store;
 pub struct StoreOptions {
     pub(super) config: Config,
     pub(super) storage: Arc<dyn Storage>,
+    pub(super) threads: bool,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { config: Config::default(), storage: Arc::new(Disk::new()) }
+        Self { config: Config::default(), storage: Arc::new(Disk::new()), threads: true }
     }
 }
 
@@ -90,6 +91,13 @@ impl StoreOptions {
     /// The file system. Default [`Disk`].
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.storage = storage;
+        self
+    }
+
+    /// Starts no threads: what they would do is done by [`Store::run_background`] alone, so that a test decides when.
+    #[cfg(feature = "test-util")]
+    pub fn without_threads(mut self) -> Self {
+        self.threads = false;
         self
     }
 

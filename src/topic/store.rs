@@ -81,7 +81,8 @@ impl Store {
         let lock = take_lock(&catalog)?;
         catalog.create()?;
         catalog.remove_unfinished()?;
-        let threads = KeeperThreads::start(options.config.checkpoint_budget_bytes).at("start threads for", dir)?;
+        let budget = options.config.checkpoint_budget_bytes;
+        let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
         let topics = catalog.topics()?;
         let partitions: u32 = topics.iter().filter_map(|name| catalog.partition_count(name).ok()).sum();
@@ -150,6 +151,12 @@ impl Store {
     /// [`TopicError::Io`].
     pub fn topics(&self) -> Result<Vec<TopicName>, TopicError> {
         Ok(self.inner.catalog.topics()?)
+    }
+
+    /// Does what threads would do by now, in a store that was opened [without them](StoreOptions::without_threads).
+    #[cfg(feature = "test-util")]
+    pub fn run_background(&self) {
+        self.inner.keeper.run_waiting();
     }
 
     /// Makes everything durable, checkpoints and closes all partitions, also those that others hold: their appends are refused from then on.

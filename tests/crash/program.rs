@@ -1,0 +1,86 @@
+//! Random programs: what an embedding process may do with a partition. Runs nothing.
+
+use std::time::Duration;
+
+use tidelog::io::sim::NameModel;
+use tidelog::{AckLevel, SyncPolicy};
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Step {
+    Append(AckLevel),
+    Batch {
+        records: u64,
+        level: AckLevel,
+    },
+    Deferred {
+        records: u64,
+    },
+    Flush,
+    /// At this share (of 256) of what is there.
+    DeletePrefix(u64),
+    TruncateSuffix(u64),
+    /// What the store's threads do: spares, syncs, indexes, checkpoints.
+    Background,
+    Close,
+    /// The process is killed, the disk goes on.
+    Kill,
+    /// One of the next syncs fails.
+    FailSync(u64),
+    /// Reads everything, beside the writer.
+    ReadOnly,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    pub(crate) policy: SyncPolicy,
+    pub(crate) names: NameModel,
+    pub(crate) steps: Vec<Step>,
+}
+
+/// SplitMix64.
+#[derive(Debug, Clone)]
+pub(crate) struct Random(pub u64);
+
+impl Random {
+    pub(crate) fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.draw() % bound
+    }
+}
+
+impl Program {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut random = Random(seed ^ 0x7469_6465_6c6f_6700);
+        let policy = match random.below(3) {
+            0 => SyncPolicy::OsOnly,
+            1 => SyncPolicy::Interval(Duration::from_secs(1)),
+            _ => SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 4 << 20 },
+        };
+        let names = if random.below(2) == 0 { NameModel::Strict } else { NameModel::Journal };
+        let steps = (0..10 + random.below(40)).map(|_| step(&mut random)).collect();
+        Self { policy, names, steps }
+    }
+}
+
+pub(crate) fn step(random: &mut Random) -> Step {
+    let level = if random.below(4) == 0 { AckLevel::Durable } else { AckLevel::Written };
+    match random.below(64) {
+        0..24 => Step::Append(level),
+        24..36 => Step::Batch { records: 2 + random.below(40), level },
+        36..40 => Step::Deferred { records: 1 + random.below(8) },
+        40..43 => Step::Flush,
+        43..46 => Step::DeletePrefix(random.below(256)),
+        46..50 => Step::TruncateSuffix(random.below(256)),
+        50..56 => Step::Background,
+        56..58 => Step::Close,
+        58..60 => Step::Kill,
+        60 => Step::FailSync(1 + random.below(4)),
+        _ => Step::ReadOnly,
+    }
+}
