@@ -321,6 +321,14 @@ pub enum ReadError {
         /// First offset that is not readable yet; reading from here waits for the next record.
         latest: Offset,
     },
+    /// A suffix was cut off that had been read in part: its offsets are given out anew. Seek to `at` for what stands there now.
+    #[error("the log was cut off at offset {at}, and had been read up to {next}")]
+    Truncated {
+        /// First offset that was cut off.
+        at: Offset,
+        /// The offset that was to be read next.
+        next: Offset,
+    },
     /// Durable records are damaged. Read on at `to`; `repair` or a backup is for the rest.
     #[error("offsets {from}..{to} are damaged: {reason} ({})", path.display())]
     Corrupt {

@@ -26,14 +26,18 @@ impl BackwardBatches {
         Self { end, read: Vec::new(), cuts: view.cuts(), handed: end, failed: false, view }
     }
 
-    /// Forgets what was read ahead if the log was cut since.
-    fn look_again(&mut self) {
+    /// Forgets what was read ahead if the log was cut since. What is still to come must not have been cut off.
+    fn look_again(&mut self) -> Result<(), ReadError> {
         let cuts = self.view.cuts();
-        if self.cuts != cuts {
-            let end = self.handed.min(self.view.end_offset().get());
-            (self.cuts, self.end, self.handed) = (cuts, end, end);
-            self.read.clear();
+        if self.cuts == cuts {
+            return Ok(());
         }
+        if let Some(at) = self.view.truncated_since(self.cuts).filter(|at| *at < self.handed) {
+            return Err(ReadError::Truncated { at: Offset::new(at), next: Offset::new(self.handed) });
+        }
+        (self.cuts, self.end) = (cuts, self.handed);
+        self.read.clear();
+        Ok(())
     }
 
     /// Reads the stretch that the index entry below `end` begins.
@@ -67,7 +71,10 @@ impl Iterator for BackwardBatches {
             if self.failed {
                 return None;
             }
-            self.look_again();
+            if let Err(error) = self.look_again() {
+                self.failed = true;
+                return Some(Err(error));
+            }
             if let Some(item) = self.read.pop() {
                 match &item {
                     Ok(batch) => self.handed = self.handed.min(batch.base_offset().get()),
@@ -122,9 +129,9 @@ impl Iterator for BackwardReader {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             if self.batches.cuts != self.batches.view.cuts() {
-                self.end = self.end.min(self.batches.view.end_offset().get());
-                self.batches = BackwardBatches::new(self.batches.view.clone(), self.end);
+                // Of the batch that is handed out, what is left is still to come.
                 self.records.clear();
+                self.batches.handed = self.end;
             }
             if let Some(record) = self.records.pop() {
                 self.end = record.offset().get();

@@ -90,6 +90,7 @@ impl Log {
         self.mark_durable(end);
         drop(round);
         drop(appender);
+        self.view.wake_everybody();
         self.put_checkpoint(&mut checkpoint, end, from, Slots::Both)?;
         self.unlink_above(offset)
     }
@@ -161,7 +162,7 @@ impl Log {
         self.view.set_list(list);
         self.view.forget_damage(end);
         // Behind the list, so that readers that stand in an older segment look for the one that answers now, and find it.
-        self.view.note_cut();
+        self.view.note_truncation(end);
     }
 
     /// Files of which nothing is left, newest first.

@@ -208,6 +208,7 @@ impl Follower {
     }
 
     fn show(&self, view: &LogView, list: SegmentList, plan: &Plan, marks: Marks, high_water_mark: u64) {
+        let truncated = truncated_at(&view.list(), view.written_end(), &list, marks.log_start);
         view.set_list(list);
         // The writer may have cut the log: cursors in the old list look again.
         view.note_cut();
@@ -215,7 +216,10 @@ impl Follower {
         view.set_findings(plan.findings.clone());
         view.set_told_marks(marks, high_water_mark);
         // Readers that stand in a segment of the list before look for the one that answers now.
-        view.note_cut();
+        match truncated {
+            Some(at) => view.note_truncation(at),
+            None => view.note_cut(),
+        }
     }
 
     /// As a closed segment, but for its sums, which are not known before it is sealed.
@@ -288,6 +292,15 @@ impl Follower {
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }
+}
+
+/// Where the log was cut off since `old` was read up to `end`: the first offset above the log start that its segment does not answer for any more.
+fn truncated_at(old: &SegmentList, end: u64, new: &SegmentList, log_start: u64) -> Option<u64> {
+    old.entries.iter().filter(|entry| entry.to.min(end) > log_start.max(entry.from)).find_map(|entry| {
+        let same = new.entries.iter().find(|other| other.segment.id == entry.segment.id);
+        let to = same.map_or(entry.from.max(log_start), |same| same.to);
+        (to < entry.to.min(end)).then_some(to)
+    })
 }
 
 const ATTEMPTS: u32 = 10;

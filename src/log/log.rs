@@ -411,9 +411,8 @@ impl Log {
 
     fn wake_everybody(&self) {
         self.group.wake_all();
-        self.view.wake_readers();
         self.acks.wake_all();
-        self.view.wake_reading_tasks();
+        self.view.wake_everybody();
     }
 
     pub(super) fn has_sealed_unsynced(&self) -> bool {
@@ -570,8 +569,8 @@ impl Log {
         }
     }
 
-    /// Sleeps until a reader at `offset` has something to see, at most for `limit`, or until nothing more can come.
-    pub(crate) fn wait_for(&self, offset: u64, isolation: ReadIsolation, limit: Duration) {
+    /// Sleeps until a reader finds something there, at most for `limit`, or until nothing more can come.
+    pub(crate) fn wait_for(&self, is_there: impl Fn() -> bool, isolation: ReadIsolation, limit: Duration) {
         let view = &self.view;
         let deadline = Instant::now().checked_add(limit);
         let sleepers = if view.sees_appends(isolation) { &view.append_sleepers } else { &view.sync_sleepers };
@@ -582,7 +581,7 @@ impl Log {
             // Through the append lock: an append before this is seen below, one after it sees the sleeper.
             let closed = self.appender.lock().closed;
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if view.end(isolation) > offset || closed || self.is_poisoned() || left.is_zero() {
+            if is_there() || closed || self.is_poisoned() || left.is_zero() {
                 break;
             }
             futex::wait(&view.wake, word, Some(left), false);

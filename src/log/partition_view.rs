@@ -273,11 +273,12 @@ impl PartitionView {
         }
     }
 
-    pub(crate) fn wait_for(&self, position: u64, limit: Duration) -> Result<bool, ReadError> {
-        let is_there = || self.end_offset().get() > position;
+    /// Waits until there is something for a reader at `position` that has followed the first `cuts` cuts; whether there is.
+    pub(crate) fn wait_for(&self, position: u64, cuts: u64, limit: Duration) -> Result<bool, ReadError> {
+        let is_there = || self.end_offset().get() > position || self.truncated_since(cuts).is_some_and(|at| at < position);
         if !is_there() {
             match &self.shared.feed {
-                Feed::Writer(log) => log.wait_for(position, self.isolation, limit),
+                Feed::Writer(log) => log.wait_for(is_there, self.isolation, limit),
                 Feed::Follower(follower) => follower.wait(&self.shared.view, limit, is_there).map_err(|error| ReadError::Open(Box::new(error)))?,
             }
         }
@@ -308,6 +309,10 @@ impl PartitionView {
 
     pub(crate) fn cuts(&self) -> u64 {
         self.shared.view.cuts()
+    }
+
+    pub(crate) fn truncated_since(&self, cuts: u64) -> Option<u64> {
+        self.shared.view.truncated_since(cuts)
     }
 
     pub(crate) fn note_damage(&self, from: Offset, to: Offset, reason: &str) {

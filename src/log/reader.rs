@@ -20,6 +20,8 @@ pub struct Reader {
     cursor: Option<Cursor>,
     /// Cuts that the cursor knows of.
     cuts: u64,
+    /// Cuts that what was read so far has been held against.
+    followed: u64,
     batch: Option<OpenBatch>,
     failed: bool,
 }
@@ -33,7 +35,7 @@ struct OpenBatch {
 
 impl Reader {
     pub(crate) fn new(view: PartitionView, next: u64) -> Self {
-        Self { view, next, cursor: None, cuts: 0, batch: None, failed: false }
+        Self { followed: view.cuts(), view, next, cursor: None, cuts: 0, batch: None, failed: false }
     }
 
     /// The offset to be read next.
@@ -68,6 +70,7 @@ impl Reader {
         let mut attempts = 0;
         loop {
             let cuts = self.view.cuts();
+            self.follow(cuts)?;
             let end = self.view.end_offset().get();
             let log_start = self.view.log_start_offset().get();
             // Behind the end there is nothing to wait for: a suffix was cut off.
@@ -93,6 +96,20 @@ impl Reader {
                         return Err(self.settle(error));
                     }
                 }
+            }
+        }
+    }
+
+    /// What was cut off must not have been read: what comes behind it belongs to other records.
+    fn follow(&mut self, cuts: u64) -> Result<(), ReadError> {
+        if cuts == self.followed {
+            return Ok(());
+        }
+        match self.view.truncated_since(self.followed) {
+            Some(at) if at < self.next => Err(ReadError::Truncated { at: Offset::new(at), next: Offset::new(self.next) }),
+            _ => {
+                self.followed = cuts;
+                Ok(())
             }
         }
     }
@@ -156,18 +173,19 @@ impl Reader {
         }
     }
 
-    /// Waits until there is something to read, at most for `limit`; whether there is. No polling in the writer's process; from another
+    /// Waits until there is something to read, or an error, at most for `limit`; whether there is. No polling in the writer's process; from another
     /// one, the writer's sync rounds wake it, and it looks every 100 ms at the latest.
     ///
     /// # Errors
     /// [`ReadError`] if a read-only view cannot be brought up to date.
     pub fn wait(&mut self, limit: Duration) -> Result<bool, ReadError> {
-        self.view.wait_for(self.next, limit)
+        self.view.wait_for(self.next, self.followed, limit)
     }
 
     /// Goes on at another offset.
     pub fn seek(&mut self, offset: impl Into<Offset>) {
         (self.next, self.cursor, self.batch, self.failed) = (offset.into().get(), None, None, false);
+        self.followed = self.view.cuts();
     }
 }
 
@@ -246,10 +264,9 @@ pub(crate) fn find_time(view: &PartitionView, timestamp: TimestampNs, from: u64,
 fn find_time_in(view: &PartitionView, cursor: &mut Cursor, timestamp: TimestampNs, from: u64, end: u64) -> Result<Option<Offset>, ReadError> {
     let below = cursor.entry.to.min(end);
     let Some(start) = cursor.offset_here()? else { return skip_to_reader(view, cursor, timestamp, from, below) };
-    let mut reader =
-        Reader { view: view.clone(), next: start.max(from), cursor: Some(cursor.clone()), cuts: view.cuts(), batch: None, failed: false };
-    if start < from {
-        reader.cursor = None;
+    let mut reader = Reader::new(view.clone(), start.max(from));
+    if start >= from {
+        (reader.cursor, reader.cuts) = (Some(cursor.clone()), reader.followed);
     }
     scan_for_time(&mut reader, timestamp, from, below)
 }

@@ -37,12 +37,21 @@ pub(crate) struct LogView {
     pub(super) sync_waiters: Waiters,
     /// Counts suffixes cut off and lists made anew: a cursor, or an error, from before one may be of what is gone.
     cuts: AtomicU64,
+    /// Where suffixes were cut off: later ones behind, and each above those before it.
+    truncations: Mutex<Vec<Truncation>>,
     damage: Mutex<Vec<DamagedRange>>,
     findings: Mutex<Vec<Finding>>,
     /// Whether there is any: readers look at the list only then.
     is_damaged: AtomicBool,
     /// Where other processes learn of the marks.
     live: Option<LiveSlot>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Truncation {
+    /// Number of the cut.
+    cut: u64,
+    at: u64,
 }
 
 #[derive(Debug)]
@@ -113,6 +122,7 @@ impl LogView {
             append_waiters: Waiters::default(),
             sync_waiters: Waiters::default(),
             cuts: AtomicU64::new(0),
+            truncations: Mutex::default(),
             damage: Mutex::default(),
             findings: Mutex::default(),
             is_damaged: AtomicBool::new(false),
@@ -127,6 +137,23 @@ impl LogView {
 
     pub(crate) fn note_cut(&self) {
         self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// As [`note_cut`](Self::note_cut), of everything at `at` and above: those offsets are given out anew.
+    pub(crate) fn note_truncation(&self, at: u64) {
+        let mut truncations = self.truncations.lock();
+        // Cuts before this one, there or above, tell nobody more than it does.
+        truncations.retain(|truncation| truncation.at < at);
+        if truncations.len() == TRUNCATIONS_KEPT {
+            let oldest = truncations.remove(0);
+            truncations[0].at = oldest.at; // who comes from before it is told more than was cut off
+        }
+        truncations.push(Truncation { cut: self.cuts.fetch_add(1, Ordering::AcqRel) + 1, at });
+    }
+
+    /// The lowest offset that was cut off since there were `cuts`.
+    pub(crate) fn truncated_since(&self, cuts: u64) -> Option<u64> {
+        self.truncations.lock().iter().find(|truncation| truncation.cut > cuts).map(|truncation| truncation.at)
     }
 
     pub(crate) fn list(&self) -> Arc<SegmentList> {
@@ -263,6 +290,12 @@ impl LogView {
         self.sync_waiters.wake_all();
     }
 
+    /// Wakes whoever waits to read, whatever for.
+    pub(crate) fn wake_everybody(&self) {
+        self.wake_readers();
+        self.wake_reading_tasks();
+    }
+
     /// Wakes readers in other processes, once a sync round.
     pub(crate) fn wake_other_processes(&self) {
         if let Some(live) = &self.live {
@@ -327,3 +360,4 @@ impl LogView {
 }
 
 const DAMAGE_KEPT: usize = 10_000;
+const TRUNCATIONS_KEPT: usize = 1000;

@@ -294,13 +294,19 @@ fn readers_from_before_a_cut_never_return_what_was_cut_off() {
     partition.truncate_suffix(173).unwrap();
     lab.oracle.split_off(&173);
     append(&partition, &mut lab.oracle, 20, 50, AckLevel::Written);
-    for (name, reader, from) in [("inside", inside, 175), ("at a batch", at_batch, 180), ("older", older, 60), ("fresh", fresh, 176)] {
+    for (name, mut reader, from) in [("inside", inside, 175), ("at a batch", at_batch, 180), ("older", older, 60), ("fresh", fresh, 176)] {
+        if from > 173 {
+            let told = reader.next();
+            assert!(matches!(told, Some(Err(ReadError::Truncated { at, next })) if at == 173 && next == from), "{name}: {told:?}");
+            reader.seek(from);
+        }
         let found: Oracle = reader.map(|record| record.unwrap()).map(|record| (record.offset().get(), record.value().unwrap().to_vec())).collect();
         let expected: Oracle = lab.oracle.range(from..).map(|(offset, value)| (*offset, value.clone())).collect();
         assert_same(&found, &expected, name);
     }
-    let found: Oracle = backward.map(|record| record.unwrap()).map(|record| (record.offset().get(), record.value().unwrap().to_vec())).collect();
-    assert_same(&found, &lab.oracle, "backwards");
+    let told = backward.next();
+    assert!(matches!(told, Some(Err(ReadError::Truncated { at, next })) if at == 173 && next == 199), "{told:?}");
+    assert!(backward.next().is_none());
     assert_eq!(kept.value().unwrap(), old_value, "a record that is held stays as it was");
 }
 
@@ -333,12 +339,12 @@ fn a_read_only_reader_beside_cuts_sees_the_log_before_or_after() {
         view.refresh().unwrap();
         assert_same(&read_all(&view).0, &lab.oracle, "read-only, after a cut");
         assert_eq!(view.log_end_offset(), partition.log_end_offset());
-        let next = reader.offset().get();
-        if let Some(record) = reader.next() {
-            let record = record.unwrap();
-            assert_eq!(record.offset(), next);
-            assert!(record.value().unwrap() == lab.oracle[&next], "offset {next} is from before the cut at {at}");
-        }
+        let (next, told) = (reader.offset(), reader.next());
+        assert!(matches!(told, Some(Err(ReadError::Truncated { at: told, .. })) if told <= at && next > at), "{told:?}");
+        reader.seek(at);
+        let record = reader.next().unwrap().unwrap();
+        assert_eq!((record.offset().get(), record.value().unwrap()), (at, &lab.oracle[&at][..]), "what stands at the cut now");
+        assert_eq!(reader.by_ref().take(10).map(Result::unwrap).count(), 10);
     }
     partition.delete_prefix(100).unwrap();
     lab.oracle.retain(|offset, _| *offset >= 100);

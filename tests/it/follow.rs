@@ -321,13 +321,15 @@ fn truncating_the_suffix_meanwhile_shows_the_new_records() {
     read_until(&mut far, 3000);
     tell_writer(&mut writer, "truncate 2000");
     view.refresh().unwrap();
-    assert!(matches!(far.next(), Some(Err(ReadError::OffsetOutOfRange { .. }))));
+    assert!(matches!(far.next(), Some(Err(ReadError::Truncated { at, next })) if at == 2000 && next == 3000));
     tell_writer(&mut writer, "other 2500");
     view.refresh().unwrap();
     let values: Vec<_> = view.read_from(1999).unwrap().map(|record| record.unwrap().value().unwrap().to_vec()).collect();
     assert_eq!((values.len(), &values[0]), (501, &numbered(1999)));
     assert!(values[1..].iter().all(|value| value == b"other"));
-    // A reader that stood behind the cut goes on in what is there now.
+    // A reader that stood behind the cut is told, and goes on in what is there now if it wants to.
+    assert!(matches!(reader.next(), Some(Err(ReadError::Truncated { at, next })) if at == 2000 && next == 2100));
+    reader.seek(2100);
     assert_eq!(reader.next().unwrap().unwrap().value().unwrap(), b"other");
     assert_eq!(view.damage(), vec![]);
 }
@@ -405,6 +407,10 @@ fn read_restlessly(view: &PartitionView, stop: &std::sync::atomic::AtomicBool) -
             Some(Err(ReadError::OffsetOutOfRange { earliest, latest, .. })) => {
                 allow_busy(view.refresh());
                 reader.seek(if next < earliest.get() { view.log_start_offset() } else { latest.min(view.end_offset()) });
+            }
+            Some(Err(ReadError::Truncated { at, next: told })) => {
+                assert!(at < told && told == next);
+                reader.seek(at);
             }
             Some(Err(error)) => {
                 allow_busy(Err(error));

@@ -131,7 +131,7 @@ fn cuts_meanwhile_are_typed_answers() {
     let error = behind.find_map(Result::err);
     assert!(matches!(error, Some(ReadError::OffsetOutOfRange { .. })), "{error:?}");
     let mut rest = ahead.by_ref().skip_while(Result::is_ok);
-    assert!(matches!(rest.next(), Some(Err(ReadError::OffsetOutOfRange { .. }))));
+    assert!(matches!(rest.next(), Some(Err(ReadError::Truncated { at, .. })) if at == 2000));
     partition.append_with(Record::new("new"), AckLevel::Written).unwrap();
     assert_eq!(partition.get(2000).unwrap().value().unwrap(), b"new");
     assert_eq!(partition.view().damage(), vec![]);
@@ -145,6 +145,52 @@ fn cuts_meanwhile_are_typed_answers() {
     assert_eq!(partition.append_with(Record::new("next"), AckLevel::Written).unwrap().base_offset.get(), 2001);
     partition.truncate_suffix(2001).unwrap();
     assert_eq!(partition.append_with(Record::new("again"), AckLevel::Written).unwrap().base_offset.get(), 2001);
+}
+
+/// Offsets that were cut off are given out anew: no reader goes from an old record to one behind it that never followed it.
+#[test]
+fn a_reader_is_told_of_a_cut_though_the_log_has_grown_past_it() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..100);
+    let other = home.read_only().with_isolation(ReadIsolation::Written);
+    let readers = |at: u64| {
+        [partition.view(), &other].map(|view| {
+            let mut reader = view.read_from(0).unwrap();
+            assert!(reader.by_ref().take(at as usize).all(|record| record.is_ok()));
+            reader
+        })
+    };
+    let (mut before, mut at, mut past) = (readers(49), readers(50), readers(51));
+    let mut backwards = [partition.view(), &other].map(|view| view.read_backwards(60).unwrap());
+    let mut below = partition.read_backwards(50).unwrap();
+    assert!(backwards.iter_mut().all(|reader| reader.next().unwrap().unwrap().offset() == 59));
+    let waits = std::thread::spawn({
+        let mut reader = partition.read_from(100).unwrap();
+        move || (reader.wait(Duration::from_secs(60)).unwrap(), reader.next())
+    });
+    std::thread::sleep(Duration::from_millis(50));
+    partition.truncate_suffix(50).unwrap();
+    let (is_there, told) = waits.join().unwrap();
+    assert!(is_there && matches!(told, Some(Err(ReadError::Truncated { .. }))), "{told:?}");
+    append_numbered(&partition, 50..200);
+    other.refresh().unwrap();
+    for reader in &mut past {
+        let told = reader.next();
+        assert!(matches!(told, Some(Err(ReadError::Truncated { at, next })) if at == 50 && next == 51), "{told:?}");
+        assert!(reader.next().is_none());
+        reader.seek(50);
+        assert_eq!(reader.filter(|record| record.is_ok()).count(), 150);
+    }
+    for (reader, rest) in before.iter_mut().zip([151; 2]).chain(at.iter_mut().zip([150; 2])) {
+        assert_eq!(reader.map(Result::unwrap).count(), rest);
+    }
+    for reader in &mut backwards {
+        let told = reader.next();
+        assert!(matches!(told, Some(Err(ReadError::Truncated { at, next })) if at == 50 && next == 59), "{told:?}");
+        assert!(reader.next().is_none());
+    }
+    assert_eq!(below.by_ref().map(Result::unwrap).count(), 50);
 }
 
 /// Whether an address lies in a mapping of a segment file.
