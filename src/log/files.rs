@@ -226,13 +226,15 @@ impl PartitionFiles {
         Ok(Some(segment))
     }
 
-    /// Whose partition this is: META's, unless its segments say otherwise; then what most of them say. The odd ones out are strays.
+    /// Whose partition this is: META's, unless its segments and its checkpoint say otherwise; then what most of them say. The odd ones out
+    /// are strays.
     fn settle_uuid(&mut self) {
         let slot = self.slots.newest.map(|slot| slot.partition_uuid);
         let said: Vec<[u8; 16]> = self.segments.iter().filter(|segment| !segment.rebuilt).map(|segment| segment.header.partition_uuid).collect();
         let votes = |uuid: &[u8; 16]| (said.iter().filter(|other| *other == uuid).count(), slot == Some(*uuid));
         let meta = self.meta.as_ref().map(|meta| meta.uuid);
-        self.uuid = meta.filter(|uuid| said.is_empty() || said.contains(uuid)).or_else(|| said.iter().copied().max_by_key(votes)).or(slot);
+        let is_known = |uuid: &[u8; 16]| said.is_empty() || said.contains(uuid) || slot == Some(*uuid);
+        self.uuid = meta.filter(is_known).or_else(|| said.iter().copied().max_by_key(votes)).or(slot);
         if meta.is_some() && meta != self.uuid {
             self.meta = None;
             self.found.push((Found::MetaUnreadable, META_NAME.to_owned()));

@@ -612,6 +612,17 @@ fn row_33_segment_of_another_partition_among_ours() {
     }
 }
 
+/// META and CHECKPOINT know whose log this is: another one in its place is damage, and is not served.
+#[test]
+fn row_33_all_segments_are_of_another_partition() {
+    let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 20, 100, AckLevel::Durable));
+    let other = Lab::closed(|partition, oracle| append(partition, oracle, 30, 200, AckLevel::Durable));
+    fs::copy(&other.segments()[0].path, &lab.segments()[0].path).unwrap();
+    lab.oracle.clear();
+    let expect = Expect::ends_at(20).damage(0, 20).found(Found::StrayFile, Verdict::Repair);
+    check(&lab, &expect.found(Found::EndsBeforeCheckpoint, Verdict::Damage));
+}
+
 #[test]
 fn row_34_overlapping_segments_are_settled_by_their_number() {
     let before = Lab::three_segments(Durable::Everything);
