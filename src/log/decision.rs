@@ -67,6 +67,30 @@ pub enum Found {
     Unfinished,
 }
 
+impl Found {
+    /// Whether a log ends here because the process or the machine did: what was not yet durable may be torn.
+    pub fn is_torn_end(self) -> bool {
+        use Found::*;
+        matches!(self, ZerosToEnd | BadFrameThenNothing | BadFrameThenValid | NonZeroPad | ChainMismatch | SegmentMissing | HeaderlessTail)
+    }
+
+    /// What there is to say of a file of which no more is known.
+    pub(crate) fn of_a_file(self) -> &'static str {
+        match self {
+            Self::SlotUnreadable => "one of its two slots is unreadable; the other is used",
+            Self::CheckpointUnreadable => "unreadable; all segments were scanned instead",
+            Self::CheckpointAbsent => "absent; all segments were scanned instead",
+            Self::CheckpointForeign => "of another partition; all segments were scanned instead",
+            Self::StrayFile => "of another partition or by another name; it is ignored",
+            Self::NotRegular => "not a regular file",
+            Self::TooLong => "longer than its capacity; the excess is ignored",
+            Self::HeaderBadSaltKnown => "its header is damaged; its records are there",
+            Self::MetaUnreadable => "unreadable, absent or of another partition; it is rebuilt",
+            _ => "of no use",
+        }
+    }
+}
+
 /// What is done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -212,7 +212,7 @@ impl<'a> Judge<'a> {
 
     fn note_files(&mut self) {
         for (found, file) in &self.files.found {
-            self.note(*found, true, file.clone(), String::new());
+            self.note(*found, true, file.clone(), found.of_a_file().to_owned());
         }
         for name in &self.files.unfinished {
             self.note(Found::Unfinished, true, name.clone(), "not finished when its process ended".to_owned());
@@ -445,7 +445,7 @@ impl<'a> Judge<'a> {
         let read = if rolled { read_full_at(&*segment.open()?, &mut bytes, end).at("read", &segment.path)? } else { 0 };
         let is_seal = Frame::decode(&bytes[..read], header.salt, Position::new(end)).is_ok_and(|frame| frame.verify_body().is_ok());
         if is_seal || bytes.iter().all(|&byte| byte == 0) {
-            self.note(Found::UnsealedRunsToNext, true, name, String::new());
+            self.note(Found::UnsealedRunsToNext, true, name, "no seal; the next segment begins where it ends".to_owned());
         } else if at >= self.durable {
             self.note(Found::UnsealedRunsToNext, false, name, "its seal is torn".to_owned());
             self.torn_seals.push(id);
@@ -514,7 +514,7 @@ impl<'a> Judge<'a> {
             let detail = format!("position {end}: zeros, durable up to position {}", self.durable.1);
             self.broken = Some(((number, end), Found::ZerosToEnd, detail));
         } else if end == SEGMENT_HEADER_BYTES as u64 {
-            self.note(Found::HeaderOnly, false, name, String::new());
+            self.note(Found::HeaderOnly, false, name, "nothing was appended to it yet".to_owned());
         } else {
             self.note(Found::ZerosToEnd, false, name, format!("the log ends at position {end}"));
         }

@@ -129,19 +129,22 @@ pub(crate) fn views(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<Vec
     numbers.map(view).collect()
 }
 
-/// One line if the log ended in something that a crash left, one if recovery found damage. Neither is a reason to stop.
+/// One line if the log ended in something that a crash left, or had something else to put right, and one a damaged range. None is a reason
+/// to stop.
 pub(crate) fn tell_findings(view: &PartitionView) {
     let place = format!("{}/{}", view.topic(), view.index());
     let findings = view.findings();
-    let count = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
-    let first = |verdict| findings.iter().find(|finding| finding.verdict == verdict);
-    if let Some(Finding { file, detail, .. }) = first(Verdict::Repair) {
+    let repaired: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Repair).collect();
+    let more = match repaired.len() {
+        0 | 1 => String::new(),
+        2 => "; one finding more".to_owned(),
+        several => format!("; {} findings more", several - 1),
+    };
+    if let Some(Finding { file, detail, .. }) = repaired.iter().find(|finding| finding.found.is_torn_end()) {
         let end = view.log_end_offset();
-        let more = match count(Verdict::Repair) {
-            1 => String::new(),
-            several => format!("; {} findings more", several - 1),
-        };
         super::say(&format!("{place}: torn by a crash, whole up to offset {end} ({file}: {detail}{more})"));
+    } else if let Some(Finding { file, detail, .. }) = repaired.first() {
+        super::say(&format!("{place}: {file}: {detail}{more}"));
     }
     for range in view.damage() {
         super::say(&format!("{place}: offsets {}..{} are damaged: {}", range.from, range.to, range.reason));
