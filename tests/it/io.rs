@@ -12,11 +12,12 @@ use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tidelog::io::fault::{EIO, ENOSPC, Fault, Faulty, Op};
+use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::io::{Access, Disk, Entry, File, Kind, Published, SegmentMap, SharedWords, Storage};
 
 #[test]
 fn what_is_written_is_read() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let file = storage.create(&path.join("f")).unwrap();
         assert!(file.is_empty().unwrap());
         write(&*file, b"0123456789", 0);
@@ -29,28 +30,38 @@ fn what_is_written_is_read() {
         assert_eq!(read(&*file, 0, 14), b"0123456789\0\0ab");
         assert_eq!(read(&*file, 9, 100), b"9\0\0ab");
         assert_eq!(file.read_at(&mut [0; 4], 14).unwrap(), 0);
-        assert_eq!(fs::read(path.join("f")).unwrap(), b"0123456789\0\0ab");
+        assert_eq!(get(storage, &path.join("f")), b"0123456789\0\0ab");
     });
 }
 
 #[test]
 fn a_file_is_made_once_and_opened_only_if_it_is_there() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let name = path.join("f");
         assert_eq!(kind_of(storage.open(&name, Access::ReadWrite)), ErrorKind::NotFound);
         write(&*storage.create(&name).unwrap(), b"x", 0);
         assert_eq!(kind_of(storage.create(&name)), ErrorKind::AlreadyExists);
         write(&*storage.open(&name, Access::ReadWrite).unwrap(), b"y", 1);
-        assert_eq!(fs::read(&name).unwrap(), b"xy");
+        assert_eq!(get(storage, &name), b"xy");
+    });
+}
+
+#[test]
+fn a_symlink_is_a_name_and_is_not_followed() {
+    check(|storage, path| {
         symlink(path.join("nowhere"), path.join("dangling")).unwrap();
         assert_eq!(kind_of(storage.create(&path.join("dangling"))), ErrorKind::AlreadyExists);
         assert!(!path.join("nowhere").exists());
+        assert_eq!(storage.kind(&path.join("dangling")).unwrap(), Some(Kind::Other));
+        assert_eq!(storage.list(path).unwrap(), [Entry { name: "dangling".into(), kind: Kind::Other }]);
+        storage.unlink(&path.join("dangling")).unwrap();
+        assert!(names(storage, path).is_empty());
     });
 }
 
 #[test]
 fn what_is_opened_for_reading_cannot_change() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         storage.create(&path.join("f")).unwrap().set_len(64).unwrap();
         let file = storage.open(&path.join("f"), Access::Read).unwrap();
         file.write_at(b"x", 0).unwrap_err();
@@ -58,7 +69,7 @@ fn what_is_opened_for_reading_cannot_change() {
         file.allocate(0, 128).unwrap_err();
         assert_eq!(kind_of(file.map(64, true)), ErrorKind::PermissionDenied);
         assert_eq!(kind_of(file.map_words(64, true)), ErrorKind::PermissionDenied);
-        assert_eq!(fs::read(path.join("f")).unwrap(), [0; 64]);
+        assert_eq!(get(storage, &path.join("f")), [0; 64]);
     });
 }
 
@@ -83,24 +94,24 @@ fn only_regular_files_are_opened_and_none_is_waited_for() {
 
 #[test]
 fn a_rename_replaces_and_a_new_name_does_not() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let (a, b) = (path.join("a"), path.join("b"));
-        fs::write(&a, "a").unwrap();
-        fs::write(&b, "b").unwrap();
+        put(storage, &a, "a");
+        put(storage, &b, "b");
         assert_eq!(kind_of(storage.rename_new(&a, &b)), ErrorKind::AlreadyExists);
-        assert_eq!((fs::read(&a).unwrap(), fs::read(&b).unwrap()), (b"a".to_vec(), b"b".to_vec()));
+        assert_eq!((get(storage, &a), get(storage, &b)), (b"a".to_vec(), b"b".to_vec()));
         storage.rename_new(&a, &path.join("c")).unwrap();
-        assert_eq!(fs::read(path.join("c")).unwrap(), b"a");
+        assert_eq!(get(storage, &path.join("c")), b"a");
         assert_eq!(kind_of(storage.rename_new(&a, &path.join("d"))), ErrorKind::NotFound);
         storage.rename(&path.join("c"), &b).unwrap();
-        assert_eq!(fs::read(&b).unwrap(), b"a");
+        assert_eq!(get(storage, &b), b"a");
         assert_eq!(names(storage, path), ["b"]);
     });
 }
 
 #[test]
 fn names_come_and_go() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let directory = path.join("directory");
         storage.create_dir(&directory).unwrap();
         assert_eq!(kind_of(storage.create_dir(&directory)), ErrorKind::AlreadyExists);
@@ -108,18 +119,17 @@ fn names_come_and_go() {
         storage.create(&directory.join("f")).unwrap();
         storage.remove_dir(&directory).unwrap_err();
         storage.unlink(&directory).unwrap_err();
-        symlink(&directory, path.join("link")).unwrap();
+        put(storage, &path.join("file"), "x");
         assert_eq!(storage.kind(&directory).unwrap(), Some(Kind::Directory));
         assert_eq!(storage.kind(&directory.join("f")).unwrap(), Some(Kind::File));
-        assert_eq!(storage.kind(&path.join("link")).unwrap(), Some(Kind::Other));
         assert_eq!(storage.kind(&path.join("nothing")).unwrap(), None);
 
         let mut found = storage.list(path).unwrap();
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        let expected = [("directory", Kind::Directory), ("link", Kind::Other)].map(|(name, kind)| Entry { name: name.into(), kind });
+        let expected = [("directory", Kind::Directory), ("file", Kind::File)].map(|(name, kind)| Entry { name: name.into(), kind });
         assert_eq!(found, expected);
 
-        storage.unlink(&path.join("link")).unwrap();
+        storage.unlink(&path.join("file")).unwrap();
         storage.unlink(&directory.join("f")).unwrap();
         assert_eq!(kind_of(storage.unlink(&directory.join("f"))), ErrorKind::NotFound);
         storage.remove_dir(&directory).unwrap();
@@ -150,7 +160,7 @@ fn allocation_takes_blocks_and_leaves_bytes() {
 
 #[test]
 fn a_file_is_cut_and_grown() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let file = storage.create(&path.join("f")).unwrap();
         write(&*file, b"0123456789", 0);
         file.set_len(4).unwrap();
@@ -182,7 +192,7 @@ fn a_lock_has_one_holder() {
 
 #[test]
 fn probes_do_not_keep_a_writer_out() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -199,7 +209,7 @@ fn probes_do_not_keep_a_writer_out() {
 
 #[test]
 fn a_mapping_and_the_file_are_the_same_bytes() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let file = storage.create(&path.join("f")).unwrap();
         file.set_len(8192).unwrap();
         let (map, store) = file.map(8192, true).unwrap();
@@ -266,8 +276,8 @@ fn the_watermark_parts_readers_from_the_writer() {
 
 #[test]
 fn an_exposed_end_never_goes_back() {
-    check(|storage, path| {
-        fs::write(path.join("f"), [1; 4096]).unwrap();
+    check_all(|storage, path| {
+        put(storage, &path.join("f"), [1; 4096]);
         let map = storage.open(&path.join("f"), Access::Read).unwrap().map(4096, false).unwrap().0;
         let to = |end, next| Published { end, next, ..Published::default() };
         map.expose(to(64, 8));
@@ -332,7 +342,7 @@ fn readers_see_whole_frames_while_the_writer_stores() {
 
 #[test]
 fn populating_changes_no_byte_and_reports_what_is_not_there() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let file = storage.create(&path.join("f")).unwrap();
         file.set_len(64 << 10).unwrap();
         write(&*file, b"keep", 5000);
@@ -351,7 +361,7 @@ fn populating_changes_no_byte_and_reports_what_is_not_there() {
 
 #[test]
 fn words_are_shared_and_can_be_for_loading_alone() {
-    check(|storage, path| {
+    check_all(|storage, path| {
         let file = storage.create(&path.join("f")).unwrap();
         file.set_len(4096).unwrap();
         let stored = file.map_words(4096, true).unwrap();
@@ -390,7 +400,7 @@ fn bounds_of_words(words: &SharedWords) {
 
 #[test]
 fn random_numbers_differ() {
-    check(|storage, _| {
+    check_all(|storage, _| {
         let drawn: std::collections::HashSet<u64> = (0..1000).map(|_| storage.random()).collect();
         assert_eq!(drawn.len(), 1000);
         assert!(!drawn.contains(&0));
@@ -522,7 +532,21 @@ fn calls_are_recorded_in_order() {
     assert!(faulty.recorded_calls().is_empty());
 }
 
-/// Runs a test over every storage, each in a directory of its own.
+/// Runs a test over every storage, the simulated one too, each in a directory of its own.
+fn check_all(test: impl Fn(&dyn Storage, &Path)) {
+    check(&test);
+    for names in [NameModel::Strict, NameModel::Journal] {
+        let disk = SimDisk::new(1, names);
+        disk.create_dir("/home".as_ref()).unwrap();
+        test(&disk, "/home".as_ref());
+        // As it is under test: cut everywhere.
+        let disk = SimDisk::new(2, names);
+        disk.watch(1);
+        test(&Faulty::new(Arc::new(disk)), "/".as_ref());
+    }
+}
+
+/// Runs a test over the real disk, with faults and without.
 fn check(test: impl Fn(&dyn Storage, &Path)) {
     let directory = tempfile::tempdir().unwrap();
     test(&Disk::new(), directory.path());
@@ -548,6 +572,15 @@ fn read(file: &dyn File, position: u64, len: usize) -> Vec<u8> {
         }
     }
     bytes
+}
+
+fn put(storage: &dyn Storage, path: &Path, bytes: impl AsRef<[u8]>) {
+    write(&*storage.create(path).unwrap(), bytes.as_ref(), 0);
+}
+
+fn get(storage: &dyn Storage, path: &Path) -> Vec<u8> {
+    let file = storage.open(path, Access::Read).unwrap();
+    read(&*file, 0, file.len().unwrap() as usize)
 }
 
 fn names(storage: &dyn Storage, path: &Path) -> Vec<String> {

@@ -19,6 +19,7 @@ mod lookup;
 mod read;
 mod reading_support;
 mod recovery;
+mod sim;
 mod support;
 mod tail;
 mod time;
