@@ -4,21 +4,24 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
+use tidelog::io::Storage;
+use tidelog::io::fault::{EIO, Fault, Faulty};
 use tidelog::io::sim::{Cut, Image, NameModel, SimDisk};
 use tidelog::{
     AckLevel, AppendError, Found, Partition, PartitionView, ReadIsolation, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TopicError,
 };
 
 use crate::model::{Model, Parts};
-use crate::program::{Program, Random, Step, step};
+use crate::program::{How, Program, Random, Step, step};
 
 /// What a campaign reached.
 #[derive(Debug, Default)]
 pub(crate) struct Figures {
     pub(crate) programs: u64,
     pub(crate) broken: u64,
-    /// Fingerprints of the disks that were recovered and judged.
-    pub(crate) states: HashSet<u64>,
+    /// Disks with a partition that were recovered and judged, each different from all others: a partition's identity is its seed's.
+    pub(crate) states: u64,
+    seen: HashSet<u64>,
     counts: BTreeMap<&'static str, u64>,
     found: BTreeMap<String, u64>,
 }
@@ -26,7 +29,7 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn add(&mut self, other: Self) {
         self.programs += other.programs;
-        self.states.extend(other.states);
+        self.states += other.states;
         other.counts.into_iter().for_each(|(name, count)| *self.counts.entry(name).or_default() += count);
         other.found.into_iter().for_each(|(name, count)| *self.found.entry(name).or_default() += count);
     }
@@ -48,7 +51,7 @@ impl Figures {
 impl fmt::Display for Figures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>10} programs", self.programs)?;
-        writeln!(f, "{:>10} different states recovered and judged", self.states.len())?;
+        writeln!(f, "{:>10} different states recovered and judged", self.states)?;
         self.counts.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10} {name}"))?;
         self.found.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10} times {name}"))
     }
@@ -92,19 +95,21 @@ struct Run {
 /// A process that has the partition open.
 struct Process {
     disk: SimDisk,
+    faulty: Faulty,
     store: Store,
     log: Partition,
 }
 
 impl Run {
-    fn options(&self, disk: &SimDisk) -> StoreOptions {
-        StoreOptions::new().storage(Arc::new(disk.clone())).sync_policy(self.policy).segment_bytes(64 << 10).without_threads()
+    fn options(&self, storage: impl Storage) -> StoreOptions {
+        StoreOptions::new().storage(Arc::new(storage)).sync_policy(self.policy).segment_bytes(64 << 10).without_threads()
     }
 
     fn open(&self, disk: &SimDisk) -> Result<Process, String> {
-        let store = self.options(disk).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        let store = self.options(faulty.clone()).open(STORE).map_err(|error| format!("open: {error}"))?;
         let log = store.topic(TOPIC).and_then(|topic| topic.partition(0)).map_err(|error| format!("open the partition: {error}"))?;
-        Ok(Process { disk: disk.clone(), store, log })
+        Ok(Process { disk: disk.clone(), faulty, store, log })
     }
 
     /// Runs steps on a disk, and what follows from cuts of it: at `depth` 0 from all, below from some.
@@ -121,6 +126,7 @@ impl Run {
             process.disk.cut_here();
             self.judge_cuts(&process.disk, &model, depth, &format!("after {place}"))?;
         }
+        process.faulty.heal();
         check_log(process.log.view(), &model, "at the end")
     }
 
@@ -168,6 +174,15 @@ impl Run {
                 self.reopen(process, model)?;
             }
             Step::FailSync(nth) => process.disk.fail_sync(nth),
+            Step::Fault { nth, how, from_then_on } => {
+                let fault = Fault::anywhere().nth(nth);
+                let fault = match how {
+                    How::Error(errno) => fault.error(errno),
+                    How::Short(bytes) => fault.short(bytes),
+                    How::Torn(bytes) => fault.torn(bytes, EIO),
+                };
+                process.faulty.inject(if from_then_on { fault.from_then_on() } else { fault });
+            }
             Step::ReadOnly => self.check_reader(&process.disk, &process.log, model)?,
         }
         model.set_durable(process.log.durable_end_offset().get());
@@ -185,12 +200,12 @@ impl Run {
         let (base, is_durable) = match level {
             None => match log.append_deferred(&batch) {
                 Ok(pending) => (pending.base_offset().get(), false),
-                Err(error) => return refused(&error, model),
+                Err(error) => return refused(process, &error, during),
             },
             Some(level) => match if records == 1 { log.append_with(parts[0].record(), level) } else { log.append_batch(&batch, level) } {
                 Ok(ack) => (ack.base_offset.get(), level == AckLevel::Durable),
                 Err(AppendError::NotDurable { base_offset, .. }) => (base_offset.get(), false),
-                Err(error) => return refused(&error, model),
+                Err(error) => return refused(process, &error, during),
             },
         };
         if base != model.end() {
@@ -219,7 +234,7 @@ impl Run {
 
     /// A cut of the log failed: the next process finds it done or not.
     fn reopen_in_doubt(&mut self, process: &mut Process, model: &mut Model, during: Option<&Model>) -> Result<(), String> {
-        self.figures.count("cuts of the log in which a sync failed");
+        self.figures.count("cuts of the log in which a call failed");
         process.disk = process.disk.kill();
         *model = during.cloned().unwrap_or_default();
         self.reopen(process, model)
@@ -248,7 +263,7 @@ impl Run {
     }
 
     fn reader(&self, disk: &SimDisk) -> Result<PartitionView, String> {
-        let store = self.options(disk).open_read_only(STORE).map_err(|error| format!("read-only: {error}"))?;
+        let store = self.options(disk.clone()).open_read_only(STORE).map_err(|error| format!("read-only: {error}"))?;
         let view = store.topic(TOPIC).and_then(|topic| topic.partition(0)).map_err(|error| format!("read-only: {error}"))?;
         Ok(view.with_isolation(ReadIsolation::Written))
     }
@@ -269,7 +284,7 @@ impl Run {
 
     /// Recovers a cut and judges it; now and then, cuts the recovery too, or lets the log live on and cuts that.
     fn judge(&mut self, cut: &Cut, model: &Model, depth: u32) -> Result<(), String> {
-        if !self.figures.states.insert(cut.image.fingerprint()) {
+        if !self.figures.seen.insert(cut.image.fingerprint()) {
             return Ok(());
         }
         let disk = cut.image.disk(self.random.draw(), self.names);
@@ -277,12 +292,14 @@ impl Run {
             if self.random.below(4) == 0 { self.reader(&disk).ok().map(|view| (view.log_start_offset(), view.log_end_offset())) } else { None };
         if depth < DEPTH_MAX && self.random.below(12) == 0 {
             self.figures.count("recoveries cut at every call");
+            self.figures.states += 1;
             let recovered = self.recover_with_cuts(&disk, model, depth)?;
             let mut steps: Vec<Step> = (0..3).map(|_| step(&mut self.random)).collect();
             steps.insert(0, Step::Append(AckLevel::Written));
             return self.program(disk.kill(), recovered, &steps, depth + 1);
         }
         let Some(process) = self.recover(&disk, model)? else { return Ok(()) };
+        self.figures.states += 1;
         let mut model = model.clone();
         self.settle(&process.log, &mut model)?;
         let is = (process.log.log_start_offset(), process.log.log_end_offset());
@@ -295,13 +312,13 @@ impl Run {
 
     /// Opens what a cut left; `None` if the cut came before there was a topic.
     fn recover(&self, disk: &SimDisk, model: &Model) -> Result<Option<Process>, String> {
-        let store = self.options(disk).open(STORE).map_err(|error| format!("open: {error}"))?;
+        let store = self.options(disk.clone()).open(STORE).map_err(|error| format!("open: {error}"))?;
         match store.existing_topic(TOPIC) {
             Err(TopicError::Unknown { .. }) if !model.is_made => Ok(None),
             Err(error) => Err(format!("the topic: {error}")),
             Ok(topic) => {
                 let log = topic.partition(0).map_err(|error| format!("recover: {error}"))?;
-                Ok(Some(Process { disk: disk.clone(), store, log }))
+                Ok(Some(Process { disk: disk.clone(), faulty: Faulty::new(Arc::new(disk.clone())), store, log }))
             }
         }
     }
@@ -321,9 +338,14 @@ impl Run {
     }
 }
 
-/// A poisoned partition takes nothing, and says so.
-fn refused(error: &AppendError, model: &Model) -> Result<Model, String> {
-    if matches!(error, AppendError::Poisoned { .. }) { Ok(model.clone()) } else { Err(error.to_string()) }
+/// A poisoned partition takes nothing, and says so; nor is anything appended when a call failed.
+fn refused(process: &Process, error: &AppendError, during: Model) -> Result<Model, String> {
+    let is_expected = match error {
+        AppendError::Poisoned { .. } => process.disk.failed_syncs() + process.faulty.fired() > 0,
+        AppendError::Io(_) => process.faulty.fired() > 0,
+        _ => false,
+    };
+    if is_expected { Ok(during) } else { Err(error.to_string()) }
 }
 
 /// Every record from the log start to the end, and no other.

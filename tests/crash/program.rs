@@ -24,10 +24,23 @@ pub(crate) enum Step {
     Close,
     /// The process is killed, the disk goes on.
     Kill,
-    /// One of the next syncs fails.
+    /// One of the next syncs fails, and leaves its pages clean.
     FailSync(u64),
+    /// One of the next calls fails or is done in part, or all from there on.
+    Fault {
+        nth: u64,
+        how: How,
+        from_then_on: bool,
+    },
     /// Reads everything, beside the writer.
     ReadOnly,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum How {
+    Error(i32),
+    Short(usize),
+    Torn(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -81,6 +94,19 @@ pub(crate) fn step(random: &mut Random) -> Step {
         56..58 => Step::Close,
         58..60 => Step::Kill,
         60 => Step::FailSync(1 + random.below(4)),
+        61 => {
+            let how = match random.below(8) {
+                0..5 => How::Error([EIO, ENOSPC, EMFILE, EINTR][random.below(4) as usize]),
+                5 | 6 => How::Short(1 + random.below(600) as usize),
+                _ => How::Torn(random.below(600) as usize),
+            };
+            Step::Fault { nth: 1 + random.below(12), how, from_then_on: random.below(3) == 0 }
+        }
         _ => Step::ReadOnly,
     }
 }
+
+const EIO: i32 = 5;
+const ENOSPC: i32 = 28;
+const EMFILE: i32 = 24;
+const EINTR: i32 = 4;
