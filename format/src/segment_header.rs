@@ -36,13 +36,16 @@ pub struct SegmentHeader {
     pub log_start: Offset,
     /// Chain after the last live frame before `base_offset`.
     pub chain_seed: u32,
-    /// Bit 0: the chain restarted here, after a gap or a rewrite. The others are zero, and mean nothing to this version.
+    /// Bit 0: the chain restarted here, after a gap or a rewrite. Bit 1: recovery made this segment, and what it cuts off was not cut off on
+    /// purpose. The others are zero, and mean nothing to this version.
     pub flags: u32,
 }
 
 impl SegmentHeader {
     /// Bit 0 of `flags`.
     pub const CHAIN_RESTARTED: u32 = 1;
+    /// Bit 1 of `flags`.
+    pub const BY_RECOVERY: u32 = 2;
 
     /// The header of a new partition's first segment.
     pub fn first(partition_uuid: [u8; 16], salt: u64, created_ts_ns: i64, capacity: u64) -> Self {

@@ -67,6 +67,8 @@ pub(crate) struct NewSegment {
     pub(crate) epoch: LeaderEpoch,
     pub(crate) epoch_start: Offset,
     pub(crate) log_start: Offset,
+    /// Whether recovery makes it: what it cuts off is kept for people to look at.
+    pub(crate) by_recovery: bool,
 }
 
 /// How an append is to be stored.
@@ -77,6 +79,14 @@ pub(crate) struct StoreHow {
     pub(crate) index_interval: u32,
     /// Durable position in the active segment, if there is one.
     pub(crate) durable: Option<u64>,
+}
+
+/// A segment that was left behind.
+#[derive(Debug)]
+pub(crate) struct Rolled {
+    pub(crate) sealed: Arc<Segment>,
+    /// Why half a seal stands behind its last frame, where it would be taken for damage.
+    pub(crate) half_sealed: Option<IoError>,
 }
 
 /// What an append was given.
@@ -114,9 +124,7 @@ impl Spare {
         ahead.fill_to(self.allocated);
         self.filled = self.filled.max(ahead.filled());
     }
-}
 
-impl Spare {
     /// Bytes it has blocks for.
     pub(crate) fn allocated(&self) -> u64 {
         self.allocated
@@ -343,11 +351,8 @@ impl Appender {
         Some((self.ahead.clone(), end.min(self.allocated)))
     }
 
-    /// Goes on in a new segment: names it, seals the old one, publishes both. Returns the old one.
-    ///
-    /// # Errors
-    /// [`IoError`] if no new segment can be had: nothing changed then.
-    pub(crate) fn roll(&mut self, next: NamedSegment, durable: Option<u64>) -> Arc<Segment> {
+    /// Goes on in a new segment that has its name: seals the old one, as far as the disk lets it.
+    pub(crate) fn roll(&mut self, next: NamedSegment, durable: Option<u64>) -> Rolled {
         let seal = Seal {
             salt: self.active.header.salt,
             base_offset: self.active.header.base_offset,
@@ -363,20 +368,23 @@ impl Appender {
         self.ahead.stop();
         // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
         // the next one begins.
+        let mut half_sealed = None;
         if self.reserve(0).is_ok() {
             match write_all_at(&*self.file, &bytes, self.position) {
                 Ok(()) => {
                     self.position += SEAL_BYTES as u64;
                     self.publish(true);
                 }
-                // Half a seal would be taken for damage.
-                Err(_) => drop(write_all_at(&*self.file, &[0; SEAL_BYTES], self.position)),
+                Err(source) => {
+                    let restored = write_all_at(&*self.file, &[0; SEAL_BYTES], self.position);
+                    half_sealed = restored.is_err().then(|| IoError::new("seal", &self.active.path(), source));
+                }
             }
         }
         // Each is set once, because a segment is rolled once.
         let _ = self.active.sums.set(self.sums);
         let _ = self.active.chain_out.set(self.chain);
-        let old = std::mem::replace(&mut self.active, next.segment);
+        let sealed = std::mem::replace(&mut self.active, next.segment);
         (self.ahead, self.filled) = (next.ahead.clone(), next.ahead.filled());
         self.file = next.file;
         self.store = next.store;
@@ -388,7 +396,7 @@ impl Appender {
         self.first_epoch = None;
         self.allocation_step = ALLOCATION_STEP_MAX;
         self.fill_due = self.position + self.fill_window / 4;
-        old
+        Rolled { sealed, half_sealed }
     }
 
     /// Size of the next segment: the usual one, or as much as a larger batch needs.
@@ -414,10 +422,11 @@ impl Appender {
         }
     }
 
-    /// Goes on in another tail; what was current, and its one right to store, end here.
-    pub(crate) fn replace(&mut self, fresh: Self) {
+    /// Goes on in another tail; what was current, and its one right to store, end here. Returns the segment that was made ahead: its number
+    /// may be lower than that of the tail.
+    pub(crate) fn replace(&mut self, fresh: Self) -> Option<Spare> {
         self.ahead.stop();
-        *self = fresh;
+        std::mem::replace(self, fresh).spare
     }
 
     /// Nothing is written to the active segment any more but by the holder of the append lock.
@@ -461,7 +470,7 @@ impl NamedSegment {
             epoch_start: new.epoch_start,
             log_start: new.log_start,
             chain_seed: new.chain,
-            flags: if new.restarted { SegmentHeader::CHAIN_RESTARTED } else { 0 },
+            flags: if new.restarted { SegmentHeader::CHAIN_RESTARTED } else { 0 } | if new.by_recovery { SegmentHeader::BY_RECOVERY } else { 0 },
         };
         let temporary = dir.join(SegmentId::spare_name(spare.seq));
         write_all_at(&*spare.file, &header.encode(), 0).at("write", &temporary)?;

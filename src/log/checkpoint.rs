@@ -44,8 +44,9 @@ impl CheckpointFile {
 
     /// Writes the next slot, or both, each synced. What it names must be durable already.
     pub(crate) fn write(&mut self, mut checkpoint: Checkpoint, slots: Slots) -> Result<(), IoError> {
-        let file = match self.storage.open(&self.path, Access::ReadWrite) {
-            Ok(file) if file.len().is_ok_and(|len| len == 2 * SLOT_BYTES as u64) => file,
+        let opened = self.storage.open(&self.path, Access::ReadWrite).and_then(|file| Ok((file.len()?, file)));
+        let file = match opened {
+            Ok((len, file)) if len == 2 * SLOT_BYTES as u64 => file,
             Err(error) if error.kind() != io::ErrorKind::NotFound && error.kind() != io::ErrorKind::InvalidInput => {
                 return Err(IoError::new("open", &self.path, error));
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, TimestampNs};
 
-use crate::error::{AppendError, CutError, IoContext, IoError, SyncError};
+use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
 use crate::log::log::Log;
@@ -101,8 +101,12 @@ impl Log {
             return Ok(None);
         }
         let all = PartitionView::of_writer(String::new(), 0, self.clone()).with_isolation(crate::config::ReadIsolation::Written);
-        let batch = all.read_from(offset)?.next_batch().transpose()?;
-        Ok(batch.filter(|batch| batch.base_offset() < offset))
+        match all.read_from(offset)?.next_batch().transpose() {
+            Ok(batch) => Ok(batch.filter(|batch| batch.base_offset() < offset)),
+            // Nothing to keep can be read there; what is damaged below the cut stays so.
+            Err(ReadError::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A new tail that begins where the cut is, or, inside a batch, with what is kept of that batch. Named durably: the commit point.
@@ -125,7 +129,16 @@ impl Log {
         let began_here = self.view.list().entries.iter().find(|entry| entry.from == base).map(|entry| entry.segment.header.prev_end);
         let prev_end = began_here.unwrap_or(at);
         // The frames that are kept are of the new term, so the term begins where they do.
-        let new = NewSegment { base: at, prev_end, chain: 0, restarted: true, epoch, epoch_start: at, log_start: Offset::new(self.view.log_start()) };
+        let new = NewSegment {
+            base: at,
+            prev_end,
+            chain: 0,
+            restarted: true,
+            epoch,
+            epoch_start: at,
+            log_start: Offset::new(self.view.log_start()),
+            by_recovery: false,
+        };
         let end = ResumeAt {
             position: SEGMENT_HEADER_BYTES as u64,
             next_offset: base,
@@ -156,7 +169,10 @@ impl Log {
             last.to = base;
         }
         list.entries.push(LiveSegment { segment: fresh.active.clone(), from: base, to: u64::MAX });
-        appender.replace(fresh);
+        if let Some(spare) = appender.replace(fresh) {
+            let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
+        }
+        self.want_spare_again();
         let marks = self.view.marks();
         self.view.set_marks(Marks { written_end: end, durable_end: end, ..marks });
         self.view.set_list(list);
@@ -167,6 +183,7 @@ impl Log {
 
     /// Files of which nothing is left, newest first.
     fn unlink_above(&self, offset: u64) -> Result<(), CutError> {
+        let _appender = self.appender.lock(); // a roll names its segment before it is on the list
         let live: Vec<_> = self.view.list().entries.iter().map(|entry| entry.segment.id).collect();
         let mut names = self.view.storage.list(&self.view.dir).at("list", &self.view.dir)?;
         names.sort_by(|a, b| b.name.cmp(&a.name));

@@ -66,6 +66,11 @@ impl SegmentFile {
         self.storage.open(&self.path, Access::Read).at("open", &self.path)
     }
 
+    /// Whether nothing was ever appended to it, or all of it was taken away.
+    pub(crate) fn is_unused(&self) -> Result<bool, IoError> {
+        is_zero(&*self.open()?, &self.path, SEGMENT_HEADER_BYTES as u64, self.len.min(self.header.capacity))
+    }
+
     /// The last bytes of the file, as far as its capacity goes.
     pub(crate) fn tail(&self) -> Result<Vec<u8>, IoError> {
         let len = self.len.min(SEAL_BYTES as u64);
@@ -180,7 +185,7 @@ impl PartitionFiles {
             Ok(_) => self.stray(id),
             Err(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path, source }),
             Err(_) => {
-                let is_empty = len <= EMPTY_BYTES_MAX && is_zero(&*file, &path, len)?;
+                let is_empty = len <= EMPTY_BYTES_MAX && is_zero(&*file, &path, 0, len)?;
                 let segment =
                     SegmentFile { id, header: rebuilt_header(id, 1, len), storage: storage.clone(), path, len, rebuilt: true, corrected: None };
                 let known = if is_empty { None } else { self.rebuild(&**storage, dir, segment, &bytes[..read])? };
@@ -305,9 +310,9 @@ fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
     Ok(None)
 }
 
-fn is_zero(file: &dyn File, path: &Path, len: u64) -> Result<bool, IoError> {
-    let mut bytes = vec![0; SEARCH_BYTES.min(len) as usize];
-    let mut at = 0;
+fn is_zero(file: &dyn File, path: &Path, from: u64, len: u64) -> Result<bool, IoError> {
+    let mut bytes = vec![0; SEARCH_BYTES.min(len.saturating_sub(from)) as usize];
+    let mut at = from;
     while at < len {
         let read = read_full_at(file, &mut bytes, at).at("read", path)?;
         if bytes[..read].iter().any(|&byte| byte != 0) {

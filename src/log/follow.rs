@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tidelog_format::{LIVE_NAME, LOCK_NAME};
 
-use crate::error::{OpenError, ReadError};
+use crate::error::{IoContext, OpenError, ReadError};
 use crate::io::{Storage, read_file};
 use crate::log::appender::published;
 use crate::log::checkpoint::read_slots;
@@ -89,13 +89,17 @@ impl Follower {
             *state = FollowState::default();
         }
         if state.live.is_none() {
-            state.live = LiveReader::open(&*self.storage, &self.store_dir, view.uuid);
+            state.live = self.live_page(view.uuid)?;
             (state.seen, state.tail) = (None, None);
         }
         match state.live.clone() {
             Some(live) => self.refresh_live(state, &live, view),
             None => self.refresh_from_files(state, view),
         }
+    }
+
+    fn live_page(&self, uuid: [u8; 16]) -> Result<Option<LiveReader>, OpenError> {
+        Ok(LiveReader::open(&*self.storage, &self.store_dir, uuid).at("open", &self.store_dir.join(LIVE_NAME))?)
     }
 
     fn refresh_live(&self, state: &mut FollowState, live: &LiveReader, view: &LogView) -> Result<bool, OpenError> {
@@ -119,8 +123,9 @@ impl Follower {
         }
         let (mut list, mut tail) = self.segments(&plan)?;
         let Some(after) = live.read() else { return Ok(false) };
-        // The segments are those of `now` if nothing changed while they were read. A writer that rolls faster than that is caught up with.
-        if after.change != now.change && !self.catch_up(tail.as_mut(), after, &mut list)? {
+        // The segments are those of `now` if nothing changed while they were read. A writer that rolls faster than that is caught up with,
+        // but what seems damaged may have been deleted.
+        if after.change != now.change && (!plan.damage.is_empty() || !self.catch_up(tail.as_mut(), after, &mut list)?) {
             return Ok(false);
         }
         let shown = if after.change == now.change { now } else { after };
@@ -166,14 +171,20 @@ impl Follower {
         // Slots are read before the list, and the list before the frames: a log only grows past what was read.
         let files = read_files(&self.storage, &self.dir)?;
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, None)?;
-        let live_now = LiveReader::open(&*self.storage, &self.store_dir, view.uuid);
+        let live_now = self.live_page(view.uuid)?;
         let again = read_slots(&*self.storage, &self.dir, files.uuid)?;
         if live_now.is_some() || again.counter != files.slots.counter {
             return Ok(false);
         }
         let end = plan.next_offset;
+        // Without a page of its own, what a writer has not yet checkpointed is not known to be durable. Without a writer, recovery makes it so.
+        let durable_end = if self.storage.is_locked(&self.store_dir).unwrap_or(true) {
+            files.slots.newest.map_or(plan.log_start, |slot| slot.durable_next_offset.get().clamp(plan.log_start, end))
+        } else {
+            end
+        };
         let (list, _) = self.segments(&plan)?;
-        self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end: end }, end);
+        self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end }, durable_end);
         state.checkpoint_counter = files.slots.counter;
         state.traces = traces;
         Ok(true)
@@ -244,7 +255,7 @@ impl Follower {
                 (Some(live), Some(seen)) => !live.is_current(&*self.storage) || live.read().is_none_or(|now| now.change != seen.change),
                 _ => {
                     let slots = read_slots(&*self.storage, &self.dir, Some(view.uuid))?;
-                    slots.counter != state.checkpoint_counter || LiveReader::open(&*self.storage, &self.store_dir, view.uuid).is_some()
+                    slots.counter != state.checkpoint_counter || self.live_page(view.uuid)?.is_some()
                 }
             }
         };

@@ -142,22 +142,31 @@ pub(crate) struct LiveState {
 
 impl LiveReader {
     /// The live page of the store, if a writer holds its lock, it is from this boot, and it has the partition. Anything odd means: none.
-    pub(crate) fn open(storage: &dyn Storage, store_dir: &Path, uuid: [u8; 16]) -> Option<Self> {
-        let path = store_dir.join(LIVE_NAME);
-        if !storage.is_locked(&path).ok()? {
-            return None;
+    ///
+    /// # Errors
+    /// [`io::Error`] if this process has no descriptor or memory for it: there may be a writer all the same.
+    pub(crate) fn open(storage: &dyn Storage, store_dir: &Path, uuid: [u8; 16]) -> io::Result<Option<Self>> {
+        match Self::try_open(storage, store_dir.join(LIVE_NAME), uuid) {
+            Err(error) if !OUT_OF_RESOURCES.contains(&error.raw_os_error().unwrap_or_default()) => Ok(None),
+            other => other,
         }
-        let file = storage.open(&path, Access::Read).ok()?;
-        let header = read_header(&*file)?;
-        if header.boot_id != crate::io::boot_id().unwrap_or_default() {
-            return None;
+    }
+
+    fn try_open(storage: &dyn Storage, path: PathBuf, uuid: [u8; 16]) -> io::Result<Option<Self>> {
+        if !storage.is_locked(&path)? {
+            return Ok(None);
         }
-        let len = file.len().ok()?.min(LIVE_BYTES_MAX) as usize;
-        let slots = len.checked_sub(LIVE_HEADER_BYTES)? / LIVE_SLOT_BYTES;
-        let words = file.map_words(LIVE_HEADER_BYTES + slots * LIVE_SLOT_BYTES, false).ok()?;
+        let file = storage.open(&path, Access::Read)?;
+        let Some(header) = read_header(&*file) else { return Ok(None) };
+        let len = file.len()?.min(LIVE_BYTES_MAX) as usize;
+        if header.boot_id != crate::io::boot_id().unwrap_or_default() || len < LIVE_HEADER_BYTES {
+            return Ok(None);
+        }
+        let slots = (len - LIVE_HEADER_BYTES) / LIVE_SLOT_BYTES;
+        let words = file.map_words(LIVE_HEADER_BYTES + slots * LIVE_SLOT_BYTES, false)?;
         let id = partition_id(uuid);
-        let slot = (0..slots).find(|slot| words.load_u64(LiveField::PartitionId.position(*slot)) == id)?;
-        Some(Self { words, slot, nonce: header.writer_nonce, path })
+        let slot = (0..slots).find(|slot| words.load_u64(LiveField::PartitionId.position(*slot)) == id);
+        Ok(slot.map(|slot| Self { words, slot, nonce: header.writer_nonce, path }))
     }
 
     /// Which opening of the store made the page at `path`, whether or not its writer is still there.
@@ -218,5 +227,7 @@ fn partition_id(uuid: [u8; 16]) -> u64 {
     u64::from_le_bytes(first.try_into().expect("split after eight bytes")).max(1)
 }
 
+/// ENOMEM, ENFILE, EMFILE: passing, and of this process.
+const OUT_OF_RESOURCES: [i32; 3] = [12, 23, 24];
 const SPINS: usize = 1000;
 const LIVE_BYTES_MAX: u64 = 256 << 20;

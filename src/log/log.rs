@@ -226,6 +226,7 @@ impl Log {
         // Another appender may have rolled meanwhile.
         if appender.is_full_for(stored, count) {
             self.roll(&mut appender, stored)?;
+            self.check_open(&appender)?;
         }
         Ok(appender)
     }
@@ -262,6 +263,7 @@ impl Log {
             epoch: appender.epoch,
             epoch_start: appender.epoch_start,
             log_start: Offset::new(self.view.log_start()),
+            by_recovery: false,
         };
         let durable = self.durable_position(appender);
         let next = NamedSegment::prepare(spare, &self.view.storage, dir, self.view.uuid, new)?;
@@ -270,12 +272,14 @@ impl Log {
         self.view.change(
             |()| Some(seq),
             || {
-                let sealed = appender.roll(next, durable);
-                // On the list of what to sync before the next sync's snapshot can see the new segment.
+                let rolled = appender.roll(next, durable);
+                if let Some(error) = rolled.half_sealed {
+                    self.poison(&error.to_string());
+                }
+                // A sync sees both changed, or neither.
                 let mut unsynced = self.unsynced.lock();
-                unsynced.sealed.push(sealed);
+                unsynced.sealed.push(rolled.sealed);
                 unsynced.names += 1;
-                drop(unsynced);
                 let mut list = (*self.view.list()).clone();
                 if let Some(last) = list.entries.last_mut() {
                     last.to = base.get();
@@ -298,6 +302,11 @@ impl Log {
             }
             _ => self.poison(&error.to_string()),
         }
+    }
+
+    /// After the tail was replaced, the next segment is to be made ahead anew.
+    pub(super) fn want_spare_again(&self) {
+        self.spare_wanted.store(false, Ordering::Relaxed);
     }
 
     /// Makes the next segment ahead of the roll. Called off the append lock.
@@ -365,16 +374,16 @@ impl Log {
         if self.poison.get().is_some() {
             return;
         }
-        // The segments first: whatever was sealed before they were read is on the list of what to sync.
         let appended = self.appended_bytes.load(Ordering::Relaxed);
-        let Some(active) = self.view.list().entries.last().map(|entry| entry.segment.clone()) else { return };
-        let published = active.published();
-        let end = active.id.base_offset + u64::from(published.next);
-        let (sealed, names) = {
+        // At one moment: each name that is counted is of a segment that is seen, and whatever was sealed before it is to be synced too.
+        let (active, sealed, names, new_names) = {
             let unsynced = self.unsynced.lock();
-            (unsynced.sealed.clone(), unsynced.names)
+            let Some(active) = self.view.list().entries.last().map(|entry| entry.segment.clone()) else { return };
+            (active, unsynced.sealed.clone(), unsynced.names, unsynced.names > unsynced.names_synced)
         };
-        let new_names = names > self.unsynced.lock().names_synced;
+        let published = active.published();
+        // An append is published before it is written, as others see it.
+        let end = (active.id.base_offset + u64::from(published.next)).min(self.view.written_end());
         if let Err(error) = self.sync_files(&sealed, &active, new_names) {
             return self.poison(&error.to_string());
         }
@@ -564,7 +573,9 @@ impl Log {
                     chain,
                     sealed: true,
                 };
-                let _ = write_index(&*self.view.storage, &self.view.dir, segment.id, header, &index.entries());
+                if write_index(&*self.view.storage, &self.view.dir, segment.id, header, &index.entries()).is_ok() {
+                    segment.leave_index_to_file();
+                }
             }
         }
     }

@@ -222,7 +222,7 @@ impl PartitionView {
     /// # Errors
     /// [`ReadError::Io`]. Damaged records count as absent.
     pub fn offset_for_time(&self, timestamp: TimestampNs) -> Result<Option<Offset>, ReadError> {
-        find_time(self, timestamp, self.log_start_offset().get(), self.end_offset().get())
+        self.look_again(|| find_time(self, timestamp, self.log_start_offset().get(), self.end_offset().get()))
     }
 
     /// What is known to be damaged: found by recovery, or by a read since.
@@ -327,6 +327,18 @@ impl PartitionView {
         self.shared.view.reason_for(from)
     }
 
+    /// Does something that looks at the segments; again, if one went away meanwhile.
+    fn look_again<T>(&self, look: impl Fn() -> Result<T, ReadError>) -> Result<T, ReadError> {
+        for _ in 0..ATTEMPTS {
+            match look() {
+                Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => {}
+                Err(error) if self.changed_under(&error)? => {}
+                other => return other,
+            }
+        }
+        look()
+    }
+
     fn check(&self, offset: Offset, end_too: bool) -> Result<(), ReadError> {
         let (earliest, latest) = (self.log_start_offset(), self.end_offset());
         if offset < earliest || offset > latest || (offset == latest && !end_too) { Err(self.out_of_range(offset)) } else { Ok(()) }
@@ -342,8 +354,10 @@ impl PartitionView {
     /// As [`get`](Self::get).
     pub fn locate(&self, offset: impl Into<Offset>) -> Result<(std::path::PathBuf, tidelog_format::Position), ReadError> {
         let offset = offset.into();
-        self.check(offset, false)?;
-        let cursor = locate(self, offset.get(), self.end_offset().get())?;
+        let cursor = self.look_again(|| {
+            self.check(offset, false)?;
+            locate(self, offset.get(), self.end_offset().get())
+        })?;
         Ok((cursor.segment().path(), tidelog_format::Position::new(cursor.position)))
     }
 }
@@ -355,3 +369,5 @@ fn is_damage(record: &Result<StoredRecord, ReadError>) -> bool {
 fn readable(record: Option<Result<StoredRecord, ReadError>>) -> Result<Option<StoredRecord>, ReadError> {
     record.transpose()
 }
+
+const ATTEMPTS: u32 = 10;

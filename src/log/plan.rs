@@ -164,6 +164,8 @@ struct Judge<'a> {
     /// What was walked of each live file; `None` for those whose seal or index was taken at its word.
     walked: Vec<Option<Walked>>,
     durable: (usize, u64),
+    /// Offset of the frame that says so, if it is a frame.
+    claimant: u64,
     gaps: Vec<(u64, u64)>,
     damage: Vec<DamagedRange>,
     findings: Vec<Finding>,
@@ -191,6 +193,7 @@ impl<'a> Judge<'a> {
             live: Vec::new(),
             walked: Vec::new(),
             durable: (0, 0),
+            claimant: 0,
             gaps: Vec::new(),
             damage: Vec::new(),
             findings: Vec::new(),
@@ -363,11 +366,11 @@ impl<'a> Judge<'a> {
             };
         }
         let claims = self.walked.iter().enumerate().filter_map(|(number, walked)| Some((number, walked.as_ref()?.claim?)));
-        let claimed = claims.fold(self.durable, |durable, claim| durable.max(claim));
-        if self.slot.is_some() && claimed > self.durable {
+        let Some((number, (position, offset))) = claims.max().filter(|&(number, (position, _))| (number, position) > self.durable) else { return };
+        if self.slot.is_some() {
             self.note(Found::CheckpointOld, true, CHECKPOINT_NAME.to_owned(), "frames say that more was durable".to_owned());
         }
-        self.durable = claimed;
+        (self.durable, self.claimant) = ((number, position), offset);
     }
 
     fn judge(&mut self) -> Result<(), OpenError> {
@@ -554,7 +557,9 @@ impl<'a> Judge<'a> {
     fn finish(mut self) -> Plan {
         let log_start = self.log_start;
         let durable_next = self.slot.map_or(0, |slot| slot.durable_next_offset.get());
-        let next_offset = self.expected.max(durable_next).max(log_start);
+        // What is lost before the durable point was given out up to the frame that knew of it.
+        let claimant = if self.broken.is_some() { self.claimant } else { 0 };
+        let next_offset = self.expected.max(durable_next).max(claimant).max(log_start);
         let gap_end = self.broken.is_some() || next_offset > self.expected;
         if let Some((at, found, detail)) = self.broken.take() {
             let file = self.live[at.0].segment.id.log_name();

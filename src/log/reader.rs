@@ -43,6 +43,12 @@ impl Reader {
         Offset::new(self.next)
     }
 
+    /// Cuts that what was read so far has been held against.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn followed(&self) -> u64 {
+        self.followed
+    }
+
     /// Whether an error ended it for good.
     #[cfg(feature = "tokio")]
     pub(crate) fn has_failed(&self) -> bool {

@@ -258,6 +258,7 @@ impl Apply<'_> {
             epoch: LeaderEpoch::new(self.plan.epoch),
             epoch_start: Offset::new(self.plan.epoch_start),
             log_start: Offset::new(self.plan.log_start),
+            by_recovery: true,
         };
         let prepared = NamedSegment::prepare(spare, self.storage, self.dir, self.uuid, new)?;
         NamedSegment::give_name_durably(&prepared.segment, &**self.storage, self.dir)?;
@@ -425,11 +426,16 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn unlink_superseded(&self) -> Result<(), OpenError> {
+    fn unlink_superseded(&mut self) -> Result<(), OpenError> {
         // Newest first: a crash in between must not bring an older cut back to life.
         let mut ids = self.plan.superseded.clone();
         ids.sort_by_key(|id| std::cmp::Reverse(id.seq));
         for id in ids {
+            if self.was_torn_off(id)? {
+                self.quarantine_file(&id.log_name())?;
+                self.remove_index(id)?;
+                continue;
+            }
             let path = self.dir.join(id.log_name());
             match self.storage.unlink(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IoError::new("remove", &path, error).into()),
@@ -438,6 +444,18 @@ impl Apply<'_> {
             self.remove_index(id)?;
         }
         Ok(())
+    }
+
+    /// Whether it holds something that was cut off by a recovery which did not live to set it aside.
+    fn was_torn_off(&self, id: SegmentId) -> Result<bool, OpenError> {
+        let cut_by = |header: &tidelog_format::SegmentHeader| {
+            header.flags & tidelog_format::SegmentHeader::BY_RECOVERY != 0 && header.seq > id.seq && header.prev_end <= id.base()
+        };
+        if !self.files.segments.iter().any(|segment| cut_by(&segment.header)) {
+            return Ok(false);
+        }
+        let segment = self.files.segments.iter().find(|segment| segment.id == id);
+        Ok(segment.map_or(Ok(false), |segment| segment.is_unused().map(|is_unused| !is_unused))?)
     }
 
     fn remove_index(&self, id: SegmentId) -> Result<(), OpenError> {

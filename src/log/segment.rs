@@ -110,9 +110,8 @@ impl Segment {
     pub(crate) fn active(self, file: Arc<dyn File>, map: Option<SegmentMap>, index: Arc<GrowingIndex>) -> Self {
         *self.writable.lock() = Some(file);
         *self.index.write() = Some(index);
-        if let Some(map) = map {
-            let _ = self.map.set(Some(map)); // new, so it is empty
-        }
+        // New, so it is empty. Without a map there is none for readers either: the one that a reader makes covers what is published and no more.
+        let _ = self.map.set(map);
         self
     }
 
@@ -292,6 +291,11 @@ impl Segment {
 
     pub(crate) fn set_index(&self, new: Arc<GrowingIndex>) {
         *self.index.write() = Some(new);
+    }
+
+    /// Forgets the index in memory: its file holds all of it. Who looks up often enough loads it again.
+    pub(crate) fn leave_index_to_file(&self) {
+        *self.index.write() = None;
     }
 
     /// The index in memory, if it is there.

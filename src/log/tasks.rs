@@ -72,10 +72,19 @@ impl Log {
         is_free.then(|| AckLead { log: self.clone() })
     }
 
-    /// Ready once a reader at `position` has something to see (`true`), or never will, because the log is closed or poisoned (`false`).
-    pub(crate) fn poll_end(&self, position: u64, isolation: ReadIsolation, ticket: &mut Option<Ticket>, context: &Context<'_>) -> Poll<bool> {
+    /// Ready once a reader at `position`, which has followed the first `cuts` cuts, has something to see (`true`), or never will, because the
+    /// log is closed or poisoned (`false`).
+    pub(crate) fn poll_end(
+        &self,
+        position: u64,
+        cuts: u64,
+        isolation: ReadIsolation,
+        ticket: &mut Option<Ticket>,
+        context: &Context<'_>,
+    ) -> Poll<bool> {
         let view = &self.view;
-        if view.end(isolation) <= position {
+        let is_there = || view.end(isolation) > position || view.truncated_since(cuts).is_some_and(|at| at < position);
+        if !is_there() {
             let by_append = view.sees_appends(isolation);
             let waiters = if by_append { &view.append_waiters } else { &view.sync_waiters };
             // Appends look for sleepers alone.
@@ -88,11 +97,12 @@ impl Log {
         let end = view.end(isolation);
         // What was written before the close is still to become visible.
         let has_ended = self.is_poisoned() || (closed && end >= view.written_end());
-        if end <= position && !has_ended {
+        let is_there = is_there();
+        if !is_there && !has_ended {
             return Poll::Pending;
         }
         self.forget_reader(isolation, ticket);
-        Poll::Ready(end > position)
+        Poll::Ready(is_there)
     }
 
     pub(crate) fn forget_reader(&self, isolation: ReadIsolation, ticket: &mut Option<Ticket>) {

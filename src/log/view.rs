@@ -222,7 +222,6 @@ impl LogView {
     }
 
     pub(crate) fn advance_durable(&self, end: u64) {
-        // Syncs of a leader and of a cut may finish out of order.
         if self.durable_end.fetch_max(end, Ordering::AcqRel) < end
             && let Some(live) = &self.live
         {

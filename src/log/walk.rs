@@ -58,8 +58,8 @@ pub(crate) struct Walked {
     /// Only zeros, or nothing, behind the last run.
     pub(crate) clean_end: bool,
     pub(crate) seal: Option<Seal>,
-    /// The furthest position of this segment that a frame claims to be durable.
-    pub(crate) claim: Option<u64>,
+    /// The furthest position of this segment that a frame claims to be durable, and the offset of that frame.
+    pub(crate) claim: Option<(u64, u64)>,
     pub(crate) index: Vec<IndexEntry>,
     /// Term of the newest frame.
     pub(crate) epoch: u32,
@@ -156,7 +156,8 @@ impl Walked {
     }
 
     fn note_claim(&mut self, header: &FrameHeader, position: Position) {
-        self.claim = self.claim.max(header.durable_position(position).map(Position::get));
+        let claim = header.durable_position(position).map(|durable| (durable.get(), header.base_offset.get()));
+        self.claim = self.claim.max(claim);
     }
 
     /// What the bytes at a place behind a bad spot are worth.

@@ -66,10 +66,10 @@ impl Catalog {
 
     /// Makes the directory a store, if it is not one yet; each directory made is durable in its parent.
     pub(super) fn create(&self) -> Result<(), OpenError> {
-        self.create_dirs(&self.dir)?;
         let path = self.dir.join(STORE_NAME);
         let valid = read_file(&*self.storage, &path, 4096).is_ok_and(|bytes| StoreMeta::decode(&bytes).is_ok());
         if !valid {
+            self.create_dirs(&self.dir)?;
             let meta = StoreMeta { uuid: new_uuid(&*self.storage), created: now() };
             replace_file(&*self.storage, &path, &meta.encode()).at("write", &path)?;
         }
@@ -78,9 +78,11 @@ impl Catalog {
 
     fn create_dirs(&self, path: &Path) -> Result<(), OpenError> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let mut is_new = true;
         match self.storage.create_dir(path) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            // Whoever made it may have been killed before its name was durable.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => is_new = false,
             Err(error) if error.kind() == io::ErrorKind::NotFound && parent.is_some() => {
                 self.create_dirs(parent.unwrap_or(path))?;
                 self.storage.create_dir(path).at("create", path)?;
@@ -88,7 +90,11 @@ impl Catalog {
             Err(error) => return Err(IoError::new("create", path, error).into()),
         }
         let parent = parent.unwrap_or(Path::new("."));
-        Ok(self.storage.sync_dir(parent).at("sync", parent)?)
+        match self.storage.sync_dir(parent) {
+            // Somebody else's, then, who gave us a directory in it.
+            Err(error) if !is_new && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => Ok(other.at("sync", parent)?),
+        }
     }
 
     /// All topics, by name.
@@ -172,8 +178,16 @@ impl Catalog {
         replace_file(&*self.storage, &path, &meta.encode()).at("write", &path)?;
         let spare = Spare::make(&*self.storage, dir, 1, segment_bytes / 8 * 8, FIRST_SEGMENT_BYTES)?;
         let zero = Offset::ZERO;
-        let new =
-            NewSegment { base: zero, prev_end: zero, chain: 0, restarted: false, epoch: LeaderEpoch::new(0), epoch_start: zero, log_start: zero };
+        let new = NewSegment {
+            base: zero,
+            prev_end: zero,
+            chain: 0,
+            restarted: false,
+            epoch: LeaderEpoch::new(0),
+            epoch_start: zero,
+            log_start: zero,
+            by_recovery: false,
+        };
         let segment = NamedSegment::prepare(spare, &self.storage, dir, uuid, new)?.segment;
         NamedSegment::give_name_durably(&segment, &*self.storage, dir)?;
         let first = Checkpoint {
@@ -193,8 +207,8 @@ impl Catalog {
         Ok(CheckpointFile::new(self.storage.clone(), dir, 0).create(&first)?)
     }
 
-    /// Removes topics that were not finished when their process ended.
-    pub(super) fn remove_unfinished(&self) -> Result<(), IoError> {
+    /// Removes topics that were not finished when their process ended, and makes the names of the others durable.
+    pub(super) fn settle_topics(&self) -> Result<(), IoError> {
         for namespace in self.sub_directories(&self.dir.join(TOPICS))? {
             let namespace_dir = self.dir.join(TOPICS).join(namespace);
             for name in self.sub_directories(&namespace_dir)? {
@@ -202,6 +216,7 @@ impl Catalog {
                     self.remove_tree(&namespace_dir.join(name), DEPTH_MAX)?;
                 }
             }
+            self.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir)?;
         }
         Ok(())
     }

@@ -58,11 +58,12 @@ impl Partition {
     /// # Errors
     /// [`AppendError`].
     pub fn append_with(&self, record: Record<'_>, level: AckLevel) -> Result<Ack, AppendError> {
-        BUFFERS.with_borrow_mut(|(batch, scratch)| {
+        let assigned = BUFFERS.with_borrow_mut(|(batch, scratch)| {
             batch.clear();
             batch.push(&record)?;
-            self.acknowledge(self.append_encoded(batch, scratch)?, level)
-        })
+            self.append_encoded(batch, scratch)
+        })?;
+        self.acknowledge(assigned, level)
     }
 
     /// Appends records together: all of them, or none.

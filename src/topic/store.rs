@@ -80,7 +80,7 @@ impl Store {
         }
         let lock = take_lock(&catalog)?;
         catalog.create()?;
-        catalog.remove_unfinished()?;
+        catalog.settle_topics()?;
         let budget = options.config.checkpoint_budget_bytes;
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();

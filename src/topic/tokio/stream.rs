@@ -87,7 +87,7 @@ impl RecordStream {
                 State::Ended => return Poll::Ready(Ok(false)),
                 State::Reading(reader) => match reader.view().writer() {
                     Some((log, isolation)) => {
-                        let visible = log.poll_end(reader.offset().get(), isolation, &mut self.ticket, context);
+                        let visible = log.poll_end(reader.offset().get(), reader.followed(), isolation, &mut self.ticket, context);
                         self.state = State::Reading(reader);
                         return visible.map(Ok);
                     }
