@@ -18,6 +18,18 @@ pub(crate) struct GroupCommit {
     pub(crate) rounds: AtomicU64,
 }
 
+/// A sync under way; dropped, also by a panic in a waker, it is over.
+struct Running<'group> {
+    group: &'group GroupCommit,
+    number: u64,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.group.finish(self.number);
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     running: bool,
@@ -69,8 +81,8 @@ impl GroupCommit {
             }
             state.covers = snapshot();
             drop(state);
+            let _running = Running { group: self, number };
             sync();
-            self.finish(number);
         }
     }
 

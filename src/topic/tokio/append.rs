@@ -35,6 +35,8 @@ impl Partition {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// The task is woken by whoever syncs, in the middle of it: a waker must do no more than schedule, as those of every runtime do.
+    ///
     /// # Errors
     /// From the future: [`AppendError`].
     pub fn append_async(&self, batch: &RecordBatch) -> AppendFuture {
