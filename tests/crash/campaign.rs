@@ -1,84 +1,23 @@
 //! Runs a program, cuts it everywhere, recovers every cut and compares with the model.
 
-use std::collections::{BTreeMap, HashSet};
-use std::fmt;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tidelog::io::Storage;
 use tidelog::io::fault::{EIO, Fault, Faulty};
 use tidelog::io::sim::{Cut, Image, NameModel, SimDisk};
-use tidelog::{
-    AckLevel, AppendError, Found, Partition, PartitionView, ReadIsolation, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TopicError,
-};
+use tidelog::{AckLevel, AppendError, Partition, PartitionView, ReadIsolation, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TopicError};
 
+use crate::figures::{FOUND, Figures, PROGRAMS, STATES};
 use crate::model::{Model, Parts};
 use crate::program::{How, Program, Random, Step, step};
-
-/// What a campaign reached.
-#[derive(Debug, Default)]
-pub(crate) struct Figures {
-    pub(crate) programs: u64,
-    pub(crate) broken: u64,
-    /// Disks with a partition that were recovered and judged, each different from all others: a partition's identity is its seed's.
-    pub(crate) states: u64,
-    seen: HashSet<u64>,
-    counts: BTreeMap<&'static str, u64>,
-    found: BTreeMap<String, u64>,
-}
-
-impl Figures {
-    pub(crate) fn add(&mut self, other: Self) {
-        self.programs += other.programs;
-        self.states += other.states;
-        other.counts.into_iter().for_each(|(name, count)| *self.counts.entry(name).or_default() += count);
-        other.found.into_iter().for_each(|(name, count)| *self.found.entry(name).or_default() += count);
-    }
-
-    fn count(&mut self, name: &'static str) {
-        *self.counts.entry(name).or_default() += 1;
-    }
-
-    fn found(&mut self, found: Found) {
-        *self.found.entry(format!("{found:?}")).or_default() += 1;
-    }
-
-    /// How often recovery found each thing that a crash without damage can leave.
-    pub(crate) fn reached(&self) -> impl Iterator<Item = (String, u64)> {
-        LEFT_BY_CRASHES.iter().map(|found| (format!("{found:?}"), self.found.get(&format!("{found:?}")).copied().unwrap_or_default()))
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:>10} programs", self.programs)?;
-        writeln!(f, "{:>10} different states recovered and judged", self.states)?;
-        self.counts.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10} {name}"))?;
-        self.found.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10} times {name}"))
-    }
-}
-
-const LEFT_BY_CRASHES: &[Found] = &[
-    Found::ZerosToEnd,
-    Found::BadFrameThenNothing,
-    Found::BadFrameThenValid,
-    Found::SegmentMissing,
-    Found::BelowLogStart,
-    Found::CheckpointOld,
-    Found::SlotUnreadable,
-    Found::CheckpointUnreadable,
-    Found::IndexUnusable,
-    Found::HeaderlessTail,
-    Found::HeaderOnly,
-    Found::UnsealedRunsToNext,
-    Found::Unfinished,
-    Found::Overlap,
-];
 
 /// Runs the program of a seed; says where an invariant is broken.
 pub(crate) fn run(seed: u64) -> Result<Figures, String> {
     let program = Program::of(seed);
-    let mut run =
-        Run { seed, policy: program.policy, names: program.names, random: Random(seed), figures: Figures { programs: 1, ..Figures::default() } };
+    let (policy, names) = (program.policy, program.names);
+    let mut run = Run { seed, policy, names, random: Random(seed), figures: Figures::default(), seen: HashSet::new() };
+    run.figures.count(PROGRAMS);
     let disk = SimDisk::new(seed, program.names);
     run.program(disk, Model::default(), &program.steps, 0).map_err(|broken| format!("seed {seed}: {broken}\n  {program:?}"))?;
     Ok(run.figures)
@@ -90,6 +29,8 @@ struct Run {
     names: NameModel,
     random: Random,
     figures: Figures,
+    /// Fingerprints of the disks that were judged.
+    seen: HashSet<u64>,
 }
 
 /// A process that has the partition open.
@@ -243,7 +184,7 @@ impl Run {
     /// Judges what recovery made of a cut, and takes it for the log from then on.
     fn settle(&mut self, log: &Partition, model: &mut Model) -> Result<(), String> {
         let report = log.recovery_report();
-        report.findings.iter().for_each(|finding| self.figures.found(finding.found));
+        report.findings.iter().for_each(|finding| self.figures.count(&format!("{FOUND}{:?}", finding.found)));
         if !report.damage.is_empty() || report.findings.iter().any(|finding| finding.verdict == tidelog::Verdict::Damage) {
             return Err(format!("a crash was taken for damage: {:?} {:?}", report.damage, report.findings));
         }
@@ -284,7 +225,7 @@ impl Run {
 
     /// Recovers a cut and judges it; now and then, cuts the recovery too, or lets the log live on and cuts that.
     fn judge(&mut self, cut: &Cut, model: &Model, depth: u32) -> Result<(), String> {
-        if !self.figures.seen.insert(cut.image.fingerprint()) {
+        if !self.seen.insert(cut.image.fingerprint()) {
             return Ok(());
         }
         let disk = cut.image.disk(self.random.draw(), self.names);
@@ -292,14 +233,14 @@ impl Run {
             if self.random.below(4) == 0 { self.reader(&disk).ok().map(|view| (view.log_start_offset(), view.log_end_offset())) } else { None };
         if depth < DEPTH_MAX && self.random.below(12) == 0 {
             self.figures.count("recoveries cut at every call");
-            self.figures.states += 1;
+            self.figures.count(STATES);
             let recovered = self.recover_with_cuts(&disk, model, depth)?;
             let mut steps: Vec<Step> = (0..3).map(|_| step(&mut self.random)).collect();
             steps.insert(0, Step::Append(AckLevel::Written));
             return self.program(disk.kill(), recovered, &steps, depth + 1);
         }
         let Some(process) = self.recover(&disk, model)? else { return Ok(()) };
-        self.figures.states += 1;
+        self.figures.count(STATES);
         let mut model = model.clone();
         self.settle(&process.log, &mut model)?;
         let is = (process.log.log_start_offset(), process.log.log_end_offset());

@@ -100,7 +100,8 @@ pub(crate) fn step(random: &mut Random) -> Step {
                 5 | 6 => How::Short(1 + random.below(600) as usize),
                 _ => How::Torn(random.below(600) as usize),
             };
-            Step::Fault { nth: 1 + random.below(12), how, from_then_on: random.below(3) == 0 }
+            // A call that is interrupted for ever is tried again for ever.
+            Step::Fault { nth: 1 + random.below(12), how, from_then_on: random.below(3) == 0 && how != How::Error(EINTR) }
         }
         _ => Step::ReadOnly,
     }
