@@ -220,7 +220,7 @@ impl FrameHeader {
         chain_after(self.chain, logical, self.body_crc, blocks)
     }
 
-    #[inline]
+    #[inline(always)]
     fn decode(bytes: &[u8], salt: u64, position: Position) -> Result<(Self, usize), DecodeError> {
         let header = bytes.get(..FRAME_HEADER_BYTES).ok_or(DecodeError::Truncated { needed: FRAME_HEADER_BYTES, found: bytes.len() })?;
         let magic = u32_at(header, MAGIC);
@@ -258,7 +258,7 @@ impl FrameHeader {
         Ok((decoded, blocks_len))
     }
 
-    #[inline]
+    #[inline(always)]
     fn check(&self, blocks_len: usize) -> Result<(), DecodeError> {
         if (self.frame_len as usize) < FRAME_HEADER_BYTES + blocks_len || self.frame_len > FRAME_BYTES_MAX {
             return Err(DecodeError::Field { what: "frame_len", found: self.frame_len.into() });
@@ -307,7 +307,7 @@ pub struct Glance {
 
 /// Looks at the header at the start of `bytes` without its checksum, to pass by a frame: whatever is at the end of such a walk must
 /// [`decode`](Frame::decode). `None` for what cannot be a header.
-#[inline]
+#[inline(always)]
 pub fn glance(bytes: &[u8]) -> Option<Glance> {
     let header = bytes.get(..FRAME_HEADER_BYTES)?;
     let frame_len = u32_at(header, FRAME_LEN);
@@ -450,7 +450,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// [`DecodeError::Truncated`] if more bytes are needed to judge, else what is wrong.
-    #[inline]
+    #[inline(always)]
     pub fn decode(bytes: &'a [u8], salt: u64, position: Position) -> Result<Self, DecodeError> {
         let (header, blocks_len) = FrameHeader::decode(bytes, salt, position)?;
         let stored = header.stored_bytes();
@@ -493,7 +493,7 @@ impl<'a> Frame<'a> {
     ///
     /// # Errors
     /// What does not match.
-    #[inline]
+    #[inline(always)]
     pub fn verify_body(&self) -> Result<(), DecodeError> {
         let found = crc32(self.records);
         if found != self.header.body_crc {
@@ -509,7 +509,7 @@ impl<'a> Frame<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn blocks_len(attributes: Attributes, bytes: &[u8]) -> Result<usize, DecodeError> {
     let any = Attributes::PRODUCER.with(Attributes::REPLICATION).with(Attributes::NANOS).with(Attributes::NOTE);
     let mut len = 0;

@@ -277,7 +277,7 @@ fn put_bytes(out: &mut [u8], at: usize, bytes: Option<&[u8]>) -> usize {
     at + bytes.len()
 }
 
-#[inline]
+#[inline(always)]
 fn get_bytes(bytes: &[u8], at: usize) -> Result<(u32, i32, usize), DecodeError> {
     let (len, at) = get_varint(bytes, at)?;
     if len == NULL {

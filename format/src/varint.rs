@@ -34,7 +34,8 @@ pub fn put_varint(out: &mut [u8], mut at: usize, value: i64) -> usize {
 ///
 /// # Errors
 /// [`DecodeError::Truncated`] at the end of `bytes`, [`DecodeError::Field`] past ten bytes or 64 bits.
-#[inline]
+// In line: where one ends, the next begins, and a position that is handed back through memory holds up all that follow.
+#[inline(always)]
 pub fn get_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> {
     if let Some(&byte) = bytes.get(at)
         && byte < 0x80
@@ -51,6 +52,7 @@ pub fn get_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> 
 }
 
 #[cold]
+#[inline(never)]
 fn get_long_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> {
     let mut value = 0u64;
     for (index, &byte) in bytes.get(at..).unwrap_or_default().iter().take(10).enumerate() {
