@@ -11,7 +11,7 @@ use crate::error::{DamagedRange, ReadError};
 use crate::log::backward::{BackwardBatches, BackwardReader};
 use crate::log::follow::Follower;
 use crate::log::log::Log;
-use crate::log::lookup::find;
+use crate::log::lookup::{find, find_even};
 use crate::log::plan::Finding;
 use crate::log::reader::{Reader, find_time, locate};
 use crate::log::stored::StoredRecord;
@@ -157,9 +157,18 @@ impl PartitionView {
         let offset = offset.into();
         self.check(offset, false)?;
         // Known damage may verify by itself: the reader tells it apart.
+        if !self.shared.view.is_damaged()
+            && let Some(record) = find_even(&self.shared.view, offset.get())
+        {
+            return Ok(record);
+        }
+        self.get_by_index(offset)
+    }
+
+    #[inline(never)]
+    fn get_by_index(&self, offset: Offset) -> Result<StoredRecord, ReadError> {
         if self.damage_at(offset.get()).is_none()
-            && let Some(segment) = self.shared.view.segment_of(offset.get())
-            && let Some(record) = find(&segment, offset.get())
+            && let Some(record) = find(&self.shared.view, offset.get())
         {
             return Ok(record);
         }

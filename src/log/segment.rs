@@ -238,7 +238,8 @@ impl Segment {
         if self.uneven.load(Ordering::Relaxed) {
             return None;
         }
-        between((0, SEGMENT_HEADER_BYTES as u32), last_place(end), u32::try_from(offset - self.id.base_offset).ok()?)
+        let rel = u32::try_from(offset - self.id.base_offset).ok().filter(|&rel| rel < end.next)?;
+        between((0, SEGMENT_HEADER_BYTES as u32), last_place(end), rel)
     }
 
     /// Remembers that [`even_guess`](Self::even_guess) was wrong.

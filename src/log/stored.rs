@@ -318,7 +318,7 @@ pub struct StoredRecord {
 impl StoredRecord {
     /// The record at `offset` of the frame at `at`, if the frame verifies, is plain and dense, and holds it.
     #[inline(always)]
-    pub(crate) fn find(map: &SegmentMap, at: usize, end: usize, salt: u64, offset: Offset) -> Option<Self> {
+    pub(crate) fn find(map: SegmentMap, at: usize, end: usize, salt: u64, offset: Offset) -> Option<Self> {
         let bytes = map.bytes(at, end);
         let frame = Frame::decode(bytes, salt, Position::new(at as u64)).ok()?;
         let (header, attributes) = (&frame.header, frame.header.attributes);
@@ -342,7 +342,7 @@ impl StoredRecord {
             producer_id: frame.blocks.producer.map(|producer| producer.id),
             records: (from, from + frame.records.len()),
             span,
-            owner: Owner::Map(map.clone()),
+            owner: Owner::Map(map),
         })
     }
 

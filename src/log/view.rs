@@ -168,6 +168,15 @@ impl LogView {
         (offset < entry.to).then(|| entry.segment.clone())
     }
 
+    /// Looks at the segment that answers for `offset`, under the lock of the list: that spares counting its owners, but nothing may wait
+    /// for a disk meanwhile.
+    #[inline]
+    pub(crate) fn look<T>(&self, offset: u64, look: impl FnOnce(&Segment) -> Option<T>) -> Option<T> {
+        let list = self.list.read();
+        let entry = &list.entries[list.find(offset)?];
+        if offset < entry.to { look(&entry.segment) } else { None }
+    }
+
     pub(crate) fn set_list(&self, list: SegmentList) {
         *self.list.write() = Arc::new(list);
     }
@@ -340,9 +349,15 @@ impl LogView {
         }
     }
 
+    /// Whether any damage is known.
+    #[inline]
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.is_damaged.load(Ordering::Acquire)
+    }
+
     /// The known damage that `offset` lies in: also where a frame verifies by itself, but is not the one that was written there.
     pub(crate) fn damage_at(&self, offset: u64) -> Option<DamagedRange> {
-        if !self.is_damaged.load(Ordering::Acquire) {
+        if !self.is_damaged() {
             return None;
         }
         self.damage.lock().iter().find(|range| range.from <= offset && offset < range.to).cloned()
