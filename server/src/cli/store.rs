@@ -1,5 +1,6 @@
 //! What several commands share about stores: arguments, opening, and the exit code and words for an engine error.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidelog::{
@@ -120,13 +121,17 @@ pub(crate) fn topics_to_read(store: &ReadOnlyStore, dir: &Path, topic: Option<&s
 
 /// The views of one partition, or of all of them.
 pub(crate) fn views(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<Vec<PartitionView>, Failure> {
-    let numbers = partition.map_or(0..topic.partition_count(), |number| number..number.saturating_add(1));
     let view = |number| {
         let view = topic.partition(number).map_err(|error| topic_failure(&topic.name().to_string(), error))?;
         tell_findings(&view);
         Ok(view)
     };
-    numbers.map(view).collect()
+    partition_numbers(partition, topic.partition_count()).map(view).collect()
+}
+
+/// The partition asked for, whether it is there or not, or all of `count`.
+pub(crate) fn partition_numbers(partition: Option<u32>, count: u32) -> RangeInclusive<u32> {
+    partition.map_or(0..=count.saturating_sub(1), |number| number..=number)
 }
 
 /// One line if the log ended in something that a crash left, or had something else to put right, and one a damaged range. None is a reason

@@ -130,6 +130,28 @@ fn topic_names_that_are_none() {
     }
 }
 
+#[test]
+fn a_partition_that_does_not_exist_is_an_error_whatever_its_number() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs", "--partitions", "2"], "x\n");
+    sandbox.write("file", "y\n");
+    for number in ["2", "4294967295"] {
+        for command in [
+            &["import", "data", "logs", "file"][..],
+            &["append", "data", "logs"],
+            &["cat", "data", "logs"],
+            &["tail", "data", "logs"],
+            &["info", "data", "logs"],
+            &["verify", "data", "logs"],
+            &["export", "data", "logs", "--to", "out"],
+        ] {
+            let run = sandbox.run_with(&[command, &["-p", number]].concat(), b"z\n").expect(1).says(&format!("there is no partition {number}"));
+            assert!(run.stdout.is_empty(), "{command:?}: {run:?}");
+        }
+    }
+    assert_eq!(sandbox.raw("logs"), b"x\n");
+}
+
 /// Runs the program below a limit on the size of its files: what a full disk does, without being root.
 fn below_a_file_limit(sandbox: &Sandbox, arguments: &str, input: &[u8]) -> Run {
     let script = format!("trap '' XFSZ; ulimit -f 256; exec '{PROGRAM}' {arguments}");

@@ -114,14 +114,13 @@ fn append_to(args: &Args, topic: &Topic, reader_options: ReaderOptions) -> Resul
 
 fn lanes(args: &Args, topic: &Topic) -> Result<Vec<Lane>, Failure> {
     let name = &args.topic.topic;
-    let numbers = args.partition.partition.map_or(0..topic.partition_count(), |number| number..number.saturating_add(1));
     let shows_partition = topic.partition_count() > 1;
     let lane = |number| {
         let partition = topic.partition(number).map_err(|error| store::topic_failure(name, error))?;
         store::tell_findings(partition.view());
         Ok(Lane { partition, place: format!("{name}/{number}"), shown: shows_partition.then_some(number), batch: RecordBatch::new() })
     };
-    numbers.map(lane).collect()
+    store::partition_numbers(args.partition.partition, topic.partition_count()).map(lane).collect()
 }
 
 /// One partition and the records on their way to it.

@@ -34,7 +34,7 @@ pub(super) struct Importer<'a> {
 impl<'a> Importer<'a> {
     pub(super) fn new(args: &'a Args, topic: &'a Topic, options: ReaderOptions) -> Result<Self, Failure> {
         let name = &args.topic.topic;
-        let numbers = args.partition.partition.map_or(0..topic.partition_count(), |number| number..number.saturating_add(1));
+        let numbers = store::partition_numbers(args.partition.partition, topic.partition_count());
         let target = |number| {
             let partition = topic.partition(number).map_err(|error| store::topic_failure(name, error))?;
             store::tell_findings(partition.view());
