@@ -102,7 +102,10 @@ impl Catalog {
         let mut topics = Vec::new();
         for namespace in self.sub_directories(&self.dir.join(TOPICS))? {
             for name in self.sub_directories(&self.dir.join(TOPICS).join(&namespace))? {
-                if let Ok(topic) = format!("{namespace}/{name}").parse() {
+                // A directory without a partition is no topic.
+                if let Ok(topic) = format!("{namespace}/{name}").parse()
+                    && self.highest_partition(&topic)?.is_some()
+                {
                     topics.push(topic);
                 }
             }
@@ -121,11 +124,16 @@ impl Catalog {
 
     /// How many partitions a topic has; an error that names topics like it if there is none.
     pub(super) fn partition_count(&self, name: &TopicName) -> Result<u32, TopicError> {
-        let numbers: Vec<u32> = self.sub_directories(&self.topic_dir(name))?.iter().filter_map(|name| name.parse().ok()).collect();
-        match numbers.iter().max() {
+        match self.highest_partition(name)? {
             Some(highest) => Ok(highest + 1),
             None => Err(TopicError::Unknown { name: name.to_string(), near: near(name, &self.topics()?) }),
         }
+    }
+
+    fn highest_partition(&self, name: &TopicName) -> Result<Option<u32>, IoError> {
+        // Other numbers are no partition's: nothing is made under them.
+        let number = |dir: &String| dir.parse().ok().filter(|number: &u32| *number < PARTITIONS_MAX && number.to_string() == *dir);
+        Ok(self.sub_directories(&self.topic_dir(name))?.iter().filter_map(number).max())
     }
 
     pub(super) fn topic_dir(&self, name: &TopicName) -> PathBuf {

@@ -152,6 +152,20 @@ fn a_partition_that_does_not_exist_is_an_error_whatever_its_number() {
     assert_eq!(sandbox.raw("logs"), b"x\n");
 }
 
+#[test]
+fn a_stray_directory_is_no_partition() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "x\n");
+    for stray in ["logs/4294967295", "logs/4096", "logs/007", "logs/+7", "logs/notes", "empty", "empty/4294967295"] {
+        std::fs::create_dir(sandbox.path("data/topics/default").join(stray)).unwrap();
+        assert_eq!(sandbox.raw("logs"), b"x\n", "{stray}");
+        let info: serde_json::Value = serde_json::from_str(&sandbox.ok(&["info", "data", "--json"])).unwrap();
+        assert_eq!(info["partitions"].as_array().unwrap().len(), 1, "{stray}: {info}");
+    }
+    sandbox.ok_with(&["append", "data", "logs"], "y\n");
+    assert_eq!(sandbox.raw("logs"), b"x\ny\n");
+}
+
 /// Runs the program below a limit on the size of its files: what a full disk does, without being root.
 fn below_a_file_limit(sandbox: &Sandbox, arguments: &str, input: &[u8]) -> Run {
     let script = format!("trap '' XFSZ; ulimit -f 256; exec '{PROGRAM}' {arguments}");
