@@ -32,7 +32,7 @@ impl From<Exit> for ExitCode {
 /// Why a command did not do what it was asked for.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Whoever read the output has gone: nothing is left to do and nothing to say.
+    /// Whoever read the output has gone, and the output was all that there was to do: nothing is left to say.
     ClosedPipe,
     /// An error to be shown.
     Error {

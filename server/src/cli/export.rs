@@ -9,7 +9,7 @@ use tidelog::export::{ExportError, ExportReport, ExportedFile, GapReason, Parque
 use super::progress::Progress;
 use super::store::{self, Isolation, TopicArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::{print_json, print_line};
+use crate::output::Results;
 
 /// Write a topic to Parquet files, with the offset of each record.
 #[derive(Debug, clap::Args)]
@@ -67,21 +67,21 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let count = views.len();
         return Err(Failure::new(Exit::Usage, format!("an offset belongs to one of the {count} partitions; say which with --partition")));
     }
-    let mut reports = Vec::new();
+    let (mut reports, mut results) = (Vec::new(), Results::default());
     for view in views {
         let report = export(args, &view)?;
         if !args.json {
-            print_line(&text(&view, &report))?;
+            results.line(&text(&view, &report))?;
         }
         reports.push((view, report));
     }
     let (rows, bytes) = reports.iter().fold((0, 0), |(rows, bytes), (_, report)| (rows + report.rows(), bytes + report.bytes()));
     if args.json {
         let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
-        print_json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions }))?;
+        results.json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions }))?;
     } else {
         let files: usize = reports.iter().map(|(_, report)| report.files.len()).sum();
-        print_line(&format!("{rows} rows, {bytes} bytes in {files} new files"))?;
+        results.line(&format!("{rows} rows, {bytes} bytes in {files} new files"))?;
     }
     Ok(if reports.iter().any(|(_, report)| report.has_damage()) { Exit::Damage } else { Exit::Done })
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::store;
 use crate::exit::{Exit, Failure};
-use crate::output::{print_json, print_line};
+use crate::output::Results;
 
 /// Print facts about a store, or about one topic.
 #[derive(Debug, clap::Args)]
@@ -42,9 +42,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     if args.json {
-        print_json(&json!({ "partitions": partitions }))?;
+        Results::default().json(&json!({ "partitions": partitions }))?;
     } else {
-        print_line(&text(&partitions))?;
+        Results::default().line(&text(&partitions))?;
     }
     Ok(if has_damage { Exit::Damage } else { Exit::Done })
 }

@@ -7,7 +7,7 @@ use tidelog::{PartitionView, VerifyReport};
 
 use super::store;
 use crate::exit::{Exit, Failure};
-use crate::output::{print_json, print_line};
+use crate::output::Results;
 
 /// Read everything in a store and check it.
 #[derive(Debug, clap::Args)]
@@ -36,13 +36,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.dir)?;
-    let mut reports = Vec::new();
+    let (mut reports, mut results) = (Vec::new(), Results::default());
     for name in store::topics_to_read(&store, &args.dir, args.topic.as_deref())? {
         let topic = store.topic(&name).map_err(|error| store::topic_failure(&name, error))?;
         for view in store::views(&topic, args.partition)? {
             let report = view.verify(!args.quick, &mut |_| {}).map_err(|error| store::read_failure(&format!("{name}/{}", view.index()), error))?;
             if !args.json {
-                print_line(&text(&view, &report))?;
+                results.line(&text(&view, &report))?;
             }
             reports.push((view, report));
         }
@@ -50,9 +50,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let is_sound = reports.iter().all(|(_, report)| report.damage.is_empty());
     if args.json {
         let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
-        print_json(&json!({ "ok": is_sound, "partitions": partitions }))?;
+        results.json(&json!({ "ok": is_sound, "partitions": partitions }))?;
     } else if reports.is_empty() {
-        print_line("the store has no topics")?;
+        results.line("the store has no topics")?;
     }
     Ok(if is_sound { Exit::Done } else { Exit::Damage })
 }

@@ -1,6 +1,6 @@
 //! The standard output: buffered, and a closed pipe is told apart from a failure. Never panics, as `println!` would.
 
-use std::io::{BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, StdoutLock, Write};
 
 use serde::Serialize;
 
@@ -19,9 +19,46 @@ pub(crate) fn print_line(line: &str) -> Result<(), Failure> {
 
 /// Prints one value as one line of JSON.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    write_json(value).map_err(Failure::output)
+}
+
+/// The same, for whoever must not take a closed pipe for an end.
+pub(crate) fn write_json(value: &impl Serialize) -> io::Result<()> {
     let mut out = stdout();
-    serde_json::to_writer(&mut out, value).map_err(|error| Failure::output(error.into()))?;
-    writeln!(out).and_then(|()| out.flush()).map_err(Failure::output)
+    serde_json::to_writer(&mut out, value)?;
+    writeln!(out)?;
+    out.flush()
+}
+
+/// Prints what came of each part of the work, in a command that has to do all of it whether anybody reads or not.
+#[derive(Debug, Default)]
+pub(crate) struct Results {
+    is_unread: bool,
+}
+
+impl Results {
+    /// Prints one line, if somebody reads.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.take(|| print_line(line))
+    }
+
+    /// Prints one line of JSON, if somebody reads.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        self.take(|| print_json(value))
+    }
+
+    fn take(&mut self, print: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+        if self.is_unread {
+            return Ok(());
+        }
+        match print() {
+            Err(Failure::ClosedPipe) => {
+                self.is_unread = true;
+                Ok(())
+            }
+            other => other,
+        }
+    }
 }
 
 const BUFFER_BYTES: usize = 64 << 10;

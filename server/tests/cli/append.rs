@@ -152,6 +152,27 @@ fn a_reader_of_acknowledgements_that_goes_away_is_no_panic() {
     drop(child.stdout.take());
     let mut stdin = child.stdin.take().unwrap();
     std::thread::spawn(move || while stdin.write_all(b"line\n").is_ok() {});
-    let run = checked(child.wait_with_output().unwrap());
-    assert!(matches!(run.code, Some(0 | 1)), "{run:?}");
+    checked(child.wait_with_output().unwrap()).expect(1).says("printing acknowledgements");
+}
+
+#[test]
+fn acknowledgements_that_nobody_reads_are_a_failure() {
+    let sandbox = Sandbox::new();
+    // Not even that recovery is done can be said: nothing is read.
+    sandbox.run_unread(&["append", "data", "logs", "--print-acks"], b"1\n2\n").expect(1).says("printing acknowledgements");
+    assert_eq!(sandbox.raw("logs"), b"");
+
+    // Everything is appended and acknowledged, and the last event is not heard.
+    let mut child = sandbox.command(&["append", "data", "logs", "--print-acks"]).stdin(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+    stdout.read_line(&mut String::new()).unwrap();
+    writeln!(stdin, "1").unwrap();
+    stdout.read_line(&mut String::new()).unwrap();
+    drop(stdout);
+    drop(stdin);
+    checked(child.wait_with_output().unwrap()).expect(1).says("printing acknowledgements");
+    assert_eq!(sandbox.raw("logs"), b"1\n");
+
+    sandbox.run_unread(&["append", "data", "logs"], b"2\n").expect(0);
+    assert_eq!(sandbox.raw("logs"), b"1\n2\n", "without events there is nothing to be heard");
 }

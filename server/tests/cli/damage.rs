@@ -57,6 +57,7 @@ fn damage_is_printed_in_its_place_and_is_exit_4() {
     let run = sandbox.run(&["export", "data", "logs", "--to", "again", "--json"]).expect(4);
     let report: serde_json::Value = serde_json::from_str(&run.text()).unwrap();
     assert_eq!((&report["partitions"][0]["files"][0]["dense"], &report["partitions"][0]["gaps"][0]["from"]), (&json!(false), &json!(1)));
+    sandbox.run_unread(&["verify", "data"], b"").expect(4);
     assert_eq!(sandbox.snapshot("data"), before, "looking at damage repairs nothing");
 
     sandbox.ok_with(&["append", "data", "logs"], "fourth record\n");

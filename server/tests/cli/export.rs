@@ -33,6 +33,16 @@ fn each_partition_becomes_files_and_the_next_run_goes_on() {
 }
 
 #[test]
+fn everything_is_exported_whether_anybody_reads_what_is_said_or_not() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs", "--partitions", "3"], "1\n2\n3\n");
+    sandbox.run_unread(&["export", "data", "logs", "--to", "out"], b"").expect(0);
+    for partition in 0..3 {
+        assert_eq!(ranges(&sandbox.path(&format!("out/topic=logs/partition={partition}"))), [(0, 0)]);
+    }
+}
+
+#[test]
 fn a_range_of_one_partition_is_exported() {
     let sandbox = Sandbox::new();
     sandbox.ok_with(&["append", "data", "logs"], "x\n".repeat(100));

@@ -249,6 +249,17 @@ fn the_standard_input_says_that_it_cannot_be_resumed() {
 }
 
 #[test]
+fn everything_is_imported_whether_anybody_reads_what_is_said_or_not() {
+    let sandbox = Sandbox::new();
+    for file in ["1", "2", "3"] {
+        sandbox.write(file, format!("{file}\n"));
+    }
+    sandbox.run_unread(&["import", "data", "logs", "1", "2", "3"], b"").expect(0);
+    assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n");
+    sandbox.run_unread(&["import", "data", "logs", "1", "missing", "--json"], b"").expect(1).says("missing");
+}
+
+#[test]
 fn progress_is_for_terminals() {
     let sandbox = Sandbox::new();
     sandbox.write("log", Random(3).lines(2_000_000));

@@ -52,6 +52,15 @@ impl Sandbox {
         run_command(self.command(arguments), input)
     }
 
+    /// Runs with `input`, and with a standard output that nobody reads.
+    pub(crate) fn run_unread(&self, arguments: &[&str], input: &[u8]) -> Run {
+        let mut command = self.command(arguments);
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        command.stdout(writer);
+        run_command(command, input)
+    }
+
     /// Runs, expects success, returns the standard output.
     pub(crate) fn ok(&self, arguments: &[&str]) -> String {
         self.run(arguments).expect(0).text()

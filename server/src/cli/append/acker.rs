@@ -1,6 +1,6 @@
 //! Waits for durability and prints acknowledgements, in order, while the next records are read and appended. Appends nothing.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -31,9 +31,14 @@ pub(super) enum Event<'a> {
     },
 }
 
-/// Prints one event.
+/// Prints one event. That nobody reads it is a failure: whoever asked for events must not take silence for success.
 pub(super) fn print(event: &Event<'_>) -> Result<(), Failure> {
-    crate::output::print_json(event)
+    crate::output::write_json(event).map_err(unheard)
+}
+
+/// Without a reader there is nobody to acknowledge to, and nobody who will: what was read so far stays appended.
+fn unheard(error: io::Error) -> Failure {
+    Failure::because(Exit::Failed, "printing acknowledgements", error)
 }
 
 /// Records that were appended together.
@@ -80,8 +85,7 @@ fn acknowledge(groups: &Receiver<Group>, prints: bool) -> Result<(), Failure> {
             }
         }
         if prints && let Err(error) = print_acked(&group.acked) {
-            // Without a reader there is nobody to acknowledge to; what was read so far stays appended.
-            return Err(Failure::because(Exit::Failed, "printing acknowledgements", error));
+            return Err(unheard(error));
         }
     }
     Ok(())
@@ -98,7 +102,7 @@ fn fail(failure: Failure, prints: bool) -> ! {
     std::process::exit(i32::from(exit as u8))
 }
 
-fn print_acked(acked: &[Acked]) -> std::io::Result<()> {
+fn print_acked(acked: &[Acked]) -> io::Result<()> {
     let mut out = stdout();
     for Acked { partition, offset, crc32 } in acked {
         out.write_all(b"{\"event\":\"acked\",")?;

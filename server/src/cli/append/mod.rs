@@ -28,7 +28,8 @@ A frame is u32 LE payload length, i64 LE time in ns, payload. With --print-acks,
   {\"event\":\"acked\",\"offset\":N,\"crc32\":\"xxxxxxxx\"}          a record, in the order of the input; CRC-32 of its value
   {\"event\":\"error\",\"message\":\"...\"}                       nothing is acknowledged after this; exit code 3
   {\"event\":\"closed\",\"next_offset\":N}                      everything is appended and durable
-Topics with several partitions add \"partition\":N to each. A topic that does not exist is made.")]
+Topics with several partitions add \"partition\":N to each. An event that cannot be printed is a failure, exit code 1.
+A topic that does not exist is made.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,

@@ -13,7 +13,7 @@ use super::parse::ParseArgs;
 use super::store::{self, SettingsArgs, TopicArgs, WritePartitionArgs};
 use crate::exit::{Exit, Failure};
 use crate::input::{Compression, Format};
-use crate::output::{print_json, print_line};
+use crate::output::Results;
 use importer::Importer;
 
 /// Take files, or the standard input, into a topic.
@@ -97,9 +97,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open(&args.topic.dir, options)?;
     let topic = store::topic_to_write(&store, &args.topic.topic, args.partition.partitions)?;
     let mut importer = Importer::new(args, &topic, reader_options)?;
+    let mut results = Results::default();
     for file in files {
         let summary = importer.import(file)?;
-        if args.json { print_json(&summary) } else { print_line(&summary.text(args.rejects.as_deref())) }?;
+        if args.json { results.json(&summary) } else { results.line(&summary.text(args.rejects.as_deref())) }?;
     }
     drop(importer);
     store.close().map_err(|error| store::sync_failure(&args.topic.topic, error))?;
