@@ -90,7 +90,8 @@ pub enum OnDamage {
     /// Serve everything else, answer reads of the damaged range with an error, go on appending behind it.
     #[default]
     Isolate,
-    /// Refuse to open, and touch nothing.
+    /// Refuse to open the partition, and leave its files as they are. The store is open all the same, and its `LOCK` and `LIVE`, which say
+    /// who has it open, are written as at every open.
     Refuse,
 }
 

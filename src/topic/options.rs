@@ -76,7 +76,7 @@ impl StoreOptions {
         self.config.batch_bytes_max
     }
 
-    /// What to do about damaged data. Default [`OnDamage::Isolate`].
+    /// What to do about damaged data. Default [`OnDamage::Isolate`]. A refusal is the partition's: it leaves the partition's files alone.
     pub fn on_damage(mut self, on_damage: OnDamage) -> Self {
         self.config.on_damage = on_damage;
         self

@@ -58,7 +58,7 @@ impl Store {
     /// Opens the store in `dir` with the default options, and makes it if there is none. Takes its lock.
     ///
     /// # Errors
-    /// [`OpenError`]; a refusal changes nothing.
+    /// [`OpenError`]; a store that is refused is not changed. No partition is opened yet.
     pub fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         StoreOptions::new().open(dir)
     }

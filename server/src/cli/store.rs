@@ -60,7 +60,7 @@ pub(crate) struct WritePartitionArgs {
     #[arg(long, short = 'p', value_name = "N")]
     pub(crate) partition: Option<u32>,
     /// Partitions of a topic that is made by this command.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) partitions: Option<u32>,
 }
 
@@ -81,6 +81,11 @@ impl From<Isolation> for ReadIsolation {
             Isolation::Committed => Self::Committed,
         }
     }
+}
+
+/// Finds a name that no topic can have before a store is made for it.
+pub(crate) fn check_topic_name(name: &str) -> Result<(), Failure> {
+    name.parse::<TopicName>().map(|_| ()).map_err(|error| topic_failure(name, error))
 }
 
 /// Opens a store for writing; makes it if need be.

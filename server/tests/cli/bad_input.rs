@@ -127,7 +127,13 @@ fn topic_names_that_are_none() {
     for name in ["", ".", "..", "a/b/c", "/a", "a/", "a b", "a\nb", "..\\x", &"x".repeat(300)] {
         let run = sandbox.run_with(&["append", "data", name], b"x\n").expect(2);
         assert_eq!(run.stderr.lines().count(), 1, "{name:?}: {}", run.stderr);
+        let run = sandbox.run_with(&["append", "data", name, "--print-acks"], b"x\n").expect(2);
+        assert!(run.stdout.is_empty(), "{name:?}: {run:?}");
+        sandbox.run_with(&["import", "data", name, "-"], b"x\n").expect(2);
+        assert!(!sandbox.path("data").exists(), "{name:?} made a store");
     }
+    sandbox.run_with(&["append", "data", "logs", "--partitions", "4097", "--print-acks"], b"x\n").expect(2).says("4096");
+    assert!(!sandbox.path("data").exists());
 }
 
 #[test]

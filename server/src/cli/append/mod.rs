@@ -60,6 +60,7 @@ enum AckArg {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    store::check_topic_name(&args.topic.topic)?;
     let options = args.settings.options()?;
     let reader_options = args.parse.reader_options(args.format, b',', options.batch_bytes_limit())?;
     let appended = store::open(&args.topic.dir, options).and_then(|store| append_all(args, store, reader_options));

@@ -89,6 +89,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     if args.rejects.is_some() && args.on_error == OnError::Stop {
         return Err(Failure::new(Exit::Usage, "--rejects keeps lines aside: add --on-error skip"));
     }
+    store::check_topic_name(&args.topic.topic)?;
     let stdin = [PathBuf::from("-")];
     let files = if args.files.is_empty() { &stdin[..] } else { &args.files };
     files.iter().try_for_each(|file| check_file(file))?;
