@@ -8,6 +8,7 @@ use super::source::Source;
 /// The state of a CSV stream. The row in work is `buffer`, field after field, ending at `ends`.
 pub(crate) struct CsvRows {
     parser: csv_core::Reader,
+    separator: u8,
     /// The header row, each name as `"name":`.
     names: Vec<String>,
     buffer: Vec<u8>,
@@ -26,7 +27,7 @@ impl CsvRows {
     /// Reads the header row.
     pub(crate) fn open(source: &mut Source, separator: u8, limit: usize) -> Result<Self, InputError> {
         let parser = csv_core::ReaderBuilder::new().delimiter(separator).build();
-        let mut rows = Self { parser, names: Vec::new(), buffer: vec![0; 4096], ends: vec![0; 64] };
+        let mut rows = Self { parser, separator, names: Vec::new(), buffer: vec![0; 4096], ends: vec![0; 64] };
         // A byte order mark is only recognized whole.
         while source.data().len() < 3 && source.fill()? {}
         let Some(row) = rows.parse_row(source, 1, limit)? else { return Ok(rows) };
@@ -110,8 +111,8 @@ impl CsvRows {
             }
         };
         let raw = &source.data()[..raw_bytes];
-        // Only the end of the input ended this row: a newline or an odd quote in it can only stand inside an open quote.
-        if is_cut && (raw.ends_with(b"\n") || memchr::memchr_iter(b'"', raw).count() % 2 == 1) {
+        // Only the end of the input ended this row, inside a quoted field too.
+        if is_cut && ends_in_quotes(raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(raw), self.separator) {
             return Err(InputError::Line { name: source.name().to_owned(), line, reason: LineError::OpenQuote });
         }
         // The parser ends a row at `\r`; the `\n` behind it belongs to the same row.
@@ -130,6 +131,25 @@ impl CsvRows {
     }
 }
 
+/// Whether a row ends before the quote that one of its fields begins with is closed. Inside a field that begins without one, quotes are text.
+fn ends_in_quotes(row: &[u8], separator: u8) -> bool {
+    enum At {
+        FieldStart,
+        Plain,
+        Quoted,
+        /// Behind a quote in quotes: it closes the field, or is the first of two that stand for one.
+        Quote,
+    }
+    let at = row.iter().fold(At::FieldStart, |at, &byte| match (at, byte) {
+        (At::FieldStart | At::Quote, b'"') => At::Quoted,
+        (At::Quoted, b'"') => At::Quote,
+        (At::Quoted, _) => At::Quoted,
+        (_, byte) if byte == separator || matches!(byte, b'\n' | b'\r') => At::FieldStart,
+        _ => At::Plain,
+    });
+    matches!(at, At::Quoted)
+}
+
 /// Each field of the row in work as a JSON member name with its colon.
 fn seen_in_order(rows: &CsvRows, fields: usize) -> Result<Vec<String>, LineError> {
     (0..fields)
@@ -140,3 +160,5 @@ fn seen_in_order(rows: &CsvRows, fields: usize) -> Result<Vec<String>, LineError
         })
         .collect()
 }
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

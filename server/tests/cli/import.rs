@@ -129,6 +129,19 @@ fn csv_rows_become_objects() {
     sandbox.ok(&["import", "data", "grown", "grown", "--format", "csv"]);
     assert_eq!(sandbox.raw("grown"), b"{\"a\":\"1\"}\n{\"a\":\"2\"}\n");
 
+    // Quotes are text inside a field that does not begin with one, whether a newline follows or not.
+    for (name, row, value) in [("inch", "1,5\"", r#"{"a":"1","b":"5\""}"#), ("both", "\"1\"\"\",5\"6\"", r#"{"a":"1\"","b":"5\"6\""}"#)] {
+        for end in ["", "\n"] {
+            let (file, topic) = (format!("{name}{}", end.len()), format!("{name}-{}", end.len()));
+            sandbox.write(&file, format!("a,b\n{row}{end}"));
+            sandbox.ok(&["import", "data", &topic, &file, "--format", "csv"]);
+            assert_eq!(sandbox.raw(&topic), format!("{value}\n").as_bytes(), "{row:?} {end:?}");
+        }
+    }
+    for open in ["a,b\n1,\"5", "a,b\n1,\"5\n", "a,b\n1,\"5\"\"", "a,b\n1,5\"\n\"2", "\u{feff}\"a"] {
+        sandbox.write("open", open);
+        sandbox.run(&["import", "data", "open", "open", "--format", "csv"]).expect(1).says("ends inside a quoted field");
+    }
     sandbox.write("ragged", "a,b\n1,2\n3\n");
     sandbox.run(&["import", "data", "ragged", "ragged", "--format", "csv"]).expect(1).says("ragged: line 3: 1 fields");
     sandbox.write("twice", "a,a\n");
