@@ -156,7 +156,8 @@ impl Catalog {
         }
         let namespace_dir = self.dir.join(TOPICS).join(&name.namespace);
         self.create_dirs(&namespace_dir)?;
-        let temporary = namespace_dir.join(format!("{}{UNFINISHED}{:016x}", name.name, self.storage.random()));
+        // Without the name itself: a file name of the longest has no room for more.
+        let temporary = namespace_dir.join(format!("{UNFINISHED}{:016x}", self.storage.random()));
         let made = self.fill_topic(&temporary, name, partitions, segment_bytes).and_then(|()| match self.storage.rename_new(&temporary, &target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists()),
             other => Ok(other.at("name", &target)?),
@@ -243,7 +244,7 @@ impl Catalog {
 }
 
 const TOPICS: &str = "topics";
-/// No topic name holds it.
+/// No topic name holds it: a directory with it in its name is a topic that was not finished.
 const UNFINISHED: char = '~';
 const PARTITIONS_MAX: u32 = RING_SIZE;
 const FIRST_SEGMENT_BYTES: u64 = 64 << 10;

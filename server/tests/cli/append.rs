@@ -124,6 +124,32 @@ fn the_first_append_after_an_open_may_need_a_new_segment() {
 }
 
 #[test]
+fn the_longest_topic_names_are_names() {
+    let sandbox = Sandbox::new();
+    for bytes in [238, 239, 249] {
+        let name = "n".repeat(bytes);
+        let topic = format!("{name}/{name}");
+        sandbox.ok_with(&["append", "data", &topic], "x\n");
+        assert_eq!(sandbox.raw(&topic), b"x\n");
+    }
+}
+
+#[test]
+fn topics_that_were_not_finished_are_removed() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "x\n");
+    let namespace = sandbox.path("data/topics/default");
+    for name in ["~0123456789abcdef", "logs~0123456789abcdef"] {
+        std::fs::create_dir_all(namespace.join(name).join("0")).unwrap();
+        std::fs::write(namespace.join(name).join("0/META.tmp"), "half").unwrap();
+    }
+    assert!(!sandbox.ok(&["info", "data"]).contains('~'), "they are no topics");
+    sandbox.ok_with(&["append", "data", "logs"], "y\n");
+    let left: Vec<_> = std::fs::read_dir(&namespace).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["logs"]);
+}
+
+#[test]
 fn settings_by_name() {
     let sandbox = Sandbox::new();
     sandbox.ok_with(&["append", "data", "a", "--sync-policy", "interval:100ms", "--segment-bytes", "65536", "--set", "compression=lz4"], "x\n");
