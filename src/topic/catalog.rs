@@ -45,19 +45,17 @@ impl Catalog {
         }
     }
 
-    /// Without STORE, a directory of topics or an empty one is ours; anything else is somebody's.
+    /// Without STORE, only what holds nothing that a store has not is one; anything else is somebody's.
     fn check_foreign(&self) -> Result<(), OpenError> {
         let names = match self.storage.list(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Err(OpenError::NotADirectory { path: self.dir.clone() }),
             other => other.at("list", &self.dir)?,
         };
-        if names.iter().any(|entry| entry.name == TOPICS && entry.kind == Kind::Directory) {
-            return Ok(());
-        }
-        let odd = names.iter().find(|entry| {
-            ![STORE_NAME, LOCK_NAME, LIVE_NAME].iter().any(|ours| entry.name.to_str().is_some_and(|name| name.trim_end_matches(".tmp") == *ours))
-        });
-        match odd {
+        let is_ours = |name: &str, kind| match name {
+            TOPICS => kind == Kind::Directory,
+            name => [STORE_NAME, LOCK_NAME, LIVE_NAME].contains(&name.strip_suffix(".tmp").unwrap_or(name)),
+        };
+        match names.iter().find(|entry| !entry.name.to_str().is_some_and(|name| is_ours(name, entry.kind))) {
             None if names.is_empty() => Err(OpenError::NotFound { path: self.dir.clone() }),
             None => Ok(()),
             Some(odd) => Err(OpenError::Foreign { path: self.dir.clone(), found: format!("{:?}", odd.name) }),

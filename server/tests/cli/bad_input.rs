@@ -75,6 +75,42 @@ fn a_directory_that_is_no_store_is_refused_untouched() {
 }
 
 #[test]
+fn a_directory_of_topics_is_no_store_by_that_alone() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir_all(sandbox.path("data/topics")).unwrap();
+    sandbox.write("data/notes.txt", "precious");
+    let before = sandbox.snapshot("data");
+    for command in [&["append", "data", "logs"][..], &["import", "data", "logs", "-"], &["cat", "data", "logs"], &["info", "data"]] {
+        sandbox.run(command).expect(3).says("not a tidelog store");
+    }
+    assert_eq!(sandbox.snapshot("data"), before);
+}
+
+#[test]
+fn a_store_that_was_being_made_when_its_maker_was_killed_is_made() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "made", "logs"], "x\n");
+    let meta = std::fs::read(sandbox.path("made/STORE")).unwrap();
+    let states: [&[(&str, &[u8])]; 5] = [
+        &[],
+        &[("STORE.tmp", &meta[..7])],
+        &[("STORE", &meta)],
+        &[("STORE", &meta), ("topics/", b"")],
+        &[("STORE", &meta), ("LOCK.tmp", b"1"), ("LIVE.tmp", b""), ("topics/", b"")],
+    ];
+    for (number, state) in states.iter().enumerate() {
+        let dir = format!("data-{number}");
+        std::fs::create_dir(sandbox.path(&dir)).unwrap();
+        for (name, bytes) in *state {
+            let path = sandbox.path(&dir).join(name);
+            if name.ends_with('/') { std::fs::create_dir(path).unwrap() } else { std::fs::write(path, bytes).unwrap() }
+        }
+        sandbox.ok_with(&["append", &dir, "logs"], "x\n");
+        assert_eq!(sandbox.ok(&["cat", &dir, "logs", "--output", "raw"]), "x\n");
+    }
+}
+
+#[test]
 fn arguments_that_are_not_utf_8() {
     let sandbox = Sandbox::new();
     let odd = OsString::from_vec(b"odd-\xff".to_vec());
