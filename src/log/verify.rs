@@ -1,18 +1,19 @@
 //! Verifies a partition: every batch, and, if asked, every record and index. Changes not one byte.
 
-use tidelog_format::Offset;
+use tidelog_format::{DecodeError, Offset};
 
 use crate::config::ReadIsolation;
 use crate::error::{DamagedRange, ReadError};
 use crate::log::offset_index::check_index;
 use crate::log::partition_view::PartitionView;
+use crate::log::stored::StoredBatch;
 
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
 pub struct VerifyReport {
     /// Batches that verify.
     pub batches: u64,
-    /// Records in them.
+    /// Records in them that the log holds: of a batch that its start lies in, those from there on.
     pub records: u64,
     /// Bytes of log read.
     pub bytes: u64,
@@ -31,15 +32,17 @@ impl PartitionView {
     pub fn verify(&self, deep: bool, progress: &mut dyn FnMut(Offset)) -> Result<VerifyReport, ReadError> {
         let all = self.with_isolation(ReadIsolation::Written);
         let mut report = VerifyReport::default();
-        let mut reader = all.read_from(all.log_start_offset())?;
+        let start = all.log_start_offset();
+        let mut reader = all.read_from(start)?;
         while let Some(batch) = reader.next_batch() {
             let lost = match &batch {
                 Ok(batch) => {
                     report.batches += 1;
-                    report.records += batch.len() as u64;
                     report.bytes += batch.stored_bytes();
-                    let broken = if deep { batch.records().find_map(Result::err) } else { None };
-                    broken.map(|error| DamagedRange { from: batch.base_offset().get(), to: batch.next_offset().get(), reason: error.to_string() })
+                    let (records, broken) = look_into(batch, start, deep);
+                    report.records += records;
+                    let from = batch.base_offset().max(start).get();
+                    broken.map(|error| DamagedRange { from, to: batch.next_offset().get(), reason: error.to_string() })
                 }
                 Err(ReadError::Corrupt { from, to, reason, .. }) => Some(DamagedRange { from: from.get(), to: to.get(), reason: reason.clone() }),
                 Err(ReadError::CodecNotBuilt { .. }) => None,
@@ -67,6 +70,22 @@ impl PartitionView {
         report.damage.sort_by_key(|range| range.from);
         Ok(report)
     }
+}
+
+/// How many records of a batch the log holds, and, if they are decoded for it, what is wrong with one of them.
+fn look_into(batch: &StoredBatch, start: Offset, deep: bool) -> (u64, Option<DecodeError>) {
+    let len = batch.len() as u64;
+    if !deep && batch.base_offset() >= start {
+        return (len, None);
+    }
+    let mut below = 0;
+    for record in batch.records() {
+        match record {
+            Ok(record) => below += u64::from(record.offset() < start),
+            Err(error) => return (len - below, Some(error)),
+        }
+    }
+    (len - below, None)
 }
 
 const PROGRESS_EVERY: u64 = 4096;

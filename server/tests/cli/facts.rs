@@ -64,6 +64,25 @@ fn completions_and_manual_pages_are_printed() {
 }
 
 #[test]
+fn verify_counts_what_the_log_holds_when_it_begins_inside_a_batch() {
+    let sandbox = Sandbox::new();
+    let store = tidelog::Store::open(sandbox.path("data")).unwrap();
+    let logs = store.topic("logs").unwrap().partition(0).unwrap();
+    let mut batch = tidelog::RecordBatch::new();
+    for number in 0..12 {
+        batch.push(&tidelog::Record::new(&format!("{number}"))).unwrap();
+    }
+    logs.append_batch(&batch, tidelog::AckLevel::Durable).unwrap();
+    logs.delete_prefix(7).unwrap();
+    drop(logs);
+    store.close().unwrap();
+    for arguments in [&["verify", "data", "--json"][..], &["verify", "data", "--json", "--quick"]] {
+        let report: Value = serde_json::from_str(&sandbox.ok(arguments)).unwrap();
+        assert_eq!(report["partitions"][0]["records"], 5, "{report}");
+    }
+}
+
+#[test]
 fn verify_reads_everything() {
     let sandbox = Sandbox::new();
     sandbox.ok_with(&["append", "data", "logs", "--segment-bytes", "64KiB"], "some line of a log\n".repeat(20_000));
