@@ -59,6 +59,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     {
         return Err(Failure::new(Exit::Usage, format!("--from {from} lies behind --until {until}")));
     }
+    if let Some(around) = store::store_around(&args.to) {
+        let (to, around) = (args.to.display(), around.display());
+        return Err(Failure::new(Exit::Usage, format!("{to} is in the store {around}: export to a directory outside of it")));
+    }
     let store = store::open_read_only(&args.topic.dir)?;
     let name = &args.topic.topic;
     let topic = store.topic(name).map_err(|error| store::topic_failure(name, error))?;

@@ -98,6 +98,15 @@ pub(crate) fn open_read_only(dir: &Path) -> Result<ReadOnlyStore, Failure> {
     StoreOptions::new().open_read_only(dir).map_err(|error| opening(dir, error))
 }
 
+/// The store that a path, there or not, is or lies in.
+pub(crate) fn store_around(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let there = path.ancestors().find_map(|path| path.canonicalize().ok())?;
+    // Of this version or another one.
+    let is_store = |dir: &&Path| matches!(StoreOptions::new().open_read_only(dir), Ok(_) | Err(OpenError::Unsupported { .. }));
+    there.ancestors().find(is_store).map(Path::to_owned)
+}
+
 /// The topic to write to, made with `partitions` partitions (one unless said otherwise) if it is not there.
 pub(crate) fn topic_to_write(store: &Store, name: &str, partitions: Option<u32>) -> Result<Topic, Failure> {
     match store.existing_topic(name) {

@@ -101,6 +101,7 @@ fn what_cannot_be_exported_has_its_exit_code() {
     sandbox.ok_with(&["append", "other", "logs"], "y\n");
     sandbox.write("file", "");
     sandbox.ok(&["append", "data", "many", "--partitions", "2"]);
+    std::os::unix::fs::symlink("data/topics", sandbox.path("link")).unwrap();
     let before = sandbox.snapshot("data");
     for (arguments, code, says) in [
         (&["data", "logs"][..], 2, "--to"),
@@ -113,7 +114,11 @@ fn what_cannot_be_exported_has_its_exit_code() {
         (&["data", "logs", "--to", "out", "-p", "1"], 1, "there is no partition 1"),
         (&["nowhere", "logs", "--to", "out"], 1, "no store at nowhere"),
         (&["data", "logs", "--to", "file"], 1, "ot a directory"),
-        (&["data", "logs", "--to", "data"], 3, "is a store"),
+        (&["data", "logs", "--to", "data"], 2, "data is in the store"),
+        (&["data", "logs", "--to", "data/topics"], 2, "data/topics is in the store"),
+        (&["data", "logs", "--to", "data/new/deep"], 2, "is in the store"),
+        (&["other", "logs", "--to", "data/topics/default/logs/0"], 2, "is in the store"),
+        (&["data", "logs", "--to", "link/out"], 2, "link/out is in the store"),
     ] {
         sandbox.run(&[&["export"], arguments].concat()).expect(code).says(says);
         assert!(!sandbox.path("out").exists(), "{arguments:?}");
