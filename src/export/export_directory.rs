@@ -18,6 +18,8 @@ pub(super) struct ExportDirectory {
     pub(super) path: PathBuf,
     /// Complete files of earlier runs, in offset order, not overlapping.
     pub(super) files: Vec<FileRange>,
+    /// Those of them that have not a row for each of their offsets.
+    pub(super) sparse: Vec<FileRange>,
     _lock: Box<dyn Lock>,
 }
 
@@ -56,8 +58,8 @@ impl ExportDirectory {
         let path = path_of(out, source);
         create_all(&*storage, &path)?;
         let lock = storage.lock(&path).at("lock", &path)?.ok_or_else(|| ExportError::Locked { path: path.clone() })?;
-        let files = existing(&*storage, &path, source)?;
-        Ok(Self { storage, path, files, _lock: lock })
+        let (files, sparse) = existing(&*storage, &path, source)?;
+        Ok(Self { storage, path, files, sparse, _lock: lock })
     }
 
     /// Where the next file begins, if there is one already.
@@ -89,8 +91,9 @@ fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
     storage.sync_dir(parent).at("sync", parent)
 }
 
-fn existing(storage: &dyn Storage, path: &Path, source: &Source) -> Result<Vec<FileRange>, ExportError> {
-    let mut files = Vec::new();
+/// The files that are there, and those of them that are not dense.
+fn existing(storage: &dyn Storage, path: &Path, source: &Source) -> Result<(Vec<FileRange>, Vec<FileRange>), ExportError> {
+    let (mut files, mut sparse) = (Vec::new(), Vec::new());
     for entry in storage.list(path).at("list", path)? {
         let at = path.join(&entry.name);
         // What is not Unicode is not ours.
@@ -101,14 +104,16 @@ fn existing(storage: &dyn Storage, path: &Path, source: &Source) -> Result<Vec<F
             let range = FileRange::parse(name);
             let reason = "its name is not that of two offsets";
             let range = range.ok_or_else(|| ExportError::NotOfExport { path: at.clone(), reason: reason.to_owned() })?;
-            footer::check(storage, &at, source, range.first, range.last)?;
+            if !footer::check(storage, &at, source, range.first, range.last)? {
+                sparse.push(range);
+            }
             files.push(range);
         }
     }
     files.sort();
     match files.windows(2).find(|pair| pair[1].first <= pair[0].last) {
         Some(pair) => Err(ExportError::Overlap { first: path.join(pair[0].name()), second: path.join(pair[1].name()) }),
-        None => Ok(files),
+        None => Ok((files, sparse)),
     }
 }
 

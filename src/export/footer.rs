@@ -66,7 +66,7 @@ pub(super) fn key_values(source: &Source, extent: &Extent, segments: &[String]) 
         ("min_ts_ns", extent.min_ts_ns.to_string()),
         ("max_ts_ns", extent.max_ts_ns.to_string()),
         ("source_segments", segments.join(",")),
-        ("dense", is_dense.to_string()),
+        (DENSE, is_dense.to_string()),
         ("writer_version", concat!("tidelog ", env!("CARGO_PKG_VERSION")).to_owned()),
     ]
     .into_iter()
@@ -74,8 +74,9 @@ pub(super) fn key_values(source: &Source, extent: &Extent, segments: &[String]) 
     .collect()
 }
 
-/// Checks that a file is complete and of `source`, and holds the offsets `first..=last` that its name says.
-pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: u64, last: u64) -> Result<(), ExportError> {
+/// Checks that a file is complete and of `source`, and holds the offsets `first..=last` that its name says. Returns whether it has a row for
+/// each of them.
+pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: u64, last: u64) -> Result<bool, ExportError> {
     let metadata = read(storage, path)?;
     let refused = |reason: String| ExportError::NotOfExport { path: path.to_owned(), reason };
     let value = |name: &str| {
@@ -94,7 +95,8 @@ pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: 
     expect(TOPIC, source.topic.clone())?;
     expect(PARTITION, source.partition.to_string())?;
     expect(FIRST, first.to_string())?;
-    expect(LAST, last.to_string())
+    expect(LAST, last.to_string())?;
+    Ok(value(DENSE)? == true.to_string())
 }
 
 fn read(storage: &dyn Storage, path: &Path) -> Result<ParquetMetaData, ExportError> {
@@ -118,5 +120,6 @@ const PARTITION: &str = "partition";
 const UUID: &str = "partition_uuid";
 const FIRST: &str = "first_offset";
 const LAST: &str = "last_offset";
+const DENSE: &str = "dense";
 /// The length of the footer and the magic at the end of a Parquet file.
 const TAIL_BYTES: u64 = 8;

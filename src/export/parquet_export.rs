@@ -117,6 +117,8 @@ impl ParquetExport {
         let (from, gap) = self.start(&directory)?;
         let until = self.until.unwrap_or(end).min(end).max(from);
         let kept_files = directory.files.len();
+        let mut gaps = self.damage_before(&directory)?;
+        gaps.extend(gap);
         let mut run = Run {
             export: self,
             source,
@@ -127,7 +129,7 @@ impl ParquetExport {
             until: until.get(),
             rows: 0,
             bytes: 0,
-            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps: gap.into_iter().collect() },
+            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps },
             progress,
         };
         run.read()?;
@@ -159,6 +161,54 @@ impl ParquetExport {
         }
         let deleted = ExportGap { from: exported_end, to: log_start, reason: GapReason::Deleted };
         Ok((exported_end.max(log_start), (exported_end < log_start).then_some(deleted)))
+    }
+
+    /// Damage among the offsets that earlier runs exported: it is in none of their files, and every run tells of it.
+    fn damage_before(&self, directory: &ExportDirectory) -> Result<Vec<ExportGap>, ExportError> {
+        let Some(first) = directory.files.first() else { return Ok(Vec::new()) };
+        let (log_start, first) = (self.view.log_start_offset(), Offset::new(first.first));
+        // What lies before the first file belongs to the export only if all of it is damaged: otherwise a run was asked to begin there.
+        let mut gaps = if log_start < first { self.damage_in(log_start, first, true)? } else { Vec::new() };
+        if gaps.last().is_none_or(|gap| gap.to < first) {
+            gaps.clear();
+        }
+        let between = directory.files.windows(2).map(|pair| (pair[0].last + 1, pair[1].first)).filter(|(from, to)| from < to);
+        let mut sparse: Vec<_> = directory.sparse.iter().map(|file| (file.first, file.last + 1)).chain(between).collect();
+        sparse.sort_unstable();
+        for (from, to) in sparse {
+            gaps.extend(self.damage_in(Offset::new(from).max(log_start), Offset::new(to), false)?);
+        }
+        Ok(gaps)
+    }
+
+    /// The damage in `from..to`, or in its beginning that holds no record.
+    fn damage_in(&self, from: Offset, to: Offset, until_record: bool) -> Result<Vec<ExportGap>, ExportError> {
+        let mut gaps: Vec<ExportGap> = Vec::new();
+        if from >= to {
+            return Ok(gaps);
+        }
+        for record in self.view.with_isolation(ReadIsolation::Written).read_from(from)? {
+            match record {
+                Ok(record) if record.offset() >= to || until_record => break,
+                Ok(_) => {}
+                Err(ReadError::Corrupt { from, .. }) if from >= to => break,
+                Err(ReadError::Corrupt { from, to: end, reason, .. }) => {
+                    let gap = ExportGap { from, to: end.min(to), reason: GapReason::Damaged(reason) };
+                    // A reader that does not get past it would be asked for ever.
+                    if gaps.last() == Some(&gap) {
+                        break;
+                    }
+                    gaps.push(gap);
+                    if end >= to {
+                        break;
+                    }
+                }
+                // Retention was faster: what is deleted is no damage any more.
+                Err(ReadError::OffsetOutOfRange { .. }) => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(gaps)
     }
 
     /// The first record of `from..to` that the log holds.

@@ -16,7 +16,8 @@ pub struct ExportReport {
     pub kept_files: usize,
     /// The new files, in offset order. None if there was nothing to export.
     pub files: Vec<ExportedFile>,
-    /// Offsets in `from..until` that are in no file, other than those that compaction removed.
+    /// Offsets that are in no file, other than those that compaction removed: in `from..until`, and, as far as they are damaged, among those
+    /// that earlier runs exported.
     pub gaps: Vec<ExportGap>,
 }
 

@@ -22,7 +22,7 @@ Examples:
 The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; a topic shop/orders is topic=shop%2Forders.
 Columns: _offset, _ts_ns, _ts, _key, _value, _headers, _leader_epoch, _producer_id. A null key or value is not an empty one.
 A later run to the same directory keeps the files that are there and goes on behind them; a run may be killed at any moment.
-Damaged offsets are left out and listed; the exit code is then 4. Files of another partition are refused with exit code 3.")]
+Damaged offsets are left out and listed, by later runs too; the exit code is then 4. Files of another partition are refused with exit code 3.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,

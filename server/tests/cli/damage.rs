@@ -54,6 +54,10 @@ fn damage_is_printed_in_its_place_and_is_exit_4() {
     assert_eq!((&report["ok"], &report["partitions"][0]["damage"][0]["from"]), (&json!(false), &json!(1)));
     let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
     assert!(run.text().contains("2 rows, offsets 0..=2"), "{}", run.text());
+    for _ in 0..2 {
+        let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
+        assert!(run.text().contains("nothing new"), "{}", run.text());
+    }
     let run = sandbox.run(&["export", "data", "logs", "--to", "again", "--json"]).expect(4);
     let report: serde_json::Value = serde_json::from_str(&run.text()).unwrap();
     assert_eq!((&report["partitions"][0]["files"][0]["dense"], &report["partitions"][0]["gaps"][0]["from"]), (&json!(false), &json!(1)));
@@ -61,8 +65,34 @@ fn damage_is_printed_in_its_place_and_is_exit_4() {
     assert_eq!(sandbox.snapshot("data"), before, "looking at damage repairs nothing");
 
     sandbox.ok_with(&["append", "data", "logs"], "fourth record\n");
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
+    assert!(run.text().contains("offsets 3..=3"), "{}", run.text());
     let run = sandbox.run(&["cat", "data", "logs", "--output", "raw"]).expect(4);
     assert_eq!(run.stdout, b"first record\nthird record\nfourth record\n", "appending goes on");
+}
+
+/// Wherever the damage lies, and however the files are cut around it, each run tells of it, and of nothing else.
+#[test]
+fn damage_is_told_by_every_export() {
+    for (damaged, value) in ["first record", "second record", "third record"].into_iter().enumerate() {
+        for rows in ["1", "2", "100"] {
+            let sandbox = Sandbox::new();
+            let segment = three(&sandbox);
+            flip(&segment, position_of(&segment, value));
+            let says = format!("offsets {damaged}..{} are not exported: damaged", damaged + 1);
+            for _ in 0..2 {
+                let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--rows-per-file", rows]).expect(4).says(&says);
+                assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
+            }
+        }
+    }
+    // Records that an export was asked to leave out are no damage.
+    let sandbox = Sandbox::new();
+    let segment = three(&sandbox);
+    flip(&segment, position_of(&segment, "first record"));
+    for _ in 0..2 {
+        sandbox.run(&["export", "data", "logs", "--to", "out", "--from", "2"]).expect(0);
+    }
 }
 
 #[test]
