@@ -1,13 +1,14 @@
 //! `tidelog tail`: prints records as they come. Changes not one byte of the store.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use tidelog::{ReadError, Reader, StoredRecord};
 
 use super::read::{ReadArgs, check_start, reader_at};
 use super::start::From;
 use crate::exit::{Exit, Failure};
+use crate::output::is_unread;
 
 /// Print the last records of a topic, and new ones as they come.
 #[derive(Debug, clap::Args)]
@@ -38,15 +39,24 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         std::thread::spawn(move || follow(partition, reader, &sender));
     }
     drop(sender);
+    let mut looked = Instant::now();
     while !printer.is_done() {
+        // Records that pass no filter are not printed, and so meet no closed pipe.
+        if looked.elapsed() >= LOOK {
+            if is_unread() {
+                return Err(Failure::ClosedPipe);
+            }
+            looked = Instant::now();
+        }
         // What is there is printed together; before waiting, everything is handed on.
         let next = match receiver.try_recv() {
             Ok(next) => next,
             Err(_) => {
                 printer.flush()?;
-                match receiver.recv() {
+                match receiver.recv_timeout(LOOK) {
                     Ok(next) => next,
-                    Err(_) => break,
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => break,
                 }
             }
         };
@@ -75,3 +85,5 @@ fn follow(partition: u32, mut reader: Reader, sender: &SyncSender<(u32, Result<S
 
 const QUEUE_RECORDS: usize = 1024;
 const WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked whether anybody still reads.
+const LOOK: Duration = Duration::from_millis(250);

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 pub(crate) use delimiter::Delimiter;
 pub(crate) use filter::{Filter, HeaderFilter};
-pub(crate) use stdout::{Results, print_json, print_line, stdout, write_json};
+pub(crate) use stdout::{Results, is_unread, print_json, print_line, stdout, write_json};
 pub(crate) use table::time;
 
 /// How records are written.

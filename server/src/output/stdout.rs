@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, StdoutLock, Write};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -9,6 +10,13 @@ use crate::exit::Failure;
 /// The standard output with a buffer of its own; flush it before the end.
 pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(BUFFER_BYTES, std::io::stdout().lock())
+}
+
+/// Whether whoever read the standard output has gone. A pipe says so by itself only when it is written to.
+pub(crate) fn is_unread() -> bool {
+    let stdout = io::stdout();
+    let mut looked_at = [PollFd::new(&stdout, PollFlags::empty())];
+    poll(&mut looked_at, Some(&Timespec::default())).is_ok() && looked_at[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
 /// Prints one line.

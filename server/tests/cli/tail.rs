@@ -41,6 +41,34 @@ fn several_partitions_are_followed_at_once() {
     assert_eq!(values, ["0", "1", "2", "3", "4", "5"]);
 }
 
+/// No record comes; and then records that are not printed.
+#[test]
+fn a_closed_pipe_ends_it_though_nothing_is_printed() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "x\n");
+    let mut tails = Vec::new();
+    for filter in [&[][..], &["--key", "k"]] {
+        let mut tail = sandbox.command(&[&["tail", "data", "logs"], filter].concat()).spawn().unwrap();
+        let mut stdout = BufReader::new(tail.stdout.take().unwrap());
+        if filter.is_empty() {
+            stdout.read_line(&mut String::new()).unwrap();
+        }
+        drop(stdout);
+        tails.push(tail);
+    }
+    let began = std::time::Instant::now();
+    for mut tail in tails {
+        while tail.try_wait().unwrap().is_none() {
+            if began.elapsed() > std::time::Duration::from_secs(20) {
+                tail.kill().unwrap();
+                panic!("it still waits");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        checked(tail.wait_with_output().unwrap()).expect(0);
+    }
+}
+
 #[test]
 fn a_closed_pipe_ends_it_when_the_next_record_comes() {
     let sandbox = Sandbox::new();
