@@ -15,6 +15,7 @@ mod read;
 mod start;
 mod store;
 mod tail;
+mod temporary;
 mod verify;
 mod write;
 
@@ -110,7 +111,8 @@ Exit codes:
   1  failed: an I/O error, or input that does not fit
   2  usage: unknown flags, impossible values
   3  refused: the store is locked, of another version or not a store; the source was changed
-  4  damage found in the store"
+  4  damage found in the store
+  130, 143  ended by Ctrl-C (SIGINT) or SIGTERM; bench and demo remove first what they made"
     };
 }
 

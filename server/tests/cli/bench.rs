@@ -1,6 +1,6 @@
 //! The bench measures every row, says what it found, and leaves nothing behind. What it measures is not judged here.
 
-use super::sandbox::Sandbox;
+use super::sandbox::{Sandbox, interrupt};
 
 const SMALL: [&str; 4] = ["--rounds", "1", "--mib", "1"];
 
@@ -31,4 +31,21 @@ fn what_is_there_already_stays() {
     assert_eq!(sandbox.snapshot("mine"), before);
     sandbox.run(&["bench", "mine/letter.txt"]).expect(1).says("letter.txt");
     sandbox.run(&["bench", "mine", "--rounds", "0"]).expect(2);
+}
+
+/// At several moments: while a store is filled, and between two measurements.
+#[test]
+fn an_interrupted_bench_leaves_nothing_behind() {
+    let sandbox = Sandbox::new();
+    std::fs::create_dir(sandbox.path("mine")).unwrap();
+    for (round, signal) in [("INT", 2), ("TERM", 15), ("INT", 2), ("TERM", 15)].into_iter().enumerate() {
+        for (dir, is_left) in [("mine", true), ("new", false)] {
+            let under_way = || std::fs::read_dir(sandbox.path(dir)).is_ok_and(|mut entries| entries.next().is_some());
+            let began = std::time::Instant::now();
+            let wait = std::time::Duration::from_millis(70 * round as u64);
+            interrupt(sandbox.command(&["bench", dir, "--rounds", "1000", "--mib", "4"]), signal, || under_way() && began.elapsed() >= wait);
+            assert_eq!(sandbox.path(dir).exists(), is_left, "{dir}");
+            assert!(!under_way(), "{dir}: something is left");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use super::sandbox::{Sandbox, run_command};
+use super::sandbox::{Sandbox, interrupt, run_command};
 
 #[test]
 fn the_demo_holds_and_leaves_nothing_behind() {
@@ -67,4 +67,22 @@ fn a_reader_that_goes_away_ends_the_demo_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
     assert_eq!(std::fs::read_dir(sandbox.path("tmp")).unwrap().count(), 0);
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    for signal in [("INT", 2), ("TERM", 15)] {
+        let sandbox = Sandbox::new();
+        let tmp = sandbox.path("tmp");
+        std::fs::create_dir(&tmp).unwrap();
+        let store = || std::fs::read_dir(&tmp).unwrap().next().map(|entry| entry.unwrap().path().join("data"));
+        let mut command = sandbox.command(&["demo"]);
+        command.env("TMPDIR", &tmp);
+        // The writer runs: it has the store's lock, and its id is in the file.
+        let lock = || store().and_then(|store| std::fs::read_to_string(store.join("LOCK")).ok()).filter(|text| text.ends_with('\n'));
+        let pid = std::cell::OnceCell::new();
+        interrupt(command, signal, || lock().is_some_and(|text| pid.set(text.trim().to_owned()).is_ok()));
+        assert_eq!(std::fs::read_dir(&tmp).unwrap().count(), 0);
+        assert!(!std::path::Path::new("/proc").join(pid.get().unwrap()).exists(), "the writer is left");
+    }
 }

@@ -143,6 +143,19 @@ pub(crate) fn checked(output: Output) -> Run {
     Run { code: output.status.code(), stdout: output.stdout, stderr }
 }
 
+/// Sends a signal, by the name that `kill` knows, to a run, once `is_under_way` says so; it must end with 128 and the signal's number.
+#[track_caller]
+pub(crate) fn interrupt(mut command: Command, signal: (&str, i32), is_under_way: impl Fn() -> bool) -> Run {
+    let mut child = command.spawn().unwrap();
+    while !is_under_way() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it was interrupted");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let sent = Command::new("sh").args(["-c", &format!("kill -{} {}", signal.0, child.id())]).status().unwrap();
+    assert!(sent.success());
+    checked(child.wait_with_output().unwrap()).expect(128 + signal.1)
+}
+
 pub(crate) fn json_lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

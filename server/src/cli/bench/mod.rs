@@ -10,6 +10,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::progress::Progress;
+use super::temporary::{Made, Temporary, temporary_dir};
 use crate::exit::{Exit, Failure};
 use crate::output::{print_json, print_line};
 
@@ -74,7 +75,7 @@ struct Measured {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let place = Place::make(&args.dir)?;
-    let measured = measure(args, place.work.path());
+    let measured = measure(args, &place);
     // Removed before anything is said, and also after a failure.
     let left = place.leave(&args.dir);
     let measured = measured?;
@@ -94,17 +95,18 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn measure(args: &Args, dir: &Path) -> Result<Vec<Measured>, Failure> {
+fn measure(args: &Args, place: &Place) -> Result<Vec<Measured>, Failure> {
     let progress = Progress::of_records("bench");
     let (mut done, all) = (0, u64::from(args.rounds) * (ROWS.len() * VALUE_BYTES.len()) as u64);
     let mut measured = Vec::new();
     for value_bytes in VALUE_BYTES {
         let records = ((args.mib as usize) << 20) / value_bytes;
         let value: Vec<u8> = (0..value_bytes).map(|at| (at * 31 % 251) as u8).collect();
-        let task = Task { dir, value, records, durable_records: DURABLE_RECORDS, reads: (records / 4).min(READS_MAX) };
+        let task = Task { dir: place.work.path(), value, records, durable_records: DURABLE_RECORDS, reads: (records / 4).min(READS_MAX) };
         for row in &ROWS {
             let (mut engine, mut mark) = (Vec::new(), Vec::new());
             for round in 0..args.rounds {
+                place.temporary.pass();
                 // In turns, so that neither always comes first.
                 if round % 2 == 0 {
                     mark.push((row.mark)(&task)?);
@@ -149,21 +151,29 @@ impl Measured {
 struct Place {
     work: tempfile::TempDir,
     made: bool,
+    temporary: Temporary,
 }
 
 impl Place {
     fn make(dir: &Path) -> Result<Self, Failure> {
         let failure = |error| Failure::because(Exit::Failed, format!("making a directory in {}", dir.display()), error);
-        let made = !dir.exists();
-        std::fs::create_dir_all(dir).map_err(failure)?;
-        let work = tempfile::Builder::new().prefix("tidelog-bench-").tempdir_in(dir).map_err(failure)?;
-        Ok(Self { work, made })
+        let (made, temporary) = (!dir.exists(), Temporary::watched()?);
+        let make = || {
+            std::fs::create_dir_all(dir)?;
+            tempfile::Builder::new().prefix("tidelog-bench-").tempdir_in(dir)
+        };
+        let work = temporary_dir(&temporary, made.then(|| dir.to_owned()), make).map_err(failure)?;
+        Ok(Self { work, made, temporary })
     }
 
     fn leave(self, dir: &Path) -> Result<(), Failure> {
         let failure = |error| Failure::because(Exit::Failed, format!("cleaning up in {}", dir.display()), error);
-        self.work.close().map_err(failure)?;
-        if self.made { std::fs::remove_dir(dir).map_err(failure) } else { Ok(()) }
+        let Self { work, made, temporary } = self;
+        temporary.change(|left| {
+            *left = Made::default();
+            work.close().map_err(failure)?;
+            if made { std::fs::remove_dir(dir).map_err(failure) } else { Ok(()) }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use tidelog::export::ParquetExport;
 use tidelog::{Partition, ReadIsolation, RecoveryReport, Start, StoreOptions, StoredRecord};
 
 use super::store;
+use super::temporary::{Made, Temporary, temporary_dir};
 use crate::exit::{Exit, Failure};
 use crate::output::{print_line, time};
 use events::Events;
@@ -50,7 +51,7 @@ fn show(place: &Place) -> Result<(), Failure> {
     let events = Events::compiled_in()?;
     say("data", &format!("{} earthquakes of one week ({}), fed over and over", grouped(events.len()), events::CREDIT))?;
 
-    let killed = writer::append_and_kill(&data)?;
+    let killed = writer::append_and_kill(&data, &place.temporary)?;
     say("write", &format!("process {}: tidelog append --ack durable --print-acks", killed.pid))?;
     say(
         "kill",
@@ -158,31 +159,36 @@ fn described(record: &StoredRecord) -> Result<String, Failure> {
 /// Where the demo works: a directory of its own.
 struct Place {
     path: PathBuf,
-    temporary: Option<tempfile::TempDir>,
+    dir: Option<tempfile::TempDir>,
+    temporary: Temporary,
 }
 
 impl Place {
     fn make(keep: Option<&Path>) -> Result<Self, Failure> {
+        let temporary = Temporary::watched()?;
         let Some(path) = keep else {
             let failed = |error| Failure::because(Exit::Failed, "making a temporary directory", error);
-            let dir = tempfile::Builder::new().prefix("tidelog-demo-").tempdir().map_err(failed)?;
-            return Ok(Self { path: dir.path().to_owned(), temporary: Some(dir) });
+            let dir = temporary_dir(&temporary, None, || tempfile::Builder::new().prefix("tidelog-demo-").tempdir()).map_err(failed)?;
+            return Ok(Self { path: dir.path().to_owned(), dir: Some(dir), temporary });
         };
         let failed = |error| Failure::because(Exit::Failed, format!("making {}", path.display()), error);
         std::fs::create_dir_all(path).map_err(failed)?;
         if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
             return Err(Failure::new(Exit::Refused, format!("{} is not empty: the demo needs a directory of its own", path.display())));
         }
-        Ok(Self { path: path.to_owned(), temporary: None })
+        Ok(Self { path: path.to_owned(), dir: None, temporary })
     }
 
     /// Removes what is temporary; says what is left.
     fn leave(self) -> Result<String, Failure> {
-        let Some(dir) = self.temporary else {
+        let Some(dir) = self.dir else {
             let path = self.path.display();
             return Ok(format!("look at it:\n  tidelog info {path}/{STORE}\n  tidelog cat {path}/{STORE} {TOPIC} --from -5 --output table"));
         };
-        let removed = dir.close();
+        let removed = self.temporary.change(|made| {
+            *made = Made::default();
+            dir.close()
+        });
         removed.map_err(|error| Failure::because(Exit::Failed, format!("removing {}", self.path.display()), error))?;
         Ok("the temporary directory is removed.".to_owned())
     }

@@ -2,15 +2,16 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::events::NDJSON;
 use super::{TOPIC, mismatch};
+use crate::cli::temporary::{Temporary, locked};
 use crate::exit::{Exit, Failure};
 
 /// What the writer promised before it was killed.
@@ -29,12 +30,10 @@ pub(super) struct Acked {
 }
 
 /// Starts the writer, lets it work for a while and kills it; returns everything that it acknowledged until then.
-pub(super) fn append_and_kill(dir: &Path) -> Result<Killed, Failure> {
-    let mut writer = Writer::start(dir)?;
-    let pid = writer.0.id();
-    let (Some(mut stdin), Some(stdout)) = (writer.0.stdin.take(), writer.0.stdout.take()) else {
-        return Err(Failure::new(Exit::Failed, "the writer has no pipes"));
-    };
+pub(super) fn append_and_kill(dir: &Path, temporary: &Temporary) -> Result<Killed, Failure> {
+    let (writer, pipes) = Writer::start(dir, temporary)?;
+    let pid = locked(&writer.0).id();
+    let (Some(mut stdin), Some(stdout)) = pipes else { return Err(Failure::new(Exit::Failed, "the writer has no pipes")) };
     // Fed without end: it cannot have finished before it is killed. The pipe breaks when it is.
     let feeder = std::thread::spawn(move || while stdin.write_all(NDJSON).is_ok() {});
     let count = Arc::new(AtomicUsize::new(0));
@@ -50,7 +49,8 @@ pub(super) fn append_and_kill(dir: &Path) -> Result<Killed, Failure> {
         }
         std::thread::sleep(Duration::from_millis(1)); // so that the kill falls wherever the writer happens to be
     }
-    writer.0.kill().map_err(|error| Failure::because(Exit::Failed, "killing the writer", error))?;
+    temporary.pass();
+    locked(&writer.0).kill().map_err(|error| Failure::because(Exit::Failed, "killing the writer", error))?;
     let wrote_for = began.elapsed();
     writer.expect_killed()?;
     let _ = feeder.join(); // it has nothing to say
@@ -103,26 +103,32 @@ enum Event {
 }
 
 /// The child; killed and waited for when it is dropped, whatever happened.
-struct Writer(Child);
+struct Writer(Arc<Mutex<Child>>);
+
+type Pipes = (Option<ChildStdin>, Option<ChildStdout>);
 
 impl Writer {
-    fn start(dir: &Path) -> Result<Self, Failure> {
+    fn start(dir: &Path, temporary: &Temporary) -> Result<(Self, Pipes), Failure> {
         let program = std::env::current_exe().map_err(|error| Failure::because(Exit::Failed, "finding this program", error))?;
-        let child = Command::new(program)
-            .arg("append")
-            .arg(dir)
-            .args([TOPIC, "--format", "ndjson", "--key", ".net", "--timestamp", ".time", "--ack", "durable", "--print-acks"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        child.map(Self).map_err(|error| Failure::because(Exit::Failed, "starting the writer", error))
+        let mut command = Command::new(program);
+        command.arg("append").arg(dir);
+        command.args([TOPIC, "--format", "ndjson", "--key", ".net", "--timestamp", ".time", "--ack", "durable", "--print-acks"]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let started = temporary.change(|made| {
+            let mut child = command.spawn()?;
+            let pipes = (child.stdin.take(), child.stdout.take());
+            let child = Arc::new(Mutex::new(child));
+            made.child = Some(child.clone());
+            Ok((Self(child), pipes))
+        });
+        started.map_err(|error: std::io::Error| Failure::because(Exit::Failed, "starting the writer", error))
     }
 
     /// It must have died of the kill, not of an error or at its end.
-    fn expect_killed(&mut self) -> Result<(), Failure> {
+    fn expect_killed(&self) -> Result<(), Failure> {
         use std::os::unix::process::ExitStatusExt;
 
-        let status = self.0.wait().map_err(|error| Failure::because(Exit::Failed, "waiting for the writer", error))?;
+        let status = locked(&self.0).wait().map_err(|error| Failure::because(Exit::Failed, "waiting for the writer", error))?;
         if status.signal() == Some(SIGKILL) { Ok(()) } else { Err(mismatch(format!("the writer ended by itself: {status}"))) }
     }
 }
@@ -130,8 +136,9 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         // Both fail only if it is gone already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let mut child = locked(&self.0);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
