@@ -176,7 +176,7 @@ pub enum TopicError {
         limit: u32,
     },
     /// The topic has fewer partitions.
-    #[error("topic {topic} has {count} partitions, numbered from 0: there is no partition {partition}")]
+    #[error("there is no partition {partition}: topic {topic} has {count}, numbered from 0")]
     NoPartition {
         /// The topic.
         topic: String,

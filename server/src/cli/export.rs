@@ -9,7 +9,7 @@ use tidelog::export::{ExportError, ExportReport, ExportedFile, GapReason, Parque
 use super::progress::Progress;
 use super::store::{self, Isolation, TopicArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::Results;
+use crate::output::{Results, counted};
 
 /// Write a topic to Parquet files, with the offset of each record.
 #[derive(Debug, clap::Args)]
@@ -85,7 +85,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         results.json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions }))?;
     } else {
         let files: usize = reports.iter().map(|(_, report)| report.files.len()).sum();
-        results.line(&format!("{rows} rows, {bytes} bytes in {files} new files"))?;
+        let (rows, files) = (counted(rows, "row", "rows"), counted(files as u64, "new file", "new files"));
+        results.line(&format!("{rows}, {bytes} bytes in {files}"))?;
     }
     Ok(if reports.iter().any(|(_, report)| report.has_damage()) { Exit::Damage } else { Exit::Done })
 }
@@ -129,12 +130,16 @@ fn text(view: &PartitionView, report: &ExportReport) -> String {
     let place = place(view);
     if report.files.is_empty() {
         let ExportReport { until, kept_files, .. } = report;
-        let why = if *kept_files > 0 { format!("nothing new, {kept_files} files are there already") } else { "no records".to_owned() };
+        let why = match *kept_files {
+            0 => "no records".to_owned(),
+            count => format!("nothing new, {} there already", counted(count as u64, "file is", "files are")),
+        };
         return format!("{place}: {why} up to offset {until}: no file");
     }
     let line = |file: &ExportedFile| {
         let ExportedFile { path, rows, bytes, first, last, .. } = file;
-        format!("{place}: {rows} rows, offsets {first}..={last}, {bytes} bytes: {}", path.display())
+        let rows = counted(*rows, "row", "rows");
+        format!("{place}: {rows}, offsets {first}..={last}, {bytes} bytes: {}", path.display())
     };
     report.files.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -9,6 +9,7 @@ use tidelog::{
 };
 
 use crate::exit::{Exit, Failure};
+use crate::output::counted;
 
 /// A topic in a store.
 #[derive(Debug, clap::Args)]
@@ -113,7 +114,8 @@ pub(crate) fn topic_to_write(store: &Store, name: &str, partitions: Option<u32>)
         Ok(topic) => match partitions {
             Some(wanted) if wanted != topic.partition_count() => {
                 let found = topic.partition_count();
-                Err(Failure::new(Exit::Usage, format!("topic {name} has {found} partitions already: it cannot be given {wanted}")))
+                let found = counted(found.into(), "partition", "partitions");
+                Err(Failure::new(Exit::Usage, format!("topic {name} has {found} already: it cannot be given {wanted}")))
             }
             _ => Ok(topic),
         },
@@ -156,8 +158,7 @@ pub(crate) fn tell_findings(view: &PartitionView) {
     let repaired: Vec<&Finding> = findings.iter().filter(|finding| finding.verdict == Verdict::Repair).collect();
     let more = match repaired.len() {
         0 | 1 => String::new(),
-        2 => "; one finding more".to_owned(),
-        several => format!("; {} findings more", several - 1),
+        several => format!("; {} more", counted(several as u64 - 1, "finding", "findings")),
     };
     if let Some(Finding { file, detail, .. }) = repaired.iter().find(|finding| finding.found.is_torn_end()) {
         let end = view.log_end_offset();

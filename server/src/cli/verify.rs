@@ -7,7 +7,7 @@ use tidelog::{PartitionView, VerifyReport};
 
 use super::store;
 use crate::exit::{Exit, Failure};
-use crate::output::Results;
+use crate::output::{Results, counted};
 
 /// Read everything in a store and check it.
 #[derive(Debug, clap::Args)]
@@ -70,7 +70,8 @@ fn text(view: &PartitionView, report: &VerifyReport) -> String {
     let place = format!("{}/{}", view.topic(), view.index());
     let VerifyReport { records, batches, bytes, damage, bad_indexes, .. } = report;
     let verdict = if damage.is_empty() { "ok" } else { "DAMAGED" };
-    let mut lines = vec![format!("{place}: {verdict}, {records} records in {batches} batches, {bytes} bytes")];
+    let (records, batches) = (counted(*records, "record", "records"), counted(*batches, "batch", "batches"));
+    let mut lines = vec![format!("{place}: {verdict}, {records} in {batches}, {bytes} bytes")];
     lines.extend(damage.iter().map(|range| format!("{place}: offsets {}..{} are damaged: {}", range.from, range.to, range.reason)));
     lines.extend(bad_indexes.iter().map(|reason| format!("{place}: index to be rebuilt: {reason}")));
     lines.join("\n")

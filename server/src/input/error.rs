@@ -110,7 +110,7 @@ pub(crate) enum LineError {
         found: String,
     },
     /// A row with more or fewer fields than the header row.
-    #[error("{found} fields, where the header row has {expected}")]
+    #[error("{}, where the header row has {expected}", crate::output::counted(*found as u64, "field", "fields"))]
     Ragged {
         /// Fields in the header row.
         expected: usize,

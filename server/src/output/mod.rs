@@ -13,6 +13,11 @@ pub(crate) use filter::{Filter, HeaderFilter};
 pub(crate) use stdout::{Results, is_unread, print_json, print_line, stdout, write_json};
 pub(crate) use table::time;
 
+/// `1 record`, `2 records`.
+pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// How records are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(crate) enum OutputFormat {

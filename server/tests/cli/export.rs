@@ -27,9 +27,9 @@ fn each_partition_becomes_files_and_the_next_run_goes_on() {
         assert!(text.contains(path.file_name().unwrap().to_str().unwrap()), "{text}");
     }
     let text = sandbox.ok(&["export", "data", "shop/orders", "--to", "out"]);
-    assert!(text.contains("nothing new, 1 files are there already"), "{text}");
+    assert!(text.contains("nothing new, 1 file is there already"), "{text}");
     sandbox.ok_with(&["append", "data", "shop/orders", "-p", "1"], "four\n");
-    assert!(sandbox.ok(&["export", "data", "shop/orders", "--to", "out"]).contains("1 rows,"));
+    assert!(sandbox.ok(&["export", "data", "shop/orders", "--to", "out"]).contains("1 row,"));
 }
 
 #[test]

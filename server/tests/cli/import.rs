@@ -143,7 +143,7 @@ fn csv_rows_become_objects() {
         sandbox.run(&["import", "data", "open", "open", "--format", "csv"]).expect(1).says("ends inside a quoted field");
     }
     sandbox.write("ragged", "a,b\n1,2\n3\n");
-    sandbox.run(&["import", "data", "ragged", "ragged", "--format", "csv"]).expect(1).says("ragged: line 3: 1 fields");
+    sandbox.run(&["import", "data", "ragged", "ragged", "--format", "csv"]).expect(1).says("ragged: line 3: 1 field,");
     sandbox.write("twice", "a,a\n");
     sandbox.run(&["import", "data", "twice", "twice", "--format", "csv"]).expect(1).says("twice");
 }
@@ -155,7 +155,7 @@ fn a_file_that_has_grown_is_continued_and_a_changed_one_is_refused() {
     sandbox.write("log", "one\ntwo\n");
     sandbox.ok(&arguments);
     sandbox.write("log", "one\ntwo\nthree\n");
-    assert!(sandbox.ok(&arguments).contains("imported 1 records"));
+    assert!(sandbox.ok(&arguments).contains("imported 1 record into"));
     for changed in ["One\ntwo\nthree\n", "one\ntwo\nthre", "one\ntwo\nthreE\nfour\n", ""] {
         sandbox.write("log", changed);
         sandbox.run(&arguments).expect(3).says("log was changed");

@@ -13,6 +13,7 @@ use crate::cli::store;
 use crate::cli::write::{RECORD_OVERHEAD_BYTES, item_bytes, route};
 use crate::exit::{Exit, Failure};
 use crate::input::{InputError, LineError, Mark, ReaderOptions, RecordReader, Rejects, Source};
+use crate::output::counted;
 
 /// Imports sources one after the other into the partitions of one topic.
 pub(super) struct Importer<'a> {
@@ -62,7 +63,7 @@ impl<'a> Importer<'a> {
         self.flush()?;
         drop(progress);
         if let Some(error) = stopped_by {
-            crate::cli::say(&format!("{} records before the error are imported", self.imported));
+            crate::cli::say(&format!("imported before the error: {}", counted(self.imported, "record", "records")));
             return Err(Failure::input(error));
         }
         Ok(Summary {

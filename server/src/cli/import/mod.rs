@@ -13,7 +13,7 @@ use super::parse::ParseArgs;
 use super::store::{self, SettingsArgs, TopicArgs, WritePartitionArgs};
 use crate::exit::{Exit, Failure};
 use crate::input::{Compression, Format};
-use crate::output::Results;
+use crate::output::{Results, counted};
 use importer::Importer;
 
 /// Take files, or the standard input, into a topic.
@@ -111,13 +111,15 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
 impl Summary {
     fn text(&self, rejects: Option<&Path>) -> String {
         let Self { source, topic, imported, already_imported, rejected, .. } = self;
+        let new = counted(*imported, "record", "records");
         let mut text = match (imported, already_imported) {
+            (0, 1) => format!("{source}: nothing new, its one record is in {topic} already"),
             (0, 1..) => format!("{source}: nothing new, all {already_imported} records are in {topic} already"),
-            (_, 0) => format!("{source}: imported {imported} records into {topic}"),
-            _ => format!("{source}: imported {imported} records into {topic}; {already_imported} were there already"),
+            (_, 0) => format!("{source}: imported {new} into {topic}"),
+            _ => format!("{source}: imported {new} into {topic}; {} there already", counted(*already_imported, "was", "were")),
         };
         if let (1.., Some(rejects)) = (rejected, rejects) {
-            text.push_str(&format!("; {rejected} lines kept aside in {}", rejects.display()));
+            text.push_str(&format!("; {} kept aside in {}", counted(*rejected, "line", "lines"), rejects.display()));
         }
         text
     }

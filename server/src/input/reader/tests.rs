@@ -153,7 +153,7 @@ fn csv_takes_key_time_and_another_separator() {
 
 #[test]
 fn csv_rows_that_do_not_fit_are_named_by_their_line() {
-    assert_eq!(error(b"a,b\n1,2\n1\n", Format::Csv), "test: line 3: 1 fields, where the header row has 2");
+    assert_eq!(error(b"a,b\n1,2\n1\n", Format::Csv), "test: line 3: 1 field, where the header row has 2");
     assert_eq!(error(b"a,b\n\"1\n\n\",2\n1,2,3\n", Format::Csv), "test: line 5: 3 fields, where the header row has 2");
     assert_eq!(error(b"a,b,a\n", Format::Csv), "test: line 1: the column \"a\" is there twice");
     assert_eq!(error(b"a\n\xff\n", Format::Csv), "test: line 2: not UTF-8 after byte 0");
