@@ -59,18 +59,24 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
-            // Nobody is left to tell when the help cannot be printed.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Done.into() };
+            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            return match printed {
+                // What is wrong with the arguments is said by the code too.
+                _ if error.use_stderr() => Exit::Usage.into(),
+                Ok(()) => Exit::Done.into(),
+                Err(error) => ended(&Failure::output(error)),
+            };
         }
     };
     match cli.command.run() {
         Ok(exit) => exit.into(),
-        Err(failure) => {
-            report(&failure);
-            failure.exit().into()
-        }
+        Err(failure) => ended(&failure),
     }
+}
+
+fn ended(failure: &Failure) -> ExitCode {
+    report(failure);
+    failure.exit().into()
 }
 
 impl Command {

@@ -111,6 +111,17 @@ fn a_store_that_was_being_made_when_its_maker_was_killed_is_made() {
 }
 
 #[test]
+fn help_that_cannot_be_printed_is_a_failure() {
+    let sandbox = Sandbox::new();
+    for arguments in [&["--help"][..], &["--version"], &["import", "--help"], &["man"], &["completions", "bash"]] {
+        let mut command = sandbox.command(arguments);
+        command.stdout(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+        run_command(command, b"").expect(1).says("No space left on device");
+        sandbox.run_unread(arguments, b"").expect(0);
+    }
+}
+
+#[test]
 fn arguments_that_are_not_utf_8() {
     let sandbox = Sandbox::new();
     let odd = OsString::from_vec(b"odd-\xff".to_vec());
