@@ -299,7 +299,7 @@ pub enum CutError {
     /// The log could not be made durable. The cut may be done; the next open settles it.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// Known damage lies where the cut has to read. Cut elsewhere or repair first.
+    /// Known damage lies where the cut has to read. Cut elsewhere: below the damage or behind it.
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The file system failed. The cut is done whole or not at all; the next open finishes it.
@@ -329,7 +329,8 @@ pub enum ReadError {
         /// The offset that was to be read next.
         next: Offset,
     },
-    /// Durable records are damaged. Read on at `to`; `repair` or a backup is for the rest.
+    /// Durable records are damaged. Read on at `to`; what is damaged is to be had from a copy of the
+    /// partition, if there is one: nothing in this version brings it back.
     #[error("offsets {from}..{to} are damaged: {reason} ({})", path.display())]
     Corrupt {
         /// First damaged offset.

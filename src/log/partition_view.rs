@@ -82,7 +82,7 @@ pub struct PartitionInfo {
     pub first_ts_ns: Option<i64>,
     /// Time of the last record.
     pub last_ts_ns: Option<i64>,
-    /// Codec of the newest batch.
+    /// Codec of the newest batch. Each batch has its own: those before it may have been written with other settings.
     pub compression: &'static str,
     /// What is known to be damaged.
     pub damage: Vec<DamagedRange>,

@@ -15,6 +15,7 @@ Examples:
   tidelog info data
   tidelog info data events --json
 
+compression is that of the newest batch: batches before it may have been written with other settings, each with its own.
 The exit code is 4 if damage is known.")]
 pub(crate) struct Args {
     /// The store's directory.

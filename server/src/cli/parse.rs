@@ -34,8 +34,26 @@ impl ParseArgs {
         })
     }
 
-    /// A text that is equal only for settings that make the same records of the same bytes.
+    /// A text that is equal only for settings that make the same records of the same bytes. Its checksum is persisted: never change it.
     pub(crate) fn fingerprint(&self) -> String {
-        format!("{:?} {:?} {:?}", self.key, self.timestamp, self.timestamp_unit)
+        // The length tells where a path ends, whatever is in it.
+        let path = |path: &Option<JsonPath>| path.as_ref().map(JsonPath::to_string).map_or("-".to_owned(), |text| format!("{}:{text}", text.len()));
+        let unit = self.timestamp_unit.map_or("-", TimeUnit::name);
+        format!("key={} timestamp={} unit={unit}", path(&self.key), path(&self.timestamp))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Imports that were begun with these settings are continued by every later version.
+    #[test]
+    fn the_fingerprint_stays_as_it_is() {
+        let none = ParseArgs { key: None, timestamp: None, timestamp_unit: None };
+        assert_eq!(none.fingerprint(), "key=- timestamp=- unit=-");
+        let all =
+            ParseArgs { key: Some(".a[0].\"b c\"".parse().unwrap()), timestamp: Some(".at".parse().unwrap()), timestamp_unit: Some(TimeUnit::Ms) };
+        assert_eq!(all.fingerprint(), "key=11:.a[0].\"b c\" timestamp=3:.at unit=ms");
     }
 }

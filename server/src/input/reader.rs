@@ -25,6 +25,18 @@ pub(crate) enum Format {
     Frames,
 }
 
+impl Format {
+    /// Part of what is persisted about an import: never changed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lines => "lines",
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+            Self::Frames => "frames",
+        }
+    }
+}
+
 /// How to read.
 #[derive(Debug, Clone)]
 pub(crate) struct ReaderOptions {

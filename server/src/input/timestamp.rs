@@ -20,6 +20,16 @@ pub(crate) enum TimeUnit {
 }
 
 impl TimeUnit {
+    /// Part of what is persisted about an import: never changed.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::S => "s",
+            Self::Ms => "ms",
+            Self::Us => "us",
+            Self::Ns => "ns",
+        }
+    }
+
     fn decimals(self) -> i64 {
         match self {
             Self::S => 9,

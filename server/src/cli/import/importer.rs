@@ -44,10 +44,8 @@ impl<'a> Importer<'a> {
         let targets = numbers.map(target).collect::<Result<Vec<_>, Failure>>()?;
         let open_rejects = |path: &Path| Rejects::open(path).map_err(|error| Failure::because(Exit::Failed, path.display().to_string(), error));
         let rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
-        let settings =
-            format!("{:?} {} {:?} {:?} {}", args.format, args.parse.fingerprint(), args.separator, args.partition.partition, topic.partition_count());
         let batch_bytes_max = options.value_bytes_max + RECORD_OVERHEAD_BYTES;
-        let settings_crc = crc32fast::hash(settings.as_bytes());
+        let settings_crc = crc32fast::hash(fingerprint(args, topic.partition_count()).as_bytes());
         Ok(Self { args, topic, options, targets, rejects, settings_crc, batch_bytes_max, source: None, records: 0, already_imported: 0, imported: 0 })
     }
 
@@ -196,6 +194,13 @@ impl<'a> Importer<'a> {
         }
         self.targets.iter().try_for_each(Target::flush)
     }
+}
+
+/// What decides which records a source becomes and where they go. Its checksum is persisted: never change it.
+fn fingerprint(args: &Args, partitions: u32) -> String {
+    let partition = args.partition.partition.map_or("-".to_owned(), |number| number.to_string());
+    let (format, parse, separator) = (args.format.name(), args.parse.fingerprint(), args.separator);
+    format!("format={format} {parse} separator={separator} partition={partition} partitions={partitions}")
 }
 
 fn rejects_failure(rejects: &Rejects, error: std::io::Error) -> Failure {

@@ -28,8 +28,10 @@ Examples:
   zcat big.gz | tidelog import data logs
 
 An import that was interrupted goes on where it was when it is started again: how far it came is committed with the
-records. A file that has grown is continued, a file that was changed is refused (exit 3), a finished one adds nothing.
-The standard input cannot be resumed. A topic that does not exist is made.")]
+records. A finished file adds nothing. A file that has grown is continued; if it was imported without a newline at its
+end, then only if what follows begins with one: otherwise its last line has changed. A file that was changed is refused
+(exit 3). A file whose last records here were deleted (delete_prefix) is imported again from its start: what was known
+of it went with them. The standard input cannot be resumed. A topic that does not exist is made.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
