@@ -8,12 +8,13 @@ mod json_path;
 mod ndjson;
 mod reader;
 mod rejects;
+mod rejects_sources;
 mod source;
 mod timestamp;
 
 pub(crate) use error::{InputError, LineError};
 pub(crate) use json_path::JsonPath;
 pub(crate) use reader::{Format, Item, Mark, ReaderOptions, RecordReader};
-pub(crate) use rejects::Rejects;
+pub(crate) use rejects::{Rejects, RejectsError};
 pub(crate) use source::{Compression, Source};
 pub(crate) use timestamp::{TimeUnit, parse_rfc3339};

@@ -260,8 +260,10 @@ impl RecordReader {
             if result.is_err() {
                 return Ok(result);
             }
+            let ends_line = part.ends_with(b"\n");
             self.source.consume(count);
             if is_last {
+                self.is_mid_line = self.options.format != Format::Frames && !ends_line;
                 return Ok(Ok(()));
             }
             self.source.fill()?;

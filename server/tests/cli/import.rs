@@ -110,6 +110,124 @@ fn lines_that_do_not_fit_can_be_kept_aside_once() {
     sandbox.run(&["import", "data", "events", "events", "--rejects", "r"]).expect(2).says("--on-error skip");
 }
 
+const SKIP: [&str; 6] = ["--format", "ndjson", "--on-error", "skip", "--rejects", "rejects"];
+
+/// The same wrong line in several sources, in one run and in several, in sources that grow, with and without anything that fits.
+#[test]
+fn equal_lines_of_several_sources_are_all_kept_aside() {
+    let sandbox = Sandbox::new();
+    let import = |files: &[&str]| sandbox.ok(&[&["import", "data", "events"], files, &SKIP].concat());
+    let kept = || std::fs::read_to_string(sandbox.path("rejects")).unwrap().lines().filter(|line| *line == "bad").count();
+    sandbox.write("a", "1\nbad\n");
+    sandbox.write("b", "bad\n2\n");
+    sandbox.write("c", "bad\n");
+    assert!(import(&["a"]).contains("1 line kept aside"));
+    import(&["b", "c"]);
+    assert_eq!(kept(), 3);
+    import(&["a", "b", "c"]);
+    assert_eq!(kept(), 3, "nothing new");
+    sandbox.write("a", "1\nbad\nbad\n3\n");
+    sandbox.write("c", "bad\nbad\n");
+    for _ in 0..2 {
+        import(&["a", "b", "c"]);
+        import(&["c", "a"]);
+        assert_eq!(kept(), 5, "one more of a, and of c");
+    }
+    // What has grown at a wrong line without an end.
+    sandbox.write("d", "4\nbad");
+    import(&["d"]);
+    sandbox.write("d", "4\nbad\n5\nbad");
+    import(&["d"]);
+    assert_eq!(kept(), 7);
+    assert_eq!(sandbox.raw("events"), b"1\n2\n3\n4\n5\n");
+    sandbox.run_with(&[&["import", "data", "events", "-"], &SKIP[..]].concat(), b"bad\n6\n").expect(0);
+    sandbox.ok(&[&["import", "data", "other", "a"], &SKIP[..]].concat());
+    assert_eq!(kept(), 10, "the standard input is always new, and so is another topic");
+}
+
+#[test]
+fn an_input_is_never_written_to() {
+    let sandbox = Sandbox::new();
+    let input = sandbox.write("events", "1\nbad\n");
+    sandbox.write("other", "2\n");
+    std::os::unix::fs::symlink(&input, sandbox.path("link")).unwrap();
+    std::fs::hard_link(&input, sandbox.path("hard")).unwrap();
+    sandbox.write("kept.sources", "not ours\n");
+    for (files, rejects) in [
+        (&["events"][..], "events"),
+        (&["other", "events"], "./events"),
+        (&["events"], "link"),
+        (&["link"], "hard"),
+        (&["other", "kept.sources"], "kept"),
+    ] {
+        let arguments = [&["import", "data", "events"], files, &["--format", "ndjson", "--on-error", "skip", "--rejects", rejects]].concat();
+        sandbox.run(&arguments).expect(2).says("is the input");
+    }
+    let mut command =
+        sandbox.command(&[&["import", "data", "events", "-", "--format", "ndjson", "--on-error", "skip", "--rejects", "link"][..]].concat());
+    let output = command.stdin(std::fs::File::open(&input).unwrap()).output().unwrap();
+    crate::sandbox::checked(output).expect(2).says("is the standard input");
+    assert_eq!(std::fs::read(&input).unwrap(), b"1\nbad\n");
+    assert!(!sandbox.path("data").exists(), "nothing is made before it is refused");
+
+    sandbox.ok(&["append", "data", "events"]);
+    let before = sandbox.snapshot("data");
+    for rejects in ["data/STORE", "data/new", "data/topics/default/events/0/META"] {
+        let arguments = ["import", "data", "events", "events", "--format", "ndjson", "--on-error", "skip", "--rejects", rejects];
+        sandbox.run(&arguments).expect(2).says("is in the store");
+    }
+    assert_eq!(sandbox.snapshot("data"), before);
+}
+
+#[test]
+fn lines_are_kept_aside_in_a_regular_file_of_one_import_at_a_time() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events", "1\nbad\n");
+    for rejects in ["/dev/null", "."] {
+        let arguments = ["import", "data", "events", "events", "--format", "ndjson", "--on-error", "skip", "--rejects", rejects];
+        sandbox.run(&arguments).expect(2).says("not a regular file");
+    }
+    assert!(!sandbox.path("data").exists());
+
+    let mut holder = sandbox.command(&[&["import", "held", "events", "-"], &SKIP[..]].concat());
+    let mut holder = holder.stdin(std::process::Stdio::piped()).spawn().unwrap();
+    while !sandbox.path("held/topics/default/events").exists() {
+        assert!(holder.try_wait().unwrap().is_none());
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    sandbox.run(&[&["import", "data", "events", "events"], &SKIP[..]].concat()).expect(3).says("another import keeps lines aside in it");
+    drop(holder.stdin.take());
+    crate::sandbox::checked(holder.wait_with_output().unwrap()).expect(0);
+}
+
+/// As the system sees it: the lines kept aside are synced before each batch behind them, and the names of their files once.
+#[test]
+fn lines_kept_aside_are_durable_before_the_records_behind_them() {
+    let sandbox = Sandbox::new();
+    sandbox.write("events", (0..5000).map(|i| if i % 100 == 50 { format!("bad {i}\n") } else { format!("{i}\n") }).collect::<String>());
+    let mut command = std::process::Command::new("strace");
+    command.args(["-f", "-y", "-e", "trace=fsync,fdatasync", "-o", "trace", crate::sandbox::PROGRAM, "import", "data", "events", "events"]);
+    command.args(SKIP).current_dir(sandbox.path("")).stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    if !std::process::Command::new("strace").arg("-V").output().is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: there is no strace");
+        return;
+    }
+    crate::sandbox::run_command(command, b"").expect(0);
+    let trace = std::fs::read_to_string(sandbox.path("trace")).unwrap();
+    let home = sandbox.path("").canonicalize().unwrap();
+    let synced = |call: &str, name: &str| {
+        let file = home.join(name);
+        let file = file.to_str().unwrap().trim_end_matches('/');
+        trace.lines().filter(|line| line.contains(&format!("{call}(")) && line.contains(&format!("<{file}>"))).count()
+    };
+    let batches: serde_json::Value = serde_json::from_str(&sandbox.ok(&["verify", "data", "--json"])).unwrap();
+    let batches = batches["partitions"][0]["batches"].as_u64().unwrap() as usize;
+    assert!(batches > 3, "{batches} batches");
+    assert!(synced("fdatasync", "rejects") >= batches, "{batches} batches: {trace}");
+    assert!(synced("fdatasync", "rejects.sources") >= batches, "{batches} batches: {trace}");
+    assert!(synced("fsync", "") >= 2, "{trace}");
+}
+
 #[test]
 fn csv_rows_become_objects() {
     let sandbox = Sandbox::new();

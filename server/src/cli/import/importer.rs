@@ -1,5 +1,6 @@
 //! Moves records from sources to partitions, and commits how far it came with them. Decides no exit codes, prints no results.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use tidelog::Topic;
@@ -33,7 +34,7 @@ pub(super) struct Importer<'a> {
 }
 
 impl<'a> Importer<'a> {
-    pub(super) fn new(args: &'a Args, topic: &'a Topic, options: ReaderOptions) -> Result<Self, Failure> {
+    pub(super) fn new(args: &'a Args, topic: &'a Topic, options: ReaderOptions, rejects: Option<Rejects>) -> Result<Self, Failure> {
         let name = &args.topic.topic;
         let numbers = store::partition_numbers(args.partition.partition, topic.partition_count());
         let target = |number| {
@@ -42,8 +43,6 @@ impl<'a> Importer<'a> {
             Ok(Target::new(partition, format!("{name}/{number}")))
         };
         let targets = numbers.map(target).collect::<Result<Vec<_>, Failure>>()?;
-        let open_rejects = |path: &Path| Rejects::open(path).map_err(|error| Failure::because(Exit::Failed, path.display().to_string(), error));
-        let rejects = args.rejects.as_deref().map(open_rejects).transpose()?;
         let batch_bytes_max = options.value_bytes_max + RECORD_OVERHEAD_BYTES;
         let settings_crc = crc32fast::hash(fingerprint(args, topic.partition_count()).as_bytes());
         Ok(Self { args, topic, options, targets, rejects, settings_crc, batch_bytes_max, source: None, records: 0, already_imported: 0, imported: 0 })
@@ -83,6 +82,9 @@ impl<'a> Importer<'a> {
             let name = reader.source().name();
             crate::cli::say(&format!("{name} cannot be resumed: if this import is interrupted, a second one begins at its start"));
             self.targets.iter_mut().for_each(|target| target.begin(None));
+            if let Some(rejects) = &mut self.rejects {
+                rejects.begin_unknown();
+            }
             return Ok(reader);
         };
         for target in &mut self.targets {
@@ -101,11 +103,27 @@ impl<'a> Importer<'a> {
         if let Some(note) = &lowest {
             (self.records, self.already_imported) = (note.records, note.records);
         }
-        if let Some(rejects) = &mut self.rejects {
-            let position = lowest.map_or(rejects.position(), |note| note.rejects_bytes);
-            rejects.start_at(position).map_err(|error| rejects_failure(rejects, error))?;
-        }
+        self.begin_rejects(path)?;
         Ok(reader)
+    }
+
+    /// Finds out what is kept aside of the source already.
+    fn begin_rejects(&mut self, path: &Path) -> Result<(), Failure> {
+        let Some(rejects) = &mut self.rejects else { return Ok(()) };
+        let uuid: String = self.targets[0].partition.view().uuid().iter().map(|byte| format!("{byte:02x}")).collect();
+        let canonical = path.canonicalize().map_err(|error| Failure::because(Exit::Failed, path.display().to_string(), error))?;
+        let source = format!("{uuid} {}", canonical.as_os_str().as_bytes().escape_ascii());
+        let (highest, compression) = (resume::highest(&self.targets), self.args.compression);
+        // Lines may be kept aside ahead of the records: a kill came between.
+        let is_so = |position, crc32| {
+            if position <= highest {
+                return Ok(true);
+            }
+            let mut source = Source::open(path, compression)?;
+            Ok(source.skip_to(position)? && source.crc32() == crc32)
+        };
+        let begun = rejects.begin(source, is_so).map_err(Failure::input)?;
+        begun.map_err(|error| rejects_failure(rejects, error))
     }
 
     fn open(&self, path: &Path) -> Result<RecordReader, Failure> {
@@ -165,20 +183,22 @@ impl<'a> Importer<'a> {
     /// Passes over the wrong line and keeps it; false if that is not wanted.
     fn keep_aside(&mut self, reader: &mut RecordReader) -> Result<bool, Failure> {
         let Some(rejects) = self.rejects.as_mut().filter(|_| self.args.on_error == OnError::Skip) else { return Ok(false) };
-        rejects.begin_line();
-        let written = reader.reject(&mut |part| rejects.write(part)).map_err(Failure::input)?;
+        let mark = reader.mark_before();
+        let is_new = !rejects.has(mark.position);
+        if is_new {
+            rejects.begin_line(mark).map_err(|error| rejects_failure(rejects, error))?;
+        }
+        let written = reader.reject(&mut |part| if is_new { rejects.write(part) } else { Ok(()) }).map_err(Failure::input)?;
         written.map_err(|error| rejects_failure(rejects, error))?;
         Ok(true)
     }
 
     fn commit(&mut self, index: usize, mark: Mark) -> Result<(), Failure> {
-        let commit = Commit {
-            source: self.source.as_ref(),
-            mark,
-            settings_crc: self.settings_crc,
-            records: self.records,
-            rejects_bytes: self.rejects.as_ref().map_or(0, Rejects::position),
-        };
+        if let Some(rejects) = &mut self.rejects {
+            // Before the records behind them: a line kept aside must not be lost when what follows it is there.
+            rejects.commit(&mark).map_err(|error| rejects_failure(rejects, error))?;
+        }
+        let commit = Commit { source: self.source.as_ref(), mark, settings_crc: self.settings_crc, records: self.records };
         self.imported += self.targets[index].commit(&commit)?;
         Ok(())
     }
@@ -188,10 +208,6 @@ impl<'a> Importer<'a> {
     }
 
     fn flush(&self) -> Result<(), Failure> {
-        if let Some(rejects) = &self.rejects {
-            // Before the records behind them: a line kept aside must not be lost when what follows it is there.
-            rejects.sync().map_err(|error| rejects_failure(rejects, error))?;
-        }
         self.targets.iter().try_for_each(Target::flush)
     }
 }

@@ -5,6 +5,8 @@ mod note;
 mod resume;
 mod target;
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,7 +14,7 @@ use serde::Serialize;
 use super::parse::ParseArgs;
 use super::store::{self, SettingsArgs, TopicArgs, WritePartitionArgs};
 use crate::exit::{Exit, Failure};
-use crate::input::{Compression, Format};
+use crate::input::{Compression, Format, Rejects, RejectsError};
 use crate::output::{Results, counted};
 use importer::Importer;
 
@@ -53,7 +55,7 @@ pub(crate) struct Args {
     /// What to do about a line that does not fit.
     #[arg(long, value_enum, default_value = "stop", requires_if("skip", "rejects"))]
     on_error: OnError,
-    /// Where lines that do not fit are kept, with --on-error skip.
+    /// Where lines that do not fit are kept, with --on-error skip; FILE.sources says which of them are of which source.
     #[arg(long, value_name = "FILE")]
     rejects: Option<PathBuf>,
     /// Print what was done as JSON, a line for each source.
@@ -97,9 +99,10 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     files.iter().try_for_each(|file| check_file(file))?;
     let options = args.settings.options()?;
     let reader_options = args.parse.reader_options(args.format, args.separator, options.batch_bytes_limit())?;
+    let rejects = args.rejects.as_deref().map(|path| open_rejects(path, files)).transpose()?;
     let store = store::open(&args.topic.dir, options)?;
     let topic = store::topic_to_write(&store, &args.topic.topic, args.partition.partitions)?;
-    let mut importer = Importer::new(args, &topic, reader_options)?;
+    let mut importer = Importer::new(args, &topic, reader_options, rejects)?;
     let mut results = Results::default();
     for file in files {
         let summary = importer.import(file)?;
@@ -137,6 +140,37 @@ fn check_file(path: &Path) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Failed, format!("{}: a directory, where a file was expected", path.display())));
     }
     Ok(())
+}
+
+/// Opens the file for the lines kept aside, unless it is an input or a store's: those are never written to.
+fn open_rejects(path: &Path, files: &[PathBuf]) -> Result<Rejects, Failure> {
+    if let Some(store) = store::store_around(path) {
+        let what = format!("--rejects {} is in the store {}: name a file outside of it", path.display(), store.display());
+        return Err(Failure::new(Exit::Usage, what));
+    }
+    let stdin = Path::new("/dev/stdin");
+    for written in Rejects::paths(path) {
+        let Ok(metadata) = written.metadata() else { continue };
+        if !metadata.is_file() {
+            return Err(rejects_failure(&written, RejectsError::NotAFile));
+        }
+        let is_same = |file: &Metadata| (file.dev(), file.ino()) == (metadata.dev(), metadata.ino());
+        let is_input = |file: &&PathBuf| if file.as_os_str() == "-" { stdin } else { file }.metadata().is_ok_and(|file| is_same(&file));
+        if let Some(input) = files.iter().find(is_input) {
+            let input = if input.as_os_str() == "-" { "the standard input".to_owned() } else { format!("the input {}", input.display()) };
+            return Err(Failure::new(Exit::Usage, format!("--rejects {}: {} is {input}", path.display(), written.display())));
+        }
+    }
+    Rejects::open(path).map_err(|error| rejects_failure(path, error))
+}
+
+fn rejects_failure(path: &Path, error: RejectsError) -> Failure {
+    let exit = match error {
+        RejectsError::NotAFile => Exit::Usage,
+        RejectsError::Locked => Exit::Refused,
+        RejectsError::Io(_) => Exit::Failed,
+    };
+    Failure::because(exit, format!("--rejects {}", path.display()), error)
 }
 
 fn separator(text: &str) -> Result<u8, String> {

@@ -1,7 +1,7 @@
 //! The note that an import commits with each batch: which source, how far, and how it was read. Bytes to value and back; opens nothing.
 //!
 //! Layout, little-endian: magic 8 B · settings_crc u32 · prefix_crc u32 · position u64 · lines u64 · records u64 · partition_records u64 ·
-//! rejects_bytes u64 · run_base u64 · flags u32 (1: ends in the middle of a line) · source_crc u32 · source_bytes u32 · the last bytes of the
+//! run_base u64 · flags u32 (1: ends in the middle of a line) · source_crc u32 · source_bytes u32 · the last bytes of the
 //! source's path.
 
 use std::os::unix::ffi::OsStrExt;
@@ -20,8 +20,6 @@ pub(crate) struct Note {
     pub(crate) records: u64,
     /// Of those, the ones in this partition.
     pub(crate) partition_records: u64,
-    /// Bytes of the file with the lines kept aside.
-    pub(crate) rejects_bytes: u64,
     /// This partition's end when the run began that wrote this: nothing else was appended between.
     pub(crate) run_base: u64,
     /// The source.
@@ -50,7 +48,7 @@ impl Note {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(self.settings_crc.to_le_bytes());
         bytes.extend(self.mark.crc32.to_le_bytes());
-        for number in [self.mark.position, self.mark.lines, self.records, self.partition_records, self.rejects_bytes, self.run_base] {
+        for number in [self.mark.position, self.mark.lines, self.records, self.partition_records, self.run_base] {
             bytes.extend(number.to_le_bytes());
         }
         for number in [u32::from(self.mark.is_mid_line), self.source.crc32, self.source.path_bytes] {
@@ -64,15 +62,14 @@ impl Note {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes.strip_prefix(&MAGIC)?);
         let (settings_crc, crc32) = (fields.u32()?, fields.u32()?);
-        let (position, lines, records, partition_records, rejects_bytes, run_base) =
-            (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
+        let (position, lines, records, partition_records, run_base) = (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
         let (flags, source_crc, path_bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
         if flags > 1 || fields.0.len() != PATH_END_BYTES_MAX.min(path_bytes as usize) {
             return None;
         }
         let mark = Mark { position, crc32, lines, is_mid_line: flags == 1 };
         let source = SourceId { crc32: source_crc, path_bytes, path_end: fields.0.to_vec() };
-        Some(Self { mark, settings_crc, records, partition_records, rejects_bytes, run_base, source })
+        Some(Self { mark, settings_crc, records, partition_records, run_base, source })
     }
 }
 
@@ -93,7 +90,7 @@ impl Fields<'_> {
 }
 
 /// The last byte is the version: persisted, never reused.
-const MAGIC: [u8; 8] = *b"IMPORT\0\x01";
+const MAGIC: [u8; 8] = *b"IMPORT\0\x02";
 const PATH_END_BYTES_MAX: usize = 512;
 
 #[cfg(test)]
@@ -106,7 +103,6 @@ mod tests {
             settings_crc: 4,
             records: 5,
             partition_records: 6,
-            rejects_bytes: 7,
             run_base: 8,
             source: SourceId::new(Path::new(path)),
         }
@@ -136,7 +132,7 @@ mod tests {
         assert_eq!(Note::decode(&[bytes.clone(), vec![0]].concat()), None);
         assert_eq!(Note::decode(b"something else"), None);
         let mut newer = bytes;
-        newer[7] = 2;
+        newer[7] = 3;
         assert_eq!(Note::decode(&newer), None);
     }
 }

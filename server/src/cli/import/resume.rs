@@ -83,6 +83,11 @@ pub(super) fn lowest(targets: &[Target]) -> Option<&Note> {
     notes?.into_iter().min_by_key(|note| note.mark.position)
 }
 
+/// How far any partition has the source. Those bytes of it are proved to be the same.
+pub(super) fn highest(targets: &[Target]) -> u64 {
+    targets.iter().filter_map(|target| target.note.as_ref()).map(|note| note.mark.position).max().unwrap_or(0)
+}
+
 /// Whether all partitions stand at the same place.
 pub(super) fn are_level(targets: &[Target]) -> bool {
     let position = |target: &Target| target.note.as_ref().map(|note| note.mark.position);

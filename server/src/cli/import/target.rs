@@ -28,7 +28,6 @@ pub(super) struct Commit<'a> {
     pub(super) mark: Mark,
     pub(super) settings_crc: u32,
     pub(super) records: u64,
-    pub(super) rejects_bytes: u64,
 }
 
 impl Target {
@@ -77,7 +76,6 @@ impl Target {
                 settings_crc: commit.settings_crc,
                 records: commit.records,
                 partition_records: self.records,
-                rejects_bytes: commit.rejects_bytes,
                 run_base: self.run_base,
                 source: source.clone(),
             };
