@@ -120,6 +120,16 @@ pub enum OpenError {
         /// What is lost.
         damage: Vec<DamagedRange>,
     },
+    /// The directory of a partition stands where another one of its topic belongs. Move it back.
+    #[error("{} holds partition {found} of its topic, not partition {expected}", path.display())]
+    Misplaced {
+        /// The directory.
+        path: PathBuf,
+        /// The partition that it is by its META.
+        found: u32,
+        /// The partition that it is by its name.
+        expected: u32,
+    },
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -135,9 +145,10 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// Whether the store was refused as it is (locked, foreign, of another version, damaged under `Refuse`), rather than something failing.
+    /// Whether the store was refused as it is (locked, foreign, of another version, damaged under `Refuse`, or with a partition in the place
+    /// of another one), rather than something failing.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Locked { .. } | Self::Foreign { .. } | Self::Unsupported { .. } | Self::Damaged { .. })
+        matches!(self, Self::Locked { .. } | Self::Foreign { .. } | Self::Unsupported { .. } | Self::Damaged { .. } | Self::Misplaced { .. })
     }
 }
 
@@ -185,6 +196,17 @@ pub enum TopicError {
         /// Partitions there are.
         count: u32,
     },
+    /// Directories of partitions that the topic had are gone. Keys would go to the wrong ones: nothing is written. Those that are there can be
+    /// read one by one.
+    #[error("topic {topic} had {count} partitions; gone {}: {}", if missing.len() == 1 { "is" } else { "are" }, list(missing))]
+    PartitionsMissing {
+        /// The topic.
+        topic: String,
+        /// Partitions it had.
+        count: u32,
+        /// Those that are gone.
+        missing: Vec<u32>,
+    },
     /// The partition could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -194,6 +216,10 @@ pub enum TopicError {
     /// The file system failed.
     #[error(transparent)]
     Io(#[from] IoError),
+}
+
+fn list(numbers: &[u32]) -> String {
+    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Records could not be appended. None of them was, unless the variant says so.

@@ -112,6 +112,7 @@ pub(crate) fn read_files(storage: &Arc<dyn Storage>, dir: &Path) -> Result<Parti
         files.add(storage, dir, name, *kind, *parsed, &logs)?;
     }
     files.settle_uuid();
+    files.check_place(dir)?;
     files.slots = loaded.of(files.uuid)?;
     files.found.extend(files.slots.found.iter().map(|found| (*found, CHECKPOINT_NAME.to_owned())));
     Ok(files)
@@ -199,6 +200,15 @@ impl PartitionFiles {
             }
         }
         Ok(())
+    }
+
+    /// Keys are routed by the number of a partition: one in the place of another is not taken for it.
+    fn check_place(&self, dir: &Path) -> Result<(), OpenError> {
+        let expected = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
+        match (&self.meta, expected) {
+            (Some(meta), Some(expected)) if meta.index != expected => Err(OpenError::Misplaced { path: dir.to_owned(), found: meta.index, expected }),
+            _ => Ok(()),
+        }
     }
 
     fn stray(&mut self, id: SegmentId) {

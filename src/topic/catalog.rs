@@ -14,6 +14,29 @@ use crate::io::{Kind, Storage, read_file, replace_file};
 use crate::log::{CheckpointFile, NamedSegment, NewSegment, RING_SIZE, Spare, new_uuid, ring_range};
 use crate::topic::name::{TopicName, near};
 
+/// The partitions that a topic was made with.
+#[derive(Debug, Clone)]
+pub(super) struct Partitions {
+    pub(super) count: u32,
+    /// Those that have no directory any more.
+    pub(super) missing: Vec<u32>,
+}
+
+impl Partitions {
+    /// Whether one of them can be opened.
+    pub(super) fn check(&self, name: &TopicName, partition: u32) -> Result<(), TopicError> {
+        if partition >= self.count {
+            return Err(TopicError::NoPartition { topic: name.to_string(), partition, count: self.count });
+        }
+        if self.missing.contains(&partition) { Err(self.gone(name)) } else { Ok(()) }
+    }
+
+    /// That some of them are gone.
+    pub(super) fn gone(&self, name: &TopicName) -> TopicError {
+        TopicError::PartitionsMissing { topic: name.to_string(), count: self.count, missing: self.missing.clone() }
+    }
+}
+
 /// The directories of one store.
 #[derive(Debug, Clone)]
 pub(super) struct Catalog {
@@ -102,7 +125,7 @@ impl Catalog {
             for name in self.sub_directories(&self.dir.join(TOPICS).join(&namespace))? {
                 // A directory without a partition is no topic.
                 if let Ok(topic) = format!("{namespace}/{name}").parse()
-                    && self.highest_partition(&topic)?.is_some()
+                    && !self.partition_numbers(&topic)?.is_empty()
                 {
                     topics.push(topic);
                 }
@@ -120,18 +143,36 @@ impl Catalog {
         Ok(entries.into_iter().filter(|entry| entry.kind == Kind::Directory).filter_map(|entry| entry.name.into_string().ok()).collect())
     }
 
-    /// How many partitions a topic has; an error that names topics like it if there is none.
-    pub(super) fn partition_count(&self, name: &TopicName) -> Result<u32, TopicError> {
-        match self.highest_partition(name)? {
-            Some(highest) => Ok(highest + 1),
+    /// The partitions of a topic; an error that names topics like it if there is none.
+    pub(super) fn partitions(&self, name: &TopicName) -> Result<Partitions, TopicError> {
+        let there = self.partition_numbers(name)?;
+        match there.last() {
+            Some(&last) => {
+                let count = self.count_by(name, last);
+                Ok(Partitions { count, missing: (0..count).filter(|number| there.binary_search(number).is_err()).collect() })
+            }
+            // A topic is made with its partitions in it.
+            None if self.storage.kind(&self.topic_dir(name)).at("look at", &self.topic_dir(name))?.is_some() => {
+                Ok(Partitions { count: 1, missing: vec![0] })
+            }
             None => Err(TopicError::Unknown { name: name.to_string(), near: near(name, &self.topics()?) }),
         }
     }
 
-    fn highest_partition(&self, name: &TopicName) -> Result<Option<u32>, IoError> {
+    /// The partitions that have a directory, in order.
+    fn partition_numbers(&self, name: &TopicName) -> Result<Vec<u32>, IoError> {
         // Other numbers are no partition's: nothing is made under them.
         let number = |dir: &String| dir.parse().ok().filter(|number: &u32| *number < PARTITIONS_MAX && number.to_string() == *dir);
-        Ok(self.sub_directories(&self.topic_dir(name))?.iter().filter_map(number).max())
+        let mut numbers: Vec<u32> = self.sub_directories(&self.topic_dir(name))?.iter().filter_map(number).collect();
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// How many partitions the topic had, as the share of the ring of its last one tells.
+    fn count_by(&self, name: &TopicName, last: u32) -> u32 {
+        let meta = read_file(&*self.storage, &self.partition_dir(name, last).join(META_NAME), 4096).ok().and_then(|bytes| Meta::decode(&bytes).ok());
+        let share = meta.filter(|meta| meta.index == last && meta.ring_size == RING_SIZE).map(|meta| (meta.range_start, meta.range_stop));
+        (last + 1..=PARTITIONS_MAX).find(|&count| Some(ring_range(last, count)) == share).unwrap_or(last + 1)
     }
 
     pub(super) fn topic_dir(&self, name: &TopicName) -> PathBuf {

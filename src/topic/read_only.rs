@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use crate::error::{OpenError, TopicError};
 use crate::log::{Follower, PartitionView};
-use crate::topic::catalog::Catalog;
+use crate::topic::catalog::{Catalog, Partitions};
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
-use crate::topic::topic_handle::check_partition;
 
 /// A store that is open for reading alone. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,7 +26,7 @@ struct Inner {
 pub struct ReadOnlyTopic {
     store: Arc<Inner>,
     name: TopicName,
-    partitions: u32,
+    partitions: Partitions,
 }
 
 impl ReadOnlyStore {
@@ -57,7 +56,7 @@ impl ReadOnlyStore {
     /// [`TopicError::Unknown`], which names topics like it.
     pub fn topic(&self, name: &str) -> Result<ReadOnlyTopic, TopicError> {
         let name: TopicName = name.parse()?;
-        let partitions = self.inner.catalog.partition_count(&name)?;
+        let partitions = self.inner.catalog.partitions(&name)?;
         Ok(ReadOnlyTopic { store: self.inner.clone(), name, partitions })
     }
 }
@@ -70,15 +69,20 @@ impl ReadOnlyTopic {
 
     /// Partitions it has, numbered from 0.
     pub fn partition_count(&self) -> u32 {
-        self.partitions
+        self.partitions.count
+    }
+
+    /// Partitions whose directories are gone.
+    pub fn missing_partitions(&self) -> &[u32] {
+        &self.partitions.missing
     }
 
     /// A partition, as it is now: what a live writer shows, or, without one, exactly what recovery would keep.
     ///
     /// # Errors
-    /// [`TopicError::NoPartition`], [`TopicError::Open`].
+    /// [`TopicError::NoPartition`], [`TopicError::PartitionsMissing`] if it is one of them, [`TopicError::Open`].
     pub fn partition(&self, number: u32) -> Result<PartitionView, TopicError> {
-        check_partition(&self.name, number, self.partitions)?;
+        self.partitions.check(&self.name, number)?;
         let catalog = &self.store.catalog;
         let dir = catalog.partition_dir(&self.name, number);
         let (view, follower) = Follower::open(catalog.storage.clone(), &catalog.dir, &dir, self.store.index_interval)?;

@@ -85,7 +85,7 @@ impl Store {
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
         let topics = catalog.topics()?;
-        let partitions: u32 = topics.iter().filter_map(|name| catalog.partition_count(name).ok()).sum();
+        let partitions: u32 = topics.iter().filter_map(|name| Some(catalog.partitions(name).ok()?.count)).sum();
         // Without a page, readers in other processes go by the files alone.
         let page = LivePage::create(&*catalog.storage, dir, (partitions as usize * 2).max(LIVE_SLOTS_MIN)).ok().map(Arc::new);
         let inner = StoreInner {
@@ -125,11 +125,14 @@ impl Store {
     /// A topic that must be there.
     ///
     /// # Errors
-    /// [`TopicError::Unknown`], which names topics like it.
+    /// [`TopicError::Unknown`], which names topics like it; [`TopicError::PartitionsMissing`].
     pub fn existing_topic(&self, name: &str) -> Result<Topic, TopicError> {
         let name: TopicName = name.parse()?;
-        let count = self.inner.catalog.partition_count(&name)?;
-        Ok(Topic::new(self.inner.clone(), name, count))
+        let partitions = self.inner.catalog.partitions(&name)?;
+        if !partitions.missing.is_empty() {
+            return Err(partitions.gone(&name));
+        }
+        Ok(Topic::new(self.inner.clone(), name, partitions.count))
     }
 
     /// Makes a topic: whole, or not at all.

@@ -49,7 +49,7 @@ impl Topic {
     }
 }
 
-pub(super) fn check_partition(name: &TopicName, partition: u32, count: u32) -> Result<(), TopicError> {
+fn check_partition(name: &TopicName, partition: u32, count: u32) -> Result<(), TopicError> {
     if partition < count { Ok(()) } else { Err(TopicError::NoPartition { topic: name.to_string(), partition, count }) }
 }
 

@@ -288,3 +288,55 @@ fn a_directory_that_cannot_be_written_is_read() {
     allow(0o200);
     assert_eq!(read, 500);
 }
+
+/// A partition that is gone, or in the place of another, is noticed: its keys must not go elsewhere in silence.
+#[test]
+fn partitions_that_are_gone_or_change_places_are_noticed() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    for partitions in [1, 3, 7, 100] {
+        let topic = store.create_topic(&format!("t{partitions}"), partitions).unwrap();
+        for number in 0..partitions {
+            topic.partition(number).unwrap().append_with(Record::new("x"), tidelog::AckLevel::Written).unwrap();
+        }
+    }
+    store.close().unwrap();
+    let topics = home.path().join("topics/default");
+    for (partitions, gone) in [(1, vec![0]), (3, vec![2]), (7, vec![0, 6]), (100, vec![98, 99])] {
+        let name = format!("t{partitions}");
+        for number in &gone {
+            fs::remove_dir_all(topics.join(&name).join(number.to_string())).unwrap();
+        }
+        let is_told = |error: TopicError| match error {
+            TopicError::PartitionsMissing { topic, count, missing } => assert_eq!((topic, count, &missing), (name.clone(), partitions, &gone)),
+            other => panic!("{name}: {other}"),
+        };
+        let store = small().open(home.path()).unwrap();
+        is_told(store.existing_topic(&name).map(drop).unwrap_err());
+        is_told(store.topic(&name).map(drop).unwrap_err());
+        let topic = Store::open_read_only(home.path()).unwrap().topic(&name).unwrap();
+        assert_eq!((topic.partition_count(), topic.missing_partitions()), (partitions, &gone[..]));
+        for number in 0..partitions {
+            match topic.partition(number) {
+                Ok(view) => assert!(!gone.contains(&number) && view.get(0).is_ok()),
+                Err(error) => is_told(error),
+            }
+        }
+    }
+    let (a, b) = (topics.join("t7/2"), topics.join("t7/3"));
+    fs::rename(&a, topics.join("aside")).unwrap();
+    fs::rename(&b, &a).unwrap();
+    fs::rename(topics.join("aside"), &b).unwrap();
+    let topic = Store::open_read_only(home.path()).unwrap().topic("t7").unwrap();
+    for (number, other) in [(2, 3), (3, 2)] {
+        let error = topic.partition(number).map(drop).unwrap_err();
+        let misplaced = matches!(error, TopicError::Open(OpenError::Misplaced { found, expected, .. }) if found == other && expected == number);
+        assert!(misplaced, "{error}");
+    }
+    // By another name it is the same topic, whole.
+    fs::rename(&a, topics.join("aside")).unwrap();
+    fs::rename(&b, &a).unwrap();
+    fs::rename(topics.join("aside"), &b).unwrap();
+    fs::rename(topics.join("t7"), topics.join("moved")).unwrap();
+    assert!(Store::open_read_only(home.path()).unwrap().topic("moved").unwrap().partition(2).unwrap().get(0).is_ok());
+}

@@ -36,7 +36,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut has_damage = false;
     for name in store::topics_to_read(&store, &args.dir, args.topic.as_deref())? {
         let topic = store.topic(&name).map_err(|error| store::topic_failure(&name, error))?;
-        for view in store::views(&topic, args.partition)? {
+        let (views, some_are_gone) = store::views_that_open(&topic, args.partition)?;
+        has_damage |= some_are_gone;
+        for view in views {
             let info = view.info().map_err(|error| store::read_failure(&format!("{name}/{}", view.index()), error))?;
             has_damage |= !info.damage.is_empty();
             partitions.push(serde_json::to_value(&info).map_err(|error| Failure::because(Exit::Failed, "info", error))?);

@@ -135,6 +135,22 @@ pub(crate) fn topics_to_read(store: &ReadOnlyStore, dir: &Path, topic: Option<&s
     }
 }
 
+/// The views of one partition, or of those that can be had; whether some cannot because they are damaged, which is told.
+pub(crate) fn views_that_open(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<(Vec<PartitionView>, bool), Failure> {
+    let (mut views, mut has_damage) = (Vec::new(), false);
+    for number in partition_numbers(partition, topic.partition_count()) {
+        match self::views(topic, Some(number)) {
+            Ok(view) => views.extend(view),
+            Err(failure) if failure.exit() == Exit::Damage && partition.is_none() => {
+                super::say(&failure.to_string());
+                has_damage = true;
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok((views, has_damage))
+}
+
 /// The views of one partition, or of all of them.
 pub(crate) fn views(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<Vec<PartitionView>, Failure> {
     let view = |number| {
@@ -180,6 +196,7 @@ pub(crate) fn opening(dir: &Path, error: OpenError) -> Failure {
 pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
     let exit = match &error {
         TopicError::InvalidName { .. } | TopicError::PartitionCount { .. } => Exit::Usage,
+        TopicError::PartitionsMissing { .. } => Exit::Damage,
         TopicError::Open(error) => open_exit(error),
         _ => Exit::Failed,
     };
@@ -209,7 +226,7 @@ pub(crate) fn read_failure(place: &str, error: ReadError) -> Failure {
 fn open_exit(error: &OpenError) -> Exit {
     match error {
         OpenError::Config(_) => Exit::Usage,
-        OpenError::Damaged { .. } => Exit::Damage,
+        OpenError::Damaged { .. } | OpenError::Misplaced { .. } => Exit::Damage,
         error if error.is_refusal() => Exit::Refused,
         _ => Exit::Failed,
     }

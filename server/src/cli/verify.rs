@@ -36,10 +36,12 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.dir)?;
-    let (mut reports, mut results) = (Vec::new(), Results::default());
+    let (mut reports, mut results, mut is_sound) = (Vec::new(), Results::default(), true);
     for name in store::topics_to_read(&store, &args.dir, args.topic.as_deref())? {
         let topic = store.topic(&name).map_err(|error| store::topic_failure(&name, error))?;
-        for view in store::views(&topic, args.partition)? {
+        let (views, some_are_gone) = store::views_that_open(&topic, args.partition)?;
+        is_sound &= !some_are_gone;
+        for view in views {
             let report = view.verify(!args.quick, &mut |_| {}).map_err(|error| store::read_failure(&format!("{name}/{}", view.index()), error))?;
             if !args.json {
                 results.line(&text(&view, &report))?;
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             reports.push((view, report));
         }
     }
-    let is_sound = reports.iter().all(|(_, report)| report.damage.is_empty());
+    is_sound &= reports.iter().all(|(_, report)| report.damage.is_empty());
     if args.json {
         let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
         results.json(&json!({ "ok": is_sound, "partitions": partitions }))?;

@@ -127,3 +127,22 @@ fn a_torn_end_is_one_line_and_exit_0() {
     assert_eq!(run.stdout, b"first record\nsecond record\nthird record\nfourth record\n");
     assert_eq!(run.stderr, "", "repaired once, it is not told again");
 }
+
+#[test]
+fn a_partition_that_is_gone_is_exit_4_and_hides_no_other() {
+    let sandbox = Sandbox::new();
+    sandbox.write("input", "a\nb\nc\nd\ne\nf\n");
+    sandbox.ok(&["import", "data", "logs", "input", "--partitions", "3"]);
+    std::fs::remove_dir_all(sandbox.path("data/topics/default/logs/2")).unwrap();
+    let gone = "topic logs had 3 partitions; gone is: 2";
+    for verb in ["info", "verify"] {
+        let run = sandbox.run(&[verb, "data"]).expect(4).says(gone);
+        assert!(run.text().contains("logs"), "{}", run.text());
+    }
+    let report: serde_json::Value = serde_json::from_str(&sandbox.run(&["verify", "data", "--json"]).expect(4).text()).unwrap();
+    assert!(report["ok"] == false && report["partitions"].as_array().unwrap().len() == 2, "{report}");
+    sandbox.run(&["cat", "data", "logs"]).expect(4).says(gone);
+    sandbox.run(&["cat", "data", "logs", "-p", "2"]).expect(4).says(gone);
+    sandbox.ok(&["cat", "data", "logs", "-p", "1"]);
+    sandbox.run_with(&["append", "data", "logs"], b"x\n").expect(4).says(gone);
+}
