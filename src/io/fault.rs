@@ -190,6 +190,11 @@ impl Storage for Faulty {
         self.inner.sync_dir(path)
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        self.enter(Op::SyncAll, path)?;
+        self.inner.sync_all(path)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.enter(Op::Lock, path)?;
         self.inner.lock(path)
@@ -300,6 +305,7 @@ pub enum Op {
     List,
     Kind,
     SyncDir,
+    SyncAll,
     Lock,
     IsLocked,
     Len,
@@ -314,7 +320,7 @@ pub enum Op {
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Open,
         Self::Create,
         Self::Rename,
@@ -325,6 +331,7 @@ impl Op {
         Self::List,
         Self::Kind,
         Self::SyncDir,
+        Self::SyncAll,
         Self::Lock,
         Self::IsLocked,
         Self::Len,

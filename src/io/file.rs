@@ -110,6 +110,11 @@ impl Storage for Disk {
         fs::File::from(directory).sync_all()
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        let directory = uninterrupted(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))?;
+        Ok(rustix::fs::syncfs(directory)?)
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         let file = open_lockable(path)?;
         // A reader's probe holds the lock for an instant: what is held longer belongs to a writer.

@@ -47,6 +47,9 @@ pub trait Storage: Send + Sync + Debug + 'static {
     fn kind(&self, path: &Path) -> io::Result<Option<Kind>>;
     /// Makes names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// Makes everything durable that is on the file system of a directory: bytes, sizes and names, whoever wrote them. Dear, and cheaper than
+    /// a hundred syncs.
+    fn sync_all(&self, path: &Path) -> io::Result<()>;
     /// Takes the exclusive lock of a directory or file itself, for as long as the value lives; `None` if another holds one.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>>;
     /// Whether somebody holds the exclusive lock of a directory or file. Takes none for longer than the probe.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidelog_format::{CHECKPOINT_NAME, Checkpoint, DecodeError, SLOT_BYTES};
 
 use crate::error::{IoContext, IoError, OpenError};
-use crate::io::{Access, Storage, read_full_at, replace_file, write_all_at};
+use crate::io::{Access, File, Storage, read_full_at, replace_file, write_all_at};
 use crate::log::decision::Found;
 
 /// The CHECKPOINT file of one partition, open only while it is written.
@@ -43,7 +43,15 @@ impl CheckpointFile {
     }
 
     /// Writes the next slot, or both, each synced. What it names must be durable already.
-    pub(crate) fn write(&mut self, mut checkpoint: Checkpoint, slots: Slots) -> Result<(), IoError> {
+    pub(crate) fn write(&mut self, checkpoint: Checkpoint, slots: Slots) -> Result<(), IoError> {
+        for _ in 0..if slots == Slots::Both { 2 } else { 1 } {
+            self.store(checkpoint)?.sync().at("sync", &self.path)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the next slot. It counts once the file that is returned was synced.
+    pub(crate) fn store(&mut self, mut checkpoint: Checkpoint) -> Result<Arc<dyn File>, IoError> {
         let opened = self.storage.open(&self.path, Access::ReadWrite).and_then(|file| Ok((file.len()?, file)));
         let file = match opened {
             Ok((len, file)) if len == 2 * SLOT_BYTES as u64 => file,
@@ -58,16 +66,13 @@ impl CheckpointFile {
                 self.storage.open(&self.path, Access::ReadWrite).at("open", &self.path)?
             }
         };
-        for _ in 0..if slots == Slots::Both { 2 } else { 1 } {
-            checkpoint.counter = self.counter + 1;
-            let mut slot = [0; SLOT_BYTES];
-            let bytes = checkpoint.encode();
-            slot[..bytes.len()].copy_from_slice(&bytes);
-            write_all_at(&*file, &slot, checkpoint.slot_position().get()).at("write", &self.path)?;
-            file.sync().at("sync", &self.path)?;
-            self.counter += 1;
-        }
-        Ok(())
+        self.counter += 1;
+        checkpoint.counter = self.counter;
+        let mut slot = [0; SLOT_BYTES];
+        let bytes = checkpoint.encode();
+        slot[..bytes.len()].copy_from_slice(&bytes);
+        write_all_at(&*file, &slot, checkpoint.slot_position().get()).at("write", &self.path)?;
+        Ok(file)
     }
 }
 

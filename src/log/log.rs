@@ -91,8 +91,19 @@ impl Log {
         keeper: Arc<Keeper>,
         page: Option<&Arc<LivePage>>,
     ) -> Result<Arc<Self>, OpenError> {
-        let how = RecoverHow { segment_bytes: options.segment_bytes, index_interval: options.index_interval_bytes, on_damage: options.on_damage };
-        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recover(&storage, dir, how)?;
+        let recovered = recover(&storage, dir, RecoverHow::of(options))?;
+        Ok(Self::of(recovered, storage, dir, options, keeper, page))
+    }
+
+    fn of(
+        recovered: Recovered,
+        storage: Arc<dyn Storage>,
+        dir: &std::path::Path,
+        options: &Config,
+        keeper: Arc<Keeper>,
+        page: Option<&Arc<LivePage>>,
+    ) -> Arc<Self> {
+        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recovered;
         let view = LogView::of_writer(storage, dir, uuid, options.sync_policy == SyncPolicy::OsOnly, page.and_then(|page| page.slot(uuid)));
         view.set_damage(report.damage.clone());
         view.set_findings(report.findings.clone());
@@ -106,7 +117,7 @@ impl Log {
         );
         let durable_word = durable_word(appender.active.id.seq, appender.position);
         let indexed = AtomicU64::new(appender.position);
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             view: Arc::new(view),
             report,
             policy: options.sync_policy,
@@ -128,7 +139,7 @@ impl Log {
             queued: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
             keeper,
-        }))
+        })
     }
 
     /// Appends one batch: written when it returns, not yet durable.

@@ -20,6 +20,7 @@ mod partition_view;
 mod plan;
 mod reader;
 mod record_batch;
+mod recover_many;
 mod recovery;
 mod segment;
 mod stored;
@@ -49,6 +50,7 @@ pub(crate) use keeper::{Keeper, KeeperThreads};
 pub(crate) use live::LivePage;
 pub(crate) use log::Log;
 pub(crate) use record_batch::Scratch;
+pub(crate) use recover_many::recover_many;
 pub(crate) use recovery::new_uuid;
 #[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tidelog_format::{Checkpoint, LeaderEpoch, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, TimestampNs};
 
 use crate::clock::now;
-use crate::config::OnDamage;
+use crate::config::{Config, OnDamage};
 use crate::error::{DamagedRange, IoContext, IoError, OpenError};
-use crate::io::{Access, Kind, Storage, read_full_at, replace_file, write_all_at};
+use crate::io::{Access, File, Kind, Storage, read_full_at, replace_file, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::decision::Verdict;
@@ -69,6 +69,12 @@ pub(crate) struct RecoverHow {
     pub(crate) on_damage: OnDamage,
 }
 
+impl RecoverHow {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self { segment_bytes: config.segment_bytes, index_interval: config.index_interval_bytes, on_damage: config.on_damage }
+    }
+}
+
 /// Opens the partition in `dir`: plan, then apply. The store's lock is held.
 ///
 /// # Errors
@@ -94,6 +100,84 @@ pub(crate) fn new_uuid(storage: &dyn Storage) -> [u8; 16] {
     uuid
 }
 
+/// What is left to be made durable of a partition that a crash left in order.
+#[derive(Debug)]
+pub(crate) struct Unproven {
+    file: CheckpointFile,
+    checkpoint: Checkpoint,
+}
+
+/// How a partition stands after a look that may not open it.
+#[derive(Debug)]
+pub(crate) enum Standing {
+    /// The next open finds nothing to do.
+    Clean,
+    /// Written back; it is clean once that is synced, and then its checkpoint.
+    Unproven(Box<Unproven>),
+    /// It takes a whole recovery.
+    Else,
+}
+
+/// Writes back what is not known durable in the partition in `dir`, without a sync, if that is all there is to recover. The store's lock is
+/// held, and nobody has the partition open.
+///
+/// # Errors
+/// [`OpenError`], as whoever opens it will get.
+pub(crate) fn write_back_unsynced(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -> Result<Standing, OpenError> {
+    let files = read_files(storage, dir)?;
+    let plan = plan(&**storage, dir, &files, how.index_interval, None)?;
+    let (Some(uuid), Some(last)) = (files.uuid, plan.live.last()) else { return Ok(Standing::Else) };
+    let apply = Apply { storage, dir, how, uuid, files: &files, plan: &plan, quarantined: Vec::new() };
+    if !apply.is_in_order() {
+        return Ok(Standing::Else);
+    }
+    if apply.nothing_to_prove() && files.unfinished.is_empty() {
+        return Ok(Standing::Clean);
+    }
+    apply.remove_unfinished()?;
+    apply.write_back(|_, _| Ok(()))?;
+    apply.write_indexes()?;
+    // As a close leaves it: the next open reads neither the frames again nor the zeros behind them.
+    let writable = storage.open(&last.segment.path, Access::ReadWrite).at("open", &last.segment.path)?;
+    writable.set_len(last.end).at("shrink", &last.segment.path)?;
+    let entries = all_entries(&**storage, dir, last);
+    let _ = write_index(&**storage, dir, last.segment.id, index_header(last, false), &entries); // derived
+    let checkpoint = apply.checkpoint(TailFacts::of_file(last));
+    Ok(Standing::Unproven(Box::new(Unproven { file: CheckpointFile::new(storage.clone(), dir, files.slots.counter), checkpoint })))
+}
+
+impl Unproven {
+    /// Notes that everything was synced. The note itself is still to be.
+    ///
+    /// # Errors
+    /// [`IoError`]: then the partition takes a whole recovery.
+    pub(crate) fn note(mut self) -> Result<(), IoError> {
+        self.file.store(self.checkpoint).map(drop)
+    }
+}
+
+/// Where a log ends, as a checkpoint says it.
+#[derive(Debug, Clone, Copy)]
+struct TailFacts {
+    seq: u64,
+    salt: u64,
+    position: u64,
+    chain: u32,
+    max_ts: TimestampNs,
+}
+
+impl TailFacts {
+    fn of(appender: &Appender) -> Self {
+        let (seq, salt) = (appender.active.id.seq, appender.active.header.salt);
+        Self { seq, salt, position: appender.position, chain: appender.chain, max_ts: appender.sums.max_ts }
+    }
+
+    fn of_file(last: &LiveFile) -> Self {
+        let (seq, salt) = (last.segment.id.seq, last.segment.header.salt);
+        Self { seq, salt, position: last.end, chain: last.chain, max_ts: last.sums.max_ts }
+    }
+}
+
 struct Apply<'a> {
     storage: &'a Arc<dyn Storage>,
     dir: &'a Path,
@@ -106,13 +190,11 @@ struct Apply<'a> {
 
 impl Apply<'_> {
     fn run(mut self) -> Result<Recovered, OpenError> {
-        for name in &self.files.unfinished {
-            self.storage.unlink(&self.dir.join(name)).at("remove", &self.dir.join(name))?;
-        }
+        self.remove_unfinished()?;
         self.clear_the_way()?;
         let plan = self.plan;
         self.correct_headers()?;
-        self.write_back()?;
+        self.write_back(|file, path| file.sync().at("sync", path))?;
         self.cut_torn_seals()?;
         self.write_indexes()?;
         let fresh = match plan.tail {
@@ -130,7 +212,7 @@ impl Apply<'_> {
         if !is_clean || !is_settled {
             // A cut or a new term licenses what follows: it must not depend on one slot.
             let slots = if plan.lost || !is_settled { Slots::Both } else { Slots::One };
-            checkpoint.write(self.checkpoint(&appender), slots)?;
+            checkpoint.write(self.checkpoint(TailFacts::of(&appender)), slots)?;
         }
         if self.files.meta.is_none() {
             self.rebuild_meta()?;
@@ -150,6 +232,23 @@ impl Apply<'_> {
             write_report(&**self.storage, self.dir, &report)?;
         }
         Ok(Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, report })
+    }
+
+    fn remove_unfinished(&self) -> Result<(), OpenError> {
+        for name in &self.files.unfinished {
+            self.storage.unlink(&self.dir.join(name)).at("remove", &self.dir.join(name))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a crash cost nothing, and left nothing to put right but what was not synced.
+    fn is_in_order(&self) -> bool {
+        let (files, plan) = (self.files, self.plan);
+        let is_silent = plan.findings.iter().all(|finding| finding.verdict == Verdict::Silent) && plan.damage.is_empty();
+        let has_set_aside = !(plan.superseded.is_empty() && plan.cut.is_empty() && plan.torn_seals.is_empty() && files.strays.is_empty());
+        let is_known = files.meta.is_some() && files.slots.is_settled && files.in_the_way.is_empty();
+        let is_whole = files.segments.iter().all(|segment| segment.corrected.is_none() && !segment.rebuilt);
+        plan.tail == Tail::InPlace && !plan.lost && !plan.torn && is_silent && !has_set_aside && is_known && is_whole
     }
 
     /// Takes away what is no regular file but has the name of one that is written anew.
@@ -221,7 +320,7 @@ impl Apply<'_> {
 
     /// Everything live at or behind the durable point is written again with its own bytes and synced: a sync that failed before the
     /// crash may have left those pages clean, and not on disk.
-    fn write_back(&self) -> Result<(), OpenError> {
+    fn write_back(&self, sync: impl Fn(&dyn File, &Path) -> Result<(), IoError>) -> Result<(), OpenError> {
         let (first, position) = self.plan.durable;
         for (number, file) in self.plan.live.iter().enumerate().skip(first) {
             let from = if number == first { position } else { 0 };
@@ -242,7 +341,7 @@ impl Apply<'_> {
                 write_all_at(&*writable, &bytes[..read], at).at("write", path)?;
                 at += read as u64;
             }
-            writable.sync().at("sync", path)?;
+            sync(&*writable, path)?;
         }
         Ok(())
     }
@@ -317,17 +416,17 @@ impl Apply<'_> {
         ))
     }
 
-    fn checkpoint(&self, appender: &Appender) -> Checkpoint {
+    fn checkpoint(&self, tail: TailFacts) -> Checkpoint {
         Checkpoint {
             counter: 0,
             partition_uuid: self.uuid,
             log_start: Offset::new(self.plan.log_start),
             durable_next_offset: Offset::new(self.plan.next_offset),
-            active_seq: appender.active.id.seq,
-            active_salt: appender.active.header.salt,
-            tail_pos: Position::new(appender.position),
-            tail_chain: appender.chain,
-            max_ts: appender.sums.max_ts,
+            active_seq: tail.seq,
+            active_salt: tail.salt,
+            tail_pos: Position::new(tail.position),
+            tail_chain: tail.chain,
+            max_ts: tail.max_ts,
             high_water_mark: Offset::new(self.plan.next_offset),
             leader_epoch: LeaderEpoch::new(self.plan.epoch),
             epoch_start: Offset::new(self.plan.epoch_start),

@@ -1,9 +1,11 @@
 //! A store that is open for writing: its lock, its threads, its open partitions. Reads no frame by itself.
 
 use std::collections::HashMap;
-use std::path::Path;
-use std::sync::Arc;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use tidelog_format::LOCK_NAME;
@@ -11,7 +13,7 @@ use tidelog_format::LOCK_NAME;
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
 use crate::io::{Lock, read_file, replace_file};
-use crate::log::{Keeper, KeeperThreads, LivePage, Log};
+use crate::log::{Keeper, KeeperThreads, LivePage, Log, recover_many};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
@@ -44,6 +46,8 @@ pub(super) struct StoreInner {
     pub(super) config: Config,
     threads: Mutex<KeeperThreads>,
     keeper: Arc<Keeper>,
+    /// Recovers what nobody has asked for yet.
+    recovering: Mutex<Option<JoinHandle<()>>>,
     page: Option<Arc<LivePage>>,
     open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
@@ -84,6 +88,7 @@ impl Store {
         let budget = options.config.checkpoint_budget_bytes;
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
+        let has_threads = options.threads;
         let topics = catalog.topics()?;
         let partitions: u32 = topics.iter().filter_map(|name| Some(catalog.partitions(name).ok()?.count)).sum();
         // Without a page, readers in other processes go by the files alone.
@@ -93,12 +98,19 @@ impl Store {
             config: options.config,
             threads: Mutex::new(threads),
             keeper,
+            recovering: Mutex::new(None),
             page,
             open: Mutex::default(),
             closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        if has_threads && !topics.is_empty() {
+            let weak = Arc::downgrade(&inner);
+            let recovering = std::thread::Builder::new().name("tidelog-recover".to_owned()).spawn(move || recover_rest(&weak, &topics));
+            *inner.recovering.lock() = recovering.ok(); // without it, each partition is recovered when it is asked for
+        }
+        Ok(Self { inner })
     }
 
     /// The directory.
@@ -156,6 +168,21 @@ impl Store {
         Ok(self.inner.catalog.topics()?)
     }
 
+    /// Returns once every partition that was there at the open has been recovered.
+    #[cfg(feature = "test-util")]
+    pub fn wait_recovered(&self) {
+        let thread = self.inner.recovering.lock().take();
+        if let Some(thread) = thread {
+            let _ = thread.join(); // a panic there was printed there
+        }
+    }
+
+    /// Recovers every partition that nobody has asked for yet, in this thread, as the store's own thread would.
+    #[cfg(feature = "test-util")]
+    pub fn recover_all(&self) {
+        recover_rest(&Arc::downgrade(&self.inner), &self.inner.catalog.topics().unwrap_or_default());
+    }
+
     /// Does what threads would do by now, in a store that was opened [without them](StoreOptions::without_threads).
     #[cfg(feature = "test-util")]
     pub fn run_background(&self) {
@@ -188,9 +215,34 @@ impl StoreInner {
         Ok(log)
     }
 
+    /// Recovers partitions that nobody has asked for yet: what is left to do at their first use is little. Errors are for whoever asks.
+    fn recover_ahead(&self, name: &TopicName, partitions: Range<u32>) {
+        let slots: Vec<(u32, Slot)> = {
+            let mut open = self.open.lock();
+            partitions.map(|number| (number, open.entry((name.clone(), number)).or_default().clone())).collect()
+        };
+        // Whoever asks for one of them waits. Nobody else holds more than one.
+        let mut free: Vec<_> = slots.iter().map(|(number, slot)| (*number, slot.lock())).filter(|(_, slot)| slot.is_none()).collect();
+        if self.closed.load(Ordering::Acquire) {
+            return;
+        }
+        let dirs: Vec<PathBuf> = free.iter().map(|(number, _)| self.catalog.partition_dir(name, *number)).collect();
+        for other in recover_many(&self.catalog.storage, &self.catalog.dir, &dirs, &self.config) {
+            // What there is to tell is told to whoever opens it.
+            let (storage, keeper, page) = (self.catalog.storage.clone(), self.keeper.clone(), self.page.as_ref());
+            *free[other].1 = Log::open(storage, &dirs[other], &self.config, keeper, page).ok();
+        }
+    }
+
     fn close(&self) -> Result<(), SyncError> {
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
+        }
+        // The thread itself may hold the last handle.
+        if let Some(thread) = self.recovering.lock().take()
+            && thread.thread().id() != std::thread::current().id()
+        {
+            let _ = thread.join(); // a panic there was printed there
         }
         self.threads.lock().stop();
         let slots: Vec<Slot> = self.open.lock().drain().map(|(_, slot)| slot).collect();
@@ -212,6 +264,19 @@ impl Drop for StoreInner {
     }
 }
 
+/// Holds the store only from one partition to the next.
+fn recover_rest(store: &Weak<StoreInner>, topics: &[TopicName]) {
+    for name in topics {
+        let Some(count) = store.upgrade().map(|store| store.catalog.partitions(name).map_or(0, |partitions| partitions.count)) else { return };
+        for first in (0..count).step_by(RECOVERED_AT_ONCE) {
+            match store.upgrade() {
+                Some(store) if !store.closed.load(Ordering::Acquire) => store.recover_ahead(name, first..count.min(first + RECOVERED_AT_ONCE as u32)),
+                _ => return,
+            }
+        }
+    }
+}
+
 fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
     let (storage, dir) = (&catalog.storage, &catalog.dir);
     let text = dir.join(LOCK_NAME);
@@ -223,4 +288,6 @@ fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
     Ok(lock)
 }
 
+/// Enough that their syncs count for little, few enough that whoever waits for one of them does not wait long.
+const RECOVERED_AT_ONCE: usize = 64;
 const LIVE_SLOTS_MIN: usize = 1024;

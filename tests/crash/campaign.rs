@@ -46,9 +46,17 @@ impl Run {
         StoreOptions::new().storage(Arc::new(storage)).sync_policy(self.policy).segment_bytes(64 << 10).without_threads()
     }
 
-    fn open(&self, disk: &SimDisk) -> Result<Process, String> {
+    /// Now and then, as a store does with the partitions that nobody has asked for.
+    fn recover_ahead(&mut self, store: &Store) {
+        if self.random.below(2) == 0 {
+            store.recover_all();
+        }
+    }
+
+    fn open(&mut self, disk: &SimDisk) -> Result<Process, String> {
         let faulty = Faulty::new(Arc::new(disk.clone()));
         let store = self.options(faulty.clone()).open(STORE).map_err(|error| format!("open: {error}"))?;
+        self.recover_ahead(&store);
         let log = store.topic(TOPIC).and_then(|topic| topic.partition(0)).map_err(|error| format!("open the partition: {error}"))?;
         Ok(Process { disk: disk.clone(), faulty, store, log })
     }
@@ -252,8 +260,9 @@ impl Run {
     }
 
     /// Opens what a cut left; `None` if the cut came before there was a topic.
-    fn recover(&self, disk: &SimDisk, model: &Model) -> Result<Option<Process>, String> {
+    fn recover(&mut self, disk: &SimDisk, model: &Model) -> Result<Option<Process>, String> {
         let store = self.options(disk.clone()).open(STORE).map_err(|error| format!("open: {error}"))?;
+        self.recover_ahead(&store);
         match store.existing_topic(TOPIC) {
             Err(TopicError::Unknown { .. }) if !model.is_made => Ok(None),
             Err(error) => Err(format!("the topic: {error}")),

@@ -204,6 +204,9 @@ impl Storage for HeldBack {
     fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
         self.disk.sync_dir(path)
     }
+    fn sync_all(&self, path: &Path) -> std::io::Result<()> {
+        self.disk.sync_all(path)
+    }
     fn lock(&self, path: &Path) -> std::io::Result<Option<Box<dyn Lock>>> {
         self.disk.lock(path)
     }

@@ -89,6 +89,9 @@ impl Storage for Hooked {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.disk.sync_dir(path)
     }
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        self.disk.sync_all(path)
+    }
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.disk.lock(path)
     }

@@ -17,6 +17,7 @@ mod io;
 mod layers;
 mod limits;
 mod lookup;
+mod many;
 mod read;
 mod reading_support;
 mod recovery;

@@ -246,6 +246,13 @@ impl Storage for SimDisk {
         Ok(())
     }
 
+    fn sync_all(&self, path: &Path) -> io::Result<()> {
+        let mut world = self.world()?;
+        let node = world.find(path)?;
+        world.names_in(node)?;
+        world.sync_all()
+    }
+
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         let mut world = self.world()?;
         let node = world.find(path)?;

@@ -195,6 +195,22 @@ impl World {
         outcome
     }
 
+    /// All files and all names; one sync, where failing is counted.
+    pub(super) fn sync_all(&mut self) -> io::Result<()> {
+        let fails = self.failing_sync == 1;
+        self.failing_sync = self.failing_sync.saturating_sub(1);
+        self.failed_syncs += u64::from(fails);
+        let mut outcome = Ok(());
+        for medium in self.nodes.iter_mut().flatten() {
+            outcome = outcome.and(medium.sync(fails.then_some(&mut self.random)));
+        }
+        if outcome.is_ok() {
+            self.commit(|_| true);
+        }
+        self.called();
+        outcome
+    }
+
     pub(super) fn sync_names(&mut self, directory: usize) {
         match self.name_model {
             NameModel::Strict => self.commit(|change| change.touches(directory)),
