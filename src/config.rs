@@ -105,6 +105,7 @@ pub(crate) struct Config {
     pub(crate) batch_bytes_max: u32,
     pub(crate) on_damage: OnDamage,
     pub(crate) compression: Codec,
+    pub(crate) background_recovery: bool,
 }
 
 impl Default for Config {
@@ -117,6 +118,7 @@ impl Default for Config {
             batch_bytes_max: 64 << 20,
             on_damage: OnDamage::default(),
             compression: Codec::None,
+            background_recovery: true,
         }
     }
 }
@@ -136,6 +138,7 @@ impl Config {
             "checkpoint_budget_bytes" => self.checkpoint_budget_bytes = parse_bytes(value).ok_or_else(bad)?,
             "batch_bytes_max" => self.batch_bytes_max = narrow(parse_bytes(value).ok_or_else(bad)?)?,
             "on_damage" => self.on_damage = ON_DAMAGE.iter().find(|(word, _)| *word == value).ok_or_else(bad)?.1,
+            "background_recovery" => self.background_recovery = value.parse().map_err(|_| bad())?,
             _ => self.compression = CODECS.iter().find(|(word, _)| *word == value).ok_or_else(bad)?.1,
         }
         self.check()
@@ -230,5 +233,6 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("checkpoint_budget_bytes", "1MiB to 1024GiB"),
     ("batch_bytes_max", "1KiB to 1GiB less 64KiB"),
     ("on_damage", "isolate or refuse"),
+    ("background_recovery", "true or false"),
     ("compression", "none, lz4 or zstd"),
 ];

@@ -82,6 +82,13 @@ impl StoreOptions {
         self
     }
 
+    /// Whether partitions that nobody has asked for are recovered too, by a thread of the store, so that what a crash left is soon durable and
+    /// their first use is fast. Else each is recovered at its first use alone. Default yes.
+    pub fn background_recovery(mut self, wanted: bool) -> Self {
+        self.config.background_recovery = wanted;
+        self
+    }
+
     /// How batches are compressed that do not say so themselves. Default not at all.
     pub fn compression(mut self, codec: Codec) -> Self {
         self.config.compression = codec;

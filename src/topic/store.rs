@@ -88,7 +88,7 @@ impl Store {
         let budget = options.config.checkpoint_budget_bytes;
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
-        let has_threads = options.threads;
+        let recovers = options.threads && options.config.background_recovery;
         let topics = catalog.topics()?;
         let partitions: u32 = topics.iter().filter_map(|name| Some(catalog.partitions(name).ok()?.count)).sum();
         // Without a page, readers in other processes go by the files alone.
@@ -105,7 +105,7 @@ impl Store {
             lock: Mutex::new(Some(lock)),
         };
         let inner = Arc::new(inner);
-        if has_threads && !topics.is_empty() {
+        if recovers && !topics.is_empty() {
             let weak = Arc::downgrade(&inner);
             let recovering = std::thread::Builder::new().name("tidelog-recover".to_owned()).spawn(move || recover_rest(&weak, &topics));
             *inner.recovering.lock() = recovering.ok(); // without it, each partition is recovered when it is asked for

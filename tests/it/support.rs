@@ -31,7 +31,7 @@ pub(crate) fn tempdir() -> TempDir {
 }
 
 pub(crate) fn options() -> StoreOptions {
-    StoreOptions::new().segment_bytes(64 << 10).sync_policy(SyncPolicy::OsOnly)
+    StoreOptions::new().segment_bytes(64 << 10).sync_policy(SyncPolicy::OsOnly).background_recovery(false)
 }
 
 pub(crate) fn partition(store: &Store) -> Result<Partition, TopicError> {
