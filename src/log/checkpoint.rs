@@ -33,13 +33,17 @@ impl CheckpointFile {
         Self { storage, path: dir.join(CHECKPOINT_NAME), counter }
     }
 
-    /// Makes the file with one slot, before the partition has a name.
-    pub(crate) fn create(&self, first: &Checkpoint) -> Result<(), IoError> {
+    /// Makes the file with both slots, before the partition has a name or in place of one that is gone.
+    pub(crate) fn create(&mut self, checkpoint: Checkpoint) -> Result<(), IoError> {
         let mut bytes = vec![0; 2 * SLOT_BYTES];
-        let at = first.slot_position().get() as usize;
-        let slot = first.encode();
-        bytes[at..at + slot.len()].copy_from_slice(&slot);
-        replace_file(&*self.storage, &self.path, &bytes).at("write", &self.path)
+        for counter in [self.counter + 1, self.counter + 2] {
+            let slot = Checkpoint { counter, ..checkpoint };
+            let (at, encoded) = (slot.slot_position().get() as usize, slot.encode());
+            bytes[at..at + encoded.len()].copy_from_slice(&encoded);
+        }
+        replace_file(&*self.storage, &self.path, &bytes).at("write", &self.path)?;
+        self.counter += 2;
+        Ok(())
     }
 
     /// Writes the next slot, or both, each synced. What it names must be durable already.
@@ -60,9 +64,7 @@ impl CheckpointFile {
             }
             // Gone, of another size or no file at all: a new one takes its name.
             _ => {
-                self.counter += 1;
-                checkpoint.counter = self.counter;
-                self.create(&checkpoint)?;
+                self.create(checkpoint)?;
                 self.storage.open(&self.path, Access::ReadWrite).at("open", &self.path)?
             }
         };

@@ -252,7 +252,7 @@ impl Catalog {
             leader_epoch: LeaderEpoch::new(0),
             epoch_start: zero,
         };
-        Ok(CheckpointFile::new(self.storage.clone(), dir, 0).create(&first)?)
+        Ok(CheckpointFile::new(self.storage.clone(), dir, 0).create(first)?)
     }
 
     /// Removes topics that were not finished when their process ended, and makes the names of the others durable.

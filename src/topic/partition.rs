@@ -87,7 +87,7 @@ impl Partition {
     // In line down to the frame: values that are moved as a whole right after their fields were stored stall an append.
     #[inline(always)]
     fn append_encoded(&self, batch: &RecordBatch, scratch: &mut Scratch) -> Result<Assigned, AppendError> {
-        let encoded = batch.encode(self.store.config.compression, scratch)?;
+        let encoded = batch.encode(self.store.compression, scratch)?;
         self.log.append(&encoded)
     }
 

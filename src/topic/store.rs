@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
-use tidelog_format::LOCK_NAME;
+use tidelog_format::{Codec, LOCK_NAME};
 
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
@@ -40,19 +40,27 @@ pub struct Store {
     inner: Arc<StoreInner>,
 }
 
+/// Closes the store when it is dropped.
 #[derive(Debug)]
 pub(super) struct StoreInner {
-    pub(super) catalog: Catalog,
-    pub(super) config: Config,
+    pub(super) compression: Codec,
+    shared: Arc<Shared>,
     threads: Mutex<KeeperThreads>,
-    keeper: Arc<Keeper>,
     /// Recovers what nobody has asked for yet.
     recovering: Mutex<Option<JoinHandle<()>>>,
+    /// Given back when the store is closed, whoever still holds a handle.
+    lock: Mutex<Option<Box<dyn Lock>>>,
+}
+
+/// What the store's own thread needs too: holding it keeps no store open.
+#[derive(Debug)]
+struct Shared {
+    catalog: Catalog,
+    config: Config,
+    keeper: Arc<Keeper>,
     page: Option<Arc<LivePage>>,
     open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
-    /// Given back when the store is closed, whoever still holds a handle.
-    lock: Mutex<Option<Box<dyn Lock>>>,
 }
 
 /// Filled by the first who asks; others wait for it.
@@ -88,34 +96,26 @@ impl Store {
         let budget = options.config.checkpoint_budget_bytes;
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
-        let recovers = options.threads && options.config.background_recovery;
         let topics = catalog.topics()?;
         let partitions: u32 = topics.iter().filter_map(|name| Some(catalog.partitions(name).ok()?.count)).sum();
         // Without a page, readers in other processes go by the files alone.
         let page = LivePage::create(&*catalog.storage, dir, (partitions as usize * 2).max(LIVE_SLOTS_MIN)).ok().map(Arc::new);
-        let inner = StoreInner {
-            catalog,
-            config: options.config,
-            threads: Mutex::new(threads),
-            keeper,
-            recovering: Mutex::new(None),
-            page,
-            open: Mutex::default(),
-            closed: AtomicBool::new(false),
-            lock: Mutex::new(Some(lock)),
+        let (compression, recovers) = (options.config.compression, options.threads && options.config.background_recovery);
+        let shared = Arc::new(Shared { catalog, config: options.config, keeper, page, open: Mutex::default(), closed: AtomicBool::new(false) });
+        let recovering = if recovers && !topics.is_empty() {
+            let shared = shared.clone();
+            let thread = std::thread::Builder::new().name("tidelog-recover".to_owned()).spawn(move || shared.recover_rest(&topics));
+            thread.ok() // without it, each partition is recovered when it is asked for
+        } else {
+            None
         };
-        let inner = Arc::new(inner);
-        if recovers && !topics.is_empty() {
-            let weak = Arc::downgrade(&inner);
-            let recovering = std::thread::Builder::new().name("tidelog-recover".to_owned()).spawn(move || recover_rest(&weak, &topics));
-            *inner.recovering.lock() = recovering.ok(); // without it, each partition is recovered when it is asked for
-        }
-        Ok(Self { inner })
+        let (threads, recovering, lock) = (Mutex::new(threads), Mutex::new(recovering), Mutex::new(Some(lock)));
+        Ok(Self { inner: Arc::new(StoreInner { compression, shared, threads, recovering, lock }) })
     }
 
     /// The directory.
     pub fn dir(&self) -> &Path {
-        &self.inner.catalog.dir
+        &self.inner.shared.catalog.dir
     }
 
     /// A topic, made with one partition if there is none of the name.
@@ -140,7 +140,7 @@ impl Store {
     /// [`TopicError::Unknown`], which names topics like it; [`TopicError::PartitionsMissing`].
     pub fn existing_topic(&self, name: &str) -> Result<Topic, TopicError> {
         let name: TopicName = name.parse()?;
-        let partitions = self.inner.catalog.partitions(&name)?;
+        let partitions = self.inner.shared.catalog.partitions(&name)?;
         if !partitions.missing.is_empty() {
             return Err(partitions.gone(&name));
         }
@@ -152,11 +152,11 @@ impl Store {
     /// # Errors
     /// [`TopicError::Exists`], [`TopicError::InvalidName`], [`TopicError::PartitionCount`], [`TopicError::Io`].
     pub fn create_topic(&self, name: &str, partitions: u32) -> Result<Topic, TopicError> {
-        if self.inner.closed.load(Ordering::Acquire) {
+        if self.inner.shared.closed.load(Ordering::Acquire) {
             return Err(TopicError::Closed);
         }
         let name: TopicName = name.parse()?;
-        self.inner.catalog.create_topic(&name, partitions, self.inner.config.segment_bytes)?;
+        self.inner.shared.catalog.create_topic(&name, partitions, self.inner.shared.config.segment_bytes)?;
         Ok(Topic::new(self.inner.clone(), name, partitions))
     }
 
@@ -165,7 +165,7 @@ impl Store {
     /// # Errors
     /// [`TopicError::Io`].
     pub fn topics(&self) -> Result<Vec<TopicName>, TopicError> {
-        Ok(self.inner.catalog.topics()?)
+        Ok(self.inner.shared.catalog.topics()?)
     }
 
     /// Returns once every partition that was there at the open has been recovered.
@@ -180,13 +180,13 @@ impl Store {
     /// Recovers every partition that nobody has asked for yet, in this thread, as the store's own thread would.
     #[cfg(feature = "test-util")]
     pub fn recover_all(&self) {
-        recover_rest(&Arc::downgrade(&self.inner), &self.inner.catalog.topics().unwrap_or_default());
+        self.inner.shared.recover_rest(&self.inner.shared.catalog.topics().unwrap_or_default());
     }
 
     /// Does what threads would do by now, in a store that was opened [without them](StoreOptions::without_threads).
     #[cfg(feature = "test-util")]
     pub fn run_background(&self) {
-        self.inner.keeper.run_waiting();
+        self.inner.shared.keeper.run_waiting();
     }
 
     /// Makes everything durable, checkpoints and closes all partitions, also those that others hold: their appends are refused from then on.
@@ -201,6 +201,33 @@ impl Store {
 impl StoreInner {
     /// The partition's log, recovered by the first who asks.
     pub(super) fn log(&self, name: &TopicName, partition: u32) -> Result<Arc<Log>, TopicError> {
+        self.shared.log(name, partition)
+    }
+
+    fn close(&self) -> Result<(), SyncError> {
+        if self.shared.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if let Some(thread) = self.recovering.lock().take() {
+            let _ = thread.join(); // a panic there was printed there
+        }
+        self.threads.lock().stop();
+        let slots: Vec<Slot> = self.shared.open.lock().drain().map(|(_, slot)| slot).collect();
+        let mut outcome = Ok(());
+        for log in slots.iter().filter_map(|slot| slot.lock().take()) {
+            outcome = outcome.and(log.close());
+        }
+        if let Some(page) = &self.shared.page {
+            page.unlock();
+        }
+        *self.lock.lock() = None;
+        outcome
+    }
+}
+
+impl Shared {
+    /// The partition's log, recovered by the first who asks.
+    fn log(&self, name: &TopicName, partition: u32) -> Result<Arc<Log>, TopicError> {
         let slot = self.open.lock().entry((name.clone(), partition)).or_default().clone();
         let mut slot = slot.lock();
         if self.closed.load(Ordering::Acquire) {
@@ -234,46 +261,23 @@ impl StoreInner {
         }
     }
 
-    fn close(&self) -> Result<(), SyncError> {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            return Ok(());
+    /// Recovers what nobody asks for, until the store is closed.
+    fn recover_rest(&self, topics: &[TopicName]) {
+        for name in topics {
+            let count = self.catalog.partitions(name).map_or(0, |partitions| partitions.count);
+            for first in (0..count).step_by(RECOVERED_AT_ONCE) {
+                if self.closed.load(Ordering::Acquire) {
+                    return;
+                }
+                self.recover_ahead(name, first..count.min(first + RECOVERED_AT_ONCE as u32));
+            }
         }
-        // The thread itself may hold the last handle.
-        if let Some(thread) = self.recovering.lock().take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            let _ = thread.join(); // a panic there was printed there
-        }
-        self.threads.lock().stop();
-        let slots: Vec<Slot> = self.open.lock().drain().map(|(_, slot)| slot).collect();
-        let mut outcome = Ok(());
-        for log in slots.iter().filter_map(|slot| slot.lock().take()) {
-            outcome = outcome.and(log.close());
-        }
-        if let Some(page) = &self.page {
-            page.unlock();
-        }
-        *self.lock.lock() = None;
-        outcome
     }
 }
 
 impl Drop for StoreInner {
     fn drop(&mut self) {
         let _ = self.close(); // whoever wants to hear of a failure calls `close`
-    }
-}
-
-/// Holds the store only from one partition to the next.
-fn recover_rest(store: &Weak<StoreInner>, topics: &[TopicName]) {
-    for name in topics {
-        let Some(count) = store.upgrade().map(|store| store.catalog.partitions(name).map_or(0, |partitions| partitions.count)) else { return };
-        for first in (0..count).step_by(RECOVERED_AT_ONCE) {
-            match store.upgrade() {
-                Some(store) if !store.closed.load(Ordering::Acquire) => store.recover_ahead(name, first..count.min(first + RECOVERED_AT_ONCE as u32)),
-                _ => return,
-            }
-        }
     }
 }
 
