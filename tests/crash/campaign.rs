@@ -245,7 +245,7 @@ impl Run {
             let recovered = self.recover_with_cuts(&disk, model, depth)?;
             let mut steps: Vec<Step> = (0..3).map(|_| step(&mut self.random)).collect();
             steps.insert(0, Step::Append(AckLevel::Written));
-            return self.program(disk.kill(), recovered, &steps, depth + 1);
+            return self.program(disk.kill(), recovered, &steps, depth + 1).map_err(|error| format!("then {steps:?}, {error}"));
         }
         let Some(process) = self.recover(&disk, model)? else { return Ok(()) };
         self.figures.count(STATES);
