@@ -44,14 +44,12 @@ impl BackwardBatches {
     fn read_stretch(&mut self) {
         let log_start = self.view.log_start_offset().get();
         let list = self.view.list();
-        let Some(number) = list.find(self.end - 1) else {
-            self.end = log_start;
-            return;
+        // A gap behind a segment, or before the first one, is read as what it is.
+        let start = match list.find(self.end - 1).map(|number| &list.entries[number]) {
+            None => log_start,
+            Some(entry) if self.end > entry.segment.next_offset() => entry.segment.next_offset(),
+            Some(entry) => entry.segment.floor(Offset::new(self.end - 1)).offset,
         };
-        let entry = &list.entries[number];
-        // A gap between this segment and the next is read as what it is.
-        let place = entry.segment.floor(Offset::new(self.end - 1));
-        let start = if self.end > entry.segment.next_offset() { entry.segment.next_offset() } else { place.offset };
         let mut reader = Reader::new(self.view.clone(), start.max(log_start));
         while reader.offset() < self.end {
             match reader.next_batch() {

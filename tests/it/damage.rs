@@ -354,6 +354,17 @@ fn every_record_beside_a_damaged_frame_is_found() {
     }
 }
 
+/// The first segment is lost: who reads backwards is told so too, not that the log has ended.
+#[test]
+fn a_lost_beginning_is_told_to_who_reads_backwards() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let from = lab.segments()[1].header.base_offset.get();
+    fs::remove_file(&lab.segments()[0].path).unwrap();
+    let (_store, partition) = lab.open();
+    let last = partition.read_backwards(partition.log_end_offset()).unwrap().last().unwrap();
+    assert!(matches!(&last, Err(ReadError::Corrupt { from: first, to, .. }) if (first.get(), to.get()) == (0, from)), "{last:?}");
+}
+
 /// Every byte of every file of a closed partition, one bit flipped: at most one batch is lost, nothing comes back wrong, appends go on.
 #[test]
 fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
