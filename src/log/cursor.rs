@@ -117,6 +117,10 @@ impl Cursor {
                 Ok(batch) if batch.base_offset() > offset || batch.next_offset() <= offset => {
                     return Ok(Step::Bad(format!("offset {} where {offset} follows", batch.base_offset())));
                 }
+                // Right by itself, but no writer stored it here: what it claims to hold is in others.
+                Ok(batch) if batch.next_offset() > self.entry.to.min(self.entry.segment.next_offset()) => {
+                    return Ok(Step::Bad(format!("a batch up to offset {}, where the segment ends before", batch.next_offset())));
+                }
                 Ok(batch) => {
                     self.position = position + batch.stored_bytes();
                     return Ok(Step::Batch(batch));

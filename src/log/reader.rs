@@ -170,11 +170,15 @@ impl Reader {
             Step::Bad(reason) => {
                 let below = cursor.entry.to.min(cursor.segment().next_offset()).min(end);
                 let path = cursor.segment().path();
-                let to = match cursor.skip_damage(next, below)? {
-                    Some(to) => to,
-                    None => below,
-                };
-                Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(to.max(next)), reason, path })
+                let to = cursor.skip_damage(next, below)?.unwrap_or(below);
+                // What was in the way takes no offset that is still to be read: the right frame stands behind it, or in another segment.
+                if to <= next {
+                    if below <= next {
+                        self.cursor = None;
+                    }
+                    return Ok(None);
+                }
+                Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(to), reason, path })
             }
         }
     }

@@ -365,6 +365,25 @@ fn a_lost_beginning_is_told_to_who_reads_backwards() {
     assert!(matches!(&last, Err(ReadError::Corrupt { from: first, to, .. }) if (first.get(), to.get()) == (0, from)), "{last:?}");
 }
 
+/// A batch claims, under a right checksum, offsets that are in the batches behind it: those are served, and no reader goes round in circles
+/// or ends for good.
+#[test]
+fn a_batch_that_claims_the_offsets_of_others_costs_itself() {
+    for more in [1, 3, i32::MAX as u32] {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+        let segment = &lab.segments()[0];
+        segment.rewrite_header(segment.frame_of(8), |header| header.last_offset_delta = more);
+        let (_store, partition) = lab.open();
+        let seen: Vec<_> = partition.view().read_from(0).unwrap().take(20).collect();
+        assert!(seen.len() <= 10, "{more}: {seen:?}");
+        let served: Vec<u64> = seen.iter().filter_map(|record| Some(record.as_ref().ok()?.offset().get())).collect();
+        assert!(served.starts_with(&[0, 1, 2, 3, 4, 5, 6, 7]), "{more}: {served:?}");
+        if more > 1 {
+            assert_eq!(served.last(), Some(&9), "{more}: the batch behind it");
+        }
+    }
+}
+
 /// Every byte of every file of a closed partition, one bit flipped: at most one batch is lost, nothing comes back wrong, appends go on.
 #[test]
 fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
