@@ -598,8 +598,10 @@ impl<'a> Judge<'a> {
         let Some(last) = self.live.last() else {
             return Tail::New { base: next_offset, prev_end: self.expected.min(next_offset), chain: 0, restarted: true };
         };
-        let in_place =
-            !gap_end && !self.torn && !last.sealed && !last.segment.rebuilt && last.segment.header.rewrite_end.is_none() && last.to == u64::MAX;
+        // A capacity that was never this small leaves no room for the seal.
+        let has_room = last.end + SEAL_BYTES as u64 <= last.segment.header.capacity;
+        let is_tail = !last.sealed && !last.segment.rebuilt && last.segment.header.rewrite_end.is_none() && last.to == u64::MAX;
+        let in_place = !gap_end && !self.torn && is_tail && has_room;
         if in_place {
             return Tail::InPlace;
         }

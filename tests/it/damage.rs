@@ -384,6 +384,22 @@ fn a_batch_that_claims_the_offsets_of_others_costs_itself() {
     }
 }
 
+/// A capacity that lies under a right checksum leaves no room for what is there: appending goes on in another segment.
+#[test]
+fn a_capacity_that_lies_stops_no_append() {
+    for capacity in [128, 136, 200] {
+        for records in [0, 5] {
+            let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, records, 100, AckLevel::Durable));
+            let segment = &lab.segments()[0];
+            let header = tidelog_format::SegmentHeader { capacity, ..segment.header };
+            segment.edit(|bytes| bytes[..128].copy_from_slice(&header.encode()));
+            let (_store, partition) = lab.open();
+            assert_eq!(partition.log_end_offset(), records);
+            append(&partition, &mut lab.oracle, 5, 100, AckLevel::Durable);
+        }
+    }
+}
+
 /// Every byte of every file of a closed partition, one bit flipped: at most one batch is lost, nothing comes back wrong, appends go on.
 #[test]
 fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
