@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidelog_format::{
     CHECKPOINT_NAME, DecodeError, FRAME_ALIGN, FRAME_MAGIC, FileName, Frame, FrameHeader, META_NAME, Meta, Offset, Position, SEAL_BYTES,
-    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end,
+    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end, resync,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
@@ -226,15 +226,16 @@ impl PartitionFiles {
         let own = header.get(SALT_AT..SALT_AT + 8).map(|bytes| bytes.iter().rev().fold(0, |salt, &byte| salt << 8 | u64::from(byte)));
         let index = StoredIndex::open(storage, dir, segment.id, None).map(|index| index.header.salt);
         let slot = self.slots.newest.filter(|slot| slot.active_seq == segment.id.seq).map(|slot| slot.active_salt);
-        let mut known = None;
-        for salt in [own, index, slot].into_iter().flatten() {
-            known = known.or(frame_under(&segment, salt)?.map(|frame| (salt, frame)));
+        let mut salts: Vec<u64> = [own, index, slot].into_iter().flatten().filter(|salt| *salt != 0).collect();
+        let mut known = first_known(&salts, |salt| frame_under(&segment, salt))?;
+        // The first frame may be damaged with the header, which stands before it.
+        let is_searched = segment.len <= SEARCHED_BYTES_MAX;
+        if known.is_none() && (is_searched || has_first_frame(&segment)?) {
+            salts.extend(seal_salt(&segment)?);
+            known = first_known(&salts, |salt| frame_under(&segment, salt))?;
         }
-        if known.is_none()
-            && has_first_frame(&segment)?
-            && let Some(salt) = seal_salt(&segment)?
-        {
-            known = frame_under(&segment, salt)?.map(|frame| (salt, frame));
+        if known.is_none() && is_searched {
+            known = first_known(&salts, |salt| any_frame_under(&segment, salt))?;
         }
         let Some((salt, frame)) = known else { return Ok(None) };
         segment.header = SegmentHeader { leader_epoch: frame.leader_epoch, chain_seed: frame.chain, ..rebuilt_header(segment.id, salt, segment.len) };
@@ -276,6 +277,11 @@ fn correct_one_bit(bytes: &[u8], id: SegmentId) -> Option<([u8; SEGMENT_HEADER_B
     None
 }
 
+/// The first of these salts under which a frame is found, and that frame.
+fn first_known(salts: &[u64], find: impl Fn(u64) -> Result<Option<FrameHeader>, IoError>) -> Result<Option<(u64, FrameHeader)>, IoError> {
+    salts.iter().find_map(|&salt| find(salt).map(|frame| frame.map(|frame| (salt, frame))).transpose()).transpose()
+}
+
 /// The header of the first frame of a segment, if `salt` is the segment's.
 fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, IoError> {
     let (file, start) = (segment.open()?, SEGMENT_HEADER_BYTES as u64);
@@ -290,6 +296,16 @@ fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, 
             Err(_) => return Ok(None),
         }
     }
+}
+
+/// The header of the first whole frame anywhere in a segment, if `salt` is the segment's.
+fn any_frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, IoError> {
+    let mut bytes = vec![0; segment.len as usize];
+    let read = read_full_at(&*segment.open()?, &mut bytes, 0).at("read", &segment.path)?;
+    let start = Position::new(SEGMENT_HEADER_BYTES as u64);
+    let frames = bytes[..read].get(SEGMENT_HEADER_BYTES..).unwrap_or_default();
+    let below = Offset::new(u64::MAX);
+    Ok(resync(frames, start, salt, segment.id.base(), below).map(|found| found.frame.header))
 }
 
 fn has_first_frame(segment: &SegmentFile) -> Result<bool, IoError> {
@@ -347,6 +363,8 @@ const META_BYTES_MAX: u64 = 4096;
 const SEARCH_BYTES: u64 = 1 << 20;
 /// What is longer is set aside without a look at all of it.
 const EMPTY_BYTES_MAX: u64 = 64 << 20;
+/// In a longer file, a frame is looked for at its beginning alone: no default makes segments as long.
+const SEARCHED_BYTES_MAX: u64 = 256 << 20;
 /// Where a segment header has its salt: SPEC.md, "Segment header".
 const SALT_AT: usize = 64;
 const FIRST_FRAME_BYTES: u64 = 64 << 10;

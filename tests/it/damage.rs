@@ -400,6 +400,21 @@ fn a_capacity_that_lies_stops_no_append() {
     }
 }
 
+/// One bad sector at the beginning of a segment: header and first frames. The salt verifies the others.
+#[test]
+fn a_header_that_rots_with_the_first_frame_costs_that_frame() {
+    for fill in [0, 0x5A] {
+        for number in 0..3 {
+            let lab = Lab::three_segments(Durable::Everything);
+            let segment = &lab.segments()[number];
+            let first = segment.frames()[0];
+            segment.edit(|bytes| bytes[..512].fill(fill));
+            let expect = Expect::ends_at(150).damage(first.base, first.next).found(Found::HeaderBadSaltKnown, Verdict::Repair);
+            check(&lab, &expect.found(Found::BadFrameThenValid, Verdict::Damage).stays());
+        }
+    }
+}
+
 /// Every byte of every file of a closed partition, one bit flipped: at most one batch is lost, nothing comes back wrong, appends go on.
 #[test]
 fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
