@@ -113,6 +113,7 @@ pub(crate) fn read_files(storage: &Arc<dyn Storage>, dir: &Path) -> Result<Parti
     }
     files.settle_uuid();
     files.check_place(dir)?;
+    files.settle_copies();
     files.slots = loaded.of(files.uuid)?;
     files.found.extend(files.slots.found.iter().map(|found| (*found, CHECKPOINT_NAME.to_owned())));
     Ok(files)
@@ -240,6 +241,19 @@ impl PartitionFiles {
         let Some((salt, frame)) = known else { return Ok(None) };
         segment.header = SegmentHeader { leader_epoch: frame.leader_epoch, chain_seed: frame.chain, ..rebuilt_header(segment.id, salt, segment.len) };
         Ok(Some(segment))
+    }
+
+    /// A salt is of one file alone. A copy of it under another number, whose own header does not tell it from the original, is a stray.
+    fn settle_copies(&mut self) {
+        let is_original = |segment: &SegmentFile, other: &SegmentFile| (other.rebuilt, other.id.seq) < (segment.rebuilt, segment.id.seq);
+        let is_copy = |segment: &SegmentFile, all: &[SegmentFile]| {
+            // Any other header says itself which number it has.
+            segment.rebuilt && all.iter().any(|other| other.header.salt == segment.header.salt && is_original(segment, other))
+        };
+        let all = std::mem::take(&mut self.segments);
+        let (copies, ours): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|segment| is_copy(segment, &all));
+        self.segments = ours;
+        copies.iter().for_each(|segment| self.stray(segment.id));
     }
 
     /// Whose partition this is: META's, unless its segments and its checkpoint say otherwise; then what most of them say. The odd ones out

@@ -415,6 +415,18 @@ fn a_header_that_rots_with_the_first_frame_costs_that_frame() {
     }
 }
 
+/// A segment is copied under a higher number when its header is damaged already: its salt tells that it is a copy.
+#[test]
+fn a_copy_of_a_segment_with_a_damaged_header_answers_for_nothing() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let segment = &lab.segments()[0];
+    segment.flip(16);
+    let copy = lab.dir().join(SegmentId { base_offset: 0, seq: 10 }.log_name());
+    fs::copy(&segment.path, &copy).unwrap();
+    check(&lab, &Expect::ends_at(150).found(Found::StrayFile, Verdict::Repair));
+    assert!(!copy.exists(), "it is set aside");
+}
+
 /// Every byte of every file of a closed partition, one bit flipped: at most one batch is lost, nothing comes back wrong, appends go on.
 #[test]
 fn a_flipped_bit_anywhere_costs_at_most_its_batch() {
