@@ -1,6 +1,6 @@
 //! Recovery, second half: does what the plan says, in an order in which a crash at any step finds the same input again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidelog_format::{Checkpoint, LeaderEpoch, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, TimestampNs};
@@ -100,15 +100,17 @@ pub(crate) fn new_uuid(storage: &dyn Storage) -> [u8; 16] {
     uuid
 }
 
-/// What is left to be made durable of a partition that a crash left in order.
-#[derive(Debug)]
+/// A partition that a crash left in order, written back and not yet synced.
 pub(crate) struct Unproven {
-    file: CheckpointFile,
-    checkpoint: Checkpoint,
+    storage: Arc<dyn Storage>,
+    dir: PathBuf,
+    how: RecoverHow,
+    uuid: [u8; 16],
+    files: PartitionFiles,
+    plan: Plan,
 }
 
 /// How a partition stands after a look that may not open it.
-#[derive(Debug)]
 pub(crate) enum Standing {
     /// The next open finds nothing to do.
     Clean,
@@ -136,23 +138,26 @@ pub(crate) fn write_back_unsynced(storage: &Arc<dyn Storage>, dir: &Path, how: R
     }
     apply.remove_unfinished()?;
     apply.write_back(|_, _| Ok(()))?;
-    apply.write_indexes()?;
-    // As a close leaves it: the next open reads neither the frames again nor the zeros behind them.
+    // As a close leaves it: the next open does not read the zeros behind it.
     let writable = storage.open(&last.segment.path, Access::ReadWrite).at("open", &last.segment.path)?;
     writable.set_len(last.end).at("shrink", &last.segment.path)?;
-    let entries = all_entries(&**storage, dir, last);
-    let _ = write_index(&**storage, dir, last.segment.id, index_header(last, false), &entries); // derived
-    let checkpoint = apply.checkpoint(TailFacts::of_file(last));
-    Ok(Standing::Unproven(Box::new(Unproven { file: CheckpointFile::new(storage.clone(), dir, files.slots.counter), checkpoint })))
+    Ok(Standing::Unproven(Box::new(Unproven { storage: storage.clone(), dir: dir.to_owned(), how, uuid, files, plan })))
 }
 
 impl Unproven {
-    /// Notes that everything was synced. The note itself is still to be.
+    /// Notes that everything was synced: in the indexes, which must never reach further than that, and in the checkpoint. The notes
+    /// themselves are still to be synced.
     ///
     /// # Errors
-    /// [`IoError`]: then the partition takes a whole recovery.
-    pub(crate) fn note(mut self) -> Result<(), IoError> {
-        self.file.store(self.checkpoint).map(drop)
+    /// [`OpenError`]: then the partition takes a whole recovery.
+    pub(crate) fn note(&self) -> Result<(), OpenError> {
+        let Self { storage, dir, how, uuid, files, plan } = self;
+        let apply = Apply { storage, dir, how: *how, uuid: *uuid, files, plan, quarantined: Vec::new() };
+        apply.write_indexes()?;
+        let Some(last) = plan.live.last() else { return Ok(()) };
+        let _ = write_index(&**storage, dir, last.segment.id, index_header(last, false), &all_entries(&**storage, dir, last)); // derived
+        CheckpointFile::new(storage.clone(), dir, files.slots.counter).store(apply.checkpoint(TailFacts::of_file(last)))?;
+        Ok(())
     }
 }
 
@@ -405,6 +410,11 @@ impl Apply<'_> {
         let path = &file.segment.path;
         let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
         let header = file.segment.header;
+        // An index of frames that are not there would be believed once others stand in their place.
+        let index = StoredIndex::open(&**self.storage, self.dir, file.segment.id, Some(header.salt));
+        if index.is_some_and(|index| index.header.covered.get() > file.end) {
+            self.remove_index(file.segment.id)?;
+        }
         let segment =
             Segment::new(self.storage.clone(), self.dir, header, published(file.end, file.next_offset - header.base_offset.get(), false), true);
         let entries = all_entries(&**self.storage, self.dir, file);
