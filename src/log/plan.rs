@@ -607,9 +607,11 @@ impl<'a> Judge<'a> {
         }
         // A segment without a frame is dead from now on: what its header says of the log before it is said again.
         let header = &last.segment.header;
-        let is_unused = !last.segment.rebuilt && last.next_offset == header.base_offset.get();
+        let is_blank = last.next_offset == header.base_offset.get();
+        let is_unused = !last.segment.rebuilt && is_blank;
         let prev_end = self.expected.min(next_offset).min(if is_unused { header.prev_end.get() } else { u64::MAX });
-        let restarted = next_offset != self.expected || is_unused && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
+        // A header that was put together knows no chain before its first frame.
+        let restarted = next_offset != self.expected || is_blank && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
         Tail::New { base: next_offset, prev_end, chain: if restarted { 0 } else { last.chain }, restarted }
     }
 }
