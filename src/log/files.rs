@@ -304,7 +304,9 @@ fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, 
         let read = read_full_at(&*file, &mut bytes, start).at("read", &segment.path)?;
         match Frame::decode(&bytes[..read], salt, Position::new(start)) {
             Ok(frame) => return Ok((frame.verify_body().is_ok() && frame.header.base_offset == segment.id.base()).then_some(frame.header)),
-            Err(DecodeError::Truncated { needed, .. }) if read == bytes.len() && needed > read && needed as u64 <= segment.len - start => {
+            Err(DecodeError::Truncated { needed, .. })
+                if read == bytes.len() && needed > read && needed as u64 <= segment.len.saturating_sub(start) =>
+            {
                 bytes.resize(needed, 0);
             }
             Err(_) => return Ok(None),

@@ -126,7 +126,9 @@ impl StoredIndex {
         read_exact_at(&*file, &mut bytes, 0).ok()?;
         let header = IndexHeader::decode(&bytes).ok()?;
         let ours = header.seq == id.seq && header.base_offset == id.base() && salt.is_none_or(|salt| salt == header.salt);
-        (ours && file.len().ok()? == index_bytes(header.entries as usize) as u64).then_some(Self { header, file })
+        // Whoever goes on from here counts from the base offset.
+        let counts = header.next_offset >= header.base_offset;
+        (ours && counts && file.len().ok()? == index_bytes(header.entries as usize) as u64).then_some(Self { header, file })
     }
 
     pub(crate) fn floor(&self, rel_offset: u32) -> Option<IndexEntry> {
