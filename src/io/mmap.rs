@@ -5,20 +5,23 @@
 //! Every `unsafe` block below names those it rests on. This file upholds:
 //!
 //! - **M1 alive**: the mapping is made by `memmap2`, starts at a page, covers `len` bytes (never more than `isize::MAX`) and is unmapped only
-//!   when its last owner drops; every reference handed out borrows an owner.
+//!   when its last owner drops; every reference handed out borrows an owner. Shown by `a_record_outlives_everything`, and for words by
+//!   `words_are_shared_and_can_be_for_loading_alone`.
 //! - **M2 watermark**: `published.end` never decreases and is at most `len`. A slice to read lies below it, a slice to store lies at or
-//!   above it, so the two never overlap.
+//!   above it, so the two never overlap. Shown by `the_watermark_parts_readers_from_the_writer` and `an_exposed_end_never_goes_back`.
 //! - **M3 one storer**: a mapping that is stored to has exactly one [`SegmentStore`], which is not `Clone` and hands out one slot at a time
-//!   (`&mut self`). While it lives nobody else moves the watermark.
+//!   (`&mut self`). While it lives nobody else moves the watermark. Shown by `the_watermark_parts_readers_from_the_writer`.
 //! - **M4 order**: the watermark is raised by a Release store (or read-modify-write) after the bytes below it are in place, and read by an
-//!   Acquire load before they are looked at.
-//! - **M5 rights**: a slot or a word to store to comes only from a mapping made with the right to write.
+//!   Acquire load before they are looked at. Shown by `what_is_published_was_stored_before`, under Miri: `.ci/miri`.
+//! - **M5 rights**: a slot or a word to store to comes only from a mapping made with the right to write. Shown by
+//!   `words_are_shared_and_can_be_for_loading_alone`.
 //!
 //! What the compiler and this file cannot see, the engine owes:
 //!
 //! - **D1**: no byte below a published end is changed by other means: [`write_at`](super::File::write_at), another mapping of the file,
-//!   another process. The engine never rewrites a published position and holds the lock of its directory.
-//! - **D2**: words of a [`SharedWords`] are changed as words, never by writing to the file.
+//!   another process. The engine never rewrites a published position and holds the lock of its directory. Shown by
+//!   `records_that_are_held_stay_as_they_are` and `a_store_has_one_writer`.
+//! - **D2**: words of a [`SharedWords`] are changed as words, never by writing to the file. Shown by `marks_of_two_states_are_never_read_together`.
 //!
 //! # Not memory safety, yet the caller's duty
 //!
@@ -524,3 +527,6 @@ fn not_published(from: usize, to: usize, end: usize) -> ! {
 }
 
 const CACHE_LINE_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests;

@@ -231,3 +231,70 @@ fn partition_id(uuid: [u8; 16]) -> u64 {
 const OUT_OF_RESOURCES: [i32; 3] = [12, 23, 24];
 const SPINS: usize = 1000;
 const LIVE_BYTES_MAX: u64 = 256 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::time::Instant;
+
+    use super::*;
+
+    fn marks(end: u64) -> Marks {
+        Marks { log_start: end, written_end: end, durable_end: end }
+    }
+
+    /// Both sides of one page that belongs to no file.
+    fn pair() -> (LiveSlot, LiveReader) {
+        let words = SharedWords::anonymous(LIVE_HEADER_BYTES + LIVE_SLOT_BYTES).unwrap();
+        let page = Arc::new(LivePage { words: words.clone(), slots: 1, used: AtomicUsize::new(0), lock: Mutex::new(None) });
+        let reader = LiveReader { words: words.read_only(), slot: 0, nonce: 0, path: PathBuf::new() };
+        (page.slot([7; 16]).unwrap(), reader)
+    }
+
+    #[test]
+    fn a_change_under_way_is_not_read() {
+        let (slot, reader) = pair();
+        assert_eq!(reader.read(), None, "before the first marks");
+        slot.set_marks(marks(5), 5);
+        slot.end_change(Some(1));
+        let before = reader.read().unwrap();
+        assert_eq!((before.marks, before.high_water_mark), (marks(5), 5));
+        slot.begin_change();
+        slot.set_log_start(9);
+        assert_eq!(reader.read(), None, "between two states");
+        slot.set_marks(marks(9), 9);
+        slot.end_change(None);
+        let after = reader.read().unwrap();
+        assert_eq!((after.marks, after.change), (marks(9), before.change + 2));
+    }
+
+    /// Marks that belong together, changed as fast as they can be.
+    #[test]
+    fn marks_of_two_states_are_never_read_together() {
+        let (slot, reader) = pair();
+        let (stop, began) = (&AtomicBool::new(false), Instant::now());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for end in (0..).take_while(|_| !stop.load(Ordering::Relaxed) && began.elapsed() < PATIENCE) {
+                    slot.begin_change();
+                    slot.set_marks(marks(end), end);
+                    slot.end_change(None);
+                }
+            });
+            let (mut seen, mut changes) = (0, 0);
+            while seen < CHANGES && began.elapsed() < PATIENCE {
+                let Some(state) = reader.read() else {
+                    std::thread::yield_now();
+                    continue;
+                };
+                assert_eq!((state.marks, state.high_water_mark), (marks(state.marks.log_start), state.marks.log_start));
+                assert!(state.change >= changes, "change {} after {changes}", state.change);
+                (changes, seen) = (state.change, seen + u32::from(state.change > changes));
+            }
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
+
+    const CHANGES: u32 = if cfg!(miri) { 4 } else { 100_000 };
+    const PATIENCE: Duration = Duration::from_secs(3);
+}

@@ -86,6 +86,20 @@ fn zeros_at_the_end_of_a_sealed_segment_are_damage() {
     }
 }
 
+/// An index file reached the disk and the frames that it covers did not, because neither was synced: the checkpoint says how far to believe it.
+#[test]
+fn an_index_that_reaches_behind_the_checkpoint_vouches_for_nothing() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Written));
+    let segment = &lab.segments()[0];
+    assert!(segment.index_path().exists(), "a store that is closed leaves an index");
+    segment.strip_claims();
+    lab.set_durable(Durable::Before(5));
+    segment.flip_body(7);
+    let (_store, log) = lab.open();
+    assert_eq!((log.log_end_offset().get(), ranges(log.recovery_report())), (7, vec![]), "a torn end is cut off where it is torn");
+    assert_eq!(log.append(Record::new("anew")).unwrap().base_offset, 7);
+}
+
 /// Rot at 50 and a torn tail at 105, in one segment.
 #[test]
 fn rot_and_a_torn_tail_in_one_segment_are_told_apart() {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, Found, OpenError, Store, TopicError, Verdict};
-use tidelog_format::{CHECKPOINT_NAME, Checkpoint, META_NAME, Offset, Position, SegmentId, crc32};
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, META_NAME, Offset, Position, SegmentId, TimestampNs, crc32};
 
 use crate::support::{
     Durable, Expect, Lab, TOPIC, append, append_batch, assert_same, check, fingerprint, names, options, partition, partition_dir, ranges, read_all,
@@ -140,6 +140,21 @@ fn row_08_chain_mismatch() {
         };
         check(&lab, &expect);
     }
+}
+
+/// All frames are right, and so are all offsets; but the second segment was written behind another last frame than the first one has now.
+#[test]
+fn row_08_segment_behind_frames_that_are_not_those_before_it() {
+    let lab = Lab::three_segments(Durable::Before(10));
+    let segment = &lab.segments()[0];
+    let last = segment.frames().into_iter().rfind(|frame| !frame.is_seal).unwrap();
+    segment.zero(last.end(), segment.bytes().len() as u64);
+    segment.rewrite_header(last, |header| header.max_ts = header.base_ts);
+    segment.rewrite_header(last, |header| header.base_ts = TimestampNs::new(header.base_ts.get() + 1));
+    let (_store, log) = lab.open();
+    let found: Vec<_> = log.recovery_report().findings.iter().map(|finding| (finding.found, finding.verdict)).collect();
+    assert!(found.contains(&(Found::ChainMismatch, Verdict::Repair)), "{found:?}");
+    assert_eq!((log.log_end_offset().get(), ranges(log.recovery_report())), (last.next, vec![]));
 }
 
 /// The frame verifies by itself, so the short way to one record must ask for known damage too.

@@ -12,6 +12,7 @@ mod durability;
 mod export;
 mod faults;
 mod follow;
+mod guards;
 mod interleavings;
 mod io;
 mod layers;
