@@ -525,6 +525,7 @@ fn followers_beside_cuts_see_no_damage() {
                                     last = Some(record.offset().get());
                                 }
                                 Err(tidelog::ReadError::OffsetOutOfRange { .. } | tidelog::ReadError::Truncated { .. }) => break,
+                                Err(tidelog::ReadError::Open(error)) if matches!(*error, tidelog::OpenError::Busy { .. }) => break,
                                 Err(error) => {
                                     failures.lock().push(format!("{round} reopen {reopen} read: {error}"));
                                     break;
