@@ -245,6 +245,9 @@ impl PartitionFiles {
 
     /// A salt is of one file alone. A copy of it under another number, whose own header does not tell it from the original, is a stray.
     fn settle_copies(&mut self) {
+        if self.segments.iter().all(|segment| !segment.rebuilt) {
+            return;
+        }
         let is_original = |segment: &SegmentFile, other: &SegmentFile| (other.rebuilt, other.id.seq) < (segment.rebuilt, segment.id.seq);
         let is_copy = |segment: &SegmentFile, all: &[SegmentFile]| {
             // Any other header says itself which number it has.

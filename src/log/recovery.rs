@@ -251,7 +251,8 @@ impl Apply<'_> {
         let (files, plan) = (self.files, self.plan);
         let is_silent = plan.findings.iter().all(|finding| finding.verdict == Verdict::Silent) && plan.damage.is_empty();
         let has_set_aside = !(plan.superseded.is_empty() && plan.cut.is_empty() && plan.torn_seals.is_empty() && files.strays.is_empty());
-        let is_known = files.meta.is_some() && files.slots.is_settled && files.in_the_way.is_empty();
+        let is_writable = files.meta.as_ref().is_some_and(|meta| meta.check_writable().is_ok());
+        let is_known = is_writable && files.slots.is_settled && files.in_the_way.is_empty();
         let is_whole = files.segments.iter().all(|segment| segment.corrected.is_none() && !segment.rebuilt);
         plan.tail == Tail::InPlace && !plan.lost && !plan.torn && is_silent && !has_set_aside && is_known && is_whole
     }
