@@ -292,6 +292,7 @@ mod tests {
                 (changes, seen) = (state.change, seen + u32::from(state.change > changes));
             }
             stop.store(true, Ordering::Relaxed);
+            assert!(seen > 0, "no change was seen");
         });
     }
 
