@@ -350,7 +350,7 @@ pub enum ReadError {
     /// A suffix was cut off that had been read in part: its offsets are given out anew. Seek to `at` for what stands there now.
     #[error("the log was cut off at offset {at}, and had been read up to {next}")]
     Truncated {
-        /// First offset that was cut off.
+        /// First offset that was cut off and had been read.
         at: Offset,
         /// The offset that was to be read next.
         next: Offset,
