@@ -80,7 +80,7 @@ impl Log {
         let kept = self.batch_across(offset)?;
         let seq = appender.next_seq;
         let fresh = self.cut_tail(&mut appender, offset, kept.as_ref()).inspect_err(|_| {
-            let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
+            self.discard_spare(seq);
         })?;
         let seq = fresh.active.id.seq;
         // A sync round under way knows the old end: it reports before the ends go back, or it begins after.
@@ -170,7 +170,7 @@ impl Log {
         }
         list.entries.push(LiveSegment { segment: fresh.active.clone(), from: base, to: u64::MAX });
         if let Some(spare) = appender.replace(fresh) {
-            let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
+            self.discard_spare(spare.seq);
         }
         self.want_spare_again();
         let marks = self.view.marks();

@@ -91,19 +91,7 @@ impl Log {
         keeper: Arc<Keeper>,
         page: Option<&Arc<LivePage>>,
     ) -> Result<Arc<Self>, OpenError> {
-        let recovered = recover(&storage, dir, RecoverHow::of(options))?;
-        Ok(Self::of(recovered, storage, dir, options, keeper, page))
-    }
-
-    fn of(
-        recovered: Recovered,
-        storage: Arc<dyn Storage>,
-        dir: &std::path::Path,
-        options: &Config,
-        keeper: Arc<Keeper>,
-        page: Option<&Arc<LivePage>>,
-    ) -> Arc<Self> {
-        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recovered;
+        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recover(&storage, dir, RecoverHow::of(options))?;
         let view = LogView::of_writer(storage, dir, uuid, options.sync_policy == SyncPolicy::OsOnly, page.and_then(|page| page.slot(uuid)));
         view.set_damage(report.damage.clone());
         view.set_findings(report.findings.clone());
@@ -117,7 +105,7 @@ impl Log {
         );
         let durable_word = durable_word(appender.active.id.seq, appender.position);
         let indexed = AtomicU64::new(appender.position);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             view: Arc::new(view),
             report,
             policy: options.sync_policy,
@@ -139,7 +127,7 @@ impl Log {
             queued: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
             keeper,
-        })
+        }))
     }
 
     /// Appends one batch: written when it returns, not yet durable.
@@ -255,7 +243,7 @@ impl Log {
             Some(spare) if spare.fits(capacity) && spare.seq > appender.active.id.seq => spare,
             unfit => {
                 if let Some(spare) = unfit {
-                    let _ = self.view.storage.unlink(&dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
+                    self.discard_spare(spare.seq);
                 }
                 let seq = appender.next_seq;
                 let spare = Spare::make(&*self.view.storage, dir, seq, capacity, appender.first_bytes())?;
@@ -308,11 +296,14 @@ impl Log {
     /// segment would be dead at the next open.
     fn settle_name(&self, segment: &Segment, error: &IoError) {
         match self.view.storage.kind(&segment.path()) {
-            Ok(None) => {
-                let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(segment.id.seq))); // else the next open removes it
-            }
+            Ok(None) => self.discard_spare(segment.id.seq),
             _ => self.poison(&error.to_string()),
         }
+    }
+
+    /// Takes away a segment that was made ahead and never named.
+    pub(super) fn discard_spare(&self, seq: u64) {
+        let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
     }
 
     /// After the tail was replaced, the next segment is to be made ahead anew.
@@ -338,7 +329,7 @@ impl Log {
         }
         let mut appender = self.appender.lock();
         if appender.closed || appender.spare.is_some() || seq < appender.active.id.seq {
-            let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
+            self.discard_spare(seq);
         } else {
             appender.spare = Some(spare);
         }
@@ -635,7 +626,7 @@ impl Log {
                 appender.trim();
             }
             if let Some(spare) = appender.spare.take() {
-                let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(spare.seq))); // else the next open removes it
+                self.discard_spare(spare.seq);
             }
         }
         let closed = self.close_files();

@@ -254,10 +254,12 @@ impl Shared {
             return;
         }
         let dirs: Vec<PathBuf> = free.iter().map(|(number, _)| self.catalog.partition_dir(name, *number)).collect();
-        for other in recover_many(&self.catalog.storage, &self.catalog.dir, &dirs, &self.config) {
-            // What there is to tell is told to whoever opens it.
-            let (storage, keeper, page) = (self.catalog.storage.clone(), self.keeper.clone(), self.page.as_ref());
-            *free[other].1 = Log::open(storage, &dirs[other], &self.config, keeper, page).ok();
+        let others = recover_many(&self.catalog.storage, &self.catalog.dir, &dirs, &self.config);
+        let others: Vec<u32> = others.into_iter().map(|other| free[other].0).collect();
+        // A whole recovery can take long: nobody waits for that of another.
+        free.clear();
+        for number in others {
+            let _ = self.log(name, number); // what there is to tell is told to whoever opens it
         }
     }
 
