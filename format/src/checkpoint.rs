@@ -2,9 +2,12 @@
 
 use crate::bytes::{all_zero, get, i64_at, put, u32_at, u64_at};
 use crate::checksum::{CHECKSUM, check_file_header, check_incompat, finish_file_header};
-use crate::{DecodeError, EPOCH_MAX, FILE_HEADER_BYTES, LeaderEpoch, OFFSET_MAX, Offset, Position, SEGMENT_BYTES_MAX, SEQ_MAX, TimestampNs};
+use crate::{
+    DecodeError, EPOCH_MAX, FILE_HEADER_BYTES, LeaderEpoch, OFFSET_MAX, Offset, Position, SEGMENT_BYTES_MAX, SEQ_MAX, TERMS_MAX, Term, Terms,
+    TimestampNs,
+};
 
-/// Size of a slot in the file; slot 0 at 0, slot 1 behind it. The first 128 bytes are used.
+/// Size of a slot in the file; slot 0 at 0, slot 1 behind it. The first sector of 512 bytes is used.
 pub const SLOT_BYTES: usize = 4096;
 
 /// A checkpoint. SPEC.md, "Checkpoint".
@@ -30,30 +33,37 @@ pub struct Checkpoint {
     pub max_ts: TimestampNs,
     /// The high water mark.
     pub high_water_mark: Offset,
-    /// The writer's term.
-    pub leader_epoch: LeaderEpoch,
-    /// First offset of that term.
-    pub epoch_start: Offset,
+    /// The writer's term and those before it.
+    pub terms: Terms,
 }
 
 impl Checkpoint {
-    /// The 128 used bytes of a slot; the rest of the 4 KiB stays zero.
-    pub fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
-        let mut bytes = [0; FILE_HEADER_BYTES];
-        put(&mut bytes, TAIL_CHAIN, &self.tail_chain.to_le_bytes());
-        put(&mut bytes, COUNTER, &self.counter.to_le_bytes());
-        put(&mut bytes, UUID, &self.partition_uuid);
-        put(&mut bytes, LOG_START, &self.log_start.get().to_le_bytes());
-        put(&mut bytes, DURABLE_NEXT, &self.durable_next_offset.get().to_le_bytes());
-        put(&mut bytes, ACTIVE_SEQ, &self.active_seq.to_le_bytes());
-        put(&mut bytes, ACTIVE_SALT, &self.active_salt.to_le_bytes());
-        put(&mut bytes, TAIL_POS, &((self.tail_pos.get() / UNIT) as u32).to_le_bytes());
-        put(&mut bytes, EPOCH, &self.leader_epoch.get().to_le_bytes());
-        put(&mut bytes, EPOCH_START, &self.epoch_start.get().to_le_bytes());
-        put(&mut bytes, HIGH_WATER_MARK, &self.high_water_mark.get().to_le_bytes());
-        put(&mut bytes, MAX_TS, &self.max_ts.get().to_le_bytes());
-        finish_file_header(&mut bytes, MAGIC, &[]);
-        bytes
+    /// The slot.
+    pub fn encode(&self) -> [u8; SLOT_BYTES] {
+        let mut slot = [0; SLOT_BYTES];
+        let (current, earlier) = (self.terms.newest(), earlier(&self.terms));
+        for (number, term) in earlier.iter().enumerate() {
+            let at = FILE_HEADER_BYTES + number * TERM_BYTES;
+            put(&mut slot, at + TERM_START, &term.start.get().to_le_bytes());
+            put(&mut slot, at + TERM_EPOCH, &term.epoch.get().to_le_bytes());
+        }
+        let (header, rest) = slot.split_first_chunk_mut().expect("a slot is longer than its header");
+        let bytes: &mut [u8; FILE_HEADER_BYTES] = header;
+        put(bytes, EARLIER, &(earlier.len() as u32).to_le_bytes());
+        put(bytes, TAIL_CHAIN, &self.tail_chain.to_le_bytes());
+        put(bytes, COUNTER, &self.counter.to_le_bytes());
+        put(bytes, UUID, &self.partition_uuid);
+        put(bytes, LOG_START, &self.log_start.get().to_le_bytes());
+        put(bytes, DURABLE_NEXT, &self.durable_next_offset.get().to_le_bytes());
+        put(bytes, ACTIVE_SEQ, &self.active_seq.to_le_bytes());
+        put(bytes, ACTIVE_SALT, &self.active_salt.to_le_bytes());
+        put(bytes, TAIL_POS, &((self.tail_pos.get() / UNIT) as u32).to_le_bytes());
+        put(bytes, EPOCH, &current.epoch.get().to_le_bytes());
+        put(bytes, EPOCH_START, &current.start.get().to_le_bytes());
+        put(bytes, HIGH_WATER_MARK, &self.high_water_mark.get().to_le_bytes());
+        put(bytes, MAX_TS, &self.max_ts.get().to_le_bytes());
+        finish_file_header(bytes, MAGIC, &rest[..earlier.len() * TERM_BYTES]);
+        slot
     }
 
     /// Reads a slot.
@@ -61,7 +71,11 @@ impl Checkpoint {
     /// # Errors
     /// [`DecodeError`]; a slot never written is all zero and so has a wrong magic number.
     pub fn decode(slot: &[u8]) -> Result<Self, DecodeError> {
-        let bytes = check_file_header(slot, MAGIC, &[])?;
+        let rest = slot.get(FILE_HEADER_BYTES..slot.len().min(SLOT_BYTES)).unwrap_or_default();
+        // The number is under the checksum with what it counts: a wrong one cannot match.
+        let count = if slot.len() < FILE_HEADER_BYTES { 0 } else { u32_at(slot, EARLIER) as usize };
+        let earlier = rest.get(..count.min(TERMS_MAX - 1) * TERM_BYTES).unwrap_or(rest);
+        let bytes = check_file_header(slot, MAGIC, earlier)?;
         check_incompat(u32_at(bytes, INCOMPAT), 0)?;
         let checkpoint = Self {
             counter: u64_at(bytes, COUNTER),
@@ -74,11 +88,14 @@ impl Checkpoint {
             tail_chain: u32_at(bytes, TAIL_CHAIN),
             max_ts: TimestampNs::new(i64_at(bytes, MAX_TS)),
             high_water_mark: Offset::new(u64_at(bytes, HIGH_WATER_MARK)),
-            leader_epoch: LeaderEpoch::new(u32_at(bytes, EPOCH)),
-            epoch_start: Offset::new(u64_at(bytes, EPOCH_START)),
+            terms: decode_terms(
+                earlier,
+                count,
+                Term { epoch: LeaderEpoch::new(u32_at(bytes, EPOCH)), start: Offset::new(u64_at(bytes, EPOCH_START)) },
+            )?,
         };
         checkpoint.check()?;
-        if !all_zero(&bytes[ZEROS..CHECKSUM]) || !all_zero(&slot[FILE_HEADER_BYTES..slot.len().min(SLOT_BYTES)]) {
+        if !all_zero(&bytes[ZEROS..CHECKSUM]) || !all_zero(&rest[earlier.len()..]) {
             return Err(DecodeError::Pad);
         }
         Ok(checkpoint)
@@ -102,14 +119,8 @@ impl Checkpoint {
         if self.tail_pos > SEGMENT_BYTES_MAX {
             return wrong("tail_pos", self.tail_pos.get());
         }
-        if self.epoch_start > OFFSET_MAX {
-            return wrong("epoch_start", self.epoch_start.get());
-        }
         if self.active_seq > SEQ_MAX {
             return wrong("active_seq", self.active_seq);
-        }
-        if self.leader_epoch > EPOCH_MAX {
-            return wrong("leader_epoch", self.leader_epoch.get().into());
         }
         Ok(())
     }
@@ -118,6 +129,42 @@ impl Checkpoint {
     pub fn slot_position(&self) -> Position {
         Position::new(self.counter % 2 * SLOT_BYTES as u64)
     }
+}
+
+fn earlier(terms: &Terms) -> &[Term] {
+    let all = terms.as_slice();
+    &all[..all.len() - 1]
+}
+
+/// Each term begins above the one before it.
+fn decode_terms(earlier: &[u8], count: usize, current: Term) -> Result<Terms, DecodeError> {
+    if count * TERM_BYTES != earlier.len() {
+        return Err(DecodeError::Field { what: "earlier_terms", found: count as u64 });
+    }
+    let mut decoded = earlier.chunks_exact(TERM_BYTES).map(|entry| {
+        let term = Term { epoch: LeaderEpoch::new(u32_at(entry, TERM_EPOCH)), start: Offset::new(u64_at(entry, TERM_START)) };
+        if all_zero(&entry[TERM_ZEROS..]) { Ok(term) } else { Err(DecodeError::Pad) }
+    });
+    let first = decoded.next().transpose()?;
+    let mut terms = Terms::new(first.unwrap_or(current));
+    for term in decoded.chain(first.map(|_| Ok(current))) {
+        let (term, before) = (term?, terms.newest());
+        if term.epoch <= before.epoch {
+            return Err(DecodeError::Field { what: "leader_epoch", found: term.epoch.get().into() });
+        }
+        if term.start <= before.start {
+            return Err(DecodeError::Field { what: "epoch_start", found: term.start.get() });
+        }
+        terms.note(term);
+    }
+    let newest = terms.newest();
+    if newest.epoch > EPOCH_MAX {
+        return Err(DecodeError::Field { what: "leader_epoch", found: newest.epoch.get().into() });
+    }
+    if newest.start > OFFSET_MAX {
+        return Err(DecodeError::Field { what: "epoch_start", found: newest.start.get() });
+    }
+    Ok(terms)
 }
 
 const MAGIC: &[u8; 8] = b"TIDECKP\n";
@@ -134,7 +181,14 @@ const HIGH_WATER_MARK: usize = ACTIVE_SALT + size_of::<u64>(); // u64
 const MAX_TS: usize = HIGH_WATER_MARK + size_of::<u64>(); // i64
 const EPOCH_START: usize = MAX_TS + size_of::<i64>(); // u64
 const EPOCH: usize = EPOCH_START + size_of::<u64>(); // u32
-const ZEROS: usize = EPOCH + size_of::<u32>();
-const _: () = assert!(ZEROS == 108 && ZEROS <= CHECKSUM); // = SPEC.md, "Checkpoint"
+const EARLIER: usize = EPOCH + size_of::<u32>(); // u32
+const ZEROS: usize = EARLIER + size_of::<u32>();
+const _: () = assert!(ZEROS == 112 && ZEROS <= CHECKSUM); // = SPEC.md, "Checkpoint"
+
+const TERM_START: usize = 0; // u64
+const TERM_EPOCH: usize = TERM_START + size_of::<u64>(); // u32
+const TERM_ZEROS: usize = TERM_EPOCH + size_of::<u32>();
+const TERM_BYTES: usize = 16;
+const _: () = assert!(FILE_HEADER_BYTES + (TERMS_MAX - 1) * TERM_BYTES == 512); // one sector: a slot is never half written
 
 const UNIT: u64 = 8;

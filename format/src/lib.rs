@@ -31,6 +31,7 @@ mod scan;
 mod seal;
 mod segment_header;
 mod store_meta;
+mod terms;
 mod varint;
 
 pub use checkpoint::{Checkpoint, SLOT_BYTES};
@@ -54,6 +55,7 @@ pub use scan::{Fault, FrameAt, ScanEnd, Scanner, next_frame, resync};
 pub use seal::{SEAL_BYTES, Seal, decode_seal_at_end};
 pub use segment_header::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use store_meta::StoreMeta;
+pub use terms::{TERMS_MAX, Term, Terms};
 pub use varint::{get_varint, put_varint, varint_len};
 
 // A segment of up to 4 GiB is one slice.

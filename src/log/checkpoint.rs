@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{CHECKPOINT_NAME, Checkpoint, DecodeError, SLOT_BYTES};
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, DecodeError, SLOT_BYTES, Terms};
 
 use crate::error::{IoContext, IoError, OpenError};
 use crate::io::{Access, File, Storage, read_full_at, replace_file, write_all_at};
@@ -17,6 +17,8 @@ pub(crate) struct CheckpointFile {
     path: PathBuf,
     /// Counter of the newest slot.
     counter: u64,
+    /// What every slot says of the log's terms. Whoever raises the term holds this file.
+    pub(crate) terms: Terms,
 }
 
 /// How often a fact is written.
@@ -29,8 +31,8 @@ pub(crate) enum Slots {
 }
 
 impl CheckpointFile {
-    pub(crate) fn new(storage: Arc<dyn Storage>, dir: &Path, counter: u64) -> Self {
-        Self { storage, path: dir.join(CHECKPOINT_NAME), counter }
+    pub(crate) fn new(storage: Arc<dyn Storage>, dir: &Path, counter: u64, terms: Terms) -> Self {
+        Self { storage, path: dir.join(CHECKPOINT_NAME), counter, terms }
     }
 
     /// Makes the file with both slots, before the partition has a name or in place of one that is gone.
@@ -38,8 +40,8 @@ impl CheckpointFile {
         let mut bytes = vec![0; 2 * SLOT_BYTES];
         for counter in [self.counter + 1, self.counter + 2] {
             let slot = Checkpoint { counter, ..checkpoint };
-            let (at, encoded) = (slot.slot_position().get() as usize, slot.encode());
-            bytes[at..at + encoded.len()].copy_from_slice(&encoded);
+            let at = slot.slot_position().get() as usize;
+            bytes[at..at + SLOT_BYTES].copy_from_slice(&slot.encode());
         }
         replace_file(&*self.storage, &self.path, &bytes).at("write", &self.path)?;
         self.counter += 2;
@@ -70,10 +72,7 @@ impl CheckpointFile {
         };
         self.counter += 1;
         checkpoint.counter = self.counter;
-        let mut slot = [0; SLOT_BYTES];
-        let bytes = checkpoint.encode();
-        slot[..bytes.len()].copy_from_slice(&bytes);
-        write_all_at(&*file, &slot, checkpoint.slot_position().get()).at("write", &self.path)?;
+        write_all_at(&*file, &checkpoint.encode(), checkpoint.slot_position().get()).at("write", &self.path)?;
         Ok(file)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, TimestampNs};
+use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, Term, TimestampNs};
 
 use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
@@ -83,6 +83,7 @@ impl Log {
             self.discard_spare(seq);
         })?;
         let seq = fresh.active.id.seq;
+        checkpoint.terms.note(Term { epoch: fresh.epoch, start: fresh.epoch_start });
         // A sync round under way knows the old end: it reports before the ends go back, or it begins after.
         let round = self.round.lock();
         self.view.change(|()| Some(seq), || self.switch_to(&mut appender, fresh));

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use tidelog_format::{Checkpoint, IndexHeader, LeaderEpoch, Offset, Position, SegmentHeader, TimestampNs};
+use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, TimestampNs};
 
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
@@ -74,8 +74,6 @@ pub(crate) struct LogEnd {
     pub(crate) chain: u32,
     pub(crate) next_offset: u64,
     pub(crate) max_ts: TimestampNs,
-    pub(crate) epoch: LeaderEpoch,
-    pub(crate) epoch_start: Offset,
     pub(crate) appended_bytes: u64,
 }
 
@@ -466,8 +464,6 @@ impl Log {
             chain: appender.chain,
             next_offset: appender.next_offset,
             max_ts: appender.sums.max_ts,
-            epoch: appender.epoch,
-            epoch_start: appender.epoch_start,
             appended_bytes: self.appended_bytes.load(Ordering::Relaxed),
         }
     }
@@ -491,6 +487,7 @@ impl Log {
         if self.is_poisoned() {
             return Err(self.poisoned());
         }
+        file.terms.forget_below(Offset::new(log_start));
         let checkpoint = Checkpoint {
             counter: 0,
             partition_uuid: self.view.uuid,
@@ -502,8 +499,7 @@ impl Log {
             tail_chain: end.chain,
             max_ts: end.max_ts,
             high_water_mark: Offset::new(end.next_offset),
-            leader_epoch: end.epoch,
-            epoch_start: end.epoch_start,
+            terms: file.terms,
         };
         if let Err(error) = file.write(checkpoint, slots) {
             self.poison(&error.to_string());

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tidelog_format::{
-    CHECKPOINT_NAME, Checkpoint, Frame, LiveRange, Position, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span, TimestampNs,
-    decode_seal_at_end, resolve,
+    CHECKPOINT_NAME, Checkpoint, Frame, LeaderEpoch, LiveRange, Offset, Position, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span,
+    Term, Terms, TimestampNs, decode_seal_at_end, resolve,
 };
 
 use crate::error::{DamagedRange, IoContext, OpenError};
@@ -20,8 +20,8 @@ use crate::log::walk::{WalkLimit, WalkStart, Walked, walk};
 pub(crate) struct Plan {
     pub(crate) log_start: u64,
     pub(crate) next_offset: u64,
-    pub(crate) epoch: u32,
-    pub(crate) epoch_start: u64,
+    /// The log's terms, with the one that what was lost begins.
+    pub(crate) terms: Terms,
     /// Segments that hold live frames, in offset order.
     pub(crate) live: Vec<LiveFile>,
     pub(crate) damage: Vec<DamagedRange>,
@@ -145,11 +145,21 @@ fn newest_log_start(files: &PartitionFiles) -> Result<u64, OpenError> {
 
 /// A checkpoint older than a cut must not claim what the cut took away: the header of the new tail says where that was.
 fn before_newer_cuts(mut slot: Checkpoint, files: &PartitionFiles) -> Checkpoint {
-    let newer = files.segments.iter().filter(|segment| !segment.rebuilt && segment.header.leader_epoch > slot.leader_epoch);
+    let newer = files.segments.iter().filter(|segment| !segment.rebuilt && segment.header.leader_epoch > slot.terms.newest().epoch);
     if let Some(cut) = newer.map(|segment| segment.header.epoch_start).min() {
         slot.durable_next_offset = slot.durable_next_offset.min(cut);
     }
     slot
+}
+
+/// The terms that the newest slot and the segments know of, a live writer's too.
+fn known_terms(files: &PartitionFiles, log_start: u64) -> Terms {
+    let mut terms = files.slots.newest.map(|slot| slot.terms).unwrap_or_default();
+    for segment in files.segments.iter().filter(|segment| !segment.rebuilt) {
+        terms.note(Term { epoch: segment.header.leader_epoch, start: segment.header.epoch_start });
+    }
+    terms.forget_below(Offset::new(log_start));
+    terms
 }
 
 struct Judge<'a> {
@@ -157,6 +167,8 @@ struct Judge<'a> {
     dir: &'a Path,
     files: &'a PartitionFiles,
     slot: Option<Checkpoint>,
+    /// Of the newest slot and of all headers.
+    terms: Terms,
     ends: Option<LiveEnds>,
     index_interval: u32,
     log_start: u64,
@@ -187,6 +199,7 @@ impl<'a> Judge<'a> {
             dir,
             files,
             slot,
+            terms: known_terms(files, log_start),
             ends,
             index_interval,
             log_start,
@@ -262,7 +275,7 @@ impl<'a> Judge<'a> {
                 self.note(Found::IndexUnusable, true, segment.id.index_name(), "missing, damaged or of another segment".to_owned());
             }
             if number < first_walked
-                && let Some(file) = trusted(&segment, from, to, index.as_ref())?
+                && let Some(file) = trusted(&segment, from, to, index.as_ref(), &self.terms)?
             {
                 self.live.push(file);
                 self.walked.push(None);
@@ -335,20 +348,9 @@ impl<'a> Judge<'a> {
         )
     }
 
-    fn limit(&self, segment: &SegmentFile, to: u64) -> WalkLimit {
-        let (epoch, epoch_start) = self.newest_epoch();
+    fn limit(&self, segment: &SegmentFile, to: u64) -> WalkLimit<'_> {
         let offset = self.ends.map_or(to, |ends| to.min(ends.written_end));
-        WalkLimit { position: segment.len.min(segment.header.capacity), offset, epoch, epoch_start, index_interval: self.index_interval }
-    }
-
-    fn newest_epoch(&self) -> (u32, u64) {
-        let headers = self
-            .files
-            .segments
-            .iter()
-            .filter(|segment| !segment.rebuilt)
-            .map(|segment| (segment.header.leader_epoch.get(), segment.header.epoch_start.get()));
-        headers.chain(self.slot.map(|slot| (slot.leader_epoch.get(), slot.epoch_start.get()))).max_by_key(|(epoch, _)| *epoch).unwrap_or_default()
+        WalkLimit { position: segment.len.min(segment.header.capacity), offset, terms: &self.terms, index_interval: self.index_interval }
     }
 
     /// The durable point: the furthest that a checkpoint slot or any live frame says was synced.
@@ -571,15 +573,16 @@ impl<'a> Judge<'a> {
             self.lose(self.expected, next_offset, &detail);
         }
         self.lost |= self.torn;
-        let (epoch, epoch_start) = self.newest_epoch();
-        let (epoch, epoch_start) = if self.lost { (epoch + 1, next_offset) } else { (epoch, epoch_start) };
+        if self.lost {
+            let epoch = LeaderEpoch::new(self.terms.newest().epoch.get() + 1);
+            self.terms.note(Term { epoch, start: Offset::new(next_offset) });
+        }
         let tail = self.tail(next_offset, gap_end);
         let nothing_unproven = (self.live.len(), 0);
         Plan {
             log_start,
             next_offset,
-            epoch,
-            epoch_start,
+            terms: self.terms,
             durable: self.durable.min(nothing_unproven),
             live: self.live,
             damage: self.damage,
@@ -617,11 +620,14 @@ impl<'a> Judge<'a> {
 }
 
 /// A file that its seal or index vouches for, up to exactly where the next file takes over.
-fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex>) -> Result<Option<LiveFile>, OpenError> {
+fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex>, terms: &Terms) -> Result<Option<LiveFile>, OpenError> {
     let header: &SegmentHeader = &segment.header;
+    // Otherwise a cut that no segment knows of any more took some of it away.
+    let is_whole = |epoch, next: Offset| next.get() == from || !terms.is_dead(epoch, Offset::new(next.get() - 1));
     if let Some((seal, position)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(header.salt))
         && seal.base_offset == header.base_offset
         && seal.next_offset.get() <= to
+        && is_whole(seal.last_epoch, seal.next_offset)
     {
         let sums = Sums { records: seal.records, max_ts: seal.max_ts };
         let (end, next_offset) = (position.get(), seal.next_offset.get());
@@ -640,7 +646,10 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
             has_index,
         }));
     }
-    let Some(covered) = index.map(|index| index.header).filter(|covered| covered.next_offset.get() == to && !segment.rebuilt) else {
+    let Some(covered) = index
+        .map(|index| index.header)
+        .filter(|covered| covered.next_offset.get() == to && !segment.rebuilt && is_whole(header.leader_epoch, covered.next_offset))
+    else {
         return Ok(None);
     };
     let sums = Sums { records: covered.records, max_ts: covered.max_ts };

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{Checkpoint, LeaderEpoch, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, TimestampNs};
+use tidelog_format::{Checkpoint, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, Terms, TimestampNs};
 
 use crate::clock::now;
 use crate::config::{Config, OnDamage};
@@ -156,7 +156,7 @@ impl Unproven {
         apply.write_indexes()?;
         let Some(last) = plan.live.last() else { return Ok(()) };
         let _ = write_index(&**storage, dir, last.segment.id, index_header(last, false), &all_entries(&**storage, dir, last)); // derived
-        CheckpointFile::new(storage.clone(), dir, files.slots.counter).store(apply.checkpoint(TailFacts::of_file(last)))?;
+        CheckpointFile::new(storage.clone(), dir, files.slots.counter, plan.terms).store(apply.checkpoint(TailFacts::of_file(last)))?;
         Ok(())
     }
 }
@@ -210,7 +210,7 @@ impl Apply<'_> {
         if !is_clean {
             self.storage.sync_dir(self.dir).at("sync", self.dir)?;
         }
-        let mut checkpoint = CheckpointFile::new(self.storage.clone(), self.dir, self.files.slots.counter);
+        let mut checkpoint = CheckpointFile::new(self.storage.clone(), self.dir, self.files.slots.counter, plan.terms);
         let (appender, list) = self.open_tail(fresh)?;
         // A log start that was read may be in the cache alone, if the sync of its slot failed; what is unlinked below needs it on the medium.
         let is_settled = self.files.slots.is_settled && plan.superseded.is_empty();
@@ -227,7 +227,7 @@ impl Apply<'_> {
         let report = RecoveryReport {
             log_start_offset: plan.log_start,
             next_offset: plan.next_offset,
-            leader_epoch: plan.epoch,
+            leader_epoch: plan.terms.newest().epoch.get(),
             scanned_bytes: plan.scanned_bytes,
             damage: plan.damage.clone(),
             findings: plan.findings.clone(),
@@ -314,7 +314,7 @@ impl Apply<'_> {
             records: 0,
             max_ts: TimestampNs::new(i64::MIN),
         };
-        let limit = WalkLimit { position: file.end, offset: file.next_offset, epoch: 0, epoch_start: 0, index_interval: self.how.index_interval };
+        let limit = WalkLimit { position: file.end, offset: file.next_offset, terms: &Terms::default(), index_interval: self.how.index_interval };
         Ok(walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)?.index)
     }
 
@@ -355,13 +355,14 @@ impl Apply<'_> {
     /// A new tail segment, synced and durably named: from then on everything at `prev_end` or above in older files is dead.
     fn new_tail(&mut self, base: u64, prev_end: u64, chain: u32, restarted: bool) -> Result<NamedSegment, OpenError> {
         let spare = Spare::make(&**self.storage, self.dir, self.files.seq_max + 1, Appender::capacity_for(self.how.segment_bytes, 0), FIRST_BYTES)?;
+        let term = self.plan.terms.newest();
         let new = NewSegment {
             base: Offset::new(base),
             prev_end: Offset::new(prev_end),
             chain,
             restarted,
-            epoch: LeaderEpoch::new(self.plan.epoch),
-            epoch_start: Offset::new(self.plan.epoch_start),
+            epoch: term.epoch,
+            epoch_start: term.start,
             log_start: Offset::new(self.plan.log_start),
             by_recovery: true,
         };
@@ -387,8 +388,8 @@ impl Apply<'_> {
             position: SEGMENT_HEADER_BYTES as u64,
             next_offset: plan.next_offset,
             chain: 0,
-            epoch: LeaderEpoch::new(plan.epoch),
-            epoch_start: Offset::new(plan.epoch_start),
+            epoch: plan.terms.newest().epoch,
+            epoch_start: plan.terms.newest().start,
             allocated: 0,
             sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
             next_seq,
@@ -439,8 +440,7 @@ impl Apply<'_> {
             tail_chain: tail.chain,
             max_ts: tail.max_ts,
             high_water_mark: Offset::new(self.plan.next_offset),
-            leader_epoch: LeaderEpoch::new(self.plan.epoch),
-            epoch_start: Offset::new(self.plan.epoch_start),
+            terms: self.plan.terms,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use tidelog_format::{Attributes, DecodeError, FRAME_ALIGN, Fault, Frame, FrameHeader, IndexEntry, Offset, Position, Seal, TimestampNs, next_frame};
+use tidelog_format::{
+    Attributes, DecodeError, FRAME_ALIGN, Fault, Frame, FrameHeader, IndexEntry, Offset, Position, Seal, Terms, TimestampNs, next_frame,
+};
 
 use crate::error::{IoContext, IoError, OpenError};
 use crate::io::{File, read_full_at};
@@ -19,14 +21,13 @@ pub(crate) struct WalkStart {
 
 /// What a walk must not go beyond.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct WalkLimit {
+pub(crate) struct WalkLimit<'a> {
     /// Nothing at or behind this position of the file is read.
     pub(crate) position: u64,
     /// Frames at this offset or above are dead.
     pub(crate) offset: u64,
-    /// Frames of a lower epoch at `epoch_start` or above are dead.
-    pub(crate) epoch: u32,
-    pub(crate) epoch_start: u64,
+    /// Frames that a later term begins at or below are dead.
+    pub(crate) terms: &'a Terms,
     pub(crate) index_interval: u32,
 }
 
@@ -70,7 +71,7 @@ pub(crate) struct Walked {
 ///
 /// # Errors
 /// [`OpenError::Io`] if reading fails, [`OpenError::Unsupported`] at a frame of a newer version. Damage is no error here.
-pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: WalkStart, limit: WalkLimit) -> Result<Walked, OpenError> {
+pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: WalkStart, limit: WalkLimit<'_>) -> Result<Walked, OpenError> {
     let mut window = Window::new(file, path, limit.position);
     let run = Run {
         position: start.position,
@@ -128,9 +129,9 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
     Ok(walked)
 }
 
-fn dead(header: &FrameHeader, limit: WalkLimit) -> bool {
+fn dead(header: &FrameHeader, limit: WalkLimit<'_>) -> bool {
     header.next_offset() > limit.offset
-        || (header.leader_epoch.get() < limit.epoch && header.base_offset >= limit.epoch_start && !header.attributes.contains(Attributes::NO_OFFSETS))
+        || (limit.terms.is_dead(header.leader_epoch, header.base_offset) && !header.attributes.contains(Attributes::NO_OFFSETS))
 }
 
 impl Walked {
@@ -161,7 +162,7 @@ impl Walked {
     }
 
     /// What the bytes at a place behind a bad spot are worth.
-    fn witness(&mut self, bytes: &[u8], salt: u64, at: u64, before: Run, limit: WalkLimit) -> Witness {
+    fn witness(&mut self, bytes: &[u8], salt: u64, at: u64, before: Run, limit: WalkLimit<'_>) -> Witness {
         let position = Position::new(at);
         let frame = match Frame::decode(bytes, salt, position) {
             Ok(frame) => frame,
@@ -182,7 +183,7 @@ impl Walked {
     }
 
     /// Looks for the next whole frame behind a bad spot. Frames whose header verifies count as witnesses even if their body does not.
-    fn resync(&mut self, window: &mut Window<'_>, salt: u64, before: Run, limit: WalkLimit) -> Result<Option<Run>, OpenError> {
+    fn resync(&mut self, window: &mut Window<'_>, salt: u64, before: Run, limit: WalkLimit<'_>) -> Result<Option<Run>, OpenError> {
         let mut at = before.end;
         loop {
             let bytes = window.from(at, FRAME_ALIGN)?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tidelog_format::{
-    Checkpoint, LIVE_NAME, LOCK_NAME, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, STORE_NAME, StoreMeta, TimestampNs,
+    Checkpoint, LIVE_NAME, LOCK_NAME, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, STORE_NAME, StoreMeta, Terms, TimestampNs,
 };
 
 use crate::clock::now;
@@ -249,10 +249,9 @@ impl Catalog {
             tail_chain: 0,
             max_ts: TimestampNs::new(i64::MIN),
             high_water_mark: zero,
-            leader_epoch: LeaderEpoch::new(0),
-            epoch_start: zero,
+            terms: Terms::default(),
         };
-        Ok(CheckpointFile::new(self.storage.clone(), dir, 0).create(first)?)
+        Ok(CheckpointFile::new(self.storage.clone(), dir, 0, Terms::default()).create(first)?)
     }
 
     /// Removes topics that were not finished when their process ended, and makes the names of the others durable.

@@ -222,6 +222,36 @@ fn damage_that_was_cut_off_is_forgotten() {
 }
 
 /// Records lost below the cut stay lost, and stay declared: nothing that was dead comes back, nothing is reported as new.
+/// The segment that cut records off is lost, after a later cut of its own: what it cut off must not come back in place of what was in it.
+#[test]
+fn a_lost_cut_does_not_bring_back_what_it_cut_off() {
+    for cut_at_a_seal in [false, true] {
+        let mut lab = Lab::closed(|_, _| {});
+        let (store, log) = lab.open();
+        append(&log, &mut lab.oracle, 150, 1000, AckLevel::Durable);
+        let second = lab.segments()[1].header.base_offset.get();
+        let (first_cut, later_cut) = (second - 20, if cut_at_a_seal { second } else { second - 10 });
+        for cut in [first_cut, later_cut] {
+            log.truncate_suffix(cut).unwrap();
+            lab.oracle.retain(|offset, _| *offset < cut);
+            append(&log, &mut lab.oracle, 30, 900, AckLevel::Durable);
+        }
+        drop(log);
+        store.close().unwrap();
+        let lost = lab.segments().into_iter().find(|segment| segment.header.base_offset == first_cut).unwrap();
+        std::fs::remove_file(&lost.path).unwrap();
+        let readable = lab.readable(&[(first_cut, later_cut)], later_cut + 30);
+        for _ in 0..2 {
+            let (store, partition) = lab.open();
+            let (records, damage) = read_all(partition.view());
+            assert_same(&records, &readable, "around what is lost");
+            assert_eq!((damage, partition.log_end_offset().get()), (vec![(first_cut, later_cut)], later_cut + 30));
+            drop(partition);
+            store.close().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_cut_at_the_end_of_a_gap_keeps_the_gap_declared() {
     let lab = Lab::ten_records(Durable::Everything);

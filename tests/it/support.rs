@@ -160,7 +160,7 @@ impl Lab {
         let mut bytes = vec![0; 2 * SLOT_BYTES];
         for slot in slots.iter().flatten() {
             let at = slot.slot_position().get() as usize;
-            bytes[at..at + 128].copy_from_slice(&slot.encode());
+            bytes[at..at + SLOT_BYTES].copy_from_slice(&slot.encode());
         }
         fs::write(self.dir().join(CHECKPOINT_NAME), bytes).unwrap();
     }

@@ -69,10 +69,9 @@ fn checkpoints_hold_only_what_a_writer_stores() {
         tail_chain: 1,
         max_ts: TimestampNs::new(-1),
         high_water_mark: Offset::new(9),
-        leader_epoch: LeaderEpoch::new(1),
-        epoch_start: Offset::new(5),
+        terms: Terms::new(Term { epoch: LeaderEpoch::new(1), start: Offset::new(5) }),
     };
-    let mut good = checkpoint.encode().to_vec();
+    let mut good = checkpoint.encode()[..FILE_HEADER_BYTES].to_vec();
     assert_eq!(Checkpoint::decode(&good), Ok(checkpoint));
     let check = |at, bytes: &[u8], expected| assert_eq!(Checkpoint::decode(&with_field(&good, at, bytes)), Err(expected));
     let past = OFFSET_MAX + 1;
@@ -85,7 +84,7 @@ fn checkpoints_hold_only_what_a_writer_stores() {
     check(80, &past.to_le_bytes(), field("high_water_mark", past));
     check(96, &past.to_le_bytes(), field("epoch_start", past));
     check(104, &u32::MAX.to_le_bytes(), field("leader_epoch", u32::MAX.into()));
-    check(108, &[1], DecodeError::Pad);
+    check(112, &[1], DecodeError::Pad);
     for (slot_bytes, stain) in [(SLOT_BYTES, 128), (SLOT_BYTES, SLOT_BYTES - 1), (200, 199)] {
         good.resize(slot_bytes, 0);
         good[stain] = 1;
@@ -93,6 +92,34 @@ fn checkpoints_hold_only_what_a_writer_stores() {
         good[stain] = 0;
     }
     assert!(matches!(Checkpoint::decode(&[0; SLOT_BYTES]), Err(DecodeError::Magic { found: 0, .. })), "a slot never written");
+}
+
+#[test]
+fn the_terms_of_a_checkpoint_rise() {
+    let term = |epoch, start| Term { epoch: LeaderEpoch::new(epoch), start: Offset::new(start) };
+    let mut terms = Terms::new(term(1, 2));
+    terms.note(term(3, 4));
+    terms.note(term(5, 6));
+    let golden = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/golden/CHECKPOINT")).unwrap();
+    let good = Checkpoint { terms, ..Checkpoint::decode(&golden[..SLOT_BYTES]).unwrap() }.encode();
+    let edited = |at: usize, bytes: &[u8]| {
+        let mut slot = good;
+        slot[at..at + bytes.len()].copy_from_slice(bytes);
+        let entries = 128 + 16 * (u32::from_le_bytes(slot[108..112].try_into().unwrap()) as usize).min(TERMS_MAX - 1);
+        let crc = crc32(&[&slot[..124], &slot[128..entries.min(SLOT_BYTES)]].concat());
+        slot[124..128].copy_from_slice(&crc.to_le_bytes());
+        Checkpoint::decode(&slot).map(|checkpoint| checkpoint.terms)
+    };
+    assert_eq!(edited(108, &2u32.to_le_bytes()), Ok(terms));
+    assert_eq!(edited(96, &4u64.to_le_bytes()), Err(field("epoch_start", 4)), "the current one begins where the one before does");
+    assert_eq!(edited(144, &2u64.to_le_bytes()), Err(field("epoch_start", 2)));
+    assert_eq!(edited(152, &1u32.to_le_bytes()), Err(field("leader_epoch", 1)));
+    assert_eq!(edited(104, &3u32.to_le_bytes()), Err(field("leader_epoch", 3)));
+    assert_eq!(edited(156, &[1]), Err(DecodeError::Pad));
+    assert_eq!(edited(108, &1u32.to_le_bytes()), Err(DecodeError::Pad), "a term that is not counted");
+    let too_many = TERMS_MAX as u32;
+    assert_eq!(edited(108, &too_many.to_le_bytes()), Err(field("earlier_terms", too_many.into())));
+    assert!(matches!(Checkpoint::decode(&good[..150]), Err(DecodeError::Checksum { .. })), "cut in the middle of a term");
 }
 
 #[test]

@@ -142,6 +142,32 @@ proptest! {
     }
 
     #[test]
+    fn terms_say_what_each_of_them_says(
+        noted in prop::collection::vec((0u32..60, 0u64..60), 1..40),
+        log_start in 0u64..40,
+        (epoch, offset) in (0u32..60, 0u64..60),
+    ) {
+        let of = |&(epoch, start): &(u32, u64)| Term { epoch: epoch.into(), start: start.into() };
+        let mut terms = Terms::new(of(&noted[0]));
+        let mut is_complete = true;
+        for term in &noted[1..] {
+            is_complete &= terms.as_slice().len() < TERMS_MAX;
+            terms.note(of(term));
+        }
+        prop_assert!(terms.as_slice().windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].start < pair[1].start));
+        prop_assert_eq!(terms.newest().epoch.get(), noted.iter().map(|(epoch, _)| *epoch).max().unwrap());
+        let is_dead = noted.iter().any(|&(later, start)| later > epoch && start <= offset);
+        let mut forgetful = terms;
+        forgetful.forget_below(log_start.into());
+        for (terms, from) in [(terms, 0), (forgetful, log_start)] {
+            let said = terms.is_dead(epoch.into(), offset.into());
+            if offset >= from {
+                prop_assert!(said == is_dead || !is_complete && !said, "{terms:?}");
+            }
+        }
+    }
+
+    #[test]
     fn names_come_back(base_offset in 0..=OFFSET_MAX, seq in 1..=SEQ_MAX, text in "[A-Za-z0-9.+-]{0,40}") {
         let id = SegmentId { base_offset, seq };
         prop_assert_eq!(FileName::parse(&id.log_name()), Some(FileName::Log(id)));
@@ -382,9 +408,21 @@ fn any_segment_header() -> impl Strategy<Value = SegmentHeader> {
     )
 }
 
+fn any_term() -> impl Strategy<Value = Term> {
+    (0..=EPOCH_MAX, any_offset()).prop_map(|(epoch, start)| Term { epoch: LeaderEpoch::new(epoch), start })
+}
+
+fn any_terms() -> impl Strategy<Value = Terms> {
+    (any_term(), prop::collection::vec(any_term(), 0..2 * TERMS_MAX)).prop_map(|(first, others)| {
+        let mut terms = Terms::new(first);
+        others.into_iter().for_each(|term| terms.note(term));
+        terms
+    })
+}
+
 fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
-    (any_seal(), any::<[u8; 16]>(), 0..u64::MAX, 0..=SEQ_MAX, 0..=SEGMENT_BYTES_MAX / 8, any_offset()).prop_map(
-        |(seal, partition_uuid, counter, active_seq, units, high_water_mark)| Checkpoint {
+    (any_seal(), any::<[u8; 16]>(), 0..u64::MAX, 0..=SEQ_MAX, 0..=SEGMENT_BYTES_MAX / 8, any_offset(), any_terms()).prop_map(
+        |(seal, partition_uuid, counter, active_seq, units, high_water_mark, terms)| Checkpoint {
             counter,
             partition_uuid,
             log_start: seal.base_offset,
@@ -395,8 +433,7 @@ fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
             tail_chain: seal.chain_out,
             max_ts: seal.max_ts,
             high_water_mark,
-            leader_epoch: seal.first_epoch,
-            epoch_start: seal.log_start,
+            terms,
         },
     )
 }

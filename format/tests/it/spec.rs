@@ -54,6 +54,8 @@ fn file_headers() -> Vec<Structure> {
     assert_eq!(SegmentHeader::decode(&segment_bytes), Ok(segment));
     let rewrite = SegmentHeader { prev_end: segment.base_offset, rewrite_end: Some(Offset::new(0x2122_3344_5566_7788)), ..segment }.encode();
     assert_eq!(rewrite[48..56], 0x2122_3344_5566_7788u64.to_le_bytes());
+    let mut terms = Terms::new(Term { epoch: LeaderEpoch::new(0x01a2_a3a3), start: Offset::new(0x01b2_b3b4_b5b6_b7b7) });
+    terms.note(Term { epoch: LeaderEpoch::new(0x01a2_a3a4), start: Offset::new(0x01b2_b3b4_b5b6_b7b8) });
     let checkpoint = Checkpoint {
         counter: 0x1112_1314_1516_1718,
         partition_uuid: *b"0123456789abcdef",
@@ -65,8 +67,7 @@ fn file_headers() -> Vec<Structure> {
         tail_chain: 0x7172_7374,
         max_ts: TimestampNs::new(-0x7182_8384_8586_8788),
         high_water_mark: Offset::new(0x0192_9394_9596_9798),
-        leader_epoch: LeaderEpoch::new(0x01a2_a3a4),
-        epoch_start: Offset::new(0x01b2_b3b4_b5b6_b7b8),
+        terms,
     };
     let checkpoint_bytes = checkpoint.encode();
     assert_eq!(Checkpoint::decode(&checkpoint_bytes), Ok(checkpoint));
@@ -99,15 +100,17 @@ fn file_headers() -> Vec<Structure> {
             "epoch_start": 0x7172_7374_7576_7778u64.to_le_bytes(), "log_start": 0x0182_8384_8586_8788u64.to_le_bytes(),
             "chain_seed": 0x9192_9394u32.to_le_bytes(), "flags": 0xa1a2_a3a4u32.to_le_bytes(), "zero": [0; 12],
             "checksum": plain_crc32(&segment_bytes[..124]).to_le_bytes()),
-        structure!("Checkpoint", checkpoint_bytes,
+        structure!("Checkpoint", checkpoint_bytes[..128],
             "magic": b"TIDECKP\n", "version": 1u16.to_le_bytes(), "header_len": 128u16.to_le_bytes(), "incompat": [0; 4],
             "tail_chain": 0x7172_7374u32.to_le_bytes(), "tail_pos": 0x0161_6263u32.to_le_bytes(),
             "counter": 0x1112_1314_1516_1718u64.to_le_bytes(), "partition_uuid": b"0123456789abcdef",
             "log_start": 0x2122_2324_2526_2728u64.to_le_bytes(), "durable_next_offset": 0x3132_3334_3536_3738u64.to_le_bytes(),
             "active_seq": 0x4142_4344_4546_4748u64.to_le_bytes(), "active_salt": 0x5152_5354_5556_5758u64.to_le_bytes(),
             "high_water_mark": 0x0192_9394_9596_9798u64.to_le_bytes(), "max_ts": (-0x7182_8384_8586_8788i64).to_le_bytes(),
-            "epoch_start": 0x01b2_b3b4_b5b6_b7b8u64.to_le_bytes(), "leader_epoch": 0x01a2_a3a4u32.to_le_bytes(), "zero": [0; 16],
-            "checksum": plain_crc32(&checkpoint_bytes[..124]).to_le_bytes()),
+            "epoch_start": 0x01b2_b3b4_b5b6_b7b8u64.to_le_bytes(), "leader_epoch": 0x01a2_a3a4u32.to_le_bytes(), "earlier_terms": 1u32.to_le_bytes(), "zero": [0; 12],
+            "checksum": plain_crc32(&[&checkpoint_bytes[..124], &checkpoint_bytes[128..144]].concat()).to_le_bytes()),
+        structure!("Earlier term", checkpoint_bytes[128..144],
+            "start": 0x01b2_b3b4_b5b6_b7b7u64.to_le_bytes(), "epoch": 0x01a2_a3a3u32.to_le_bytes(), "zero": [0; 4]),
         structure!("STORE", store_bytes,
             "magic": b"TIDESTO\n", "version": 1u16.to_le_bytes(), "header_len": 128u16.to_le_bytes(), "incompat": [0; 4],
             "uuid": b"0123456789abcdef", "created": 0x4142_4344_4546_4748i64.to_le_bytes(), "zero": [0; 84],

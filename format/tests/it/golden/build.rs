@@ -167,6 +167,9 @@ fn index(covered: u64, chain: u32) -> Vec<u8> {
 }
 
 fn checkpoint() -> Vec<u8> {
+    let current = Term { epoch: LeaderEpoch::new(5), start: Offset::new(980) };
+    let mut terms = Terms::new(Term { epoch: LeaderEpoch::new(3), start: Offset::new(610) });
+    terms.note(current);
     let newer = Checkpoint {
         counter: 8,
         partition_uuid: UUID,
@@ -178,8 +181,7 @@ fn checkpoint() -> Vec<u8> {
         tail_chain: 0x1122_3344,
         max_ts: TimestampNs::new(NEWEST),
         high_water_mark: Offset::new(1009),
-        leader_epoch: LeaderEpoch::new(5),
-        epoch_start: Offset::new(980),
+        terms,
     };
     let older = Checkpoint {
         counter: 7,
@@ -189,12 +191,13 @@ fn checkpoint() -> Vec<u8> {
         tail_chain: CHAIN_SEED,
         max_ts: TimestampNs::new(i64::MIN),
         high_water_mark: Offset::new(999),
+        terms: Terms::new(current),
         ..newer
     };
     let mut bytes = vec![0; 2 * SLOT_BYTES];
     for checkpoint in [newer, older] {
         let at = checkpoint.slot_position().get() as usize;
-        bytes[at..at + FILE_HEADER_BYTES].copy_from_slice(&checkpoint.encode());
+        bytes[at..at + SLOT_BYTES].copy_from_slice(&checkpoint.encode());
     }
     bytes
 }
