@@ -12,5 +12,6 @@ mod export;
 mod facts;
 mod import;
 mod kill;
+mod processes;
 mod sandbox;
 mod tail;
