@@ -4,6 +4,7 @@ mod cli;
 mod exit;
 mod input;
 mod output;
+mod thread;
 
 fn main() -> std::process::ExitCode {
     cli::main()

@@ -9,6 +9,7 @@ use super::read::{ReadArgs, check_start, reader_at};
 use super::start::From;
 use crate::exit::{Exit, Failure};
 use crate::output::is_unread;
+use crate::thread::spawn;
 
 /// Print the last records of a topic, and new ones as they come.
 #[derive(Debug, clap::Args)]
@@ -36,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     for view in &views {
         let reader = reader_at(&args.read, view, args.from)?;
         let (partition, sender) = (view.index(), sender.clone());
-        std::thread::spawn(move || follow(partition, reader, &sender));
+        spawn("follow a partition", move || follow(partition, reader, &sender))?;
     }
     drop(sender);
     let mut looked = Instant::now();

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::{Exit, Failure};
+use crate::thread::spawn;
 
 /// What a command has made and will remove itself, unless a signal comes first.
 #[derive(Clone, Default)]
@@ -32,11 +33,11 @@ impl Temporary {
         let temporary = Self::default();
         let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|error| Failure::because(Exit::Failed, "waiting for signals", error))?;
         let watched = temporary.clone();
-        std::thread::spawn(move || {
+        spawn("wait for signals", move || {
             if let Some(signal) = signals.forever().next() {
                 watched.end(signal);
             }
-        });
+        })?;
         Ok(temporary)
     }
 

@@ -10,6 +10,7 @@ use tidelog::PendingAck;
 use crate::cli::{report, store};
 use crate::exit::{Exit, Failure};
 use crate::output::stdout;
+use crate::thread::spawn;
 
 /// A line of JSON on the standard output.
 #[derive(Debug, Serialize)]
@@ -66,9 +67,10 @@ pub(super) struct Acker(JoinHandle<Result<(), Failure>>);
 
 impl Acker {
     /// Starts it; groups are acknowledged in the order in which they are sent.
-    pub(super) fn start(prints: bool) -> (Self, SyncSender<Group>) {
+    pub(super) fn start(prints: bool) -> Result<(Self, SyncSender<Group>), Failure> {
         let (sender, receiver) = sync_channel(GROUPS_IN_FLIGHT);
-        (Self(std::thread::spawn(move || acknowledge(&receiver, prints))), sender)
+        let thread = spawn("wait for acknowledgements", move || acknowledge(&receiver, prints))?;
+        Ok((Self(thread), sender))
     }
 
     /// Waits until everything sent is acknowledged.

@@ -101,7 +101,7 @@ fn append_to(args: &Args, topic: &Topic, reader_options: ReaderOptions) -> Resul
     }
     let source = Source::stdin(Compression::None).and_then(|source| RecordReader::new(source, reader_options.clone()));
     let mut reader = source.map_err(Failure::input)?;
-    let (acker, groups) = Acker::start(args.print_acks);
+    let (acker, groups) = Acker::start(args.print_acks)?;
     let mut appender = Appender { args, topic, lanes, order: Vec::new(), records: 0, value_bytes_max: reader_options.value_bytes_max, groups };
     let result = appender.take_all(&mut reader);
     let Appender { lanes, groups, .. } = appender;

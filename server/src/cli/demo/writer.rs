@@ -13,6 +13,7 @@ use super::events::NDJSON;
 use super::{TOPIC, mismatch};
 use crate::cli::temporary::{Temporary, locked};
 use crate::exit::{Exit, Failure};
+use crate::thread::spawn;
 
 /// What the writer promised before it was killed.
 pub(super) struct Killed {
@@ -35,11 +36,11 @@ pub(super) fn append_and_kill(dir: &Path, temporary: &Temporary) -> Result<Kille
     let pid = locked(&writer.0).id();
     let (Some(mut stdin), Some(stdout)) = pipes else { return Err(Failure::new(Exit::Failed, "the writer has no pipes")) };
     // Fed without end: it cannot have finished before it is killed. The pipe breaks when it is.
-    let feeder = std::thread::spawn(move || while stdin.write_all(NDJSON).is_ok() {});
+    let feeder = spawn("feed the writer", move || while stdin.write_all(NDJSON).is_ok() {})?;
     let count = Arc::new(AtomicUsize::new(0));
     let listener = {
         let count = count.clone();
-        std::thread::spawn(move || listen(BufReader::new(stdout), &count))
+        spawn("hear the acknowledgements", move || listen(BufReader::new(stdout), &count))?
     };
     let began = Instant::now();
     while !listener.is_finished() {
