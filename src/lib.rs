@@ -32,6 +32,8 @@
 //! All off by default, and each only adds: `parquet` (the module `export`), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
 //! (compression a batch), `test-util` (fault injection for tests of programs that embed this).
 
+#![cfg_attr(tidelog_loom, allow(dead_code, unreachable_pub, reason = "loom stands in for parts of it"))]
+
 mod clock;
 mod config;
 mod error;

@@ -10,9 +10,10 @@
 //! - **M2 watermark**: `published.end` never decreases and is at most `len`. A slice to read lies below it, a slice to store lies at or
 //!   above it, so the two never overlap. Shown by `the_watermark_parts_readers_from_the_writer` and `an_exposed_end_never_goes_back`.
 //! - **M3 one storer**: a mapping that is stored to has exactly one [`SegmentStore`], which is not `Clone` and hands out one slot at a time
-//!   (`&mut self`). While it lives nobody else moves the watermark. Shown by `the_watermark_parts_readers_from_the_writer`.
+//!   (`&mut self`). While it lives nobody else moves the watermark. Shown by `the_watermark_parts_readers_from_the_writer` and, under loom,
+//!   `a_store_that_is_dropped_hands_its_watermark_on`.
 //! - **M4 order**: the watermark is raised by a Release store (or read-modify-write) after the bytes below it are in place, and read by an
-//!   Acquire load before they are looked at. Shown by `what_is_published_was_stored_before`, under Miri: `.ci/miri`.
+//!   Acquire load before they are looked at. Shown by `what_is_published_was_stored_before`, under Miri and loom: `.ci/miri`, `.ci/loom`.
 //! - **M5 rights**: a slot or a word to store to comes only from a mapping made with the right to write. Shown by
 //!   `words_are_shared_and_can_be_for_loading_alone`.
 //!
@@ -37,11 +38,12 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
 
+use super::atomic::{AtomicBool, AtomicU64};
 use super::futex::{self, Wait};
 
 /// How far a segment may be read, in one word, so that position, offset and seal change together.
@@ -412,7 +414,7 @@ impl SharedWords {
     /// If it is misaligned or out of bounds, or if the words are for loading alone.
     #[inline]
     #[must_use]
-    pub fn u64_at(&self, position: usize) -> &AtomicU64 {
+    pub fn u64_at(&self, position: usize) -> &std::sync::atomic::AtomicU64 {
         assert!(self.writable, "a word to store to, in a mapping that is for loading alone");
         self.word_u64(position)
     }
@@ -491,11 +493,11 @@ impl SharedWords {
     }
 
     #[inline]
-    fn word_u64(&self, position: usize) -> &AtomicU64 {
+    fn word_u64(&self, position: usize) -> &std::sync::atomic::AtomicU64 {
         self.check(position, size_of::<u64>());
         // SAFETY: M1 (eight bytes in the mapping that `self` keeps alive, aligned because it starts at a page) and D2 (every access to them is
         // atomic). It leaves this file only if the mapping is writable (M5); else it is loaded, with orders and sizes that take no write.
-        unsafe { AtomicU64::from_ptr(self.raw.as_mut_ptr().add(position).cast()) }
+        unsafe { std::sync::atomic::AtomicU64::from_ptr(self.raw.as_mut_ptr().add(position).cast()) }
     }
 
     #[inline]
@@ -528,5 +530,8 @@ fn not_published(from: usize, to: usize, end: usize) -> ! {
 
 const CACHE_LINE_BYTES: usize = 64;
 
-#[cfg(test)]
+#[cfg(all(test, not(tidelog_loom)))]
 mod tests;
+
+#[cfg(all(test, tidelog_loom))]
+mod loom_tests;

@@ -12,8 +12,11 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) mod atomic;
 mod file;
 pub(crate) mod futex;
+#[cfg(tidelog_loom)]
+mod loom_words;
 pub(crate) mod mmap;
 
 #[cfg(feature = "test-util")]
@@ -23,7 +26,11 @@ pub mod sim;
 
 pub use file::Disk;
 pub(crate) use file::boot_id;
-pub use mmap::{Published, SegmentMap, SegmentStore, SharedWords};
+#[cfg(tidelog_loom)]
+pub use loom_words::SharedWords;
+#[cfg(not(tidelog_loom))]
+pub use mmap::SharedWords;
+pub use mmap::{Published, SegmentMap, SegmentStore};
 
 /// A file system, or something that behaves like one. Paths are used as given.
 pub trait Storage: Send + Sync + Debug + 'static {

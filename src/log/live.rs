@@ -3,12 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tidelog_format::{LIVE_HEADER_BYTES, LIVE_NAME, LIVE_SLOT_BYTES, LiveField, LiveHeader, WAKE_POSITION};
 
+use crate::io::atomic::spin_loop;
 use crate::io::{Access, Lock, SharedWords, Storage, read_exact_at, write_all_at};
 use crate::log::view::Marks;
 
@@ -104,9 +105,8 @@ impl LiveSlot {
 
     pub(crate) fn begin_change(&self) {
         let change = self.load(LiveField::Change);
+        // Words are stored with Release and loaded with Acquire: who sees one that is stored after this sees this too.
         self.store(LiveField::Change, change | 1);
-        // What is stored after this must not be seen before it.
-        fence(Ordering::SeqCst);
     }
 
     pub(crate) fn end_change(&self, active_seq: Option<u64>) {
@@ -193,7 +193,6 @@ impl LiveReader {
                 // The smaller marks first, so that they are never seen above the larger ones.
                 let (log_start, durable_end) = (load(LiveField::LogStart), load(LiveField::DurableEnd));
                 let (high_water_mark, written_end) = (load(LiveField::HighWaterMark), load(LiveField::WrittenEnd));
-                fence(Ordering::Acquire);
                 if load(LiveField::Change) == change {
                     return Some(LiveState {
                         change,
@@ -202,7 +201,7 @@ impl LiveReader {
                     });
                 }
             }
-            std::hint::spin_loop();
+            spin_loop();
         }
         None
     }
@@ -229,7 +228,7 @@ fn partition_id(uuid: [u8; 16]) -> u64 {
 
 /// ENOMEM, ENFILE, EMFILE: passing, and of this process.
 const OUT_OF_RESOURCES: [i32; 3] = [12, 23, 24];
-const SPINS: usize = 1000;
+const SPINS: usize = if cfg!(tidelog_loom) { 2 } else { 1000 };
 const LIVE_BYTES_MAX: u64 = 256 << 20;
 
 #[cfg(test)]
@@ -298,4 +297,70 @@ mod tests {
 
     const CHANGES: u32 = if cfg!(miri) { 4 } else { 100_000 };
     const PATIENCE: Duration = Duration::from_secs(3);
+}
+
+/// Every order in which two threads can run, and every value that a load can see: `.ci/loom`.
+#[cfg(all(test, tidelog_loom))]
+mod loom_tests {
+    use super::*;
+
+    fn marks(end: u64) -> Marks {
+        Marks { log_start: end, written_end: end, durable_end: end }
+    }
+
+    fn pair() -> (LiveSlot, LiveReader) {
+        let words = SharedWords::anonymous(LIVE_HEADER_BYTES + LIVE_SLOT_BYTES).unwrap();
+        let page = Arc::new(LivePage { words: words.clone(), slots: 1, used: AtomicUsize::new(0), lock: Mutex::new(None) });
+        let slot = page.slot([7; 16]).unwrap();
+        slot.set_marks(marks(1), 1);
+        slot.end_change(Some(1));
+        (slot, LiveReader { words: words.read_only(), slot: 0, nonce: 0, path: PathBuf::new() })
+    }
+
+    fn explore(model: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(3);
+        builder.check(model);
+    }
+
+    #[test]
+    fn marks_of_two_changes_are_never_read_together() {
+        explore(|| {
+            let (slot, reader) = pair();
+            let writer = loom::thread::spawn(move || {
+                slot.begin_change();
+                slot.set_marks(marks(2), 2);
+                slot.end_change(Some(2));
+            });
+            let mut last = 0;
+            for _ in 0..2 {
+                if let Some(state) = reader.read() {
+                    assert_eq!((state.marks, state.high_water_mark), (marks(state.marks.log_start), state.marks.log_start));
+                    assert!(state.change >= last);
+                    last = state.change;
+                }
+            }
+            writer.join().unwrap();
+            assert_eq!(reader.read().unwrap().marks, marks(2));
+        });
+    }
+
+    /// Marks that move outside of a change, in the order in which the engine moves them.
+    #[test]
+    fn a_smaller_mark_is_never_read_above_a_larger_one() {
+        explore(|| {
+            let (slot, reader) = pair();
+            let writer = loom::thread::spawn(move || {
+                slot.set_written(2);
+                slot.set_durable(2);
+                slot.set_high_water_mark(2);
+                slot.set_log_start(2);
+            });
+            if let Some(LiveState { marks, high_water_mark, .. }) = reader.read() {
+                assert!(marks.log_start <= high_water_mark && high_water_mark <= marks.written_end, "{marks:?} {high_water_mark}");
+                assert!(marks.log_start <= marks.durable_end && marks.durable_end <= marks.written_end, "{marks:?}");
+            }
+            writer.join().unwrap();
+        });
+    }
 }
