@@ -6,6 +6,7 @@ pub(crate) mod bench_dir;
 pub(crate) mod counting_allocator;
 pub(crate) mod engine;
 pub(crate) mod map_log;
+pub(crate) mod mapped_checksum;
 pub(crate) mod resident;
 pub(crate) mod synced_writes;
 pub(crate) mod values;
