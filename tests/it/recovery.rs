@@ -1,12 +1,15 @@
 //! Random programs of appends, cuts, crashes and reopens against a model that is a list of records.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use tidelog::io::Disk;
+use tidelog::io::fault::Faulty;
 use tidelog::{AckLevel, Partition, PartitionView, ReadIsolation, Record, RecordBatch, Start, Store, StoredRecord, SyncPolicy, TimestampNs};
 
-use crate::support::{Lab, Oracle, Segment, copy_tree, options, partition, tempdir, value};
+use crate::support::{self, Durable, Lab, Oracle, Segment, copy_tree, options, partition, tempdir, value};
 
 #[derive(Debug, Clone, PartialEq)]
 struct Kept {
@@ -254,5 +257,38 @@ fn what_a_crash_tore_off_never_comes_back() {
             drop(partition);
             store.close().unwrap();
         }
+    }
+}
+
+/// Counted through the seam: what the open reads of a partition of `segments` closed ones and a tail of which `dirty` bytes are in no checkpoint.
+fn bytes_read_by_recovery(segments: u64, dirty: u64) -> (u64, u64) {
+    // 60 of these fill a segment of 64 KiB.
+    let mut lab = Lab::closed(|partition, oracle| support::append(partition, oracle, segments * 60 + 5, 1000, AckLevel::Durable));
+    let image = tempdir();
+    {
+        let (_store, log) = lab.open();
+        support::append(&log, &mut lab.oracle, dirty / 1000, 900, AckLevel::Written);
+        copy_tree(lab.tmp.path(), image.path());
+    }
+    lab.tmp = image;
+    lab.set_durable(if dirty == 0 { Durable::Everything } else { Durable::Before(segments * 60 + 5) });
+    let faulty = Faulty::new(Arc::new(Disk::new()));
+    let store = options().storage(Arc::new(faulty.clone())).open(lab.tmp.path()).unwrap();
+    faulty.reset_counts();
+    let log = partition(&store).unwrap();
+    let read = faulty.bytes_read();
+    assert_eq!(log.log_end_offset().get(), lab.oracle.len() as u64);
+    (read, lab.segments().len() as u64)
+}
+
+#[test]
+fn recovery_reads_what_no_checkpoint_covers_and_a_few_pages_a_segment() {
+    const PAGE: u64 = 4096;
+    for (segments, dirty) in [(2, 0), (40, 0), (40, 20_000), (160, 20_000)] {
+        let (read, touched) = bytes_read_by_recovery(segments, dirty);
+        // A dirty tail is read to its allocated end, and its bytes once more to be written back.
+        let tail = if dirty == 0 { 0 } else { (64 << 10) + 2 * dirty };
+        let budget = tail + touched * PAGE;
+        assert!(read <= budget, "{read} bytes for {touched} segments and {dirty} dirty bytes: more than {budget}");
     }
 }
