@@ -40,7 +40,7 @@ pub use plan::Finding;
 pub use reader::Reader;
 pub use record_batch::{Record, RecordBatch};
 pub use recovery::RecoveryReport;
-pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord};
+pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord, Unreadable};
 pub use verify::VerifyReport;
 
 pub(crate) use appender::{Assigned, NamedSegment, NewSegment, Spare};

@@ -5,6 +5,7 @@ mod bench;
 mod cat;
 mod completions;
 mod demo;
+mod dump;
 mod export;
 mod import;
 mod info;
@@ -43,6 +44,7 @@ enum Command {
     Tail(tail::Args),
     Info(info::Args),
     Verify(verify::Args),
+    Dump(dump::Args),
     Demo(demo::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -88,6 +90,7 @@ impl Command {
             Self::Tail(args) => tail::run(args),
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
+            Self::Dump(args) => dump::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Export(args) => export::run(args),
             Self::Bench(args) => bench::run(args),
@@ -135,6 +138,7 @@ Examples:
   generator | tidelog append data events --print-acks
   tidelog info data --json
   tidelog verify data
+  tidelog dump data/topics/default/events/0/CHECKPOINT
   tidelog export data events --to parquet-out
   tidelog bench /mnt/disk"
 );

@@ -8,6 +8,7 @@ mod bench;
 mod cat;
 mod damage;
 mod demo;
+mod dump;
 mod export;
 mod facts;
 mod import;
