@@ -385,6 +385,9 @@ impl<'a> Judge<'a> {
             } else if !self.is_declared(self.log_start, from) {
                 self.note(Found::HeadMissing, true, file, format!("offsets {}..{from} are missing", self.log_start));
                 self.lose(self.log_start, from, "the first segment is missing");
+            } else {
+                self.note(Found::DeclaredGap, true, file, format!("offsets {}..{from} were lost before", self.log_start));
+                self.known(self.log_start, from);
             }
         }
         self.expected = self.live.first().map_or(self.log_start, |file| file.from);
@@ -546,11 +549,11 @@ impl<'a> Judge<'a> {
     }
 
     fn known(&mut self, from: u64, to: u64) {
-        self.damage.push(DamagedRange { from, to, reason: "lost in an earlier recovery".to_owned() });
+        self.damage.push(DamagedRange { from, to, reason: "lost in an earlier recovery".to_owned(), declared: true });
     }
 
     fn lose(&mut self, from: u64, to: u64, reason: &str) {
-        self.damage.push(DamagedRange { from, to, reason: reason.to_owned() });
+        self.damage.push(DamagedRange { from, to, reason: reason.to_owned(), declared: false });
         self.lost |= from < to;
     }
 
@@ -660,7 +663,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
     }))
 }
 
-fn describe(fault: &tidelog_format::Fault) -> String {
+pub(crate) fn describe(fault: &tidelog_format::Fault) -> String {
     match fault {
         tidelog_format::Fault::End => "zeros in front of other bytes".to_owned(),
         tidelog_format::Fault::Frame(error) => error.to_string(),

@@ -23,6 +23,13 @@ pub struct VerifyReport {
     pub bad_indexes: Vec<String>,
 }
 
+impl VerifyReport {
+    /// Whether nothing is damaged but what was declared lost before.
+    pub fn is_sound(&self) -> bool {
+        self.damage.iter().all(|range| range.declared)
+    }
+}
+
 impl PartitionView {
     /// Reads everything that is there and verifies checksums, offsets and chains of batches; with `deep`, decodes every record and checks
     /// the index files too. `progress` hears of the next offset now and then.
@@ -32,7 +39,7 @@ impl PartitionView {
     pub fn verify(&self, deep: bool, progress: &mut dyn FnMut(Offset)) -> Result<VerifyReport, ReadError> {
         let all = self.with_isolation(ReadIsolation::Written);
         let mut report = VerifyReport::default();
-        let start = all.log_start_offset();
+        let (start, known) = (all.log_start_offset(), all.damage());
         let mut reader = all.read_from(start)?;
         while let Some(batch) = reader.next_batch() {
             let lost = match &batch {
@@ -42,9 +49,13 @@ impl PartitionView {
                     let (records, broken) = look_into(batch, start, deep);
                     report.records += records;
                     let from = batch.base_offset().max(start).get();
-                    broken.map(|error| DamagedRange { from, to: batch.next_offset().get(), reason: error.to_string() })
+                    broken.map(|error| DamagedRange { from, to: batch.next_offset().get(), reason: error.to_string(), declared: false })
                 }
-                Err(ReadError::Corrupt { from, to, reason, .. }) => Some(DamagedRange { from: from.get(), to: to.get(), reason: reason.clone() }),
+                Err(ReadError::Corrupt { from, to, reason, .. }) => {
+                    let (from, to, reason) = (from.get(), to.get(), reason.clone());
+                    let declared = known.iter().any(|known| known.declared && known.from <= from && to <= known.to);
+                    Some(DamagedRange { from, to, reason, declared })
+                }
                 Err(ReadError::CodecNotBuilt { .. }) => None,
                 Err(error) => return Err(error.clone()),
             };

@@ -17,7 +17,8 @@ Examples:
   tidelog verify data events --json
 
 Every checksum, offset and record is checked, and every index. The exit code is 4 if anything durable is damaged. A bad
-index is no damage: it costs time, and the next writer makes it anew.")]
+index is no damage: it costs time, and the next writer makes it anew. Nor are offsets that a segment declares lost, because an earlier
+open found that they are: they are listed, and nothing is left to be done.")]
 pub(crate) struct Args {
     /// The store's directory.
     dir: PathBuf,
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             reports.push((view, report));
         }
     }
-    is_sound &= reports.iter().all(|(_, report)| report.damage.is_empty());
+    is_sound &= reports.iter().all(|(_, report)| report.is_sound());
     if args.json {
         let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
         results.json(&json!({ "ok": is_sound, "partitions": partitions }))?;
@@ -71,10 +72,13 @@ fn value(view: &PartitionView, report: &VerifyReport) -> Value {
 fn text(view: &PartitionView, report: &VerifyReport) -> String {
     let place = format!("{}/{}", view.topic(), view.index());
     let VerifyReport { records, batches, bytes, damage, bad_indexes, .. } = report;
-    let verdict = if damage.is_empty() { "ok" } else { "DAMAGED" };
+    let verdict = if report.is_sound() { "ok" } else { "DAMAGED" };
     let (records, batches) = (counted(*records, "record", "records"), counted(*batches, "batch", "batches"));
     let mut lines = vec![format!("{place}: {verdict}, {records} in {batches}, {bytes} bytes")];
-    lines.extend(damage.iter().map(|range| format!("{place}: offsets {}..{} are damaged: {}", range.from, range.to, range.reason)));
+    lines.extend(damage.iter().map(|range| {
+        let what = if range.declared { "are declared lost" } else { "are damaged" };
+        format!("{place}: offsets {}..{} {what}: {}", range.from, range.to, range.reason)
+    }));
     lines.extend(bad_indexes.iter().map(|reason| format!("{place}: index to be rebuilt: {reason}")));
     lines.join("\n")
 }
