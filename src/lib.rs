@@ -44,8 +44,8 @@ mod topic;
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, SyncError, TopicError};
 pub use log::{
-    BackwardBatches, BackwardReader, BatchRecords, Finding, Found, PartitionInfo, PartitionView, Reader, Record, RecordBatch, RecordRef,
-    RecoveryReport, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
+    BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionView, Reader, Record, RecordBatch,
+    RecordRef, RecoveryReport, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, Topic, TopicName};

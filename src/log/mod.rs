@@ -8,6 +8,7 @@ mod codec;
 mod cursor;
 mod cut;
 mod decision;
+mod deep;
 mod files;
 mod follow;
 mod keeper;
@@ -35,6 +36,7 @@ mod walk;
 
 pub use backward::{BackwardBatches, BackwardReader};
 pub use decision::{Found, Verdict};
+pub use deep::{DeepReport, FileNote};
 pub use partition_view::{PartitionInfo, PartitionView, Start};
 pub use plan::Finding;
 pub use reader::Reader;

@@ -7,6 +7,7 @@ mod concurrency;
 mod cuts;
 mod damage;
 mod decision_table;
+mod deep;
 mod durability;
 #[cfg(feature = "parquet")]
 mod export;

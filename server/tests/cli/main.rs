@@ -15,3 +15,4 @@ mod import;
 mod kill;
 mod sandbox;
 mod tail;
+mod verify;
