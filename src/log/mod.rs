@@ -23,8 +23,10 @@ mod reader;
 mod record_batch;
 mod recover_many;
 mod recovery;
+mod repair;
 mod segment;
 mod stored;
+mod surgery;
 mod sync;
 mod tail;
 #[cfg(feature = "tokio")]
@@ -42,6 +44,7 @@ pub use plan::Finding;
 pub use reader::Reader;
 pub use record_batch::{Record, RecordBatch};
 pub use recovery::RecoveryReport;
+pub use repair::{PartitionRepair, RepairAction, RepairStep};
 pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord, Unreadable};
 pub use verify::VerifyReport;
 
@@ -53,7 +56,9 @@ pub(crate) use live::LivePage;
 pub(crate) use log::Log;
 pub(crate) use record_batch::Scratch;
 pub(crate) use recover_many::recover_many;
-pub(crate) use recovery::new_uuid;
+pub(crate) use recovery::{RecoverHow, new_uuid};
+pub(crate) use repair::plan_repair;
+pub(crate) use surgery::repair;
 #[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tidelog_format::Codec;
 
 use crate::config::{Config, NAMES, OnDamage, SyncPolicy};
-use crate::error::{ConfigError, OpenError};
+use crate::error::{ConfigError, OpenError, TopicError};
 use crate::io::{Disk, Storage};
 use crate::topic::read_only::ReadOnlyStore;
+use crate::topic::repair::Repair;
 use crate::topic::store::Store;
 
 /// Settings of a store, built up and then opened.
@@ -144,5 +145,14 @@ impl StoreOptions {
     /// [`OpenError`].
     pub fn open_read_only(self, dir: impl AsRef<Path>) -> Result<ReadOnlyStore, OpenError> {
         ReadOnlyStore::open_with(dir.as_ref(), self)
+    }
+
+    /// Looks at all partitions of a store that nobody has open, or of one topic, and plans what would be done about their damage. Changes not
+    /// one byte; [`Repair::apply`] does it.
+    ///
+    /// # Errors
+    /// [`TopicError`]; [`OpenError::Locked`] while a writer has the store open.
+    pub fn plan_repair(self, dir: impl AsRef<Path>, topic: Option<&str>) -> Result<Repair, TopicError> {
+        Repair::plan(dir.as_ref(), self, topic)
     }
 }

@@ -13,7 +13,7 @@ use tidelog_format::{Codec, LOCK_NAME};
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
 use crate::io::{Lock, read_file, replace_file};
-use crate::log::{Keeper, KeeperThreads, LivePage, Log, recover_many};
+use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, recover_many, repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
@@ -37,7 +37,7 @@ use crate::topic::topic_handle::Topic;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<StoreInner>,
+    pub(super) inner: Arc<StoreInner>,
 }
 
 /// Closes the store when it is dropped.
@@ -202,6 +202,16 @@ impl StoreInner {
     /// The partition's log, recovered by the first who asks.
     pub(super) fn log(&self, name: &TopicName, partition: u32) -> Result<Arc<Log>, TopicError> {
         self.shared.log(name, partition)
+    }
+
+    /// Repairs a partition that nobody has opened.
+    pub(super) fn repair(&self, name: &TopicName, partition: u32) -> Result<PartitionRepair, TopicError> {
+        let shared = &self.shared;
+        let slot = shared.open.lock().entry((name.clone(), partition)).or_default().clone();
+        let slot = slot.lock();
+        assert!(slot.is_none(), "a store that is open for a repair opens no partition");
+        let dir = shared.catalog.partition_dir(name, partition);
+        Ok(repair(&shared.catalog.storage, &dir, RecoverHow::of(&shared.config))?)
     }
 
     fn close(&self) -> Result<(), SyncError> {

@@ -23,6 +23,7 @@ mod many;
 mod read;
 mod reading_support;
 mod recovery;
+mod repair;
 mod sim;
 mod support;
 mod tail;

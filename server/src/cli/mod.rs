@@ -13,6 +13,7 @@ mod man;
 mod parse;
 mod progress;
 mod read;
+mod repair;
 mod start;
 mod store;
 mod tail;
@@ -45,6 +46,7 @@ enum Command {
     Info(info::Args),
     Verify(verify::Args),
     Dump(dump::Args),
+    Repair(repair::Args),
     Demo(demo::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -91,6 +93,7 @@ impl Command {
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Dump(args) => dump::run(args),
+            Self::Repair(args) => repair::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Export(args) => export::run(args),
             Self::Bench(args) => bench::run(args),
@@ -139,6 +142,7 @@ Examples:
   tidelog info data --json
   tidelog verify data
   tidelog dump data/topics/default/events/0/CHECKPOINT
+  tidelog repair data
   tidelog export data events --to parquet-out
   tidelog bench /mnt/disk"
 );

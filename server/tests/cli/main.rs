@@ -13,6 +13,7 @@ mod export;
 mod facts;
 mod import;
 mod kill;
+mod repair;
 mod sandbox;
 mod tail;
 mod verify;
