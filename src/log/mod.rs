@@ -24,6 +24,7 @@ mod record_batch;
 mod recover_many;
 mod recovery;
 mod repair;
+mod scrub;
 mod segment;
 mod stored;
 mod surgery;
@@ -58,6 +59,7 @@ pub(crate) use record_batch::Scratch;
 pub(crate) use recover_many::recover_many;
 pub(crate) use recovery::{RecoverHow, new_uuid};
 pub(crate) use repair::plan_repair;
+pub(crate) use scrub::Scrubber;
 pub(crate) use surgery::repair;
 #[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;

@@ -90,6 +90,17 @@ impl StoreOptions {
         self
     }
 
+    /// Bytes a second that a thread of the store reads, at most, of the segments that nothing is appended to any more, round after round, to find
+    /// damage before a reader needs what it hit: 0, the default, is off; at most 1 TiB. Damage is noted as a read would note it: [`PartitionView::damage`],
+    /// [`PartitionView::info`] and later reads say it. Partitions that nobody has opened are left alone.
+    ///
+    /// [`PartitionView::damage`]: crate::PartitionView::damage
+    /// [`PartitionView::info`]: crate::PartitionView::info
+    pub fn scrub(mut self, bytes_per_second: u64) -> Self {
+        self.config.scrub_bytes_per_second = bytes_per_second;
+        self
+    }
+
     /// How batches are compressed that do not say so themselves. Default not at all.
     pub fn compression(mut self, codec: Codec) -> Self {
         self.config.compression = codec;

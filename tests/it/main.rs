@@ -24,6 +24,7 @@ mod read;
 mod reading_support;
 mod recovery;
 mod repair;
+mod scrub;
 mod sim;
 mod support;
 mod tail;
