@@ -120,13 +120,25 @@ pub(crate) fn plan(
     }
     judge.read_live(&live)?;
     judge.find_durable();
-    judge.gaps = resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())).collect();
+    judge.gaps = joined(resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())));
     judge.judge()?;
     superseded.extend(judge.judge_headerless());
     let mut plan = judge.finish();
     superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
     plan.superseded = superseded;
     Ok(plan)
+}
+
+/// Ranges in order; those that touch are one, whichever segments declare them.
+pub(crate) fn joined(ranges: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 >= from => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 /// It only ever grows, so the highest valid evidence is the newest.

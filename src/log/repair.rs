@@ -10,7 +10,7 @@ use crate::io::Storage;
 use crate::log::decision::{Found, Verdict};
 use crate::log::deep::FileNote;
 use crate::log::files::{PartitionFiles, SegmentFile, read_files};
-use crate::log::plan::{LiveFile, Plan, describe, plan};
+use crate::log::plan::{LiveFile, Plan, describe, joined, plan};
 use crate::log::walk::{WalkLimit, WalkStart, Walked, walk};
 
 /// What a repair of one partition does: planned, or done.
@@ -211,7 +211,8 @@ impl Surgery {
     }
 
     fn is_declared(&self, from: u64, to: u64) -> bool {
-        resolve(&self.spans()).gaps.iter().any(|(gap_from, gap_to)| gap_from.get() <= from && to <= gap_to.get())
+        let gaps = joined(resolve(&self.spans()).gaps.iter().map(|(from, to)| (from.get(), to.get())));
+        gaps.iter().any(|(gap_from, gap_to)| *gap_from <= from && to <= *gap_to)
     }
 
     /// Before the first segment there is none under whose number the loss could be declared.

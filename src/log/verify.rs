@@ -6,6 +6,7 @@ use crate::config::ReadIsolation;
 use crate::error::{DamagedRange, ReadError};
 use crate::log::offset_index::check_index;
 use crate::log::partition_view::PartitionView;
+use crate::log::plan::joined;
 use crate::log::stored::StoredBatch;
 
 /// What a verification found.
@@ -39,7 +40,8 @@ impl PartitionView {
     pub fn verify(&self, deep: bool, progress: &mut dyn FnMut(Offset)) -> Result<VerifyReport, ReadError> {
         let all = self.with_isolation(ReadIsolation::Written);
         let mut report = VerifyReport::default();
-        let (start, known) = (all.log_start_offset(), all.damage());
+        let start = all.log_start_offset();
+        let declared = joined(all.damage().iter().filter(|known| known.declared).map(|known| (known.from, known.to)));
         let mut reader = all.read_from(start)?;
         while let Some(batch) = reader.next_batch() {
             let lost = match &batch {
@@ -53,7 +55,7 @@ impl PartitionView {
                 }
                 Err(ReadError::Corrupt { from, to, reason, .. }) => {
                     let (from, to, reason) = (from.get(), to.get(), reason.clone());
-                    let declared = known.iter().any(|known| known.declared && known.from <= from && to <= known.to);
+                    let declared = declared.iter().any(|known| known.0 <= from && to <= known.1);
                     Some(DamagedRange { from, to, reason, declared })
                 }
                 Err(ReadError::CodecNotBuilt { .. }) => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidelog::io::sim::{Image, NameModel, SimDisk};
 use tidelog::io::{Access, Kind, Storage};
-use tidelog::{AckLevel, OnDamage, OpenError, PartitionRepair, PartitionView, RepairAction, StoreOptions, TopicError};
+use tidelog::{AckLevel, OnDamage, OpenError, PartitionRepair, PartitionView, RepairAction, StoreOptions, TopicError, Verdict};
 use tidelog_format::{QUARANTINE_NAME, SegmentHeader};
 
 use crate::support::{Durable, Lab, Oracle, Segment, append, append_batch, assert_same, fingerprint, options, partition, read_all};
@@ -132,6 +132,36 @@ fn several_places_in_several_segments_are_declared_lost() {
         }
     }
     check(&lab, &ranges);
+}
+
+/// The end of one segment and the beginning of the next, lost at once or one after the other: two segments say so, and it is one gap.
+#[test]
+fn gaps_that_touch_are_one() {
+    for order in 0..3 {
+        let lab = closed();
+        let [first, second, _] = lab.segments().try_into().unwrap();
+        let border = second.header.base_offset.get();
+        let places = [(&first, first.frame_of(border - 1).position + 100), (&second, second.frame_of(border).position + 100)];
+        match order {
+            0 => places.iter().for_each(|(segment, position)| segment.flip(*position)),
+            1 | 2 => {
+                places[order - 1].0.flip(places[order - 1].1);
+                apply(&lab);
+                places[2 - order].0.flip(places[2 - order].1);
+            }
+            _ => unreachable!(),
+        }
+        let done = apply(&lab);
+        assert!(done.iter().all(|partition| partition.left.is_empty()), "order {order}: {done:#?}");
+        assert!(plan(&lab).is_empty(), "order {order}: {:#?}", plan(&lab));
+        let (_store, partition) = lab.open();
+        let report = partition.recovery_report();
+        assert!(report.findings.iter().all(|finding| finding.verdict != Verdict::Damage), "order {order}: {report:#?}");
+        let (records, damage) = read_all(partition.view());
+        assert_same(&records, &lab.readable(&[(border - 1, border + 1)], 150), "around the gap");
+        assert_eq!(joined(&damage), [(border - 1, border + 1)]);
+        assert!(partition.view().verify(true, &mut |_| {}).unwrap().is_sound(), "order {order}");
+    }
 }
 
 /// What was repaired may be damaged again, in any of the segments that the repair made.
@@ -307,6 +337,18 @@ fn a_segment_of_another_history_is_left() {
     assert_same(&records, &lab.oracle, "all of it is read");
     assert!(damage.is_empty() && !view(&lab).verify(true, &mut |_| {}).unwrap().is_sound());
     assert_eq!(plan(&lab).left, planned.left);
+}
+
+/// Ranges that touch are one.
+fn joined(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for &(from, to) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 >= from => last.1 = to,
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 // Cut after every call.
