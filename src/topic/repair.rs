@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, OpenError, TopicError};
 use crate::io::read_file;
-use crate::log::{PartitionRepair, plan_repair};
+use crate::log::{FileNote, PartitionRepair, plan_repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
@@ -50,8 +50,11 @@ impl Repair {
         };
         let mut partitions = Vec::new();
         for name in &topics {
-            for number in existing(&catalog, name)? {
-                let planned = plan_repair(&catalog.storage, &catalog.partition_dir(name, number), options.config.index_interval_bytes)?;
+            let found = catalog.partitions(name)?;
+            for number in 0..found.count {
+                let dir = catalog.partition_dir(name, number);
+                let planned =
+                    if found.missing.contains(&number) { gone() } else { plan_repair(&catalog.storage, &dir, options.config.index_interval_bytes)? };
                 partitions.push(PartitionRepair { topic: name.to_string(), partition: number, ..planned });
             }
         }
@@ -73,6 +76,10 @@ impl Repair {
         let store = Store::open_with(&self.dir, options, false)?;
         let mut done = Vec::new();
         for planned in self.partitions.into_iter().filter(|planned| !planned.is_empty()) {
+            if planned.left == gone().left {
+                done.push(planned);
+                continue;
+            }
             let name: TopicName = planned.topic.parse()?;
             let repaired = store.inner.repair(&name, planned.partition)?;
             done.push(PartitionRepair { topic: planned.topic, partition: planned.partition, ..repaired });
@@ -83,8 +90,10 @@ impl Repair {
     }
 }
 
-/// Partitions that have a directory: one that is gone cannot be repaired.
-fn existing(catalog: &Catalog, name: &TopicName) -> Result<Vec<u32>, TopicError> {
-    let partitions = catalog.partitions(name)?;
-    Ok((0..partitions.count).filter(|number| !partitions.missing.contains(number)).collect())
+/// A partition without a directory: there is nothing left to repair.
+fn gone() -> PartitionRepair {
+    PartitionRepair {
+        left: vec![FileNote { file: ".".to_owned(), detail: "the directory of the partition is gone".to_owned() }],
+        ..PartitionRepair::default()
+    }
 }

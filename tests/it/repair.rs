@@ -339,6 +339,102 @@ fn a_segment_of_another_history_is_left() {
     assert_eq!(plan(&lab).left, planned.left);
 }
 
+/// Random logs with random damage: what could be read before is read after, what could not is known to be lost, and the log lives on.
+#[test]
+fn whatever_is_damaged_is_declared() {
+    let mut repaired = 0;
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let mut lab = random_log(&mut random);
+        let segments = lab.segments();
+        for _ in 0..=random.below(6) {
+            let number = random.below(segments.len() as u64) as usize;
+            damage_somewhere(&mut random, &segments[number]);
+        }
+        // An open settles what it can: what it serves is what there is.
+        let (store, partition) = lab.open();
+        let (readable, damage) = read_all(partition.view());
+        let end = partition.log_end_offset();
+        drop(partition);
+        store.close().unwrap();
+        assert!(readable.iter().all(|(offset, value)| lab.oracle.get(offset) == Some(value)), "seed {seed}");
+        let needed = !plan(&lab).is_empty();
+        let done = apply(&lab);
+        let left: Vec<_> = done.iter().flat_map(|partition| &partition.left).collect();
+        let what = format!("seed {seed}, {damage:?}, left {left:?}");
+        let joined = joined(&damage);
+        let after = read_all(&view(&lab));
+        assert_same(&after.0, &readable, &what);
+        assert_eq!((self::joined(&after.1), view(&lab).log_end_offset()), (joined.clone(), end), "{what}");
+        assert_eq!(view(&lab).verify(true, &mut |_| {}).unwrap().is_sound(), left.is_empty(), "{what}");
+        assert!(!left.is_empty() || plan(&lab).is_empty(), "{what}: {:#?}", plan(&lab));
+        repaired += u64::from(needed && left.is_empty());
+        lives_on(&mut random, &mut lab, readable, &joined, left.is_empty(), &what);
+    }
+    assert!(repaired * 2 > seeds().count() as u64, "{repaired} of {} were repaired", seeds().count());
+}
+
+/// `TIDELOG_REPAIR_SEEDS` is how many.
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("TIDELOG_REPAIR_SEEDS").map_or(40, |count| count.parse().unwrap())
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+/// A closed log of some segments, with batches, cuts and reopens in its past.
+fn random_log(random: &mut Random) -> Lab {
+    let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 1, 100, AckLevel::Durable));
+    for _ in 0..=random.below(3) {
+        let (store, partition) = lab.open();
+        for _ in 0..=random.below(12) {
+            let (count, len) = (1 + random.below(30), [20, 500, 2000, 5000][random.below(4) as usize]);
+            let level = if random.below(2) == 0 { AckLevel::Durable } else { AckLevel::Written };
+            match random.below(10) {
+                0 => {
+                    let at = partition.log_start_offset().get() + random.below(8);
+                    let at = at.min(partition.log_end_offset().get());
+                    partition.delete_prefix(at).unwrap();
+                    lab.oracle.retain(|offset, _| *offset >= at);
+                }
+                1 => {
+                    let at = partition.log_end_offset().get().saturating_sub(random.below(8)).max(partition.log_start_offset().get());
+                    partition.truncate_suffix(at).unwrap();
+                    lab.oracle.split_off(&at);
+                }
+                2..=5 => append_batch(&partition, &mut lab.oracle, count, len, level),
+                _ => append(&partition, &mut lab.oracle, count.min(12), len, level),
+            }
+        }
+        drop(partition);
+        store.close().unwrap();
+    }
+    lab
+}
+
+fn damage_somewhere(random: &mut Random, segment: &Segment) {
+    segment.edit(|bytes| {
+        let len = bytes.len() as u64;
+        let from = if random.below(4) == 0 { random.below(len) } else { random.below(len.saturating_sub(128).max(1)) + 128.min(len - 1) } as usize;
+        let from = from.min(bytes.len() - 1);
+        let to = (from + [1, 1, 60, 4000][random.below(4) as usize]).min(bytes.len());
+        match random.below(3) {
+            0 => bytes[from] ^= 1 << random.below(8),
+            1 => bytes[from..to].fill(0),
+            _ => bytes[from..to].iter_mut().for_each(|byte| *byte = random.below(256) as u8),
+        }
+    });
+}
+
 /// Ranges that touch are one.
 fn joined(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
     let mut joined: Vec<(u64, u64)> = Vec::new();
@@ -349,6 +445,40 @@ fn joined(ranges: &[(u64, u64)]) -> Vec<(u64, u64)> {
         }
     }
     joined
+}
+
+/// Appends, a cut at a random place, and opens: what was lost stays lost and known, and nothing comes back.
+fn lives_on(random: &mut Random, lab: &mut Lab, mut readable: Oracle, damage: &[(u64, u64)], is_sound: bool, what: &str) {
+    let (store, partition) = lab.open();
+    append(&partition, &mut readable, 5, 700, AckLevel::Durable);
+    let (start, end) = (partition.log_start_offset().get(), partition.log_end_offset().get());
+    let cut = start + random.below(end - start + 1);
+    let (from, to) = match random.below(3) {
+        0 => {
+            partition.delete_prefix(cut).unwrap();
+            (cut, end)
+        }
+        1 => match partition.truncate_suffix(cut) {
+            Ok(()) => (start, cut),
+            Err(error) => panic!("{what}: {error}"),
+        },
+        _ => (start, end),
+    };
+    drop(partition);
+    store.close().unwrap();
+    readable.retain(|offset, _| from <= *offset && *offset < to);
+    let damage: Vec<(u64, u64)> = damage.iter().map(|range| (range.0.max(from), range.1.min(to))).filter(|(from, to)| from < to).collect();
+    for open in 0..2 {
+        let (store, partition) = lab.open();
+        let (records, found) = read_all(partition.view());
+        let what = format!("{what}, then {from}..{to}, open {open}");
+        assert_same(&records, &readable, &what);
+        assert_eq!((joined(&found), partition.log_end_offset().get()), (damage.clone(), to + open), "{what}");
+        assert!(!is_sound || partition.view().verify(true, &mut |_| {}).unwrap().is_sound(), "{what}");
+        append(&partition, &mut readable, 1, 90, AckLevel::Durable);
+        drop(partition);
+        store.close().unwrap();
+    }
 }
 
 // Cut after every call.

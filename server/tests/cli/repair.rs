@@ -89,6 +89,18 @@ fn what_a_repair_leaves_can_be_dumped() {
 }
 
 #[test]
+fn a_partition_that_is_gone_is_left_and_told() {
+    let sandbox = Sandbox::new();
+    sandbox.write("input", "a\nb\nc\nd\n");
+    sandbox.ok(&["import", "data", "logs", "input", "--partitions", "3"]);
+    std::fs::remove_dir_all(sandbox.path("data/topics/default/logs/1")).unwrap();
+    for arguments in [&["repair", "data"][..], &["repair", "data", "--apply"]] {
+        let run = sandbox.run(arguments).expect(4);
+        assert!(run.text().contains("logs/1: left as it is: .: the directory of the partition is gone"), "{}", run.text());
+    }
+}
+
+#[test]
 fn a_sound_store_a_foreign_directory_and_an_open_store() {
     let sandbox = Sandbox::new();
     sandbox.ok_with(&["append", "data", "logs"], "one\n");
