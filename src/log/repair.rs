@@ -103,6 +103,8 @@ pub(super) struct Surgery {
     /// Whether the last segment is damaged, so that appending must go on in another.
     pub(super) needs_tail: bool,
     pub(super) left: Vec<FileNote>,
+    /// What cannot be read, whether that can be declared or not.
+    lost: Vec<DamagedRange>,
 }
 
 /// Plans the repair of the partition in `dir`.
@@ -117,8 +119,8 @@ impl Surgery {
     pub(super) fn plan(storage: &Arc<dyn Storage>, dir: &Path, index_interval: u32) -> Result<Self, OpenError> {
         let files = read_files(storage, dir)?;
         let plan = plan(&**storage, dir, &files, index_interval, None)?;
-        let (grafts, stretches, unsealed, retired, left) = (Vec::new(), Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut surgery = Self { files, plan, grafts, stretches, unsealed, retired, needs_tail: false, left };
+        let (grafts, stretches, unsealed, retired, left, lost) = Default::default();
+        let mut surgery = Self { files, plan, grafts, stretches, unsealed, retired, needs_tail: false, left, lost };
         for number in 0..surgery.plan.live.len() {
             surgery.examine(number)?;
         }
@@ -127,6 +129,7 @@ impl Surgery {
         let is_lost = |base: u64| surgery.grafts.iter().any(|graft| graft.prev_end <= base && base < graft.base);
         let headerless: Vec<SegmentId> = surgery.files.headerless.iter().map(|other| other.id).filter(|id| is_lost(id.base_offset)).collect();
         surgery.retired.extend(headerless);
+        surgery.lost = surgery.all_lost();
         surgery.check();
         Ok(surgery)
     }
@@ -289,27 +292,35 @@ impl Surgery {
         found == expected && self.grafts.iter().all(is_declared)
     }
 
+    fn all_lost(&self) -> Vec<DamagedRange> {
+        let log_start = self.plan.log_start;
+        let of_graft =
+            |graft: &Graft| DamagedRange { from: graft.prev_end.max(log_start), to: graft.base, reason: graft.reason.clone(), declared: false };
+        let mut lost: Vec<DamagedRange> = self.grafts.iter().map(of_graft).filter(|range| range.from < range.to).collect();
+        let is_told = |range: &DamagedRange| lost.iter().any(|told| told.from <= range.from && range.to <= told.to);
+        let others = self.plan.damage.iter().filter(|range| range.from < range.to && !range.declared && !is_told(range));
+        let others: Vec<DamagedRange> = others.cloned().collect();
+        lost.extend(others);
+        lost.sort_by_key(|range| range.from);
+        lost
+    }
+
+    /// What recovery found missing at the end of the log, and declares when it makes the next segment.
+    fn lost_end(&self) -> Option<&DamagedRange> {
+        let is_grafted = |range: &DamagedRange| self.grafts.iter().any(|graft| graft.prev_end <= range.from && range.to <= graft.base);
+        self.plan.damage.iter().find(|range| range.from < range.to && range.to == self.plan.next_offset && !range.declared && !is_grafted(range))
+    }
+
     /// What this does, for people.
     pub(super) fn report(&self) -> PartitionRepair {
-        let mut report = PartitionRepair { left: self.left.clone(), ..PartitionRepair::default() };
+        let mut report = PartitionRepair { lost: self.lost.clone(), left: self.left.clone(), ..PartitionRepair::default() };
         let step = |action, file: String, detail: String| RepairStep { action, file, detail };
         let settled = self.plan.findings.iter().filter(|finding| finding.verdict == Verdict::Repair && !stays(finding.found));
         report.steps.extend(settled.map(|finding| step(RepairAction::Recover, finding.file.clone(), finding.detail.clone())));
-        let log_start = self.plan.log_start;
-        for graft in &self.grafts {
-            let (from, to, reason) = (graft.prev_end.max(log_start), graft.base, graft.reason.clone());
-            if from < to {
-                report.lost.push(DamagedRange { from, to, reason, declared: false });
-            }
-        }
-        let is_told = |range: &DamagedRange| report.lost.iter().any(|told| told.from <= range.from && range.to <= told.to);
-        let others: Vec<_> = self.plan.damage.iter().filter(|range| range.from < range.to && !range.declared && !is_told(range)).cloned().collect();
-        if let (Some(end), Some(last)) = (others.iter().find(|range| range.to == self.plan.next_offset), self.plan.live.last()) {
+        if let (Some(end), Some(last)) = (self.lost_end(), self.plan.live.last()) {
             let detail = format!("the segment that the next open begins says that offsets {}..{} are lost", end.from, end.to);
             report.steps.push(step(RepairAction::Recover, last.segment.id.log_name(), detail));
         }
-        report.lost.extend(others);
-        report.lost.sort_by_key(|range| range.from);
         let kept = |stretch: &Stretch| format!("bytes {}..{} are copied to quarantine/", stretch.from, stretch.to);
         report.steps.extend(self.stretches.iter().map(|stretch| step(RepairAction::Keep, stretch.source.id.log_name(), kept(stretch))));
         if self.needs_tail {

@@ -13,6 +13,7 @@ use crate::config::OnDamage;
 use crate::error::{IoContext, IoError, OpenError};
 use crate::io::{Access, File, Storage, read_full_at, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, Spare};
+use crate::log::deep::FileNote;
 use crate::log::files::SegmentFile;
 use crate::log::recovery::{RecoverHow, quarantine_dir, recover};
 use crate::log::repair::{Graft, PartitionRepair, Stretch, Surgery};
@@ -27,14 +28,20 @@ pub(crate) fn repair(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) ->
     if report.is_empty() {
         return Ok(report);
     }
-    // First whatever an ordinary open does: then there is no torn end any more, and the checkpoint names the end of the log.
-    drop(recover(storage, dir, how)?);
-    let surgery = Surgery::plan(storage, dir, how.index_interval)?;
-    report.left.clone_from(&surgery.left);
-    if !surgery.is_empty() {
-        Operation { storage, dir, how, surgery: &surgery }.run()?;
+    for _ in 0..ROUNDS {
+        // First whatever an ordinary open does: then there is no torn end any more, and the checkpoint names the end of the log.
         drop(recover(storage, dir, how)?);
+        let surgery = Surgery::plan(storage, dir, how.index_interval)?;
+        report.left.clone_from(&surgery.left);
+        if surgery.report().steps.is_empty() {
+            return Ok(report);
+        }
+        if !surgery.is_empty() {
+            Operation { storage, dir, how, surgery: &surgery }.run()?;
+        }
     }
+    let detail = "it is found damaged again and again while it is repaired".to_owned();
+    report.left.push(FileNote { file: ".".to_owned(), detail });
     Ok(report)
 }
 
@@ -277,5 +284,7 @@ impl<'a> Copying<'a> {
     }
 }
 
+/// One round repairs, the next finds nothing left; one more for a call that failed where a failure costs time alone.
+const ROUNDS: u32 = 4;
 const COPY_BYTES: usize = 1 << 20;
 const FIRST_BYTES: u64 = 64 << 10;

