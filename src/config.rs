@@ -106,6 +106,7 @@ pub(crate) struct Config {
     pub(crate) on_damage: OnDamage,
     pub(crate) compression: Codec,
     pub(crate) background_recovery: bool,
+    pub(crate) scrub_bytes_per_second: u64,
 }
 
 impl Default for Config {
@@ -119,6 +120,7 @@ impl Default for Config {
             on_damage: OnDamage::default(),
             compression: Codec::None,
             background_recovery: true,
+            scrub_bytes_per_second: 0,
         }
     }
 }
@@ -139,6 +141,7 @@ impl Config {
             "batch_bytes_max" => self.batch_bytes_max = narrow(parse_bytes(value).ok_or_else(bad)?)?,
             "on_damage" => self.on_damage = ON_DAMAGE.iter().find(|(word, _)| *word == value).ok_or_else(bad)?.1,
             "background_recovery" => self.background_recovery = value.parse().map_err(|_| bad())?,
+            "scrub_bytes_per_second" => self.scrub_bytes_per_second = parse_bytes(value).ok_or_else(bad)?,
             _ => self.compression = CODECS.iter().find(|(word, _)| *word == value).ok_or_else(bad)?.1,
         }
         self.check()
@@ -149,6 +152,7 @@ impl Config {
         within("index_interval_bytes", self.index_interval_bytes.into(), 512, 1 << 20)?;
         within("checkpoint_budget_bytes", self.checkpoint_budget_bytes, 1 << 20, 1 << 40)?;
         within("batch_bytes_max", self.batch_bytes_max.into(), 1 << 10, BATCH_BYTES_LIMIT)?;
+        within("scrub_bytes_per_second", self.scrub_bytes_per_second, 0, 1 << 40)?;
         if let SyncPolicy::Interval(interval) = self.sync_policy
             && !INTERVALS.contains(&interval)
         {
@@ -234,5 +238,6 @@ pub(crate) const NAMES: &[(&str, &str)] = &[
     ("batch_bytes_max", "1KiB to 1GiB less 64KiB"),
     ("on_damage", "isolate or refuse"),
     ("background_recovery", "true or false"),
+    ("scrub_bytes_per_second", "0, which is off, to 1024GiB"),
     ("compression", "none, lz4 or zstd"),
 ];

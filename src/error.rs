@@ -401,6 +401,8 @@ pub struct DamagedRange {
     pub to: u64,
     /// What was found.
     pub reason: String,
+    /// Whether a segment says that they are lost: an open or a repair found it before, and nothing is left to be done.
+    pub declared: bool,
 }
 
 fn summary(damage: &[DamagedRange]) -> String {

@@ -46,11 +46,11 @@ mod topic;
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, SyncError, TopicError};
 pub use log::{
-    BackwardBatches, BackwardReader, BatchRecords, Finding, Found, PartitionInfo, PartitionView, Reader, Record, RecordBatch, RecordRef,
-    RecoveryReport, Start, StoredBatch, StoredRecord, Verdict, VerifyReport,
+    BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
+    Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
-pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, Topic, TopicName};
+pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, Store, StoreOptions, Topic, TopicName};
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
 

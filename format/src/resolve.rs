@@ -7,7 +7,7 @@ use crate::{Offset, SegmentHeader};
 /// What [`resolve`] needs of a segment header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    /// Sequence number. Unique in a partition; of two equal ones the higher base wins.
+    /// Sequence number. Of two equal ones, which only a repair makes, the higher base wins.
     pub seq: u64,
     /// Offset of the first record.
     pub base: Offset,
@@ -82,7 +82,7 @@ pub struct Resolution {
 /// ```
 pub fn resolve(spans: &[Span]) -> Resolution {
     let mut newest_first: Vec<usize> = (0..spans.len()).collect();
-    // Two files of one seq are not of our making; the base settles it, so that the order of a directory listing does not.
+    // A repair puts what stands behind damage under the seq of the damaged segment: the higher base outranks it, and nothing that is newer.
     newest_first.sort_by_key(|&file| Reverse((spans[file].seq, spans[file].base, spans[file].prev_end, spans[file].rewrite_end)));
     let mut resolution = Resolution::default();
     let mut killed = Ranges::default();

@@ -20,7 +20,7 @@ pub struct SegmentHeader {
     pub prev_end: Offset,
     /// For a rewrite: frames in `base_offset..rewrite_end` of lower `seq` are dead. `None` for a tail segment.
     pub rewrite_end: Option<Offset>,
-    /// Grows by one with every segment file ever made in the partition: 1..=[`SEQ_MAX`].
+    /// Grows by one with every segment file ever made in the partition, but for those that a repair makes in place of one: 1..=[`SEQ_MAX`].
     pub seq: u64,
     /// Random, never zero, of this file alone: part of every frame's checksum.
     pub salt: u64,
@@ -36,7 +36,7 @@ pub struct SegmentHeader {
     pub log_start: Offset,
     /// Chain after the last live frame before `base_offset`.
     pub chain_seed: u32,
-    /// Bit 0: the chain restarted here, after a gap or a rewrite. Bit 1: recovery made this segment, and what it cuts off was not cut off on
+    /// Bit 0: the chain restarted here, after a gap or a rewrite. Bit 1: recovery, or a repair, made this segment, and what it cuts off was not cut off on
     /// purpose. The others are zero, and mean nothing to this version.
     pub flags: u32,
 }

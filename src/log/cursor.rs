@@ -125,13 +125,13 @@ impl Cursor {
                     self.position = position + batch.stored_bytes();
                     return Ok(Step::Batch(batch));
                 }
-                Err(Unreadable::Codec(codec)) => {
+                Err(Unreadable::Codec { codec }) => {
                     let Some(passed) = self.peek()? else { return Ok(Step::Bad("not a frame".to_owned())) };
                     self.position = passed.end;
                     return Ok(Step::Codec { to: passed.next_offset, codec });
                 }
                 Err(Unreadable::Decode(error)) => return Ok(Step::Bad(error.to_string())),
-                Err(Unreadable::Broken(reason)) => return Ok(Step::Bad(reason)),
+                Err(Unreadable::Broken { reason }) => return Ok(Step::Bad(reason)),
             }
         }
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, Term, TimestampNs};
+use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Term, TimestampNs};
 
 use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
+use crate::io::{Access, read_exact_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
 use crate::log::log::Log;
@@ -184,7 +185,8 @@ impl Log {
 
     /// Files of which nothing is left, newest first.
     fn unlink_above(&self, offset: u64) -> Result<(), CutError> {
-        let _appender = self.appender.lock(); // a roll names its segment before it is on the list
+        let appender = self.appender.lock(); // a roll names its segment before it is on the list
+        let said_again = appender.active.header.prev_end;
         let live: Vec<_> = self.view.list().entries.iter().map(|entry| entry.segment.id).collect();
         let mut names = self.view.storage.list(&self.view.dir).at("list", &self.view.dir)?;
         names.sort_by(|a, b| b.name.cmp(&a.name));
@@ -193,12 +195,22 @@ impl Log {
                 Some(tidelog_format::FileName::Log(id) | tidelog_format::FileName::Index(id)) => id,
                 _ => continue,
             };
-            if id.base_offset >= offset && !live.contains(&id) {
+            if id.base_offset >= offset && !live.contains(&id) && !self.declares_below(id, said_again) {
                 let path = self.view.dir.join(&entry.name);
                 self.view.storage.unlink(&path).at("remove", &path)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether a segment says that offsets below `end` are lost: without it, nothing would.
+    fn declares_below(&self, id: SegmentId, end: Offset) -> bool {
+        let header = || {
+            let mut bytes = [0; SEGMENT_HEADER_BYTES];
+            read_exact_at(&*self.view.storage.open(&self.view.dir.join(id.log_name()), Access::Read).ok()?, &mut bytes, 0).ok()?;
+            SegmentHeader::decode(&bytes).ok()
+        };
+        header().is_some_and(|header| header.prev_end < header.base_offset && header.prev_end < end)
     }
 }
 

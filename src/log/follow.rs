@@ -202,6 +202,11 @@ impl Follower {
         Ok((!is_locked(&self.store_dir) && !is_locked(&page)).then_some(traces))
     }
 
+    /// Whether somebody has the store open for writing.
+    pub(crate) fn has_writer(&self) -> bool {
+        self.storage.is_locked(&self.store_dir).unwrap_or(true)
+    }
+
     /// The segments of a plan, and the last of them as one that may grow.
     fn segments(&self, plan: &Plan) -> Result<(SegmentList, Option<Tail>), OpenError> {
         let mut list = SegmentList::default();

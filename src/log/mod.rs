@@ -8,6 +8,7 @@ mod codec;
 mod cursor;
 mod cut;
 mod decision;
+mod deep;
 mod files;
 mod follow;
 mod keeper;
@@ -22,8 +23,11 @@ mod reader;
 mod record_batch;
 mod recover_many;
 mod recovery;
+mod repair;
+mod scrub;
 mod segment;
 mod stored;
+mod surgery;
 mod sync;
 mod tail;
 #[cfg(feature = "tokio")]
@@ -35,12 +39,14 @@ mod walk;
 
 pub use backward::{BackwardBatches, BackwardReader};
 pub use decision::{Found, Verdict};
+pub use deep::{DeepReport, FileNote};
 pub use partition_view::{PartitionInfo, PartitionView, Start};
 pub use plan::Finding;
 pub use reader::Reader;
 pub use record_batch::{Record, RecordBatch};
 pub use recovery::RecoveryReport;
-pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord};
+pub use repair::{PartitionRepair, RepairAction, RepairStep};
+pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord, Unreadable};
 pub use verify::VerifyReport;
 
 pub(crate) use appender::{Assigned, NamedSegment, NewSegment, Spare};
@@ -51,7 +57,10 @@ pub(crate) use live::LivePage;
 pub(crate) use log::Log;
 pub(crate) use record_batch::Scratch;
 pub(crate) use recover_many::recover_many;
-pub(crate) use recovery::new_uuid;
+pub(crate) use recovery::{RecoverHow, new_uuid};
+pub(crate) use repair::plan_repair;
+pub(crate) use scrub::Scrubber;
+pub(crate) use surgery::repair;
 #[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;
 

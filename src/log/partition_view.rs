@@ -8,6 +8,7 @@ use tidelog_format::{Offset, TimestampNs};
 
 use crate::config::{ReadIsolation, codec_name};
 use crate::error::{DamagedRange, ReadError};
+use crate::io::Storage;
 use crate::log::backward::{BackwardBatches, BackwardReader};
 use crate::log::follow::Follower;
 use crate::log::log::Log;
@@ -309,6 +310,18 @@ impl PartitionView {
         match &self.shared.feed {
             Feed::Writer(log) => Some((log, self.isolation)),
             Feed::Follower(_) => None,
+        }
+    }
+
+    pub(crate) fn storage(&self) -> &Arc<dyn Storage> {
+        &self.shared.view.storage
+    }
+
+    /// Whether a writer may change the files at any moment.
+    pub(crate) fn has_writer(&self) -> bool {
+        match &self.shared.feed {
+            Feed::Writer(_) => true,
+            Feed::Follower(follower) => follower.has_writer(),
         }
     }
 

@@ -120,13 +120,25 @@ pub(crate) fn plan(
     }
     judge.read_live(&live)?;
     judge.find_durable();
-    judge.gaps = resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())).collect();
+    judge.gaps = joined(resolution.gaps.iter().map(|(from, to)| (from.get(), to.get())));
     judge.judge()?;
     superseded.extend(judge.judge_headerless());
     let mut plan = judge.finish();
     superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
     plan.superseded = superseded;
     Ok(plan)
+}
+
+/// Ranges in order; those that touch are one, whichever segments declare them.
+pub(crate) fn joined(ranges: impl IntoIterator<Item = (u64, u64)>) -> Vec<(u64, u64)> {
+    let mut joined: Vec<(u64, u64)> = Vec::new();
+    for (from, to) in ranges {
+        match joined.last_mut() {
+            Some(last) if last.1 >= from => last.1 = last.1.max(to),
+            _ => joined.push((from, to)),
+        }
+    }
+    joined
 }
 
 /// It only ever grows, so the highest valid evidence is the newest.
@@ -387,6 +399,9 @@ impl<'a> Judge<'a> {
             } else if !self.is_declared(self.log_start, from) {
                 self.note(Found::HeadMissing, true, file, format!("offsets {}..{from} are missing", self.log_start));
                 self.lose(self.log_start, from, "the first segment is missing");
+            } else {
+                self.note(Found::DeclaredGap, true, file, format!("offsets {}..{from} were lost before", self.log_start));
+                self.known(self.log_start, from);
             }
         }
         self.expected = self.live.first().map_or(self.log_start, |file| file.from);
@@ -548,11 +563,11 @@ impl<'a> Judge<'a> {
     }
 
     fn known(&mut self, from: u64, to: u64) {
-        self.damage.push(DamagedRange { from, to, reason: "lost in an earlier recovery".to_owned() });
+        self.damage.push(DamagedRange { from, to, reason: "lost in an earlier recovery".to_owned(), declared: true });
     }
 
     fn lose(&mut self, from: u64, to: u64, reason: &str) {
-        self.damage.push(DamagedRange { from, to, reason: reason.to_owned() });
+        self.damage.push(DamagedRange { from, to, reason: reason.to_owned(), declared: false });
         self.lost |= from < to;
     }
 
@@ -669,7 +684,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
     }))
 }
 
-fn describe(fault: &tidelog_format::Fault) -> String {
+pub(crate) fn describe(fault: &tidelog_format::Fault) -> String {
     match fault {
         tidelog_format::Fault::End => "zeros in front of other bytes".to_owned(),
         tidelog_format::Fault::Frame(error) => error.to_string(),

@@ -501,7 +501,7 @@ impl Apply<'_> {
         let used = bytes[..read].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         if used > 0 {
             let name = format!("{}-{:010}.bin", file.segment.id.log_name().trim_end_matches(".log"), end);
-            let target = self.quarantine_dir()?.join(&name);
+            let target = quarantine_dir(&**self.storage, self.dir)?.join(&name);
             replace_file(&**self.storage, &target, &bytes[..used]).at("write", &target)?;
             self.quarantined.push(name);
         }
@@ -511,23 +511,8 @@ impl Apply<'_> {
         Ok(())
     }
 
-    fn quarantine_dir(&self) -> Result<std::path::PathBuf, OpenError> {
-        let dir = self.dir.join(QUARANTINE_NAME);
-        if self.storage.kind(&dir).at("look at", &dir)?.is_some_and(|kind| kind != Kind::Directory) {
-            // Not ours, and never written through.
-            let aside = self.dir.join(format!("{QUARANTINE_NAME}.{}", now().get()));
-            self.storage.rename_new(&dir, &aside).at("set aside", &dir)?;
-        }
-        match self.storage.create_dir(&dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(IoError::new("create", &dir, error).into()),
-            _ => {}
-        }
-        self.storage.sync_dir(self.dir).at("sync", self.dir)?;
-        Ok(dir)
-    }
-
     fn quarantine_file(&mut self, name: &str) -> Result<(), OpenError> {
-        let target = self.quarantine_dir()?.join(format!("{name}.{}", now().get()));
+        let target = quarantine_dir(&**self.storage, self.dir)?.join(format!("{name}.{}", now().get()));
         match self.storage.rename_new(&self.dir.join(name), &target) {
             Ok(()) => self.quarantined.push(name.to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -575,6 +560,25 @@ impl Apply<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// The directory of what is set aside in the partition in `dir`, made if it is not there.
+///
+/// # Errors
+/// [`IoError`].
+pub(crate) fn quarantine_dir(storage: &dyn Storage, dir: &Path) -> Result<PathBuf, IoError> {
+    let quarantine = dir.join(QUARANTINE_NAME);
+    if storage.kind(&quarantine).at("look at", &quarantine)?.is_some_and(|kind| kind != Kind::Directory) {
+        // Not ours, and never written through.
+        let aside = dir.join(format!("{QUARANTINE_NAME}.{}", now().get()));
+        storage.rename_new(&quarantine, &aside).at("set aside", &quarantine)?;
+    }
+    match storage.create_dir(&quarantine) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(IoError::new("create", &quarantine, error)),
+        _ => {}
+    }
+    storage.sync_dir(dir).at("sync", dir)?;
+    Ok(quarantine)
 }
 
 /// A segment that nothing is appended to any more.

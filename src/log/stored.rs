@@ -27,15 +27,37 @@ pub struct StoredBatch {
     note: Option<(usize, usize)>,
 }
 
-/// Why a frame cannot be handed out.
-#[derive(Debug)]
-pub(crate) enum Unreadable {
+/// Why a batch cannot be handed out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unreadable {
+    /// It does not verify.
+    #[error(transparent)]
     Decode(DecodeError),
-    Codec(&'static str),
-    Broken(String),
+    /// It is compressed with a codec that this program was built without.
+    #[error("compressed with {codec}, which this build cannot read")]
+    Codec {
+        /// The codec, and the feature.
+        codec: &'static str,
+    },
+    /// It verifies, and is not what its codec makes.
+    #[error("cannot be unpacked: {reason}")]
+    Broken {
+        /// What the codec says.
+        reason: String,
+    },
 }
 
 impl StoredBatch {
+    /// Verifies and unpacks a batch that a tool read by itself: the frame at the start of `bytes`, which stands at `position` of the segment
+    /// with `salt`.
+    ///
+    /// # Errors
+    /// [`Unreadable`].
+    pub fn from_bytes(bytes: &[u8], salt: u64, position: Position) -> Result<Self, Unreadable> {
+        Self::read(&Owner::Heap(bytes.into()), 0, bytes.len(), salt, position)
+    }
+
     /// Verifies the frame at `at` of `owner`, whose bytes end at `end`, and unpacks it.
     #[inline]
     pub(crate) fn read(owner: &Owner, at: usize, end: usize, salt: u64, position: Position) -> Result<Self, Unreadable> {
@@ -66,7 +88,9 @@ impl StoredBatch {
 
     #[cold]
     fn unpack(&mut self, codec: Codec, frame: &Frame<'_>) -> Result<(), Unreadable> {
-        let plain = decompress(codec, frame.records).ok_or(Unreadable::Codec(codec_name(codec)))?.map_err(Unreadable::Broken)?;
+        let plain = decompress(codec, frame.records)
+            .ok_or(Unreadable::Codec { codec: codec_name(codec) })?
+            .map_err(|reason| Unreadable::Broken { reason })?;
         self.records = (0, plain.len());
         self.plain = Some(plain.into());
         Ok(())

@@ -6,6 +6,7 @@ use crate::config::ReadIsolation;
 use crate::error::{DamagedRange, ReadError};
 use crate::log::offset_index::check_index;
 use crate::log::partition_view::PartitionView;
+use crate::log::plan::joined;
 use crate::log::stored::StoredBatch;
 
 /// What a verification found.
@@ -23,6 +24,13 @@ pub struct VerifyReport {
     pub bad_indexes: Vec<String>,
 }
 
+impl VerifyReport {
+    /// Whether nothing is damaged but what was declared lost before.
+    pub fn is_sound(&self) -> bool {
+        self.damage.iter().all(|range| range.declared)
+    }
+}
+
 impl PartitionView {
     /// Reads everything that is there and verifies checksums, offsets and chains of batches; with `deep`, decodes every record and checks
     /// the index files too. `progress` hears of the next offset now and then.
@@ -33,6 +41,7 @@ impl PartitionView {
         let all = self.with_isolation(ReadIsolation::Written);
         let mut report = VerifyReport::default();
         let start = all.log_start_offset();
+        let declared = joined(all.damage().iter().filter(|known| known.declared).map(|known| (known.from, known.to)));
         let mut reader = all.read_from(start)?;
         while let Some(batch) = reader.next_batch() {
             let lost = match &batch {
@@ -42,9 +51,13 @@ impl PartitionView {
                     let (records, broken) = look_into(batch, start, deep);
                     report.records += records;
                     let from = batch.base_offset().max(start).get();
-                    broken.map(|error| DamagedRange { from, to: batch.next_offset().get(), reason: error.to_string() })
+                    broken.map(|error| DamagedRange { from, to: batch.next_offset().get(), reason: error.to_string(), declared: false })
                 }
-                Err(ReadError::Corrupt { from, to, reason, .. }) => Some(DamagedRange { from: from.get(), to: to.get(), reason: reason.clone() }),
+                Err(ReadError::Corrupt { from, to, reason, .. }) => {
+                    let (from, to, reason) = (from.get(), to.get(), reason.clone());
+                    let declared = declared.iter().any(|known| known.0 <= from && to <= known.1);
+                    Some(DamagedRange { from, to, reason, declared })
+                }
                 Err(ReadError::CodecNotBuilt { .. }) => None,
                 Err(error) => return Err(error.clone()),
             };

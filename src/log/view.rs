@@ -343,7 +343,7 @@ impl LogView {
         let mut damage = self.damage.lock();
         let (from, to) = (from.get(), to.get());
         if damage.len() < DAMAGE_KEPT && damage.iter().all(|known| known.to <= from || to <= known.from) {
-            damage.push(DamagedRange { from, to, reason: reason.to_owned() });
+            damage.push(DamagedRange { from, to, reason: reason.to_owned(), declared: false });
             damage.sort_by_key(|range| range.from);
             self.is_damaged.store(true, Ordering::Release);
         }

@@ -5,6 +5,7 @@ mod name;
 mod options;
 mod partition;
 mod read_only;
+mod repair;
 mod store;
 #[cfg(feature = "tokio")]
 mod tokio;
@@ -16,5 +17,6 @@ pub use name::TopicName;
 pub use options::StoreOptions;
 pub use partition::{Ack, Partition, PendingAck};
 pub use read_only::{ReadOnlyStore, ReadOnlyTopic};
+pub use repair::Repair;
 pub use store::Store;
 pub use topic_handle::Topic;

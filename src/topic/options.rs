@@ -6,9 +6,10 @@ use std::sync::Arc;
 use tidelog_format::Codec;
 
 use crate::config::{Config, NAMES, OnDamage, SyncPolicy};
-use crate::error::{ConfigError, OpenError};
+use crate::error::{ConfigError, OpenError, TopicError};
 use crate::io::{Disk, Storage};
 use crate::topic::read_only::ReadOnlyStore;
+use crate::topic::repair::Repair;
 use crate::topic::store::Store;
 
 /// Settings of a store, built up and then opened.
@@ -89,6 +90,17 @@ impl StoreOptions {
         self
     }
 
+    /// Bytes a second that a thread of the store reads, at most, of the segments that nothing is appended to any more, round after round, to find
+    /// damage before a reader needs what it hit: 0, the default, is off; at most 1 TiB. Damage is noted as a read would note it: [`PartitionView::damage`],
+    /// [`PartitionView::info`] and later reads say it. Partitions that nobody has opened are left alone.
+    ///
+    /// [`PartitionView::damage`]: crate::PartitionView::damage
+    /// [`PartitionView::info`]: crate::PartitionView::info
+    pub fn scrub(mut self, bytes_per_second: u64) -> Self {
+        self.config.scrub_bytes_per_second = bytes_per_second;
+        self
+    }
+
     /// How batches are compressed that do not say so themselves. Default not at all.
     pub fn compression(mut self, codec: Codec) -> Self {
         self.config.compression = codec;
@@ -144,5 +156,14 @@ impl StoreOptions {
     /// [`OpenError`].
     pub fn open_read_only(self, dir: impl AsRef<Path>) -> Result<ReadOnlyStore, OpenError> {
         ReadOnlyStore::open_with(dir.as_ref(), self)
+    }
+
+    /// Looks at all partitions of a store that nobody has open, or of one topic, and plans what would be done about their damage. Changes not
+    /// one byte; [`Repair::apply`] does it.
+    ///
+    /// # Errors
+    /// [`TopicError`]; [`OpenError::Locked`] while a writer has the store open.
+    pub fn plan_repair(self, dir: impl AsRef<Path>, topic: Option<&str>) -> Result<Repair, TopicError> {
+        Repair::plan(dir.as_ref(), self, topic)
     }
 }

@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tidelog_format::{Codec, LOCK_NAME};
 
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
 use crate::io::{Lock, read_file, replace_file};
-use crate::log::{Keeper, KeeperThreads, LivePage, Log, recover_many};
+use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Scrubber, recover_many, repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
@@ -37,7 +38,7 @@ use crate::topic::topic_handle::Topic;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<StoreInner>,
+    pub(super) inner: Arc<StoreInner>,
 }
 
 /// Closes the store when it is dropped.
@@ -48,6 +49,8 @@ pub(super) struct StoreInner {
     threads: Mutex<KeeperThreads>,
     /// Recovers what nobody has asked for yet.
     recovering: Mutex<Option<JoinHandle<()>>>,
+    /// Looks for damage, if that is wanted.
+    scrubbing: Mutex<Option<JoinHandle<()>>>,
     /// Given back when the store is closed, whoever still holds a handle.
     lock: Mutex<Option<Box<dyn Lock>>>,
 }
@@ -61,6 +64,9 @@ struct Shared {
     page: Option<Arc<LivePage>>,
     open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
+    scrubber: Mutex<Scrubber>,
+    /// For the thread that scrubs: the store is closed.
+    scrub_end: (Mutex<bool>, Condvar),
 }
 
 /// Filled by the first who asks; others wait for it.
@@ -101,7 +107,9 @@ impl Store {
         // Without a page, readers in other processes go by the files alone.
         let page = LivePage::create(&*catalog.storage, dir, (partitions as usize * 2).max(LIVE_SLOTS_MIN)).ok().map(Arc::new);
         let (compression, recovers) = (options.config.compression, options.threads && options.config.background_recovery);
-        let shared = Arc::new(Shared { catalog, config: options.config, keeper, page, open: Mutex::default(), closed: AtomicBool::new(false) });
+        let scrubber = Mutex::new(Scrubber::new(options.config.scrub_bytes_per_second));
+        let (open, closed, scrub_end) = (Mutex::default(), AtomicBool::new(false), Default::default());
+        let shared = Arc::new(Shared { catalog, config: options.config, keeper, page, open, closed, scrubber, scrub_end });
         let recovering = if recovers && !topics.is_empty() {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name("tidelog-recover".to_owned()).spawn(move || shared.recover_rest(&topics));
@@ -109,8 +117,15 @@ impl Store {
         } else {
             None
         };
-        let (threads, recovering, lock) = (Mutex::new(threads), Mutex::new(recovering), Mutex::new(Some(lock)));
-        Ok(Self { inner: Arc::new(StoreInner { compression, shared, threads, recovering, lock }) })
+        let scrubbing = if options.threads && shared.scrubber.lock().is_wanted() {
+            let shared = shared.clone();
+            Some(std::thread::Builder::new().name("tidelog-scrub".to_owned()).spawn(move || shared.scrub()).at("start a thread for", dir)?)
+        } else {
+            None
+        };
+        let (recovering, scrubbing) = (Mutex::new(recovering), Mutex::new(scrubbing));
+        let (threads, lock) = (Mutex::new(threads), Mutex::new(Some(lock)));
+        Ok(Self { inner: Arc::new(StoreInner { compression, shared, threads, recovering, scrubbing, lock }) })
     }
 
     /// The directory.
@@ -189,6 +204,12 @@ impl Store {
         self.inner.shared.keeper.run_waiting();
     }
 
+    /// Scrubs in this thread, in a store that was opened [without threads](StoreOptions::without_threads), as if so much time had passed.
+    #[cfg(feature = "test-util")]
+    pub fn scrub_for(&self, elapsed: Duration) {
+        self.inner.shared.scrub_for(elapsed);
+    }
+
     /// Makes everything durable, checkpoints and closes all partitions, also those that others hold: their appends are refused from then on.
     ///
     /// # Errors
@@ -204,13 +225,26 @@ impl StoreInner {
         self.shared.log(name, partition)
     }
 
+    /// Repairs a partition that nobody has opened.
+    pub(super) fn repair(&self, name: &TopicName, partition: u32) -> Result<PartitionRepair, TopicError> {
+        let shared = &self.shared;
+        let slot = shared.open.lock().entry((name.clone(), partition)).or_default().clone();
+        let slot = slot.lock();
+        assert!(slot.is_none(), "a store that is open for a repair opens no partition");
+        let dir = shared.catalog.partition_dir(name, partition);
+        Ok(repair(&shared.catalog.storage, &dir, RecoverHow::of(&shared.config))?)
+    }
+
     fn close(&self) -> Result<(), SyncError> {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        if let Some(thread) = self.recovering.lock().take() {
+        *self.shared.scrub_end.0.lock() = true;
+        self.shared.scrub_end.1.notify_all();
+        for thread in [self.recovering.lock().take(), self.scrubbing.lock().take()].into_iter().flatten() {
             let _ = thread.join(); // a panic there was printed there
         }
+        *self.shared.scrubber.lock() = Scrubber::new(0); // it keeps what it was about to read
         self.threads.lock().stop();
         let slots: Vec<Slot> = self.shared.open.lock().drain().map(|(_, slot)| slot).collect();
         let mut outcome = Ok(());
@@ -277,6 +311,34 @@ impl Shared {
     }
 }
 
+impl Shared {
+    /// Scrubs until the store is closed.
+    fn scrub(&self) {
+        let mut before = Instant::now();
+        loop {
+            let (ended, changed) = &self.scrub_end;
+            let mut is_ended = ended.lock();
+            if !*is_ended {
+                changed.wait_for(&mut is_ended, SCRUB_TICK);
+            }
+            if *is_ended {
+                return;
+            }
+            drop(is_ended);
+            let now = Instant::now();
+            // Time that the machine slept through is not made up for.
+            self.scrub_for((now - before).min(SCRUB_TICK * 10));
+            before = now;
+        }
+    }
+
+    fn scrub_for(&self, elapsed: Duration) {
+        // Who is being recovered comes with the next round.
+        let open = || self.open.lock().values().filter_map(|slot| slot.try_lock()?.clone()).collect();
+        self.scrubber.lock().run_for(elapsed, open, || self.closed.load(Ordering::Acquire));
+    }
+}
+
 impl Drop for StoreInner {
     fn drop(&mut self) {
         let _ = self.close(); // whoever wants to hear of a failure calls `close`
@@ -297,3 +359,4 @@ fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
 /// Enough that their syncs count for little, few enough that whoever waits for one of them does not wait long.
 const RECOVERED_AT_ONCE: usize = 64;
 const LIVE_SLOTS_MIN: usize = 1024;
+const SCRUB_TICK: Duration = Duration::from_millis(100);

@@ -281,6 +281,33 @@ fn a_cut_at_the_end_of_a_gap_keeps_the_gap_declared() {
     }
 }
 
+/// The segment that declares the gap begins behind the cut, and goes with it: but what it says of the offsets before the cut must stay.
+#[test]
+fn a_cut_inside_a_gap_keeps_the_rest_of_it_declared() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    let from = segment.frame_of(5).position as usize;
+    segment.edit(|bytes| bytes[from..].fill(0));
+    let (store, first) = lab.open();
+    let mut readable = lab.readable(&[(5, 10)], 10);
+    append(&first, &mut readable, 4, 50, AckLevel::Durable);
+    first.truncate_suffix(8).unwrap();
+    readable.retain(|offset, _| *offset < 8);
+    drop(first);
+    store.close().unwrap();
+    for open in 0..2 {
+        let (store, partition) = lab.open();
+        let report = partition.recovery_report();
+        assert!(!report.findings.iter().any(|finding| finding.verdict == Verdict::Damage), "{report:?}");
+        append(&partition, &mut readable, 1, 60, AckLevel::Durable);
+        let (records, damage) = read_all(partition.view());
+        assert_same(&records, &readable, "around the gap");
+        assert_eq!((damage, partition.log_end_offset().get()), (vec![(5, 8)], 9 + open));
+        drop(partition);
+        store.close().unwrap();
+    }
+}
+
 #[test]
 fn records_of_a_cut_batch_keep_all_that_they_had() {
     let lab = Lab::closed(|_, _| {});

@@ -705,6 +705,19 @@ fn row_35_a_gap_stays_declared_when_the_segment_that_says_so_is_never_used() {
     assert_same(&read_all(partition.view()).0, &readable, "around the gap");
 }
 
+/// Everything is lost: the segment that says so is the first of the log.
+#[test]
+fn row_35_a_gap_at_the_beginning_of_the_log_is_known_damage() {
+    let lab = Lab::ten_records(Durable::Everything);
+    zero_from(&lab, 0, 0);
+    check(&lab, &Expect::ends_at(10).damage(0, 10).found(Found::ZerosToEnd, Verdict::Damage));
+    let (_store, partition) = lab.open();
+    let report = partition.recovery_report();
+    assert!(report.findings.iter().any(|finding| (finding.found, finding.verdict) == (Found::DeclaredGap, Verdict::Silent)), "{report:?}");
+    assert_eq!(ranges(report), [(0, 10)]);
+    assert!(report.damage[0].declared && partition.view().verify(true, &mut |_| {}).unwrap().is_sound());
+}
+
 /// Zeros from the frame of `offset` to the end of the file.
 fn zero_from(lab: &Lab, segment: usize, offset: u64) {
     let segment = &lab.segments()[segment];

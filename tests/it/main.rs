@@ -7,6 +7,7 @@ mod concurrency;
 mod cuts;
 mod damage;
 mod decision_table;
+mod deep;
 mod durability;
 #[cfg(feature = "parquet")]
 mod export;
@@ -22,6 +23,8 @@ mod many;
 mod read;
 mod reading_support;
 mod recovery;
+mod repair;
+mod scrub;
 mod sim;
 mod support;
 mod tail;

@@ -5,6 +5,7 @@ mod bench;
 mod cat;
 mod completions;
 mod demo;
+mod dump;
 mod export;
 mod import;
 mod info;
@@ -12,6 +13,7 @@ mod man;
 mod parse;
 mod progress;
 mod read;
+mod repair;
 mod start;
 mod store;
 mod tail;
@@ -43,6 +45,8 @@ enum Command {
     Tail(tail::Args),
     Info(info::Args),
     Verify(verify::Args),
+    Dump(dump::Args),
+    Repair(repair::Args),
     Demo(demo::Args),
     Export(export::Args),
     Bench(bench::Args),
@@ -88,6 +92,8 @@ impl Command {
             Self::Tail(args) => tail::run(args),
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
+            Self::Dump(args) => dump::run(args),
+            Self::Repair(args) => repair::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Export(args) => export::run(args),
             Self::Bench(args) => bench::run(args),
@@ -135,6 +141,8 @@ Examples:
   generator | tidelog append data events --print-acks
   tidelog info data --json
   tidelog verify data
+  tidelog dump data/topics/default/events/0/CHECKPOINT
+  tidelog repair data
   tidelog export data events --to parquet-out
   tidelog bench /mnt/disk"
 );

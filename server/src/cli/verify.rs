@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use tidelog::{PartitionView, VerifyReport};
+use tidelog::{DeepReport, FileNote, Offset, PartitionView, ReadError, VerifyReport};
 
+use super::progress::Progress;
 use super::store;
 use crate::exit::{Exit, Failure};
 use crate::output::{Results, counted};
@@ -15,9 +16,17 @@ use crate::output::{Results, counted};
 Examples:
   tidelog verify data
   tidelog verify data events --json
+  tidelog verify data --deep
 
-Every checksum, offset and record is checked, and every index. The exit code is 4 if anything durable is damaged. A bad
-index is no damage: it costs time, and the next writer makes it anew.")]
+Every checksum, offset and record is checked, and every index by itself. With --deep the files are compared with each other too: each
+index entry with the batch that it points to, seals with what they sum up, the chain from batch to batch, the checkpoint and META with
+the log; and what lies in quarantine, or does not belong there, is listed.
+
+Exit codes:
+  0  sound; a bad index or another file that fits no segment costs time, and the next writer makes it anew. So are offsets that were
+     declared lost, by a repair or when the store was opened: they are listed, and nothing is left to be done
+  3  refused: not a store, or of another version
+  4  something durable is damaged")]
 pub(crate) struct Args {
     /// The store's directory.
     dir: PathBuf,
@@ -29,6 +38,9 @@ pub(crate) struct Args {
     /// Only check batches, without decoding their records.
     #[arg(long)]
     quick: bool,
+    /// Compare the files of each partition with each other too.
+    #[arg(long, conflicts_with = "quick")]
+    deep: bool,
     /// Print one JSON object: {"ok":true,"partitions":[{..}, ..]}.
     #[arg(long)]
     json: bool,
@@ -42,16 +54,16 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let (views, some_are_gone) = store::views_that_open(&topic, args.partition)?;
         is_sound &= !some_are_gone;
         for view in views {
-            let report = view.verify(!args.quick, &mut |_| {}).map_err(|error| store::read_failure(&format!("{name}/{}", view.index()), error))?;
+            let report = check(&view, args).map_err(|error| store::read_failure(&format!("{name}/{}", view.index()), error))?;
             if !args.json {
                 results.line(&text(&view, &report))?;
             }
             reports.push((view, report));
         }
     }
-    is_sound &= reports.iter().all(|(_, report)| report.damage.is_empty());
+    is_sound &= reports.iter().all(|(_, report)| report.verify.is_sound());
     if args.json {
-        let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
+        let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report, args.deep)).collect();
         results.json(&json!({ "ok": is_sound, "partitions": partitions }))?;
     } else if reports.is_empty() {
         results.line("the store has no topics")?;
@@ -59,22 +71,43 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(if is_sound { Exit::Done } else { Exit::Damage })
 }
 
-fn value(view: &PartitionView, report: &VerifyReport) -> Value {
+/// With `--deep` everything, else what reading alone tells.
+fn check(view: &PartitionView, args: &Args) -> Result<DeepReport, ReadError> {
+    let progress = Progress::of_records(&format!("{}/{}", view.topic(), view.index()));
+    let (start, end) = (view.log_start_offset().get(), view.log_end_offset().get());
+    let mut tell = |offset: Offset| progress.set_of(offset.get().saturating_sub(start), end.saturating_sub(start));
+    if args.deep {
+        return view.verify_deep(&mut tell);
+    }
+    Ok(DeepReport { verify: view.verify(!args.quick, &mut tell)?, ..DeepReport::default() })
+}
+
+fn value(view: &PartitionView, report: &DeepReport, deep: bool) -> Value {
     let mut value = json!({ "topic": view.topic(), "partition": view.index() });
-    if let (Value::Object(all), Ok(Value::Object(facts))) = (&mut value, serde_json::to_value(report)) {
+    let facts = if deep { serde_json::to_value(report) } else { serde_json::to_value(&report.verify) };
+    if let (Value::Object(all), Ok(Value::Object(facts))) = (&mut value, facts) {
         all.extend(facts);
     }
     value
 }
 
 /// One line, and one more for each thing that is wrong.
-fn text(view: &PartitionView, report: &VerifyReport) -> String {
+fn text(view: &PartitionView, report: &DeepReport) -> String {
     let place = format!("{}/{}", view.topic(), view.index());
-    let VerifyReport { records, batches, bytes, damage, bad_indexes, .. } = report;
-    let verdict = if damage.is_empty() { "ok" } else { "DAMAGED" };
+    let VerifyReport { records, batches, bytes, damage, bad_indexes, .. } = &report.verify;
+    let verdict = if report.verify.is_sound() { "ok" } else { "DAMAGED" };
     let (records, batches) = (counted(*records, "record", "records"), counted(*batches, "batch", "batches"));
     let mut lines = vec![format!("{place}: {verdict}, {records} in {batches}, {bytes} bytes")];
-    lines.extend(damage.iter().map(|range| format!("{place}: offsets {}..{} are damaged: {}", range.from, range.to, range.reason)));
+    lines.extend(damage.iter().map(|range| {
+        let what = if range.declared { "are declared lost" } else { "are damaged" };
+        format!("{place}: offsets {}..{} {what}: {}", range.from, range.to, range.reason)
+    }));
     lines.extend(bad_indexes.iter().map(|reason| format!("{place}: index to be rebuilt: {reason}")));
+    let notes = |what: &'static str, notes: &[FileNote]| -> Vec<String> {
+        notes.iter().map(|note| format!("{place}: {what}: {}: {}", note.file, note.detail)).collect()
+    };
+    lines.extend(notes("to be put right", &report.misfits));
+    lines.extend(notes("stray", &report.strays));
+    lines.extend(notes("quarantined", &report.quarantined));
     lines.join("\n")
 }

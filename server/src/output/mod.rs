@@ -11,7 +11,7 @@ use std::io::{self, Write};
 pub(crate) use delimiter::Delimiter;
 pub(crate) use filter::{Filter, HeaderFilter};
 pub(crate) use stdout::{Results, is_unread, print_json, print_line, stdout, write_json};
-pub(crate) use table::time;
+pub(crate) use table::{shown, time};
 
 /// `1 record`, `2 records`.
 pub(crate) fn counted(count: u64, one: &str, many: &str) -> String {

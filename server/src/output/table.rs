@@ -47,7 +47,8 @@ pub(crate) fn time(ts_ns: i64) -> String {
     jiff::Timestamp::from_nanosecond(ts_ns.into()).map_or_else(|_| ts_ns.to_string(), |time| time.to_string())
 }
 
-fn shown(bytes: Option<&[u8]>, chars_max: usize) -> String {
+/// Bytes as text, unprintable ones escaped, cut where it has so many characters.
+pub(crate) fn shown(bytes: Option<&[u8]>, chars_max: usize) -> String {
     let Some(bytes) = bytes else { return "null".to_owned() };
     let mut text = String::new();
     let mut count = 0;

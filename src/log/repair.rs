@@ -1,0 +1,346 @@
+//! Repair, first half: which offsets of a partition are lost, and which files would have to be replaced to say so. Changes not one byte.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tidelog_format::{SEGMENT_HEADER_BYTES, SegmentId, Span, TimestampNs, resolve};
+
+use crate::error::{DamagedRange, OpenError};
+use crate::io::Storage;
+use crate::log::decision::{Found, Verdict};
+use crate::log::deep::FileNote;
+use crate::log::files::{PartitionFiles, SegmentFile, read_files};
+use crate::log::plan::{LiveFile, Plan, describe, joined, plan};
+use crate::log::walk::{WalkLimit, WalkStart, Walked, walk};
+
+/// What a repair of one partition does: planned, or done.
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
+pub struct PartitionRepair {
+    /// The topic, `namespace/name`, without the namespace if it is the default one.
+    pub topic: String,
+    /// Number in the topic.
+    pub partition: u32,
+    /// Offsets that cannot be read, before and after. No offset changes.
+    pub lost: Vec<DamagedRange>,
+    /// What is done, in order.
+    pub steps: Vec<RepairStep>,
+    /// What is wrong and stays as it is.
+    pub left: Vec<FileNote>,
+}
+
+impl PartitionRepair {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty() && self.left.is_empty()
+    }
+}
+
+/// One thing that a repair does.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct RepairStep {
+    /// What is done.
+    pub action: RepairAction,
+    /// The file that it is done to.
+    pub file: String,
+    /// Details for people.
+    pub detail: String,
+}
+
+/// What a repair does to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RepairAction {
+    /// What any open for writing does: a torn end is cut off, what is missing at the end of the log is declared lost.
+    Recover,
+    /// Bytes that no segment holds from then on are copied to `quarantine/`.
+    Keep,
+    /// The last segment is damaged: appending goes on in a new one.
+    Begin,
+    /// A new segment declares offsets lost.
+    Declare,
+    /// A new segment takes over the right batches behind damage.
+    Rewrite,
+    /// The bytes where a seal should be are cut off.
+    Trim,
+    /// Nothing of the segment can be read: it moves to `quarantine/`.
+    Quarantine,
+}
+
+/// A segment that takes over behind damage: under the `seq` of the damaged one and with a higher base, it outranks that one and nothing else.
+#[derive(Debug, Clone)]
+pub(super) struct Graft {
+    pub(super) source: SegmentFile,
+    /// Where what can be read ends; what is between here and the base is lost.
+    pub(super) prev_end: u64,
+    pub(super) base: u64,
+    /// Behind the last batch in it.
+    pub(super) next: u64,
+    /// Where its batches stand in the source; none if there are none.
+    pub(super) frames: Option<(u64, u64)>,
+    reason: String,
+}
+
+/// Bytes of a segment that no segment holds from then on.
+#[derive(Debug, Clone)]
+pub(super) struct Stretch {
+    pub(super) source: SegmentFile,
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+/// What is wrong with a partition, and what is done about it.
+#[derive(Debug)]
+pub(super) struct Surgery {
+    pub(super) files: PartitionFiles,
+    pub(super) plan: Plan,
+    pub(super) grafts: Vec<Graft>,
+    pub(super) stretches: Vec<Stretch>,
+    /// Segments that end where the seal should be: the bytes behind are no frame.
+    pub(super) unsealed: Vec<(SegmentFile, u64)>,
+    /// Segments of which nothing can be read, also those without a header.
+    pub(super) retired: Vec<SegmentId>,
+    /// Whether the last segment is damaged, so that appending must go on in another.
+    pub(super) needs_tail: bool,
+    pub(super) left: Vec<FileNote>,
+    /// What cannot be read, whether that can be declared or not.
+    lost: Vec<DamagedRange>,
+}
+
+/// Plans the repair of the partition in `dir`.
+///
+/// # Errors
+/// [`OpenError`], as an open would fail.
+pub(crate) fn plan_repair(storage: &Arc<dyn Storage>, dir: &Path, index_interval: u32) -> Result<PartitionRepair, OpenError> {
+    Ok(Surgery::plan(storage, dir, index_interval)?.report())
+}
+
+impl Surgery {
+    pub(super) fn plan(storage: &Arc<dyn Storage>, dir: &Path, index_interval: u32) -> Result<Self, OpenError> {
+        let files = read_files(storage, dir)?;
+        let plan = plan(&**storage, dir, &files, index_interval, None)?;
+        let (grafts, stretches, unsealed, retired, left, lost) = Default::default();
+        let mut surgery = Self { files, plan, grafts, stretches, unsealed, retired, needs_tail: false, left, lost };
+        for number in 0..surgery.plan.live.len() {
+            surgery.examine(number)?;
+        }
+        surgery.examine_head();
+        surgery.examine_breaks();
+        let is_lost = |base: u64| surgery.grafts.iter().any(|graft| graft.prev_end <= base && base < graft.base);
+        let headerless: Vec<SegmentId> = surgery.files.headerless.iter().map(|other| other.id).filter(|id| is_lost(id.base_offset)).collect();
+        surgery.retired.extend(headerless);
+        surgery.lost = surgery.all_lost();
+        surgery.check();
+        Ok(surgery)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.grafts.is_empty() && self.unsealed.is_empty()
+    }
+
+    /// The offset behind a live file, where the next one or the rest of the log begins.
+    fn end_of(&self, number: usize) -> u64 {
+        self.plan.live.get(number + 1).map_or(self.plan.next_offset, |next| next.from)
+    }
+
+    /// Reads all of a live file, also what its seal or its index vouches for.
+    fn examine(&mut self, number: usize) -> Result<(), OpenError> {
+        let (is_last, to, log_start) = (number + 1 == self.plan.live.len(), self.end_of(number), self.plan.log_start);
+        let live = &self.plan.live[number];
+        let (segment, end) = (live.segment.clone(), live.end);
+        let walked = self.walk(live, is_last)?;
+        let name = segment.id.log_name();
+        if self.has_bad_seal(live, &walked, to) {
+            self.stretches.push(Stretch { source: segment.clone(), from: end, to: segment.len });
+            self.unsealed.push((segment.clone(), end));
+        }
+        // What lies below the log start stands in nobody's way.
+        let lost_to = |bad: usize| walked.runs.get(bad + 1).map_or(to, |run| run.offset);
+        let is_damaged = (0..walked.bad.len()).any(|bad| lost_to(bad) > log_start);
+        for (bad, spot) in walked.bad.iter().enumerate().filter(|_| is_damaged) {
+            let next = walked.runs.get(bad + 1);
+            self.stretches.push(Stretch { source: segment.clone(), from: spot.position, to: next.map_or(segment.len, |run| run.position) });
+            self.grafts.push(Graft {
+                source: segment.clone(),
+                prev_end: walked.runs[bad].next_offset,
+                base: lost_to(bad),
+                next: next.map_or(to, |run| run.next_offset),
+                frames: next.filter(|run| run.position < run.end).map(|run| (run.position, run.end)),
+                reason: format!("{name}: position {}: {}", spot.position, describe(&spot.fault)),
+            });
+        }
+        if is_damaged && walked.runs[0].next_offset <= segment.id.base_offset {
+            self.retired.push(segment.id);
+        }
+        self.needs_tail |= is_damaged && is_last;
+        let last = walked.runs.last().copied().expect("a walk begins with a run").next_offset;
+        let (ends_whole, is_declared) = (walked.bad.len() < walked.runs.len(), self.is_declared(last, to));
+        if ends_whole && last < to && to > log_start && !is_last && !is_declared {
+            let reason = format!("offsets {last}..{to} are in no segment");
+            self.grafts.push(Graft { source: segment, prev_end: last, base: to, next: to, frames: None, reason });
+        }
+        Ok(())
+    }
+
+    fn walk(&self, live: &LiveFile, is_last: bool) -> Result<Walked, OpenError> {
+        let segment = &live.segment;
+        let start = WalkStart {
+            position: SEGMENT_HEADER_BYTES as u64,
+            next_offset: segment.id.base_offset,
+            chain: segment.header.chain_seed,
+            records: 0,
+            max_ts: TimestampNs::new(i64::MIN),
+        };
+        // What is torn off the end of the log is not looked at.
+        let position = if is_last { live.end } else { segment.len.min(segment.header.capacity) };
+        let limit = WalkLimit { position, offset: live.to, terms: &self.plan.terms, index_interval: u32::MAX };
+        walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)
+    }
+
+    /// Whether recovery found something where the seal should be.
+    fn has_bad_seal(&self, live: &LiveFile, walked: &Walked, to: u64) -> bool {
+        let is_told = self.plan.damage.iter().any(|range| range.from == range.to && range.from == to);
+        let last = walked.runs.last().map_or(0, |run| run.end);
+        is_told && walked.seal.is_none() && walked.clean_end && last == live.end && live.segment.len > live.end
+    }
+
+    fn is_declared(&self, from: u64, to: u64) -> bool {
+        let gaps = joined(resolve(&self.spans()).gaps.iter().map(|(from, to)| (from.get(), to.get())));
+        gaps.iter().any(|(gap_from, gap_to)| *gap_from <= from && to <= *gap_to)
+    }
+
+    /// Before the first segment there is none under whose number the loss could be declared.
+    fn examine_head(&mut self) {
+        let Some(first) = self.plan.live.first().filter(|first| first.from > self.plan.log_start) else { return };
+        if self.files.slots.newest.is_some() && !self.is_declared(self.plan.log_start, first.from) {
+            let detail = format!("the segments of offsets {}..{} are gone", self.plan.log_start, first.from);
+            self.left.push(FileNote { file: first.segment.id.log_name(), detail });
+        }
+    }
+
+    /// Damage that costs no offset and is neither a bad seal nor bad bytes between batches: a segment that was written behind other records.
+    fn examine_breaks(&mut self) {
+        for range in self.plan.damage.iter().filter(|range| range.from == range.to) {
+            let is_grafted = self.grafts.iter().any(|graft| graft.prev_end <= range.from && range.from <= graft.base);
+            let is_settled = is_grafted || !self.unsealed.is_empty();
+            if let (false, Some(live)) = (is_settled, self.plan.live.iter().rev().find(|live| live.from <= range.from)) {
+                let detail = format!("{}; every offset is there", range.reason);
+                self.left.push(FileNote { file: live.segment.id.log_name(), detail });
+            }
+        }
+    }
+
+    fn spans(&self) -> Vec<Span> {
+        self.files.segments.iter().map(|segment| Span::from(&segment.header)).collect()
+    }
+
+    /// What the files will mean must be what they mean now, less what is lost: else nothing is done.
+    fn check(&mut self) {
+        let clashes =
+            |graft: &Graft| self.files.segments.iter().any(|segment| segment.id == SegmentId { base_offset: graft.base, seq: graft.source.id.seq });
+        if self.is_as_expected() && !self.grafts.iter().any(clashes) {
+            return;
+        }
+        for graft in self.grafts.drain(..) {
+            let detail = format!("{}; its segments overlap in a way that no new segment can put right", graft.reason);
+            self.left.push(FileNote { file: graft.source.id.log_name(), detail });
+        }
+        (self.stretches, self.unsealed, self.retired, self.needs_tail) = Default::default();
+    }
+
+    fn is_as_expected(&self) -> bool {
+        let at = tidelog_format::Offset::new;
+        let mut spans = self.spans();
+        let mut expected: Vec<(u64, u64, u64)> = Vec::new();
+        for range in resolve(&spans).live {
+            let (mut from, seq, to) = (range.from.get(), spans[range.file].seq, range.to.get());
+            let is_here = |graft: &&Graft| graft.source.id == self.files.segments[range.file].id;
+            for graft in self.grafts.iter().filter(is_here) {
+                expected.push((seq, from, graft.prev_end));
+                from = graft.base;
+            }
+            expected.push((seq, from, if self.needs_tail && range.is_open() { self.plan.next_offset } else { to }));
+        }
+        spans.extend(self.grafts.iter().map(|graft| Span {
+            seq: graft.source.id.seq,
+            base: at(graft.base),
+            prev_end: at(graft.prev_end),
+            rewrite_end: None,
+        }));
+        if self.needs_tail {
+            let (seq, end) = (self.files.seq_max + 1, at(self.plan.next_offset));
+            spans.push(Span { seq, base: end, prev_end: end, rewrite_end: None });
+            expected.push((seq, self.plan.next_offset, u64::MAX));
+        }
+        expected.retain(|(_, from, to)| from < to);
+        expected.sort_by_key(|(_, from, _)| *from);
+        let after = resolve(&spans);
+        let found: Vec<_> = after.live.iter().map(|range| (spans[range.file].seq, range.from.get(), range.to.get())).collect();
+        let is_declared = |graft: &Graft| {
+            let (from, to) = (at(graft.prev_end), at(graft.base));
+            from == to || after.gaps.iter().any(|(gap_from, gap_to)| *gap_from <= from && to <= *gap_to)
+        };
+        found == expected && self.grafts.iter().all(is_declared)
+    }
+
+    fn all_lost(&self) -> Vec<DamagedRange> {
+        let log_start = self.plan.log_start;
+        let of_graft =
+            |graft: &Graft| DamagedRange { from: graft.prev_end.max(log_start), to: graft.base, reason: graft.reason.clone(), declared: false };
+        let mut lost: Vec<DamagedRange> = self.grafts.iter().map(of_graft).filter(|range| range.from < range.to).collect();
+        let is_told = |range: &DamagedRange| lost.iter().any(|told| told.from <= range.from && range.to <= told.to);
+        let others = self.plan.damage.iter().filter(|range| range.from < range.to && !range.declared && !is_told(range));
+        let others: Vec<DamagedRange> = others.cloned().collect();
+        lost.extend(others);
+        lost.sort_by_key(|range| range.from);
+        lost
+    }
+
+    /// What recovery found missing at the end of the log, and declares when it makes the next segment.
+    fn lost_end(&self) -> Option<&DamagedRange> {
+        let is_grafted = |range: &DamagedRange| self.grafts.iter().any(|graft| graft.prev_end <= range.from && range.to <= graft.base);
+        self.plan.damage.iter().find(|range| range.from < range.to && range.to == self.plan.next_offset && !range.declared && !is_grafted(range))
+    }
+
+    /// What this does, for people.
+    pub(super) fn report(&self) -> PartitionRepair {
+        let mut report = PartitionRepair { lost: self.lost.clone(), left: self.left.clone(), ..PartitionRepair::default() };
+        let step = |action, file: String, detail: String| RepairStep { action, file, detail };
+        let settled = self.plan.findings.iter().filter(|finding| finding.verdict == Verdict::Repair && !stays(finding.found));
+        report.steps.extend(settled.map(|finding| step(RepairAction::Recover, finding.file.clone(), finding.detail.clone())));
+        if let (Some(end), Some(last)) = (self.lost_end(), self.plan.live.last()) {
+            let detail = format!("the segment that the next open begins says that offsets {}..{} are lost", end.from, end.to);
+            report.steps.push(step(RepairAction::Recover, last.segment.id.log_name(), detail));
+        }
+        let kept = |stretch: &Stretch| format!("bytes {}..{} are copied to quarantine/", stretch.from, stretch.to);
+        report.steps.extend(self.stretches.iter().map(|stretch| step(RepairAction::Keep, stretch.source.id.log_name(), kept(stretch))));
+        if self.needs_tail {
+            let name = SegmentId { base_offset: self.plan.next_offset, seq: self.files.seq_max + 1 }.log_name();
+            report.steps.push(step(RepairAction::Begin, name, format!("appending goes on here, at offset {}", self.plan.next_offset)));
+        }
+        for graft in &self.grafts {
+            let name = SegmentId { base_offset: graft.base, seq: graft.source.id.seq }.log_name();
+            if graft.prev_end < graft.base {
+                report.steps.push(step(
+                    RepairAction::Declare,
+                    name.clone(),
+                    format!("says that offsets {}..{} are lost", graft.prev_end, graft.base),
+                ));
+            }
+            if graft.frames.is_some() {
+                let detail = format!("takes offsets {}..{} over from {}", graft.base, graft.next, graft.source.id.log_name());
+                report.steps.push(step(RepairAction::Rewrite, name, detail));
+            }
+        }
+        let trimmed =
+            |(segment, end): &(SegmentFile, u64)| step(RepairAction::Trim, segment.id.log_name(), format!("ends at position {end}, without a seal"));
+        report.steps.extend(self.unsealed.iter().map(trimmed));
+        report.steps.extend(self.retired.iter().map(|id| step(RepairAction::Quarantine, id.log_name(), "moves to quarantine/ as it is".to_owned())));
+        report
+    }
+}
+
+/// Whether an open leaves it as it found it.
+fn stays(found: Found) -> bool {
+    matches!(found, Found::HeaderBadSaltKnown | Found::TooLong | Found::NotRegular | Found::HeadMissing)
+}

@@ -1,0 +1,99 @@
+//! A repair of a store: planned without a change, then applied under the store's lock. Decides nothing about a partition itself.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{IoContext, OpenError, TopicError};
+use crate::io::read_file;
+use crate::log::{FileNote, PartitionRepair, plan_repair};
+use crate::topic::catalog::Catalog;
+use crate::topic::name::TopicName;
+use crate::topic::options::StoreOptions;
+use crate::topic::store::Store;
+
+/// What would be done about the damage in a store: see [`StoreOptions::plan_repair`].
+///
+/// Damaged offsets stay what they are: reads of them go on answering [`ReadError::Corrupt`](crate::ReadError::Corrupt), and no other
+/// offset changes. A repair makes the loss a declared one, known without a search, and takes the damaged files out of the log's way; nothing
+/// of them is deleted: it is in `quarantine/`.
+///
+/// ```
+/// use tidelog::{Record, Store, StoreOptions};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path())?;
+/// store.topic("orders")?.partition(0)?.append(Record::new("12 apples"))?;
+/// store.close()?;
+/// let repair = StoreOptions::new().plan_repair(dir.path(), None)?;
+/// assert!(repair.partitions().iter().all(|partition| partition.is_empty()), "nothing is damaged");
+/// repair.apply()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Repair {
+    options: StoreOptions,
+    dir: PathBuf,
+    partitions: Vec<PartitionRepair>,
+}
+
+impl Repair {
+    pub(super) fn plan(dir: &Path, options: StoreOptions, topic: Option<&str>) -> Result<Self, TopicError> {
+        let catalog = Catalog { storage: options.storage.clone(), dir: dir.to_owned() };
+        catalog.check()?;
+        if catalog.storage.is_locked(dir).at("look at", dir)? {
+            let text = read_file(&*catalog.storage, &dir.join(tidelog_format::LOCK_NAME), 64).ok();
+            let pid = text.and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
+            return Err(OpenError::Locked { path: dir.to_owned(), pid }.into());
+        }
+        let topics = match topic {
+            Some(name) => vec![name.parse()?],
+            None => catalog.topics()?,
+        };
+        let mut partitions = Vec::new();
+        for name in &topics {
+            let found = catalog.partitions(name)?;
+            for number in 0..found.count {
+                let dir = catalog.partition_dir(name, number);
+                let planned =
+                    if found.missing.contains(&number) { gone() } else { plan_repair(&catalog.storage, &dir, options.config.index_interval_bytes)? };
+                partitions.push(PartitionRepair { topic: name.to_string(), partition: number, ..planned });
+            }
+        }
+        Ok(Self { options, dir: dir.to_owned(), partitions })
+    }
+
+    /// What is planned for each partition, also for those that need nothing.
+    pub fn partitions(&self) -> &[PartitionRepair] {
+        &self.partitions
+    }
+
+    /// Does what is planned, under the store's lock, for each partition that needs something; returns what was done. It may be killed at any
+    /// moment: the log is whole at every step, and the next repair goes on from there.
+    ///
+    /// # Errors
+    /// [`TopicError`]. Partitions before the one that failed are repaired.
+    pub fn apply(self) -> Result<Vec<PartitionRepair>, TopicError> {
+        let options = StoreOptions { threads: false, ..self.options };
+        let store = Store::open_with(&self.dir, options, false)?;
+        let mut done = Vec::new();
+        for planned in self.partitions.into_iter().filter(|planned| !planned.is_empty()) {
+            if planned.left == gone().left {
+                done.push(planned);
+                continue;
+            }
+            let name: TopicName = planned.topic.parse()?;
+            let repaired = store.inner.repair(&name, planned.partition)?;
+            done.push(PartitionRepair { topic: planned.topic, partition: planned.partition, ..repaired });
+        }
+        // No partition is open: there is nothing to be made durable.
+        drop(store);
+        Ok(done)
+    }
+}
+
+/// A partition without a directory: there is nothing left to repair.
+fn gone() -> PartitionRepair {
+    PartitionRepair {
+        left: vec![FileNote { file: ".".to_owned(), detail: "the directory of the partition is gone".to_owned() }],
+        ..PartitionRepair::default()
+    }
+}
