@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, TimestampNs};
 
 use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
+use crate::io::Kind;
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
 use crate::log::log::Log;
@@ -188,6 +189,9 @@ impl Log {
         let mut names = self.view.storage.list(&self.view.dir).at("list", &self.view.dir)?;
         names.sort_by(|a, b| b.name.cmp(&a.name));
         for entry in names {
+            if entry.kind != Kind::File {
+                continue; // not ours, whatever its name
+            }
             let id = match entry.name.to_str().and_then(tidelog_format::FileName::parse) {
                 Some(tidelog_format::FileName::Log(id) | tidelog_format::FileName::Index(id)) => id,
                 _ => continue,
