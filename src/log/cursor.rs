@@ -49,17 +49,26 @@ impl Cursor {
 
     /// The frame that holds `offset`, or the damage that it is lost in: found by the index, then by walking over headers.
     pub(crate) fn seek(entry: LiveSegment, offset: u64) -> Result<Self, IoError> {
-        let place = entry.segment.floor(Offset::new(offset));
+        let (first, place) = (entry.segment.first_place(), entry.segment.floor(Offset::new(offset)));
+        let (cursor, is_there) = Self::walk_to(entry.clone(), place, offset)?;
+        if is_there || place == first {
+            return Ok(cursor);
+        }
+        // Before it is damage that the record is lost in, it may be the index that is wrong.
+        Ok(Self::walk_to(entry, first, offset)?.0)
+    }
+
+    /// Walks from `place` to the frame of `offset`, or to what is in the way; whether it was found.
+    fn walk_to(entry: LiveSegment, place: Place, offset: u64) -> Result<(Self, bool), IoError> {
         let mut cursor = Self::at(entry, place);
         loop {
             match cursor.peek()? {
                 Some(passed) if passed.next_offset <= offset => cursor.position = passed.end,
-                Some(_) => break,
+                Some(passed) => return Ok((cursor, passed.base_offset <= offset)),
                 None if cursor.pass_damage(offset)? => {}
-                None => break,
+                None => return Ok((cursor, false)),
             }
         }
-        Ok(cursor)
     }
 
     /// The first frame with a time of at least `timestamp`, or the first damage on the way to it.
