@@ -189,7 +189,9 @@ impl Cursor {
         if rest == 0 {
             return Ok(None);
         }
-        let (start, salt) = (self.position + 8, self.entry.segment.header.salt);
+        // What stands here may be right, and the frames before it missing.
+        let is_ahead = self.peek()?.is_some_and(|passed| passed.base_offset > offset);
+        let (start, salt) = (self.position + if is_ahead { 0 } else { 8 }, self.entry.segment.header.salt);
         let chunk = self.entry.segment.chunk(self.position, rest)?;
         let found = resync(chunk.from(start), Position::new(start), salt, Offset::new(offset), Offset::new(below))
             .map(|found| (found.position.get(), found.frame.header.base_offset.get()));
