@@ -202,6 +202,13 @@ impl Cursor {
         }))
     }
 
+    /// Where the segment says that its offsets end, if that is above `offset` and its frames end here.
+    pub(crate) fn claimed_end(&self, offset: u64) -> Option<u64> {
+        let published = self.entry.segment.published();
+        let claimed = self.entry.segment.id.base_offset + u64::from(published.next);
+        (self.position >= u64::from(published.end) && claimed > offset).then_some(claimed)
+    }
+
     pub(crate) fn segment(&self) -> &Arc<Segment> {
         &self.entry.segment
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, Found, OpenError, ReadError, Record, Store, TopicError, Verdict};
-use tidelog_format::{CHECKPOINT_NAME, Frame, META_NAME, Position, SegmentId};
+use tidelog_format::{Attributes, CHECKPOINT_NAME, Frame, META_NAME, Position, SegmentId};
 
 use crate::support::{
     Durable, Expect, Lab, Oracle, TOPIC, append, append_batch, assert_same, check, copy_tree, fingerprint, names, options, partition, partition_dir,
@@ -535,4 +535,22 @@ fn rot_newest_slot(lab: &Lab) {
     let mut bytes = fs::read(&path).unwrap();
     bytes[newest.slot_position().get() as usize + 60] ^= 2;
     fs::write(&path, bytes).unwrap();
+}
+
+/// Frames that end before the offsets that their seal claims: found by fuzzing, where a reader looked for the rest of them for ever.
+#[test]
+fn offsets_that_a_seal_claims_and_no_frame_holds_are_damage() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Written));
+    lab.remove_indexes();
+    let segments = lab.segments();
+    let next = segments[1].header.base_offset.get();
+    let last = segments[0].frame_of(next - 1);
+    segments[0].rewrite_header(last, |header| {
+        (header.attributes, header.last_offset_delta, header.record_count) = (Attributes::PAD.with(Attributes::NO_OFFSETS), 0, 0);
+    });
+    let (_store, partition) = lab.open();
+    let (records, damage) = read_all(partition.view());
+    assert_same(&records, &lab.readable(&[(next - 1, next)], 150), "around the record that is gone");
+    assert_eq!(damage, [(next - 1, next)]);
+    partition.get(next - 1).unwrap_err();
 }
