@@ -206,7 +206,7 @@ impl Log {
 }
 
 fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutError> {
-    let mut kept = RecordBatch::new();
+    let (mut kept, mut next) = (RecordBatch::new(), batch.base_offset().get());
     for record in batch.records() {
         let record = record.map_err(|error| crate::error::ReadError::Corrupt {
             from: batch.base_offset(),
@@ -217,8 +217,13 @@ fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutErr
         if record.offset() >= offset {
             break;
         }
+        next += u64::from(record.offset() == next);
         let copy = Record { key: record.key(), value: record.value(), headers: record.headers().collect(), timestamp: Some(record.timestamp()) };
         kept.push(&copy).map_err(not_stored)?;
+    }
+    // Stored anew, records have one offset after the other, and the batch ends with the last of them.
+    if next != offset {
+        return Err(CutError::NotKept { reason: format!("the batch holds no record at offset {next}: cut at its ends") });
     }
     kept.set_note(batch.note()).map_err(not_stored)?;
     Ok(kept)

@@ -492,3 +492,22 @@ fn a_directory_that_is_named_like_a_segment_stays_out_of_a_cut() {
     store.close().unwrap();
     assert!(strange.iter().all(|path| path.is_dir()), "strange files stay as they are");
 }
+
+/// A batch that holds fewer records than offsets, as compaction leaves it: found by fuzzing, where a cut inside it numbered its records anew.
+#[test]
+fn a_batch_with_holes_is_not_cut_in_two() {
+    let lab = Lab::closed(|partition, oracle| append_batch(partition, oracle, 3, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(0), |header| header.last_offset_delta = 9);
+    let (store, partition) = lab.open();
+    assert_eq!(partition.log_end_offset(), 10);
+    for at in [4, 9] {
+        let refused = partition.truncate_suffix(at).unwrap_err();
+        assert!(matches!(refused, CutError::NotKept { .. }), "{refused}");
+        assert_eq!((read_all(partition.view()).0, partition.log_end_offset().get()), (lab.oracle.clone(), 10), "as it was");
+    }
+    partition.truncate_suffix(2).unwrap();
+    assert_eq!(partition.append(Record::new("anew")).unwrap().base_offset, 2, "records without a hole before them stay");
+    store.close().unwrap();
+}
