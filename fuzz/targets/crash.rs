@@ -20,4 +20,4 @@ pub fn run(data: &[u8]) {
 }
 
 /// Of so many cuts, one is judged: else an input would take seconds.
-const CUTS: u64 = 8;
+const CUTS: u64 = 24;

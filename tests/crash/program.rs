@@ -140,7 +140,7 @@ pub(crate) fn step(random: &mut impl Draws) -> Step {
 }
 
 /// Of a program that bytes tell.
-const STEPS_MAX: usize = 24;
+const STEPS_MAX: usize = 16;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const EMFILE: i32 = 24;
