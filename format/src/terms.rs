@@ -50,6 +50,11 @@ impl Terms {
         offset >= self.terms[next].start
     }
 
+    /// Whether some of the frames below `next` of a segment that begins at `base` and ends in the term `last` were cut off.
+    pub fn cut_into(&self, base: Offset, next: Offset, last: LeaderEpoch) -> bool {
+        next > base && self.is_dead(last, Offset::new(next.get() - 1))
+    }
+
     /// Learns of a term, in any order. Of more than [`TERMS_MAX`], the oldest is forgotten.
     pub fn note(&mut self, term: Term) {
         let says_less = |one: &Term, other: &Term| one.epoch <= other.epoch && one.start >= other.start;

@@ -1,38 +1,4 @@
-//! One frame: what decodes encodes to the same bytes, at one place only.
+//! Feeds `targets/frame.rs`.
 #![no_main]
 
-mod heal;
-
-use libfuzzer_sys::fuzz_target;
-use tidelog_format::{Frame, Position, RecordSpan, Seal};
-
-fuzz_target!(|data: &[u8]| {
-    let Some((place, bytes)) = data.split_at_checked(12) else { return };
-    let salt = u64::from_le_bytes(place[..8].try_into().expect("eight bytes"));
-    let position = Position::new(u64::from(u32::from_le_bytes(place[8..].try_into().expect("four bytes"))) * 8);
-    check(bytes, salt, position);
-    let mut healed = bytes.to_vec();
-    heal::frame(&mut healed, salt, position, None);
-    check(&healed, salt, position);
-});
-
-fn check(bytes: &[u8], salt: u64, position: Position) {
-    let Ok(frame) = Frame::decode(bytes, salt, position) else { return };
-    heal::check_frame(bytes, &frame, salt, position);
-    assert!(Frame::decode(bytes, salt ^ 1, position).is_err() && Frame::decode(bytes, salt, Position::new(position.get() ^ 8)).is_err());
-    let stored = frame.header.stored_bytes();
-    assert_eq!(Frame::decode(&bytes[..stored], salt, position), Ok(frame), "nothing behind a frame is part of it");
-    assert!(Frame::decode(&bytes[..stored - 1], salt, position).is_err());
-    if frame.verify_body().is_err() {
-        return;
-    }
-    if let Ok(seal) = Seal::decode(&frame) {
-        let again = seal.encode(position, frame.header.durable_back);
-        assert_eq!(again[64..], bytes[64..128], "the body of a seal is what it encodes to");
-    }
-    let mut at = 0;
-    while let Ok(span) = RecordSpan::decode(frame.records, at) {
-        assert!(span.end as usize > at && span.end as usize <= frame.records.len());
-        at = span.end as usize;
-    }
-}
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidelog_fuzz::frame::run(data));

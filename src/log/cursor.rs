@@ -49,17 +49,26 @@ impl Cursor {
 
     /// The frame that holds `offset`, or the damage that it is lost in: found by the index, then by walking over headers.
     pub(crate) fn seek(entry: LiveSegment, offset: u64) -> Result<Self, IoError> {
-        let place = entry.segment.floor(Offset::new(offset));
+        let (first, place) = (entry.segment.first_place(), entry.segment.floor(Offset::new(offset)));
+        let (cursor, is_there) = Self::walk_to(entry.clone(), place, offset)?;
+        if is_there || place == first {
+            return Ok(cursor);
+        }
+        // Before it is damage that the record is lost in, it may be the index that is wrong.
+        Ok(Self::walk_to(entry, first, offset)?.0)
+    }
+
+    /// Walks from `place` to the frame of `offset`, or to what is in the way; whether it was found.
+    fn walk_to(entry: LiveSegment, place: Place, offset: u64) -> Result<(Self, bool), IoError> {
         let mut cursor = Self::at(entry, place);
         loop {
             match cursor.peek()? {
                 Some(passed) if passed.next_offset <= offset => cursor.position = passed.end,
-                Some(_) => break,
+                Some(passed) => return Ok((cursor, passed.base_offset <= offset)),
                 None if cursor.pass_damage(offset)? => {}
-                None => break,
+                None => return Ok((cursor, false)),
             }
         }
-        Ok(cursor)
     }
 
     /// The first frame with a time of at least `timestamp`, or the first damage on the way to it.
@@ -180,7 +189,9 @@ impl Cursor {
         if rest == 0 {
             return Ok(None);
         }
-        let (start, salt) = (self.position + 8, self.entry.segment.header.salt);
+        // What stands here may be right, and the frames before it missing.
+        let is_ahead = self.peek()?.is_some_and(|passed| passed.base_offset > offset);
+        let (start, salt) = (self.position + if is_ahead { 0 } else { 8 }, self.entry.segment.header.salt);
         let chunk = self.entry.segment.chunk(self.position, rest)?;
         let found = resync(chunk.from(start), Position::new(start), salt, Offset::new(offset), Offset::new(below))
             .map(|found| (found.position.get(), found.frame.header.base_offset.get()));
@@ -189,6 +200,13 @@ impl Cursor {
             self.position = position;
             base
         }))
+    }
+
+    /// Where the segment says that its offsets end, if that is above `offset` and its frames end here.
+    pub(crate) fn claimed_end(&self, offset: u64) -> Option<u64> {
+        let published = self.entry.segment.published();
+        let claimed = self.entry.segment.id.base_offset + u64::from(published.next);
+        (self.position >= u64::from(published.end) && claimed > offset).then_some(claimed)
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {

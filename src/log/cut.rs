@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Term, TimestampNs};
 
 use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
-use crate::io::{Access, read_exact_at};
+use crate::io::{Access, Kind, read_exact_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
 use crate::log::log::Log;
@@ -191,6 +191,9 @@ impl Log {
         let mut names = self.view.storage.list(&self.view.dir).at("list", &self.view.dir)?;
         names.sort_by(|a, b| b.name.cmp(&a.name));
         for entry in names {
+            if entry.kind != Kind::File {
+                continue; // not ours, whatever its name
+            }
             let id = match entry.name.to_str().and_then(tidelog_format::FileName::parse) {
                 Some(tidelog_format::FileName::Log(id) | tidelog_format::FileName::Index(id)) => id,
                 _ => continue,
@@ -215,7 +218,7 @@ impl Log {
 }
 
 fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutError> {
-    let mut kept = RecordBatch::new();
+    let (mut kept, mut next) = (RecordBatch::new(), batch.base_offset().get());
     for record in batch.records() {
         let record = record.map_err(|error| crate::error::ReadError::Corrupt {
             from: batch.base_offset(),
@@ -226,8 +229,13 @@ fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutErr
         if record.offset() >= offset {
             break;
         }
+        next += u64::from(record.offset() == next);
         let copy = Record { key: record.key(), value: record.value(), headers: record.headers().collect(), timestamp: Some(record.timestamp()) };
         kept.push(&copy).map_err(not_stored)?;
+    }
+    // Stored anew, records have one offset after the other, and the batch ends with the last of them.
+    if next != offset {
+        return Err(CutError::NotKept { reason: format!("the batch holds no record at offset {next}: cut at its ends") });
     }
     kept.set_note(batch.note()).map_err(not_stored)?;
     Ok(kept)

@@ -336,12 +336,13 @@ impl<'a> Judge<'a> {
     }
 
     fn walk_start(&self, segment: &SegmentFile, to: u64, index: Option<&StoredIndex>) -> WalkStart {
-        // An index may reach further than the checkpoint, where nothing was verified since the crash: then it is not used.
+        // An index may reach further than the checkpoint, where nothing was verified since the crash, or than a cut: then it is not used.
         let slot = self.slot.filter(|slot| slot.active_seq == segment.header.seq && slot.active_salt == segment.header.salt);
         let verified = if self.ends.is_some() { Some(u64::MAX) } else { slot.map(|slot| slot.tail_pos.get()) };
         let usable = index
             .map(|index| index.header)
-            .filter(|header| verified.is_some_and(|verified| header.covered.get() <= verified) && header.next_offset.get() <= to);
+            .filter(|header| verified.is_some_and(|verified| header.covered.get() <= verified) && header.next_offset.get() <= to)
+            .filter(|header| !self.terms.cut_into(segment.header.base_offset, header.next_offset, segment.header.leader_epoch));
         usable.map_or_else(
             || WalkStart {
                 position: SEGMENT_HEADER_BYTES as u64,
@@ -637,12 +638,10 @@ impl<'a> Judge<'a> {
 /// A file that its seal or index vouches for, up to exactly where the next file takes over.
 fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex>, terms: &Terms) -> Result<Option<LiveFile>, OpenError> {
     let header: &SegmentHeader = &segment.header;
-    // Otherwise a cut that no segment knows of any more took some of it away.
-    let is_whole = |epoch, next: Offset| next.get() == from || !terms.is_dead(epoch, Offset::new(next.get() - 1));
     if let Some((seal, position)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(header.salt))
         && seal.base_offset == header.base_offset
         && seal.next_offset.get() <= to
-        && is_whole(seal.last_epoch, seal.next_offset)
+        && !terms.cut_into(header.base_offset, seal.next_offset, seal.last_epoch)
     {
         let sums = Sums { records: seal.records, max_ts: seal.max_ts };
         let (end, next_offset) = (position.get(), seal.next_offset.get());
@@ -661,10 +660,9 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
             has_index,
         }));
     }
-    let Some(covered) = index
-        .map(|index| index.header)
-        .filter(|covered| covered.next_offset.get() == to && !segment.rebuilt && is_whole(header.leader_epoch, covered.next_offset))
-    else {
+    let Some(covered) = index.map(|index| index.header).filter(|covered| {
+        covered.next_offset.get() == to && !segment.rebuilt && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
+    }) else {
         return Ok(None);
     };
     let sums = Sums { records: covered.records, max_ts: covered.max_ts };

@@ -160,10 +160,17 @@ impl Reader {
             }
             Step::End => {
                 // The segment was left behind: the list has a newer one for this offset, or none, and then a gap.
+                let (claimed, id, path) = (cursor.claimed_end(next), cursor.segment().id, cursor.segment().path());
                 self.cursor = None;
                 let list = self.view.list();
                 match list.find(next).map(|number| &list.entries[number]) {
-                    Some(entry) if entry.segment.next_offset() > next && next < entry.to => Ok(None),
+                    Some(entry) if entry.segment.next_offset() > next && next < entry.to => match claimed.filter(|_| entry.segment.id == id) {
+                        Some(claimed) => {
+                            let reason = format!("the frames of the segment end before offset {next}");
+                            Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(claimed.min(entry.to).min(end)), reason, path })
+                        }
+                        None => Ok(None),
+                    },
                     _ => Err(gap(&self.view, next, end)),
                 }
             }

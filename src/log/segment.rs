@@ -265,7 +265,7 @@ impl Segment {
             .map_or(self.first_place(), |entry| Place { position: entry.position.into(), offset: self.id.base_offset + u64::from(entry.rel_offset) })
     }
 
-    fn first_place(&self) -> Place {
+    pub(crate) fn first_place(&self) -> Place {
         Place { position: SEGMENT_HEADER_BYTES as u64, offset: self.id.base_offset }
     }
 

@@ -174,7 +174,9 @@ impl Walked {
             return Witness::None;
         }
         self.note_claim(&header, position);
-        if header.base_offset < before.next_offset || at <= before.end || frame.verify_body().is_err() {
+        // At the bad spot itself, a frame is no witness for offsets that it does not leave open.
+        let is_in_the_way = at == before.end && header.base_offset == before.next_offset;
+        if header.base_offset < before.next_offset || is_in_the_way || frame.verify_body().is_err() {
             return Witness::None;
         }
         let offset = header.base_offset.get();

@@ -8,15 +8,19 @@ use tidelog::io::fault::{EIO, Fault, Faulty};
 use tidelog::io::sim::{Cut, Image, NameModel, SimDisk};
 use tidelog::{AckLevel, AppendError, Partition, PartitionView, ReadIsolation, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TopicError};
 
-use crate::figures::{FOUND, Figures, PROGRAMS, STATES};
-use crate::model::{Model, Parts};
-use crate::program::{How, Program, Random, Step, step};
+use super::figures::{FOUND, Figures, PROGRAMS, STATES};
+use super::model::{Model, Parts};
+use super::program::{Draws, How, Program, Random, Step, step};
 
 /// Runs the program of a seed; says where an invariant is broken.
 pub(crate) fn run(seed: u64) -> Result<Figures, String> {
-    let program = Program::of(seed);
+    run_program(seed, &Program::of(seed), 1)
+}
+
+/// Runs a program, with a seed for what the disk does, and judges one of so many cuts.
+pub(crate) fn run_program(seed: u64, program: &Program, cuts: u64) -> Result<Figures, String> {
     let (policy, names) = (program.policy, program.names);
-    let mut run = Run { seed, policy, names, random: Random(seed), figures: Figures::default(), seen: HashSet::new() };
+    let mut run = Run { seed, policy, names, cuts, random: Random(seed), figures: Figures::default(), seen: HashSet::new() };
     run.figures.count(PROGRAMS);
     let disk = SimDisk::new(seed, program.names);
     run.program(disk, Model::default(), &program.steps, 0).map_err(|broken| format!("seed {seed}: {broken}\n  {program:?}"))?;
@@ -27,6 +31,8 @@ struct Run {
     seed: u64,
     policy: SyncPolicy,
     names: NameModel,
+    /// One of so many is judged.
+    cuts: u64,
     random: Random,
     figures: Figures,
     /// Fingerprints of the disks that were judged.
@@ -218,8 +224,9 @@ impl Run {
     }
 
     fn judge_cuts(&mut self, disk: &SimDisk, model: &Model, depth: u32, place: &str) -> Result<(), String> {
+        let odds = self.cuts * if depth > 0 { 4 } else { 1 };
         for cut in disk.take_cuts() {
-            if depth > 0 && self.random.below(4) > 0 {
+            if odds > 1 && self.random.below(odds) > 0 {
                 continue;
             }
             self.judge(&cut, model, depth).map_err(|error| {

@@ -61,27 +61,59 @@ impl Random {
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+}
 
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+/// Where the numbers come from that make a program.
+pub(crate) trait Draws {
+    fn below(&mut self, bound: u64) -> u64;
+}
+
+impl Draws for Random {
+    fn below(&mut self, bound: u64) -> u64 {
         self.draw() % bound
+    }
+}
+
+/// A byte or two a number; nothing but zeros once they have ended.
+#[derive(Debug, Clone)]
+struct Bytes<'a>(&'a [u8]);
+
+impl Draws for Bytes<'_> {
+    fn below(&mut self, bound: u64) -> u64 {
+        let (number, rest) = self.0.split_at(self.0.len().min(if bound > 256 { 2 } else { 1 }));
+        self.0 = rest;
+        number.iter().fold(0, |number, &byte| number << 8 | u64::from(byte)) % bound
     }
 }
 
 impl Program {
     pub(crate) fn of(seed: u64) -> Self {
         let mut random = Random(seed ^ 0x7469_6465_6c6f_6700);
-        let policy = match random.below(3) {
-            0 => SyncPolicy::OsOnly,
-            1 => SyncPolicy::Interval(Duration::from_secs(1)),
-            _ => SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 4 << 20 },
-        };
-        let names = if random.below(2) == 0 { NameModel::Strict } else { NameModel::Journal };
+        let (policy, names) = surroundings(&mut random);
         let steps = (0..10 + random.below(40)).map(|_| step(&mut random)).collect();
+        Self { policy, names, steps }
+    }
+
+    /// What bytes say, until they end.
+    #[allow(dead_code, reason = "for fuzz/targets/crash.rs alone")]
+    pub(crate) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut bytes = Bytes(bytes);
+        let (policy, names) = surroundings(&mut bytes);
+        let steps = std::iter::from_fn(|| (!bytes.0.is_empty()).then(|| step(&mut bytes))).take(STEPS_MAX).collect();
         Self { policy, names, steps }
     }
 }
 
-pub(crate) fn step(random: &mut Random) -> Step {
+fn surroundings(draws: &mut impl Draws) -> (SyncPolicy, NameModel) {
+    let policy = match draws.below(3) {
+        0 => SyncPolicy::OsOnly,
+        1 => SyncPolicy::Interval(Duration::from_secs(1)),
+        _ => SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 4 << 20 },
+    };
+    (policy, if draws.below(2) == 0 { NameModel::Strict } else { NameModel::Journal })
+}
+
+pub(crate) fn step(random: &mut impl Draws) -> Step {
     let level = if random.below(4) == 0 { AckLevel::Durable } else { AckLevel::Written };
     match random.below(64) {
         0..24 => Step::Append(level),
@@ -107,6 +139,8 @@ pub(crate) fn step(random: &mut Random) -> Step {
     }
 }
 
+/// Of a program that bytes tell.
+const STEPS_MAX: usize = 16;
 const EIO: i32 = 5;
 const ENOSPC: i32 = 28;
 const EMFILE: i32 = 24;

@@ -6,6 +6,8 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, CutError, Partition, ReadError, ReadIsolation, Record, Store, SyncError, Verdict};
 
+use tidelog_format::SegmentId;
+
 use crate::support::{
     Durable, Lab, Oracle, TOPIC, append, append_batch, assert_same, copy_tree, names, options, partition, read_all, tempdir, value,
 };
@@ -532,4 +534,37 @@ fn both_slots_know_of_a_deletion_before_anything_is_unlinked() {
     let calls: Vec<Op> = faulty.recorded_calls().iter().map(|call| call.op).filter(|op| matches!(op, Op::Write | Op::Sync | Op::Unlink)).collect();
     let first_unlink = calls.iter().position(|op| *op == Op::Unlink).unwrap();
     assert_eq!(calls[..first_unlink], [Op::Write, Op::Sync, Op::Write, Op::Sync]);
+}
+
+/// Found by fuzzing: the cut was done, and then failed at the directory that it tried to remove.
+#[test]
+fn a_directory_that_is_named_like_a_segment_stays_out_of_a_cut() {
+    let lab = small();
+    let strange =
+        [SegmentId { base_offset: 100, seq: 77 }.log_name(), SegmentId { base_offset: 110, seq: 78 }.index_name()].map(|name| lab.dir().join(name));
+    let (store, partition) = lab.open();
+    strange.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+    partition.truncate_suffix(30).unwrap();
+    assert_eq!(partition.append(Record::new("anew")).unwrap().base_offset, 30);
+    store.close().unwrap();
+    assert!(strange.iter().all(|path| path.is_dir()), "strange files stay as they are");
+}
+
+/// A batch that holds fewer records than offsets, as compaction leaves it: found by fuzzing, where a cut inside it numbered its records anew.
+#[test]
+fn a_batch_with_holes_is_not_cut_in_two() {
+    let lab = Lab::closed(|partition, oracle| append_batch(partition, oracle, 3, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(0), |header| header.last_offset_delta = 9);
+    let (store, partition) = lab.open();
+    assert_eq!(partition.log_end_offset(), 10);
+    for at in [4, 9] {
+        let refused = partition.truncate_suffix(at).unwrap_err();
+        assert!(matches!(refused, CutError::NotKept { .. }), "{refused}");
+        assert_eq!((read_all(partition.view()).0, partition.log_end_offset().get()), (lab.oracle.clone(), 10), "as it was");
+    }
+    partition.truncate_suffix(2).unwrap();
+    assert_eq!(partition.append(Record::new("anew")).unwrap().base_offset, 2, "records without a hole before them stay");
+    store.close().unwrap();
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, Found, OpenError, ReadError, Record, Store, TopicError, Verdict};
-use tidelog_format::{CHECKPOINT_NAME, META_NAME, SegmentId};
+use tidelog_format::{Attributes, CHECKPOINT_NAME, Frame, META_NAME, Position, SegmentId};
 
 use crate::support::{
     Durable, Expect, Lab, Oracle, TOPIC, append, append_batch, assert_same, check, copy_tree, fingerprint, names, options, partition, partition_dir,
@@ -279,6 +279,34 @@ fn frames_in_a_payload_are_never_taken_for_the_logs() {
     }
 }
 
+/// A frame stands where the one before it belongs: found by fuzzing, where recovery and readers passed by it with the damage.
+#[test]
+fn a_frame_in_the_place_of_another_is_read() {
+    for is_walked in [true, false] {
+        let lab = if is_walked {
+            Lab::three_segments(Durable::Everything)
+        } else {
+            Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Written))
+        };
+        a_frame_replaced(&lab);
+    }
+}
+
+fn a_frame_replaced(lab: &Lab) {
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    let (place, moved) = (segment.frame_of(10), segment.frame_of(11));
+    assert_eq!(place.frame_len, moved.frame_len);
+    let header = Frame::decode(&segment.bytes()[moved.position as usize..], segment.header.salt, Position::new(moved.position)).unwrap().header;
+    segment.edit(|bytes| bytes.copy_within(moved.position as usize + 64..moved.end() as usize, place.position as usize + 64));
+    segment.rewrite_header(place, |found| *found = header);
+    segment.flip(moved.position + 20);
+    let (_store, partition) = lab.open();
+    let (records, damage) = read_all(partition.view());
+    assert_same(&records, &lab.readable(&[(10, 11)], 150), "around the frame that is gone");
+    assert_eq!(damage, [(10, 11)]);
+}
+
 /// Files of another partition in place of ours cost time only.
 #[test]
 fn files_of_another_partition_cost_time_only() {
@@ -507,4 +535,22 @@ fn rot_newest_slot(lab: &Lab) {
     let mut bytes = fs::read(&path).unwrap();
     bytes[newest.slot_position().get() as usize + 60] ^= 2;
     fs::write(&path, bytes).unwrap();
+}
+
+/// Frames that end before the offsets that their seal claims: found by fuzzing, where a reader looked for the rest of them for ever.
+#[test]
+fn offsets_that_a_seal_claims_and_no_frame_holds_are_damage() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Written));
+    lab.remove_indexes();
+    let segments = lab.segments();
+    let next = segments[1].header.base_offset.get();
+    let last = segments[0].frame_of(next - 1);
+    segments[0].rewrite_header(last, |header| {
+        (header.attributes, header.last_offset_delta, header.record_count) = (Attributes::PAD.with(Attributes::NO_OFFSETS), 0, 0);
+    });
+    let (_store, partition) = lab.open();
+    let (records, damage) = read_all(partition.view());
+    assert_same(&records, &lab.readable(&[(next - 1, next)], 150), "around the record that is gone");
+    assert_eq!(damage, [(next - 1, next)]);
+    partition.get(next - 1).unwrap_err();
 }

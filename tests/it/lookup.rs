@@ -4,9 +4,10 @@
 use std::os::unix::fs::FileExt;
 
 use tidelog::{AckLevel, Partition, PartitionView, Record, RecordBatch};
-use tidelog_format::FRAME_HEADER_BYTES;
+use tidelog_format::{ENTRIES_PER_BLOCK, FRAME_HEADER_BYTES, IndexBlock, IndexEntry, IndexHeader, encode_index, index_block_at};
 
 use crate::reading_support::{Home, Random, small};
+use crate::support::{Lab, TOPIC, append, options};
 
 /// Records of the batch at an offset, and bytes of their values.
 type Shape = Box<dyn FnMut(u64) -> (usize, usize)>;
@@ -103,5 +104,38 @@ fn a_header_that_lies_leads_to_no_wrong_record() {
             }
         }
         assert!(view.get(hit).is_err(), "bit {bit}");
+    }
+}
+
+/// An index under right checksums that speaks of other frames than there are: found by fuzzing, where it hid the records that it did not
+/// lead to.
+#[test]
+fn an_index_that_lies_costs_no_record() {
+    let lies: [fn(&mut IndexEntry); 4] = [
+        |entry| entry.position += 8,
+        |entry| entry.position = u32::MAX - 7,
+        |entry| entry.rel_offset = entry.rel_offset.saturating_sub(1),
+        |entry| entry.rel_offset /= 2,
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+        let path = lab.segments()[0].index_path();
+        let bytes = std::fs::read(&path).unwrap();
+        let header = IndexHeader::decode(&bytes).unwrap();
+        assert!((10..ENTRIES_PER_BLOCK as u32).contains(&header.entries), "one block");
+        let (at, len) = index_block_at(header.entries, 0).unwrap();
+        let mut entries: Vec<_> = IndexBlock::decode(&bytes[at.get() as usize..][..len], header.salt, 0).unwrap().entries().collect();
+        entries.iter_mut().skip(1).for_each(lie);
+        std::fs::write(&path, encode_index(header, &entries)).unwrap();
+        for offset in 0..150 {
+            // Each time anew: one lookup in a file, before it is worth its memory.
+            let view = options().open_read_only(lab.tmp.path()).unwrap().topic(TOPIC).unwrap().partition(0).unwrap();
+            let found = view.get(offset).unwrap_or_else(|error| panic!("lie {number}: {error}"));
+            assert_eq!(found.value().unwrap(), lab.oracle[&offset], "lie {number}, offset {offset}");
+            let read = view.read_from(offset).unwrap().next().unwrap().unwrap();
+            assert_eq!(read.offset(), offset, "lie {number}");
+        }
+        let (_store, partition) = lab.open();
+        (0..150).rev().for_each(|offset| assert_eq!(partition.get(offset).unwrap().value().unwrap(), lab.oracle[&offset], "lie {number}"));
     }
 }

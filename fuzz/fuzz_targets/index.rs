@@ -1,0 +1,4 @@
+//! Feeds `targets/index.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidelog_fuzz::index::run(data));

@@ -1,0 +1,4 @@
+//! Feeds `targets/live.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidelog_fuzz::live::run(data));

@@ -1,0 +1,167 @@
+//! A partition directory of any bytes, as in `directory.rs`: it is refused untouched, or it opens, and then it serves the same to whoever only
+//! looks, to its writer, and to the writer after that.
+
+use tidelog::io::sim::{Image, NameModel, SimDisk};
+use tidelog::{AckLevel, AppendError, CutError, Found, OnDamage, OpenError, Partition, ReadError, Record, Store, TopicError};
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, SLOT_BYTES, SegmentHeader};
+
+use super::directory::Directory;
+use super::served::{Row, Served, files, look, open};
+use super::stored;
+
+pub fn run(data: &[u8]) {
+    let Some(directory) = Directory::decode(data) else { return };
+    let image = directory.image(stored::empty());
+    let disk = image.disk(1, if directory.how[0] & 1 == 0 { NameModel::Strict } else { NameModel::Journal });
+    let seen = look(&disk).map(|view| {
+        let served = Served::of(&view);
+        served.check_other_ways(&view);
+        let _ = view.verify(true, &mut |_| ()).expect("nothing fails");
+        let _ = view.info();
+        served
+    });
+    assert!(disk.image() == image, "who only looked changed something");
+    let Some((disk, store, partition)) = open_for_writing(&disk) else { return };
+    let mut served = Served::of(partition.view());
+    match &seen {
+        Ok(seen) => assert_eq!(seen, &served, "a reader saw something else than what recovery made"),
+        Err(error) => panic!("recovered, but a reader was refused: {error}"),
+    }
+    served.check_other_ways(partition.view());
+    let report = partition.recovery_report();
+    assert_eq!((report.log_start_offset, report.next_offset), (served.log_start, served.end));
+    // Records may come back from here on: see `come_back`.
+    let is_by_chain = report.findings.iter().any(|finding| finding.found == Found::ChainMismatch);
+    let back = if is_by_chain { Some(0) } else { newest_cut(&image) };
+    if served.end < OFFSETS_LEFT {
+        append(&partition, &mut served);
+        cut(directory.how[1], &partition, &mut served);
+    }
+    let disk = next_process(directory.how[0], disk, store, partition);
+    reopen(&disk, &mut served, back);
+}
+
+/// The partition as `Refuse` opens it, or, where that refuses damage, as `Isolate` does.
+fn open_for_writing(disk: &SimDisk) -> Option<(SimDisk, Store, Partition)> {
+    let before = disk.image();
+    for on_damage in [OnDamage::Refuse, OnDamage::Isolate] {
+        let disk = disk.kill();
+        match open(&disk, on_damage) {
+            Ok((store, partition)) => return Some((disk, store, partition)),
+            Err(error) => {
+                assert!(files(&disk.image()) == files(&before), "refused with a change: {error}");
+                let TopicError::Open(error) = error else { panic!("neither opened nor refused: {error}") };
+                assert!(error.is_refusal(), "an error, where no call failed: {error}");
+                let is_damage = matches!(error, OpenError::Damaged { .. });
+                assert!(!is_damage || on_damage == OnDamage::Refuse, "damage is isolated: {error}");
+                if !is_damage {
+                    return None;
+                }
+            }
+        }
+    }
+    unreachable!("damage is isolated")
+}
+
+fn append(partition: &Partition, served: &mut Served) {
+    for number in 0..3_u8 {
+        let value = vec![number; 3000 * usize::from(number)];
+        match partition.append_with(Record::new(&value).key(&[number]), if number == 1 { AckLevel::Written } else { AckLevel::Durable }) {
+            Ok(ack) => {
+                assert_eq!(ack.base_offset, served.end, "the next offset");
+                let record = partition.get(ack.base_offset).expect("it was appended");
+                assert_eq!((record.key(), record.value()), (Some(&[number][..]), Some(&value[..])));
+                served.rows.push(Row::of(&record));
+                served.end += 1;
+            }
+            Err(AppendError::OffsetsExhausted) => return,
+            Err(error) => panic!("an append was refused: {error}"),
+        }
+    }
+    assert_eq!(&Served::of(partition.view()), served, "behind the appends");
+}
+
+fn cut(how: u8, partition: &Partition, served: &mut Served) {
+    let at = served.log_start + (u128::from(served.end - served.log_start) * u128::from(how >> 2) / 64) as u64;
+    match how & 3 {
+        1 => {
+            partition.delete_prefix(at).expect("nothing fails");
+            served.log_start = at;
+        }
+        2 => match partition.truncate_suffix(at) {
+            Ok(()) => served.end = at,
+            // Of a batch that nobody can read, or that has holes, no part is kept.
+            Err(CutError::Read(ReadError::CodecNotBuilt { .. }) | CutError::NotKept { .. }) => {}
+            Err(error) => panic!("a cut was refused: {error}"),
+        },
+        _ => return,
+    }
+    let (from, to) = (served.log_start, served.end);
+    served.rows.retain(|row| from <= row.offset && row.offset < to);
+    served.lost = served.lost.iter().map(|&(lost, end)| (lost.max(from), end.min(to))).filter(|(lost, end)| lost < end).collect();
+    assert_eq!(&Served::of(partition.view()), served, "behind a cut");
+}
+
+/// The process ends in one of three ways; what was durable is there.
+fn next_process(how: u8, disk: SimDisk, store: Store, partition: Partition) -> SimDisk {
+    match how >> 1 & 3 {
+        0 => {
+            drop(partition);
+            store.close().expect("nothing fails");
+            disk.kill()
+        }
+        1 => {
+            partition.flush().expect("nothing fails");
+            disk.power_cut().disk(2, NameModel::Strict)
+        }
+        2 => {
+            store.run_background();
+            disk.kill()
+        }
+        _ => disk.kill(),
+    }
+}
+
+fn reopen(disk: &SimDisk, served: &mut Served, back: Option<u64>) {
+    for opening in ["second", "third"] {
+        let disk = disk.kill();
+        let seen = Served::of(&look(&disk).expect("it was opened before"));
+        come_back(&seen, served, back);
+        assert_eq!(&seen, served, "a reader before the {opening} open");
+        let (store, partition) = open(&disk, OnDamage::Isolate).expect("it was opened before");
+        assert_eq!(&Served::of(partition.view()), served, "at the {opening} open");
+        if served.end < OFFSETS_LEFT {
+            append(&partition, served);
+        }
+        drop((partition, store));
+    }
+}
+
+/// Where the newest term begins of those that the files know.
+fn newest_cut(image: &Image) -> Option<u64> {
+    let terms = files(image).into_iter().flat_map(|(path, bytes)| {
+        let slots = if path.ends_with(CHECKPOINT_NAME) { bytes } else { &[] };
+        let of_slots = slots
+            .chunks(SLOT_BYTES)
+            .filter_map(|slot| Checkpoint::decode(slot).ok())
+            .map(|slot| slot.terms.newest())
+            .map(|term| (term.epoch, term.start));
+        let of_header = SegmentHeader::decode(bytes).ok().map(|header| (header.leader_epoch, header.epoch_start));
+        of_slots.chain(of_header).collect::<Vec<_>>()
+    });
+    terms.max().filter(|(epoch, _)| epoch.get() > 0).map(|(_, start)| start.get())
+}
+
+/// What may change between two opens (docs/reliability.md, "What is left"): records that were cut off come back where the segment that cut
+/// them off is lost, once a newer term stands in the place of the one that knew of the cut; and records that are right but for their chain,
+/// once a seal or an index vouches for their segment.
+fn come_back(seen: &Served, served: &mut Served, from: Option<u64>) {
+    let was_lost = |row: &Row| served.lost.iter().any(|&(from, to)| from <= row.offset && row.offset < to);
+    let (back, kept): (Vec<_>, Vec<_>) = seen.rows.iter().cloned().partition(|row| was_lost(row) && from.is_some_and(|from| row.offset >= from));
+    if !back.is_empty() && kept == served.rows {
+        (served.rows, served.lost) = (seen.rows.clone(), seen.lost.clone());
+    }
+}
+
+/// Above, an append may find no offset.
+const OFFSETS_LEFT: u64 = i64::MAX as u64 - 100;
