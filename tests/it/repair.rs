@@ -630,3 +630,52 @@ fn a_repair_may_be_cut_after_any_call() {
     }
     assert!(cuts_seen > 150, "{cuts_seen} cuts");
 }
+
+/// What was declared lost stays so, and nothing else is lost, wherever the log is cut that lives on behind a repair.
+#[test]
+fn a_repaired_log_may_be_cut_after_any_call() {
+    let (mut cuts_seen, lost) = (0, [0, 5, 6, 62, 69]);
+    for (seed, names) in [(1, NameModel::Strict), (2, NameModel::Journal)] {
+        let (disk, mut old) = (SimDisk::new(seed, names), Oracle::new());
+        let store = on(&disk).open(STORE).unwrap();
+        append(&partition(&store).unwrap(), &mut old, 70, 1000, AckLevel::Durable);
+        store.run_background();
+        store.close().unwrap();
+        damage_at(&disk, &old, &lost);
+        on(&disk).plan_repair(STORE, None).unwrap().apply().unwrap();
+        disk.watch(1);
+        let store = on(&disk).open(STORE).unwrap();
+        let log = partition(&store).unwrap();
+        // Of other lengths: each generation of an offset is told apart.
+        append(&log, &mut old, 20, 900, AckLevel::Durable);
+        log.delete_prefix(6).unwrap();
+        log.truncate_suffix(63).unwrap();
+        let mut new: Oracle = old.clone().into_iter().filter(|(offset, _)| *offset < 63).collect();
+        append(&log, &mut new, 30, 1100, AckLevel::Durable);
+        store.run_background();
+        store.close().unwrap();
+        disk.watch(0);
+        disk.cut_here();
+        for cut in disk.take_cuts() {
+            let what = format!("seed {seed}, cut after call {}, power {}", cut.call, cut.is_power);
+            let left = cut.image.disk(cut.call, names);
+            let store = on(&left).open(STORE).unwrap();
+            let log = partition(&store).unwrap();
+            let report = log.recovery_report();
+            assert!(report.findings.iter().all(|finding| finding.verdict != Verdict::Damage), "{what}: {report:#?}");
+            let (records, damage) = read_all(log.view());
+            for (offset, value) in &records {
+                assert!(old.get(offset) == Some(value) || new.get(offset) == Some(value), "{what}: offset {offset} holds something else");
+            }
+            let (start, end) = (log.log_start_offset().get(), log.log_end_offset().get());
+            assert!((start == 0 || start == 6) && end >= 63, "{what}: {start}..{end}");
+            let missing: Vec<u64> = (start..end).filter(|offset| !records.contains_key(offset)).collect();
+            let expected: Vec<u64> = lost.into_iter().filter(|offset| start <= *offset && *offset < end && !records.contains_key(offset)).collect();
+            assert_eq!(missing, expected, "{what}");
+            assert_eq!(damage.iter().flat_map(|&(from, to)| from..to).collect::<Vec<_>>(), expected, "{what}");
+            assert!(log.view().verify(true, &mut |_| {}).unwrap().is_sound(), "{what}");
+            cuts_seen += 1;
+        }
+    }
+    assert!(cuts_seen > 100, "{cuts_seen} cuts");
+}
