@@ -167,6 +167,27 @@ fn gaps_that_touch_are_one() {
     }
 }
 
+/// A reader that was there before the repair reads on, also where its segment has gone to quarantine.
+#[test]
+fn a_reader_beside_a_repair_reads_on() {
+    for offset in [0, 30, 149] {
+        let lab = closed();
+        let segment = lab.segments().into_iter().rev().find(|segment| segment.header.base_offset.get() <= offset).unwrap();
+        segment.flip(segment.frame_of(offset).position + 100);
+        let damage = [(offset, offset + 1)];
+        let (before, untouched) = (view(&lab), view(&lab));
+        let mut reader = before.read_from(60).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().offset(), 60);
+        apply(&lab);
+        let rest = reader.filter(Result::is_ok).count() as u64;
+        assert_eq!(rest, 150 - 61 - u64::from(offset > 60), "from 61 on, without offset {offset}");
+        check_view(&before, &lab.readable(&damage, 150), &damage, false, "a view that had read");
+        check_view(&untouched, &lab.readable(&damage, 150), &damage, false, "a view that had not");
+        before.refresh().unwrap();
+        check_view(&before, &lab.readable(&damage, 150), &damage, true, "refreshed");
+    }
+}
+
 /// What was repaired may be damaged again, in any of the segments that the repair made.
 #[test]
 fn a_repaired_log_can_be_repaired_again() {
