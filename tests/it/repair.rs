@@ -167,6 +167,27 @@ fn gaps_that_touch_are_one() {
     }
 }
 
+/// A reader that was there before the repair reads on, also where its segment has gone to quarantine.
+#[test]
+fn a_reader_beside_a_repair_reads_on() {
+    for offset in [0, 30, 149] {
+        let lab = closed();
+        let segment = lab.segments().into_iter().rev().find(|segment| segment.header.base_offset.get() <= offset).unwrap();
+        segment.flip(segment.frame_of(offset).position + 100);
+        let damage = [(offset, offset + 1)];
+        let (before, untouched) = (view(&lab), view(&lab));
+        let mut reader = before.read_from(60).unwrap();
+        assert_eq!(reader.next().unwrap().unwrap().offset(), 60);
+        apply(&lab);
+        let rest = reader.filter(Result::is_ok).count() as u64;
+        assert_eq!(rest, 150 - 61 - u64::from(offset > 60), "from 61 on, without offset {offset}");
+        check_view(&before, &lab.readable(&damage, 150), &damage, false, "a view that had read");
+        check_view(&untouched, &lab.readable(&damage, 150), &damage, false, "a view that had not");
+        before.refresh().unwrap();
+        check_view(&before, &lab.readable(&damage, 150), &damage, true, "refreshed");
+    }
+}
+
 /// What was repaired may be damaged again, in any of the segments that the repair made.
 #[test]
 fn a_repaired_log_can_be_repaired_again() {
@@ -629,4 +650,53 @@ fn a_repair_may_be_cut_after_any_call() {
         }
     }
     assert!(cuts_seen > 150, "{cuts_seen} cuts");
+}
+
+/// What was declared lost stays so, and nothing else is lost, wherever the log is cut that lives on behind a repair.
+#[test]
+fn a_repaired_log_may_be_cut_after_any_call() {
+    let (mut cuts_seen, lost) = (0, [0, 5, 6, 62, 69]);
+    for (seed, names) in [(1, NameModel::Strict), (2, NameModel::Journal)] {
+        let (disk, mut old) = (SimDisk::new(seed, names), Oracle::new());
+        let store = on(&disk).open(STORE).unwrap();
+        append(&partition(&store).unwrap(), &mut old, 70, 1000, AckLevel::Durable);
+        store.run_background();
+        store.close().unwrap();
+        damage_at(&disk, &old, &lost);
+        on(&disk).plan_repair(STORE, None).unwrap().apply().unwrap();
+        disk.watch(1);
+        let store = on(&disk).open(STORE).unwrap();
+        let log = partition(&store).unwrap();
+        // Of other lengths: each generation of an offset is told apart.
+        append(&log, &mut old, 20, 900, AckLevel::Durable);
+        log.delete_prefix(6).unwrap();
+        log.truncate_suffix(63).unwrap();
+        let mut new: Oracle = old.clone().into_iter().filter(|(offset, _)| *offset < 63).collect();
+        append(&log, &mut new, 30, 1100, AckLevel::Durable);
+        store.run_background();
+        store.close().unwrap();
+        disk.watch(0);
+        disk.cut_here();
+        for cut in disk.take_cuts() {
+            let what = format!("seed {seed}, cut after call {}, power {}", cut.call, cut.is_power);
+            let left = cut.image.disk(cut.call, names);
+            let store = on(&left).open(STORE).unwrap();
+            let log = partition(&store).unwrap();
+            let report = log.recovery_report();
+            assert!(report.findings.iter().all(|finding| finding.verdict != Verdict::Damage), "{what}: {report:#?}");
+            let (records, damage) = read_all(log.view());
+            for (offset, value) in &records {
+                assert!(old.get(offset) == Some(value) || new.get(offset) == Some(value), "{what}: offset {offset} holds something else");
+            }
+            let (start, end) = (log.log_start_offset().get(), log.log_end_offset().get());
+            assert!((start == 0 || start == 6) && end >= 63, "{what}: {start}..{end}");
+            let missing: Vec<u64> = (start..end).filter(|offset| !records.contains_key(offset)).collect();
+            let expected: Vec<u64> = lost.into_iter().filter(|offset| start <= *offset && *offset < end && !records.contains_key(offset)).collect();
+            assert_eq!(missing, expected, "{what}");
+            assert_eq!(damage.iter().flat_map(|&(from, to)| from..to).collect::<Vec<_>>(), expected, "{what}");
+            assert!(log.view().verify(true, &mut |_| {}).unwrap().is_sound(), "{what}");
+            cuts_seen += 1;
+        }
+    }
+    assert!(cuts_seen > 100, "{cuts_seen} cuts");
 }

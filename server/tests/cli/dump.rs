@@ -185,6 +185,20 @@ fn quarantined_bytes_and_reports_are_printed() {
     assert_eq!(structures(&run)[0]["next_offset"], 4);
 }
 
+/// Holes of a terabyte: what lies behind a capacity is not looked at.
+#[test]
+fn a_huge_sparse_file_is_no_hang() {
+    let sandbox = Sandbox::new();
+    store(&sandbox);
+    for path in [SEGMENT, "data/LIVE"] {
+        std::fs::OpenOptions::new().write(true).open(sandbox.path(path)).unwrap().set_len(1 << 40).unwrap();
+        let before = std::time::Instant::now();
+        let run = sandbox.run(&["dump", path, "--json"]).expect(0);
+        assert!(before.elapsed().as_secs() < 60, "{path}: {:?}", before.elapsed());
+        assert_eq!(named(&structures(&run), "excess").len(), usize::from(path == SEGMENT), "{path}");
+    }
+}
+
 #[test]
 fn a_foreign_file_is_refused() {
     let sandbox = Sandbox::new();

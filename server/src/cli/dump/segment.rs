@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 
 use tidelog_format::{
-    FILE_HEADER_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FileName, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, decode_seal_at_end,
-    glance,
+    FILE_HEADER_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FileName, SEAL_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId,
+    decode_seal_at_end, glance,
 };
 
 use super::Printer;
@@ -21,6 +21,7 @@ type Failed<'a> = &'a dyn Fn(io::Error) -> Failure;
 pub(super) fn print(printer: &mut Printer, mut window: Window, name: Option<FileName>, failed: Failed<'_>) -> Result<(), Failure> {
     let len = window.end();
     let sealed_end = sealed_end(&mut window, failed)?;
+    window.limit(SEGMENT_BYTES_MAX);
     let bytes = window.from(0, SEGMENT_HEADER_BYTES).map_err(failed)?;
     let (salt, next) = match SegmentHeader::decode(bytes) {
         Ok(header) => {

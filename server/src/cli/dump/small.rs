@@ -118,7 +118,7 @@ pub(super) fn print_live(printer: &mut Printer, mut window: Window, failed: Fail
         Err(error) => whole(printer, "LIVE header", len, refused(error)?),
     };
     printer.print(&structure)?;
-    let slots = len.saturating_sub(LIVE_HEADER_BYTES as u64) / LIVE_SLOT_BYTES as u64;
+    let slots = len.min(LIVE_BYTES_MAX).saturating_sub(LIVE_HEADER_BYTES as u64) / LIVE_SLOT_BYTES as u64;
     for slot in 0..slots {
         let position = LIVE_HEADER_BYTES as u64 + slot * LIVE_SLOT_BYTES as u64;
         let bytes = window.from(position, LIVE_SLOT_BYTES).map_err(failed)?;
@@ -164,5 +164,7 @@ pub(super) fn print_report(printer: &mut Printer, mut window: Window, failed: Fa
 }
 
 const SMALL_BYTES: usize = 8192;
+/// As much as the engine looks at.
+const LIVE_BYTES_MAX: u64 = 256 << 20;
 const REPORT_BYTES_MAX: usize = 64 << 20;
 const REPORT_FIELDS: [&str; 7] = ["log_start_offset", "next_offset", "leader_epoch", "scanned_bytes", "damage", "findings", "quarantined"];
