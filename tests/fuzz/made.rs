@@ -45,7 +45,9 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
     for (name, how) in [("foreign", 0x0e), ("foreign-killed", 0x0f)] {
         let mut bytes = vec![how];
         bytes.resize(257, 0);
-        [0, 128].map(|slot| (bytes[1 + slot + 32], bytes[1 + slot + 48]) = (1, 5));
+        for slot in [0, 128] {
+            (bytes[1 + slot + 32], bytes[1 + slot + 48]) = (1, 5);
+        }
         seeds.push(("checkpoint", name.to_owned(), bytes));
     }
     for (number, how) in [0x08, 0x09, 0x0a, 0x1a, 0x18, 0x19, 0x2a, 0x1c].into_iter().enumerate() {
