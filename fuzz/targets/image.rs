@@ -91,7 +91,7 @@ fn cut(how: u8, partition: &Partition, served: &mut Served) {
         2 => match partition.truncate_suffix(at) {
             Ok(()) => served.end = at,
             // Of a batch that nobody can read, or that has holes, no part is kept.
-            Err(CutError::Read(ReadError::CodecNotBuilt { .. }) | CutError::NotKept { .. }) => {}
+            Err(CutError::Read(ReadError::CodecNotBuilt { .. } | ReadError::Corrupt { .. }) | CutError::NotKept { .. }) => {}
             Err(error) => panic!("a cut was refused: {error}"),
         },
         _ => return,
