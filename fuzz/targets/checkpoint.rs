@@ -75,11 +75,11 @@ fn file(how: u8, data: &[u8], written: &[u8; 2 * FILE_HEADER_BYTES]) -> Vec<u8> 
     file
 }
 
-/// Whether every slot that can be believed is one that the log wrote.
+/// Whether every slot that can be believed is one that the log wrote, or another partition's.
 fn says_nothing_new(stored: &Stored, bytes: &[u8]) -> bool {
     let written: Vec<_> = slots_of(stored).chunks(FILE_HEADER_BYTES).filter_map(|slot| Checkpoint::decode(slot).ok()).collect();
     bytes.chunks(SLOT_BYTES).take(2).all(|slot| match Checkpoint::decode(slot) {
-        Ok(slot) => written.contains(&slot),
+        Ok(slot) => written.contains(&slot) || written.iter().all(|known| known.partition_uuid != slot.partition_uuid),
         Err(error) => !error.is_unsupported(),
     })
 }

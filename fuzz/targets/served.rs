@@ -68,6 +68,7 @@ impl Served {
         );
         assert!(view.durable_end_offset() <= view.log_end_offset());
         let (mut served, mut next) = (Self { log_start, end, rows: Vec::new(), lost: Vec::new() }, log_start);
+        let mut empty = 0;
         let mut reader = view.read(Start::Earliest).expect("the log start is in range");
         for record in reader.by_ref() {
             let from = next;
@@ -78,9 +79,14 @@ impl Served {
                     assert!(record.offset() >= from && next <= end, "offset {} where {from} follows, of {end}", record.offset());
                 }
                 Err(ReadError::Corrupt { from: lost, to, reason, .. }) => {
-                    assert!(lost >= from && to > lost && to <= end, "{lost}..{to} is lost where {from} follows, of {end}: {reason}");
+                    assert!(lost >= from && to >= lost && to <= end, "{lost}..{to} is lost where {from} follows, of {end}: {reason}");
                     next = to.get();
-                    served.lose(lost.get(), next);
+                    // No offset is lost where bytes that do not decode stand behind the last record of a batch.
+                    empty += u64::from(to == lost);
+                    assert!(empty <= 10_000, "reading goes round in circles at {to}");
+                    if to > lost {
+                        served.lose(lost.get(), next);
+                    }
                 }
                 // Whole, but of a codec that this build does not know: passed by.
                 Err(ReadError::CodecNotBuilt { to, .. }) => {

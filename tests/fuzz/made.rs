@@ -41,6 +41,15 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         bytes.resize(257, 0);
         seeds.push(("checkpoint", number.to_string(), bytes));
     }
+    // Another partition's, which says that the log starts elsewhere.
+    for (name, how) in [("foreign", 0x0e), ("foreign-killed", 0x0f)] {
+        let mut bytes = vec![how];
+        bytes.resize(257, 0);
+        for slot in [0, 128] {
+            (bytes[1 + slot + 32], bytes[1 + slot + 48]) = (1, 5);
+        }
+        seeds.push(("checkpoint", name.to_owned(), bytes));
+    }
     for (number, how) in [0x08, 0x09, 0x0a, 0x1a, 0x18, 0x19, 0x2a, 0x1c].into_iter().enumerate() {
         let mut bytes = vec![how];
         bytes.resize(200, 0);
