@@ -8,9 +8,11 @@ use tidelog::io::fault::{EIO, Fault, Faulty};
 use tidelog::io::sim::{Cut, Image, NameModel, SimDisk};
 use tidelog::{AckLevel, AppendError, Partition, PartitionView, ReadIsolation, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TopicError};
 
-use crate::figures::{FOUND, Figures, PROGRAMS, STATES};
+use crate::figures::{FOUND, Figures};
 use crate::model::{Model, Parts};
-use crate::program::{How, Program, Random, Step, step};
+use crate::program::{How, Program, Step, step};
+use crate::random::Random;
+use crate::{PROGRAMS, STATES};
 
 /// Runs the program of a seed; says where an invariant is broken.
 pub(crate) fn run(seed: u64) -> Result<Figures, String> {
