@@ -160,9 +160,12 @@ impl Reader {
             }
             Step::End => {
                 // The segment was left behind: the list has a newer one for this offset, or none, and then a gap.
+                let (left, position) = (cursor.segment().id, cursor.position);
                 self.cursor = None;
                 let list = self.view.list();
                 match list.find(next).map(|number| &list.entries[number]) {
+                    // What vouched for the end of the segment said more than its frames hold: to look again would never end.
+                    Some(entry) if entry.segment.id == left && entry.segment.is_passed(position, next) => Err(gap(&self.view, next, end)),
                     Some(entry) if entry.segment.next_offset() > next && next < entry.to => Ok(None),
                     _ => Err(gap(&self.view, next, end)),
                 }

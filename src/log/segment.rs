@@ -143,6 +143,12 @@ impl Segment {
         self.id.base_offset + u64::from(self.published().next)
     }
 
+    /// Whether `position` is at the end of what is published, or behind it, and `offset` is published all the same.
+    pub(crate) fn is_passed(&self, position: u64, offset: u64) -> bool {
+        let published = self.published();
+        position >= u64::from(published.end) && offset < self.id.base_offset + u64::from(published.next)
+    }
+
     /// Publishes an end without a map to hold it.
     pub(crate) fn set_published(&self, published: Published) {
         match self.map.get() {
