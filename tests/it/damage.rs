@@ -336,6 +336,20 @@ fn without_the_lock_file_there_is_still_one_writer() {
     Store::open(&link).unwrap().close().unwrap();
 }
 
+/// Something made a directory where the text for people about the lock stands: that is not the lock.
+#[test]
+fn a_directory_in_the_place_of_the_lock_file_keeps_no_writer_out() {
+    let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    let text = lab.tmp.path().join("LOCK");
+    fs::remove_file(&text).unwrap();
+    fs::create_dir(&text).unwrap();
+    fs::write(text.join("something"), "inside").unwrap();
+    let (_store, partition) = lab.open();
+    append(&partition, &mut lab.oracle, 1, 100, AckLevel::Durable);
+    assert!(matches!(Store::open(lab.tmp.path()), Err(OpenError::Locked { pid: None, .. })), "there is one writer");
+    assert_eq!(fs::read(text.join("something")).unwrap(), b"inside");
+}
+
 /// An index says under a right checksum that its segment ends elsewhere: no end, no offset and no position is taken from it. In the segment that
 /// is appended to, and in one that was cut off and has no seal.
 #[test]
