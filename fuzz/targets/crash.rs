@@ -9,6 +9,8 @@ pub(crate) mod figures;
 pub(crate) mod model;
 #[path = "../../tests/crash/program.rs"]
 pub(crate) mod program;
+#[path = "../../tests/crash/random.rs"]
+pub(crate) mod random;
 
 /// The first two bytes decide what the cuts keep, the others are the program.
 pub fn run(data: &[u8]) {

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tidelog_format::{
-    CHECKPOINT_NAME, Checkpoint, Frame, LeaderEpoch, LiveRange, Offset, Position, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Span,
-    Term, Terms, TimestampNs, decode_seal_at_end, resolve,
+    CHECKPOINT_NAME, Checkpoint, Frame, IndexHeader, LeaderEpoch, LiveRange, Offset, Position, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader,
+    SegmentId, Span, Term, Terms, TimestampNs, decode_seal_at_end, resolve,
 };
 
 use crate::error::{DamagedRange, IoContext, OpenError};
@@ -13,7 +13,7 @@ use crate::log::decision::{Found, Verdict, decide};
 use crate::log::files::{PartitionFiles, SegmentFile};
 use crate::log::offset_index::StoredIndex;
 use crate::log::segment::Sums;
-use crate::log::walk::{WalkLimit, WalkStart, Walked, walk};
+use crate::log::walk::{WalkLimit, WalkStart, Walked, frame_before, walk};
 
 /// What a partition is, and what recovery would do to it.
 #[derive(Debug)]
@@ -281,7 +281,7 @@ impl<'a> Judge<'a> {
         for (number, range) in ranges.iter().enumerate() {
             let segment = self.files.segments[range.file].clone();
             let (from, to) = (range.from.get(), range.to.get());
-            let index = StoredIndex::open(self.storage, self.dir, segment.id, Some(segment.header.salt))
+            let mut index = StoredIndex::open(self.storage, self.dir, segment.id, Some(segment.header.salt))
                 .filter(|index| index.header.covered.get() <= segment.len);
             if index.is_none() && (number < first_walked || self.files.indexes.contains(&segment.id)) {
                 self.note(Found::IndexUnusable, true, segment.id.index_name(), "missing, damaged or of another segment".to_owned());
@@ -292,6 +292,12 @@ impl<'a> Judge<'a> {
                 self.live.push(file);
                 self.walked.push(None);
                 continue;
+            }
+            if let Some(found) = &index
+                && !ends_there(&segment, found)?
+            {
+                self.note(Found::IndexUnusable, true, segment.id.index_name(), "it ends where no frame does".to_owned());
+                index = None;
             }
             let start = self.walk_start(&segment, to, index.as_ref());
             let walked = walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, self.limit(&segment, to))?;
@@ -660,11 +666,14 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
             has_index,
         }));
     }
-    let Some(covered) = index.map(|index| index.header).filter(|covered| {
+    let covers = |covered: &IndexHeader| {
         covered.next_offset.get() == to && !segment.rebuilt && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
-    }) else {
-        return Ok(None);
     };
+    let Some(index) = index.filter(|index| covers(&index.header)) else { return Ok(None) };
+    if !ends_there(segment, index)? {
+        return Ok(None);
+    }
+    let covered = index.header;
     let sums = Sums { records: covered.records, max_ts: covered.max_ts };
     let end = covered.covered.get();
     Ok(Some(LiveFile {
@@ -680,6 +689,21 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
         entries: Vec::new(),
         has_index: true,
     }))
+}
+
+/// Whether a frame ends where an index says that all do, as it says: what else it says of a segment is taken at its word.
+fn ends_there(segment: &SegmentFile, index: &StoredIndex) -> Result<bool, OpenError> {
+    let (said, first) = (&index.header, SEGMENT_HEADER_BYTES as u64);
+    if said.covered.get() == first {
+        return Ok(said.next_offset == said.base_offset);
+    }
+    let start = match index.floor(u32::MAX) {
+        Some(last) => last.position.into(),
+        None if said.entries == 0 => first,
+        None => return Ok(false),
+    };
+    let found = frame_before(&*segment.open()?, &segment.path, segment.header.salt, start, said.covered.get())?;
+    Ok(found == Some((said.next_offset.get(), said.chain)))
 }
 
 pub(crate) fn describe(fault: &tidelog_format::Fault) -> String {

@@ -129,6 +129,28 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
     Ok(walked)
 }
 
+/// The next offset and the chain behind the frame that ends at `end`, if one does: found over the headers of those from `start` on, whatever
+/// offsets they hold.
+pub(crate) fn frame_before(file: &dyn File, path: &Path, salt: u64, start: u64, end: u64) -> Result<Option<(u64, u32)>, IoError> {
+    let mut window = Window::new(file, path, end);
+    let (mut at, mut found) = (start, None);
+    while at < end {
+        let needed = match Frame::decode(window.from(at, 1)?, salt, Position::new(at)) {
+            Ok(frame) => {
+                found = Some((frame.header.next_offset().get(), frame.chain_after()));
+                at += frame.header.stored_bytes() as u64;
+                continue;
+            }
+            Err(DecodeError::Truncated { needed, .. }) => needed,
+            Err(_) => return Ok(None),
+        };
+        if !window.extend(at, needed)? {
+            return Ok(None);
+        }
+    }
+    Ok(found.filter(|_| at == end))
+}
+
 fn dead(header: &FrameHeader, limit: WalkLimit<'_>) -> bool {
     header.next_offset() > limit.offset
         || (limit.terms.is_dead(header.leader_epoch, header.base_offset) && !header.attributes.contains(Attributes::NO_OFFSETS))

@@ -13,7 +13,7 @@ use tidelog_format::{Codec, LOCK_NAME};
 
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
-use crate::io::{Lock, read_file, replace_file};
+use crate::io::{Kind, Lock, read_file, replace_file};
 use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Scrubber, recover_many, repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
@@ -352,8 +352,11 @@ fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
         let pid = read_file(&**storage, &text, 64).ok().and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
         return Err(OpenError::Locked { path: dir.clone(), pid });
     };
-    replace_file(&**storage, &text, format!("{}\n", std::process::id()).as_bytes()).map_err(|error| IoError::new("write", &text, error))?;
-    Ok(lock)
+    match replace_file(&**storage, &text, format!("{}\n", std::process::id()).as_bytes()) {
+        // The lock is the store's own: what stands in the place of the text for people keeps nobody out.
+        Err(_) if matches!(storage.kind(&text), Ok(Some(Kind::Directory))) => Ok(lock),
+        written => written.map(|()| lock).map_err(|error| IoError::new("write", &text, error).into()),
+    }
 }
 
 /// Enough that their syncs count for little, few enough that whoever waits for one of them does not wait long.

@@ -8,9 +8,15 @@ use tidelog::io::fault::{EIO, Fault, Faulty};
 use tidelog::io::sim::{Cut, Image, NameModel, SimDisk};
 use tidelog::{AckLevel, AppendError, Partition, PartitionView, ReadIsolation, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TopicError};
 
-use super::figures::{FOUND, Figures, PROGRAMS, STATES};
+use super::figures::{FOUND, Figures};
 use super::model::{Model, Parts};
-use super::program::{Draws, How, Program, Random, Step, step};
+use super::program::{How, Program, Step, step};
+use super::random::Random;
+
+/// Counted once a program.
+pub(crate) const PROGRAMS: &str = "programs";
+/// A partition's identity is drawn from its seed, so that programs have none in common.
+pub(crate) const STATES: &str = "states of the disk recovered and judged, each different from all others";
 
 /// Runs the program of a seed; says where an invariant is broken.
 pub(crate) fn run(seed: u64) -> Result<Figures, String> {

@@ -9,15 +9,16 @@ use tidelog::Found;
 #[derive(Debug, Default)]
 pub(crate) struct Figures(BTreeMap<String, u64>);
 
-pub(crate) const PROGRAMS: &str = "programs";
-/// A partition's identity is drawn from its seed, so that programs have none in common.
-pub(crate) const STATES: &str = "states of the disk recovered and judged, each different from all others";
 /// Before the name of something that recovery found.
 pub(crate) const FOUND: &str = "times found: ";
 
 impl Figures {
     pub(crate) fn count(&mut self, name: &str) {
-        *self.0.entry(name.to_owned()).or_default() += 1;
+        self.count_more(name, 1);
+    }
+
+    pub(crate) fn count_more(&mut self, name: &str, more: u64) {
+        *self.0.entry(name.to_owned()).or_default() += more;
     }
 
     pub(crate) fn of(&self, name: &str) -> u64 {
@@ -39,9 +40,9 @@ impl Figures {
         std::fs::write(path, self.to_string()).unwrap();
     }
 
-    /// What a crash can leave behind and never did.
-    pub(crate) fn never_found(&self) -> Vec<&'static Found> {
-        LEFT_BY_CRASHES.iter().filter(|found| self.of(&format!("{FOUND}{found:?}")) == 0).collect()
+    /// Those of the rows that were never found.
+    pub(crate) fn never_found<'a>(&self, rows: &'a [Found]) -> Vec<&'a Found> {
+        rows.iter().filter(|found| self.of(&format!("{FOUND}{found:?}")) == 0).collect()
     }
 }
 
@@ -50,20 +51,3 @@ impl fmt::Display for Figures {
         self.0.iter().try_for_each(|(name, count)| writeln!(f, "{count:>10} {name}"))
     }
 }
-
-/// The rows of the decision table that a crash reaches without damage. A slot of the checkpoint lies in one sector, and is never torn.
-const LEFT_BY_CRASHES: &[Found] = &[
-    Found::ZerosToEnd,
-    Found::BadFrameThenNothing,
-    Found::BadFrameThenValid,
-    Found::SegmentMissing,
-    Found::BelowLogStart,
-    Found::CheckpointOld,
-    Found::IndexUnusable,
-    Found::StrayFile,
-    Found::HeaderlessTail,
-    Found::HeaderOnly,
-    Found::UnsealedRunsToNext,
-    Found::Unfinished,
-    Found::Overlap,
-];

@@ -11,13 +11,16 @@ mod campaign;
 mod figures;
 mod model;
 mod program;
+mod random;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use figures::{Figures, PROGRAMS, STATES};
+use campaign::{PROGRAMS, STATES};
+use figures::Figures;
+use tidelog::Found;
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
@@ -57,5 +60,23 @@ fn any_cut_leaves_a_legal_log() {
         figures.keep(&path);
     }
     println!("{figures}");
-    assert!(figures.of(PROGRAMS) < 500 || figures.never_found().is_empty(), "never reached: {:?}", figures.never_found());
+    let never_found = figures.never_found(LEFT_BY_CRASHES);
+    assert!(figures.of(PROGRAMS) < 500 || never_found.is_empty(), "never reached: {never_found:?}");
 }
+
+/// The rows of the decision table that a crash reaches without damage. A slot of the checkpoint lies in one sector, and is never torn.
+const LEFT_BY_CRASHES: &[Found] = &[
+    Found::ZerosToEnd,
+    Found::BadFrameThenNothing,
+    Found::BadFrameThenValid,
+    Found::SegmentMissing,
+    Found::BelowLogStart,
+    Found::CheckpointOld,
+    Found::IndexUnusable,
+    Found::StrayFile,
+    Found::HeaderlessTail,
+    Found::HeaderOnly,
+    Found::UnsealedRunsToNext,
+    Found::Unfinished,
+    Found::Overlap,
+];

@@ -5,6 +5,8 @@ use std::time::Duration;
 use tidelog::io::sim::NameModel;
 use tidelog::{AckLevel, SyncPolicy};
 
+use super::random::Random;
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Step {
     Append(AckLevel),
@@ -48,19 +50,6 @@ pub(crate) struct Program {
     pub(crate) policy: SyncPolicy,
     pub(crate) names: NameModel,
     pub(crate) steps: Vec<Step>,
-}
-
-/// SplitMix64.
-#[derive(Debug, Clone)]
-pub(crate) struct Random(pub u64);
-
-impl Random {
-    pub(crate) fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
 
 /// Where the numbers come from that make a program.

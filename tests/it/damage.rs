@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, Found, OpenError, ReadError, Record, Store, TopicError, Verdict};
-use tidelog_format::{Attributes, CHECKPOINT_NAME, Frame, META_NAME, Position, SegmentId};
+use tidelog_format::{Attributes, CHECKPOINT_NAME, Frame, IndexHeader, META_NAME, Offset, Position, SegmentId, crc32, encode_index};
 
 use crate::support::{
     Durable, Expect, Lab, Oracle, TOPIC, append, append_batch, assert_same, check, copy_tree, fingerprint, names, options, partition, partition_dir,
@@ -362,6 +362,67 @@ fn without_the_lock_file_there_is_still_one_writer() {
     }
     drop((store, partition));
     Store::open(&link).unwrap().close().unwrap();
+}
+
+/// Something made a directory where the text for people about the lock stands: that is not the lock.
+#[test]
+fn a_directory_in_the_place_of_the_lock_file_keeps_no_writer_out() {
+    let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    let text = lab.tmp.path().join("LOCK");
+    fs::remove_file(&text).unwrap();
+    fs::create_dir(&text).unwrap();
+    fs::write(text.join("something"), "inside").unwrap();
+    let (_store, partition) = lab.open();
+    append(&partition, &mut lab.oracle, 1, 100, AckLevel::Durable);
+    assert!(matches!(Store::open(lab.tmp.path()), Err(OpenError::Locked { pid: None, .. })), "there is one writer");
+    assert_eq!(fs::read(text.join("something")).unwrap(), b"inside");
+}
+
+/// An index says under a right checksum that its segment ends elsewhere: no end, no offset and no position is taken from it. In the segment that
+/// is appended to, and in one that was cut off and has no seal.
+#[test]
+fn an_index_that_ends_where_no_frame_does_is_not_used() {
+    type Lie = fn(&mut IndexHeader);
+    let lies: [Lie; 7] = [
+        |header| header.next_offset = Offset::new(header.next_offset.get() + 8),
+        |header| header.next_offset = Offset::new(header.next_offset.get() - 1),
+        |header| header.chain ^= 1,
+        |header| header.covered = Position::new(header.covered.get() - 8),
+        |header| header.covered = Position::new(header.covered.get() + 4),
+        |header| header.covered = Position::new(196),
+        |header| header.covered = Position::new(0),
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        for cut in [false, true] {
+            let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 30, 300, AckLevel::Durable));
+            if cut {
+                let (store, partition) = lab.open();
+                partition.truncate_suffix(30 - 1).unwrap();
+                lab.oracle.remove(&29);
+                append(&partition, &mut lab.oracle, 5, 200, AckLevel::Durable);
+                drop(partition);
+                store.close().unwrap();
+                drop(lab.open()); // makes the index of the segment that was cut
+            }
+            let path = lab.segments()[0].index_path();
+            let mut bytes = fs::read(&path).unwrap();
+            let mut header = IndexHeader::decode(&bytes).unwrap();
+            assert_eq!(header.next_offset, if cut { 29 } else { 30 });
+            lie(&mut header);
+            bytes[..128].copy_from_slice(&encode_index(IndexHeader { entries: 0, ..header }, &[])[..128]);
+            bytes[16..20].copy_from_slice(&header.entries.to_le_bytes());
+            let sum = crc32(&bytes[..124]);
+            bytes[124..128].copy_from_slice(&sum.to_le_bytes());
+            assert_eq!(IndexHeader::decode(&bytes).unwrap(), header, "it is right by itself");
+            fs::write(&path, bytes).unwrap();
+            let (_store, partition) = lab.open();
+            assert_eq!(partition.log_end_offset().get(), lab.oracle.len() as u64, "lie {number}, cut {cut}");
+            for (offset, value) in &lab.oracle {
+                let found = partition.get(*offset).unwrap_or_else(|error| panic!("lie {number}, cut {cut}: {error}"));
+                assert_eq!(found.value().unwrap(), value, "lie {number}, cut {cut}: offset {offset}");
+            }
+        }
+    }
 }
 
 /// The index may point at the very frame that is damaged: what stands behind it is found all the same, also inside a batch.
