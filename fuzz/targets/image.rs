@@ -21,7 +21,7 @@ pub fn run(data: &[u8]) {
         served
     });
     assert!(disk.image() == image, "who only looked changed something");
-    let Some((disk, store, partition)) = open_for_writing(&disk, seen.is_ok()) else { return };
+    let Some((disk, store, partition)) = open_for_writing(&disk) else { return };
     let mut served = Served::of(partition.view());
     match &seen {
         Ok(seen) => assert_eq!(seen, &served, "a reader saw something else than what recovery made"),
@@ -42,7 +42,7 @@ pub fn run(data: &[u8]) {
 }
 
 /// The partition as `Refuse` opens it, or, where that refuses damage, as `Isolate` does.
-fn open_for_writing(disk: &SimDisk, was_readable: bool) -> Option<(SimDisk, Store, Partition)> {
+fn open_for_writing(disk: &SimDisk) -> Option<(SimDisk, Store, Partition)> {
     let before = disk.image();
     for on_damage in [OnDamage::Refuse, OnDamage::Isolate] {
         let disk = disk.kill();
@@ -50,9 +50,6 @@ fn open_for_writing(disk: &SimDisk, was_readable: bool) -> Option<(SimDisk, Stor
             Ok((store, partition)) => return Some((disk, store, partition)),
             Err(error) => {
                 let TopicError::Open(error) = error else { panic!("neither opened nor refused: {error}") };
-                if was_readable && is_found_late(&error) {
-                    return None;
-                }
                 assert!(files(&disk.image()) == files(&before), "refused with a change: {error}");
                 assert!(error.is_refusal(), "an error, where no call failed: {error}");
                 let is_damage = matches!(error, OpenError::Damaged { .. });
@@ -64,12 +61,6 @@ fn open_for_writing(disk: &SimDisk, was_readable: bool) -> Option<(SimDisk, Stor
         }
     }
     unreachable!("damage is isolated")
-}
-
-/// A frame of a newer version in a segment that its seal vouches for is met when the index of the segment is made anew, behind the first
-/// changes: docs/reliability.md, "What is left".
-fn is_found_late(error: &OpenError) -> bool {
-    matches!(error, OpenError::Unsupported { .. })
 }
 
 fn append(partition: &Partition, served: &mut Served) {

@@ -660,6 +660,25 @@ fn row_34_overlapping_segments_are_settled_by_their_number() {
 
 /// A feature that a version need not know to read, but would break by writing.
 #[test]
+fn row_25_a_frame_of_a_newer_version_in_a_sealed_segment_is_met_by_who_reads_it() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    let (of, next) = (segment.frame_of(5), lab.segments()[1].header.base_offset.get());
+    segment.rewrite_header(of, |header| header.attributes = tidelog_format::Attributes(header.attributes.0 | 1 << 30));
+    for _ in 0..2 {
+        let (store, partition) = lab.open();
+        let view = partition.view();
+        assert_eq!(view.get(4).unwrap().value().unwrap(), lab.oracle[&4]);
+        assert!(view.get(5).is_err());
+        assert_eq!(view.read_from(next).unwrap().map(Result::unwrap).count() as u64, 150 - next);
+        assert_eq!(partition.log_end_offset(), 150);
+        drop(partition);
+        store.close().unwrap();
+    }
+}
+
+#[test]
 fn row_25_a_feature_for_writers_alone_leaves_reading_open() {
     // With bytes that no checkpoint covers: nothing writes them back either, at the open or ahead of it.
     let lab = Lab::ten_records(Durable::Before(5));
