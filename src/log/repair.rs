@@ -327,7 +327,7 @@ impl Surgery {
                     format!("says that offsets {}..{} are lost", graft.prev_end, graft.base),
                 ));
             }
-            if graft.frames.is_some() {
+            if graft.frames.is_some() && graft.base < graft.next {
                 let detail = format!("takes offsets {}..{} over from {}", graft.base, graft.next, graft.source.id.log_name());
                 report.steps.push(step(RepairAction::Rewrite, name, detail));
             }
