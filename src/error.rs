@@ -219,8 +219,12 @@ pub enum TopicError {
 }
 
 fn list(numbers: &[u32]) -> String {
-    numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ")
+    let (shown, more) = numbers.split_at(numbers.len().min(LISTED_MAX));
+    let shown = shown.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    if more.is_empty() { shown } else { format!("{shown} and {} more", more.len()) }
 }
+
+const LISTED_MAX: usize = 10;
 
 /// Records could not be appended. None of them was, unless the variant says so.
 #[derive(Debug, Clone, thiserror::Error)]

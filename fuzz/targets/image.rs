@@ -1,9 +1,8 @@
 //! A partition directory of any bytes, as in `directory.rs`: it is refused untouched, or it opens, and then it serves the same to whoever only
 //! looks, to its writer, and to the writer after that.
 
-use tidelog::io::sim::{Image, NameModel, SimDisk};
+use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{AckLevel, AppendError, CutError, Found, OnDamage, OpenError, Partition, ReadError, Record, Store, TopicError};
-use tidelog_format::{CHECKPOINT_NAME, Checkpoint, SLOT_BYTES, SegmentHeader};
 
 use super::directory::Directory;
 use super::served::{Row, Served, files, look, open};
@@ -32,7 +31,7 @@ pub fn run(data: &[u8]) {
     assert_eq!((report.log_start_offset, report.next_offset), (served.log_start, served.end));
     // Records may come back from here on: see `come_back`.
     let is_by_chain = report.findings.iter().any(|finding| finding.found == Found::ChainMismatch);
-    let back = if is_by_chain { Some(0) } else { newest_cut(&image) };
+    let back = is_by_chain.then_some(0);
     if served.end < OFFSETS_LEFT {
         append(&partition, &mut served);
         cut(directory.how[1], &partition, &mut served);
@@ -49,8 +48,13 @@ fn open_for_writing(disk: &SimDisk) -> Option<(SimDisk, Store, Partition)> {
         match open(&disk, on_damage) {
             Ok((store, partition)) => return Some((disk, store, partition)),
             Err(error) => {
-                let TopicError::Open(error) = error else { panic!("neither opened nor refused: {error}") };
                 assert!(files(&disk.image()) == files(&before), "refused with a change: {error}");
+                let error = match error {
+                    TopicError::Open(error) => error,
+                    // META makes it one of several partitions.
+                    TopicError::PartitionsMissing { .. } => return None,
+                    error => panic!("neither opened nor refused: {error}"),
+                };
                 assert!(error.is_refusal(), "an error, where no call failed: {error}");
                 let is_damage = matches!(error, OpenError::Damaged { .. });
                 assert!(!is_damage || on_damage == OnDamage::Refuse, "damage is isolated: {error}");
@@ -137,24 +141,8 @@ fn reopen(disk: &SimDisk, served: &mut Served, back: Option<u64>) {
     }
 }
 
-/// Where the newest term begins of those that the files know.
-fn newest_cut(image: &Image) -> Option<u64> {
-    let terms = files(image).into_iter().flat_map(|(path, bytes)| {
-        let slots = if path.ends_with(CHECKPOINT_NAME) { bytes } else { &[] };
-        let of_slots = slots
-            .chunks(SLOT_BYTES)
-            .filter_map(|slot| Checkpoint::decode(slot).ok())
-            .map(|slot| slot.terms.newest())
-            .map(|term| (term.epoch, term.start));
-        let of_header = SegmentHeader::decode(bytes).ok().map(|header| (header.leader_epoch, header.epoch_start));
-        of_slots.chain(of_header).collect::<Vec<_>>()
-    });
-    terms.max().filter(|(epoch, _)| epoch.get() > 0).map(|(_, start)| start.get())
-}
-
-/// What may change between two opens (docs/reliability.md, "What is left"): records that were cut off come back where the segment that cut
-/// them off is lost, once a newer term stands in the place of the one that knew of the cut; and records that are right but for their chain,
-/// once a seal or an index vouches for their segment.
+/// What may change between two opens (docs/reliability.md, "What is left"): records that are right but for their chain come back once a seal
+/// or an index vouches for their segment.
 fn come_back(seen: &Served, served: &mut Served, from: Option<u64>) {
     let was_lost = |row: &Row| served.lost.iter().any(|&(from, to)| from <= row.offset && row.offset < to);
     let (back, kept): (Vec<_>, Vec<_>) = seen.rows.iter().cloned().partition(|row| was_lost(row) && from.is_some_and(|from| row.offset >= from));
