@@ -13,7 +13,7 @@ from pathlib import Path
 RECORDS = 60
 VALUE = "x" * 4000
 # Small segments, so that rolls, seals and checkpoints come within the records.
-APPEND = ["logs", "--print-acks", "--segment-bytes", "64KiB"]
+APPEND = ["logs", "--print-acks", "--segment-bytes", "64KiB", "--set", "scrub_bytes_per_second=1000000"]
 # What the engine calls to change a disk, and the errors that a disk, or the limits of a process, answer with.
 CALLS = {
     "openat": ["EMFILE", "EACCES"],
@@ -30,6 +30,7 @@ CALLS = {
     "flock": ["EAGAIN"],
     "getdents64": ["EIO"],
     "pread64": ["EIO"],
+    "clone3": ["EAGAIN"],
 }
 KILLED = -9
 

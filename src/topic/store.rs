@@ -110,16 +110,17 @@ impl Store {
         let scrubber = Mutex::new(Scrubber::new(options.config.scrub_bytes_per_second));
         let (open, closed, scrub_end) = (Mutex::default(), AtomicBool::new(false), Default::default());
         let shared = Arc::new(Shared { catalog, config: options.config, keeper, page, open, closed, scrubber, scrub_end });
+        // First: where it fails, nobody writes yet, and the lock may go.
+        let scrubbing = if options.threads && shared.scrubber.lock().is_wanted() {
+            let shared = shared.clone();
+            Some(std::thread::Builder::new().name("tidelog-scrub".to_owned()).spawn(move || shared.scrub()).at("start a thread for", dir)?)
+        } else {
+            None
+        };
         let recovering = if recovers && !topics.is_empty() {
             let shared = shared.clone();
             let thread = std::thread::Builder::new().name("tidelog-recover".to_owned()).spawn(move || shared.recover_rest(&topics));
             thread.ok() // without it, each partition is recovered when it is asked for
-        } else {
-            None
-        };
-        let scrubbing = if options.threads && shared.scrubber.lock().is_wanted() {
-            let shared = shared.clone();
-            Some(std::thread::Builder::new().name("tidelog-scrub".to_owned()).spawn(move || shared.scrub()).at("start a thread for", dir)?)
         } else {
             None
         };
