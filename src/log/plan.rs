@@ -181,6 +181,8 @@ struct Judge<'a> {
     slot: Option<Checkpoint>,
     /// Of the newest slot and of all headers.
     terms: Terms,
+    /// The highest term of a frame.
+    epoch: LeaderEpoch,
     ends: Option<LiveEnds>,
     index_interval: u32,
     log_start: u64,
@@ -212,6 +214,7 @@ impl<'a> Judge<'a> {
             files,
             slot,
             terms: known_terms(files, log_start),
+            epoch: LeaderEpoch::new(0),
             ends,
             index_interval,
             log_start,
@@ -287,8 +290,9 @@ impl<'a> Judge<'a> {
                 self.note(Found::IndexUnusable, true, segment.id.index_name(), "missing, damaged or of another segment".to_owned());
             }
             if number < first_walked
-                && let Some(file) = trusted(&segment, from, to, index.as_ref(), &self.terms)?
+                && let Some((file, epoch)) = trusted(&segment, from, to, index.as_ref(), &self.terms)?
             {
+                self.epoch = self.epoch.max(epoch);
                 self.live.push(file);
                 self.walked.push(None);
                 continue;
@@ -302,6 +306,7 @@ impl<'a> Judge<'a> {
             let start = self.walk_start(&segment, to, index.as_ref());
             let walked = walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, self.limit(&segment, to))?;
             self.scanned_bytes += walked.scanned_bytes;
+            self.epoch = self.epoch.max(LeaderEpoch::new(walked.epoch));
             let last = walked.runs.last().copied().expect("a walk begins with a run");
             let sums = Sums { records: last.records, max_ts: last.max_ts };
             let sealed = walked.seal.is_some();
@@ -595,11 +600,16 @@ impl<'a> Judge<'a> {
             self.lose(self.expected, next_offset, &detail);
         }
         self.lost |= self.torn;
-        if self.lost {
+        // A checkpoint that is gone or older may not know the term that was last written in.
+        if self.epoch > self.terms.newest().epoch {
+            self.terms.note(Term { epoch: self.epoch, start: Offset::new(next_offset) });
+        }
+        let tail = self.tail(next_offset, gap_end);
+        // Where appending goes on behind the last frame, nothing was cut off.
+        if self.lost && tail != Tail::InPlace {
             let epoch = LeaderEpoch::new(self.terms.newest().epoch.get() + 1);
             self.terms.note(Term { epoch, start: Offset::new(next_offset) });
         }
-        let tail = self.tail(next_offset, gap_end);
         let nothing_unproven = (self.live.len(), 0);
         Plan {
             log_start,
@@ -642,7 +652,13 @@ impl<'a> Judge<'a> {
 }
 
 /// A file that its seal or index vouches for, up to exactly where the next file takes over.
-fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex>, terms: &Terms) -> Result<Option<LiveFile>, OpenError> {
+fn trusted(
+    segment: &SegmentFile,
+    from: u64,
+    to: u64,
+    index: Option<&StoredIndex>,
+    terms: &Terms,
+) -> Result<Option<(LiveFile, LeaderEpoch)>, OpenError> {
     let header: &SegmentHeader = &segment.header;
     if let Some((seal, position)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(header.salt))
         && seal.base_offset == header.base_offset
@@ -652,7 +668,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
         let sums = Sums { records: seal.records, max_ts: seal.max_ts };
         let (end, next_offset) = (position.get(), seal.next_offset.get());
         let has_index = index.is_some_and(|index| index.header.covered.get() == end);
-        return Ok(Some(LiveFile {
+        let file = LiveFile {
             segment: segment.clone(),
             from,
             to,
@@ -664,7 +680,8 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
             indexed: end,
             entries: Vec::new(),
             has_index,
-        }));
+        };
+        return Ok(Some((file, seal.last_epoch)));
     }
     let covers = |covered: &IndexHeader| {
         covered.next_offset.get() == to && !segment.rebuilt && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
@@ -676,7 +693,7 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
     let covered = index.header;
     let sums = Sums { records: covered.records, max_ts: covered.max_ts };
     let end = covered.covered.get();
-    Ok(Some(LiveFile {
+    let file = LiveFile {
         segment: segment.clone(),
         from,
         to,
@@ -688,7 +705,8 @@ fn trusted(segment: &SegmentFile, from: u64, to: u64, index: Option<&StoredIndex
         indexed: end,
         entries: Vec::new(),
         has_index: true,
-    }))
+    };
+    Ok(Some((file, header.leader_epoch)))
 }
 
 /// Whether a frame ends where an index says that all do, as it says: what else it says of a segment is taken at its word.

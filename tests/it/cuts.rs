@@ -6,7 +6,7 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, CutError, Partition, ReadError, ReadIsolation, Record, Store, SyncError, Verdict};
 
-use tidelog_format::SegmentId;
+use tidelog_format::{CHECKPOINT_NAME, SegmentId};
 
 use crate::support::{
     Durable, Lab, Oracle, TOPIC, append, append_batch, assert_same, copy_tree, names, options, partition, read_all, tempdir, value,
@@ -567,4 +567,74 @@ fn a_batch_with_holes_is_not_cut_in_two() {
     partition.truncate_suffix(2).unwrap();
     assert_eq!(partition.append(Record::new("anew")).unwrap().base_offset, 2, "records without a hole before them stay");
     store.close().unwrap();
+}
+
+/// A log whose first segment is lost, opened and written to a few times, each time in the place where it ended.
+fn without_a_head() -> Lab {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    let first = lab.segments().remove(0);
+    std::fs::remove_file(&first.path).unwrap();
+    let _ = std::fs::remove_file(first.index_path()); // it may not have been written
+    for _ in 0..4 {
+        let (store, partition) = lab.open();
+        append(&partition, &mut Oracle::new(), 1, 300, AckLevel::Durable);
+        drop(partition);
+        store.close().unwrap();
+    }
+    lab
+}
+
+#[test]
+fn an_old_checkpoint_that_comes_back_cuts_nothing_off() {
+    let mut lab = without_a_head();
+    let path = lab.dir().join(CHECKPOINT_NAME);
+    let old = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    lab.oracle.clear();
+    let (store, partition) = lab.open();
+    append(&partition, &mut lab.oracle, 10, 300, AckLevel::Durable);
+    drop(partition);
+    store.close().unwrap();
+    std::fs::write(&path, old).unwrap();
+    let (_store, partition) = lab.open();
+    let (records, _) = read_all(partition.view());
+    assert!(lab.oracle.iter().all(|(offset, value)| records.get(offset) == Some(value)), "acknowledged, and gone");
+}
+
+#[test]
+fn a_cut_is_of_a_higher_term_than_what_it_cuts_off_though_the_checkpoint_was_lost() {
+    let lab = without_a_head();
+    std::fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    let (store, partition) = lab.open();
+    let cut = partition.log_end_offset().get() - 2;
+    partition.truncate_suffix(cut).unwrap();
+    append(&partition, &mut Oracle::new(), 5, 50, AckLevel::Durable);
+    drop(partition);
+    store.close().unwrap();
+    std::fs::remove_file(&lab.segments().pop().unwrap().path).unwrap();
+    let (_store, partition) = lab.open();
+    let (records, _) = read_all(partition.view());
+    assert_eq!(records.keys().filter(|offset| **offset >= cut).count(), 0, "what was cut off is back");
+}
+
+#[test]
+fn damage_that_is_found_again_and_again_makes_no_cut_forgotten() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    let (store, partition) = lab.open();
+    partition.truncate_suffix(140).unwrap();
+    append(&partition, &mut Oracle::new(), 20, 50, AckLevel::Durable);
+    drop(partition);
+    store.close().unwrap();
+    let (first, tail) = (lab.segments().remove(0), lab.segments().pop().unwrap());
+    std::fs::remove_file(&first.path).unwrap();
+    for _ in 0..30 {
+        let (store, partition) = lab.open();
+        append(&partition, &mut Oracle::new(), 1, 50, AckLevel::Durable);
+        drop(partition);
+        store.close().unwrap();
+    }
+    std::fs::remove_file(&tail.path).unwrap();
+    let (_store, partition) = lab.open();
+    let (records, _) = read_all(partition.view());
+    assert_eq!(records.iter().filter(|(offset, value)| **offset >= 140 && value.len() == 1000).count(), 0, "what was cut off is back");
 }
