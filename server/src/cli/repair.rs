@@ -50,14 +50,13 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         for partition in &partitions {
             results.line(&text(partition))?;
         }
-        let open = partitions.iter().filter(|partition| !partition.is_empty()).count();
-        match (open, args.apply) {
-            (0, _) => results.line("nothing to repair")?,
-            (open, false) => {
-                let open = counted(open as u64, "partition", "partitions");
-                results.line(&format!("nothing was changed; {open} to repair: tidelog repair {} --apply", args.dir.display()))?;
-            }
-            (_, true) => {}
+        let open = partitions.iter().filter(|partition| !partition.steps.is_empty()).count();
+        if partitions.iter().all(PartitionRepair::is_empty) {
+            results.line("nothing to repair")?;
+        } else if open > 0 && !args.apply {
+            let open = counted(open as u64, "partition", "partitions");
+            let topic = args.topic.as_ref().map(|topic| format!(" {topic}")).unwrap_or_default();
+            results.line(&format!("nothing was changed; {open} to repair: tidelog repair {}{topic} --apply", args.dir.display()))?;
         }
     }
     let is_open = |partition: &PartitionRepair| if args.apply { !partition.left.is_empty() } else { !partition.is_empty() };
