@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{IndexEntry, META_NAME, Offset, QUARANTINE_NAME, SEAL_BYTES, SEGMENT_HEADER_BYTES, Seal, Terms, TimestampNs};
+use tidelog_format::{IndexEntry, META_NAME, Offset, QUARANTINE_NAME, SEAL_BYTES, Seal, Terms};
 
 use crate::error::{DamagedRange, IoContext, IoError, OpenError, ReadError};
 use crate::io::{Access, Kind, Storage};
@@ -77,13 +77,7 @@ fn failed(error: OpenError) -> ReadError {
 /// Every frame that is published, each with an entry.
 fn walk_segment(storage: &dyn Storage, entry: &LiveSegment) -> Result<Walked, OpenError> {
     let segment = &entry.segment;
-    let start = WalkStart {
-        position: SEGMENT_HEADER_BYTES as u64,
-        next_offset: segment.id.base_offset,
-        chain: segment.header.chain_seed,
-        records: 0,
-        max_ts: TimestampNs::new(i64::MIN),
-    };
+    let start = WalkStart::of_segment(segment.id.base_offset, segment.header.chain_seed);
     let path = segment.path();
     let file = storage.open(&path, Access::Read).at("open", &path)?;
     let limit = WalkLimit { position: segment.published().end.into(), offset: entry.to, terms: &Terms::default(), index_interval: 0 };

@@ -311,13 +311,7 @@ impl Apply<'_> {
     /// The entries of a segment that its seal vouched for.
     fn walk_again(&self, file: &LiveFile) -> Result<Vec<tidelog_format::IndexEntry>, OpenError> {
         let segment = &file.segment;
-        let start = WalkStart {
-            position: SEGMENT_HEADER_BYTES as u64,
-            next_offset: segment.id.base_offset,
-            chain: segment.header.chain_seed,
-            records: 0,
-            max_ts: TimestampNs::new(i64::MIN),
-        };
+        let start = WalkStart::of_segment(segment.id.base_offset, segment.header.chain_seed);
         let limit = WalkLimit { position: file.end, offset: file.next_offset, terms: &Terms::default(), index_interval: self.how.index_interval };
         Ok(walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)?.index)
     }

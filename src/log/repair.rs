@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidelog_format::{SEGMENT_HEADER_BYTES, SegmentId, Span, TimestampNs, resolve};
+use tidelog_format::{SegmentId, Span, resolve};
 
 use crate::error::{DamagedRange, OpenError};
 use crate::io::Storage;
@@ -184,13 +184,7 @@ impl Surgery {
 
     fn walk(&self, live: &LiveFile, is_last: bool) -> Result<Walked, OpenError> {
         let segment = &live.segment;
-        let start = WalkStart {
-            position: SEGMENT_HEADER_BYTES as u64,
-            next_offset: segment.id.base_offset,
-            chain: segment.header.chain_seed,
-            records: 0,
-            max_ts: TimestampNs::new(i64::MIN),
-        };
+        let start = WalkStart::of_segment(segment.id.base_offset, segment.header.chain_seed);
         // What is torn off the end of the log is not looked at.
         let position = if is_last { live.end } else { segment.len.min(segment.header.capacity) };
         let limit = WalkLimit { position, offset: live.to, terms: &self.plan.terms, index_interval: u32::MAX };

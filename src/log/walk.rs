@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use tidelog_format::{
-    Attributes, DecodeError, FRAME_ALIGN, Fault, Frame, FrameHeader, IndexEntry, Offset, Position, Seal, Terms, TimestampNs, next_frame,
+    Attributes, DecodeError, FRAME_ALIGN, Fault, Frame, FrameHeader, IndexEntry, Offset, Position, SEGMENT_HEADER_BYTES, Seal, Terms, TimestampNs,
+    next_frame,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
@@ -17,6 +18,14 @@ pub(crate) struct WalkStart {
     pub(crate) chain: u32,
     pub(crate) records: u64,
     pub(crate) max_ts: TimestampNs,
+}
+
+impl WalkStart {
+    /// At the first frame of a segment.
+    pub(crate) fn of_segment(base_offset: u64, chain_seed: u32) -> Self {
+        let max_ts = TimestampNs::new(i64::MIN);
+        Self { position: SEGMENT_HEADER_BYTES as u64, next_offset: base_offset, chain: chain_seed, records: 0, max_ts }
+    }
 }
 
 /// What a walk must not go beyond.
