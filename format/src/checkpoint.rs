@@ -13,7 +13,7 @@ pub const SLOT_BYTES: usize = 4096;
 /// A checkpoint. SPEC.md, "Checkpoint".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Grows by one with every write; slot `counter % 2`; the highest valid one wins.
+    /// Grows by one with every write, around its end too; slot `counter % 2`; the newer valid one wins ([`is_newer_than`](Self::is_newer_than)).
     pub counter: u64,
     /// The partition.
     pub partition_uuid: [u8; 16],
@@ -103,10 +103,6 @@ impl Checkpoint {
 
     fn check(&self) -> Result<(), DecodeError> {
         let wrong = |what, found| Err(DecodeError::Field { what, found });
-        // The next counter must be a number too.
-        if self.counter == u64::MAX {
-            return wrong("counter", self.counter);
-        }
         if self.durable_next_offset > OFFSET_MAX {
             return wrong("durable_next_offset", self.durable_next_offset.get());
         }
@@ -123,6 +119,12 @@ impl Checkpoint {
             return wrong("active_seq", self.active_seq);
         }
         Ok(())
+    }
+
+    /// Whether this one was written later: counters compare as serial numbers do ([RFC 1982](https://www.rfc-editor.org/rfc/rfc1982)), so that none is
+    /// the last.
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        self.counter.wrapping_sub(other.counter).cast_signed() > 0
     }
 
     /// The file position of the slot that this checkpoint belongs in.

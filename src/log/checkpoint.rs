@@ -38,13 +38,13 @@ impl CheckpointFile {
     /// Makes the file with both slots, before the partition has a name or in place of one that is gone.
     pub(crate) fn create(&mut self, checkpoint: Checkpoint) -> Result<(), IoError> {
         let mut bytes = vec![0; 2 * SLOT_BYTES];
-        for counter in [self.counter + 1, self.counter + 2] {
-            let slot = Checkpoint { counter, ..checkpoint };
+        for ahead in [1, 2] {
+            let slot = Checkpoint { counter: self.counter.wrapping_add(ahead), ..checkpoint };
             let at = slot.slot_position().get() as usize;
             bytes[at..at + SLOT_BYTES].copy_from_slice(&slot.encode());
         }
         replace_file(&*self.storage, &self.path, &bytes).at("write", &self.path)?;
-        self.counter += 2;
+        self.counter = self.counter.wrapping_add(2);
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl CheckpointFile {
                 self.storage.open(&self.path, Access::ReadWrite).at("open", &self.path)?
             }
         };
-        self.counter += 1;
+        self.counter = self.counter.wrapping_add(1);
         checkpoint.counter = self.counter;
         write_all_at(&*file, &checkpoint.encode(), checkpoint.slot_position().get()).at("write", &self.path)?;
         Ok(file)
@@ -86,7 +86,7 @@ pub(crate) struct Slotted {
     pub(crate) log_start: Option<u64>,
     /// Whether both slots name that log start: the first was synced before the second was written.
     pub(crate) is_settled: bool,
-    /// Highest counter seen.
+    /// Counter of the newest slot, 0 without one.
     pub(crate) counter: u64,
     /// What is odd about the file.
     pub(crate) found: Vec<Found>,
@@ -137,9 +137,8 @@ impl LoadedSlots {
         for slot in bytes.chunks(SLOT_BYTES) {
             match Checkpoint::decode(slot) {
                 Ok(found) if uuid.is_none_or(|uuid| uuid == found.partition_uuid) => {
-                    slotted.counter = slotted.counter.max(found.counter);
                     log_starts.push(found.log_start.get());
-                    if slotted.newest.is_none_or(|newest| newest.counter < found.counter) {
+                    if slotted.newest.is_none_or(|newest| found.is_newer_than(&newest)) {
                         slotted.newest = Some(found);
                     }
                 }
@@ -153,6 +152,7 @@ impl LoadedSlots {
             }
         }
         slotted.log_start = log_starts.iter().max().copied();
+        slotted.counter = slotted.newest.map_or(0, |newest| newest.counter);
         slotted.is_settled = log_starts.len() == 2 && log_starts[0] == log_starts[1];
         match slotted.newest {
             Some(_) if unreadable > 0 => slotted.found.push(Found::SlotUnreadable),

@@ -6,7 +6,7 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, CutError, Partition, ReadError, ReadIsolation, Record, Store, SyncError, Verdict};
 
-use tidelog_format::{CHECKPOINT_NAME, SegmentId};
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, SegmentId};
 
 use crate::support::{
     Durable, Lab, Oracle, TOPIC, append, append_batch, assert_same, copy_tree, names, options, partition, read_all, tempdir, value,
@@ -56,6 +56,24 @@ fn assert_prefix(partition: &Partition, oracle: &Oracle, at: u64) {
     }
     let backwards: Vec<u64> = partition.read_backwards(partition.log_end_offset()).unwrap().map(|record| record.unwrap().offset().get()).collect();
     assert_eq!(backwards, oracle.keys().rev().copied().collect::<Vec<_>>());
+}
+
+/// Found by fuzzing, where the sum overflowed.
+#[test]
+fn the_counter_of_checkpoints_goes_around() {
+    let lab = filled();
+    let old = lab.slots()[0].unwrap();
+    let [earlier, later] = [u64::MAX - 1, u64::MAX].map(|counter| Some(Checkpoint { counter, ..old }));
+    lab.write_slots(&[earlier, later]);
+    for at in [30, 40, 50] {
+        let (store, partition) = lab.open();
+        assert!(!partition.recovery_report().is_notable(), "{at}: {:?}", partition.recovery_report());
+        partition.delete_prefix(at).unwrap();
+        store.close().unwrap();
+    }
+    let (_store, partition) = lab.open();
+    assert_eq!(partition.log_start_offset(), 50);
+    assert!(lab.slots().iter().flatten().all(|slot| slot.counter < 100), "it went around");
 }
 
 #[test]

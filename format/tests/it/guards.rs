@@ -77,7 +77,6 @@ fn checkpoints_hold_only_what_a_writer_stores() {
     let past = OFFSET_MAX + 1;
     check(12, &1u32.to_le_bytes(), DecodeError::Incompatible { bits: 1 });
     check(20, &u32::MAX.to_le_bytes(), field("tail_pos", u64::from(u32::MAX) * 8));
-    check(24, &u64::MAX.to_le_bytes(), field("counter", u64::MAX));
     check(48, &10u64.to_le_bytes(), field("log_start", 10));
     check(56, &past.to_le_bytes(), field("durable_next_offset", past));
     check(64, &u64::MAX.to_le_bytes(), field("active_seq", u64::MAX));

@@ -421,7 +421,7 @@ fn any_terms() -> impl Strategy<Value = Terms> {
 }
 
 fn any_checkpoint() -> impl Strategy<Value = Checkpoint> {
-    (any_seal(), any::<[u8; 16]>(), 0..u64::MAX, 0..=SEQ_MAX, 0..=SEGMENT_BYTES_MAX / 8, any_offset(), any_terms()).prop_map(
+    (any_seal(), any::<[u8; 16]>(), any::<u64>(), 0..=SEQ_MAX, 0..=SEGMENT_BYTES_MAX / 8, any_offset(), any_terms()).prop_map(
         |(seal, partition_uuid, counter, active_seq, units, high_water_mark, terms)| Checkpoint {
             counter,
             partition_uuid,

@@ -23,7 +23,7 @@ pub(super) fn print_checkpoint(printer: &mut Printer, mut window: Window, failed
     let len = window.end();
     let bytes = window.from(0, 2 * SLOT_BYTES).map_err(failed)?.to_vec();
     let slots: Vec<_> = bytes.chunks(SLOT_BYTES).take(2).map(|slot| (slot, Checkpoint::decode(slot))).collect();
-    let newest = slots.iter().filter_map(|(_, slot)| Some(slot.as_ref().ok()?.counter)).max();
+    let newest = slots.iter().filter_map(|(_, slot)| slot.as_ref().ok()).reduce(|best, slot| if slot.is_newer_than(best) { slot } else { best });
     let mut wrong = Vec::new();
     for (number, (slot, decoded)) in slots.iter().enumerate() {
         let (position, size) = ((number * SLOT_BYTES) as u64, slot.len() as u64);
@@ -31,7 +31,7 @@ pub(super) fn print_checkpoint(printer: &mut Printer, mut window: Window, failed
             Ok(slot) => {
                 let in_place = slot.slot_position().get() == position;
                 let problem = (!in_place).then(|| format!("counter {} belongs in the other slot", slot.counter));
-                printer.print(&checkpoint(slot, position, newest == Some(slot.counter)).problem(problem))?;
+                printer.print(&checkpoint(slot, position, newest == Some(slot)).problem(problem))?;
             }
             Err(_) if slot.iter().all(|&byte| byte == 0) => printer.print(&Structure::at(position, "slot never written", size))?,
             Err(error) => {
