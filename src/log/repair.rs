@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use tidelog_format::{SegmentId, Span, resolve};
+use tidelog_format::{Offset, SegmentId, Span, resolve};
 
 use crate::error::{DamagedRange, OpenError};
 use crate::io::Storage;
@@ -72,6 +72,8 @@ pub enum RepairAction {
 pub(super) struct Graft {
     pub(super) source: SegmentFile,
     /// Where what can be read ends; what is between here and the base is lost.
+    lost_from: u64,
+    /// From where on its header says so: lower, if it stands for a segment that declared offsets lost itself.
     pub(super) prev_end: u64,
     pub(super) base: u64,
     /// Behind the last batch in it.
@@ -79,6 +81,23 @@ pub(super) struct Graft {
     /// Where its batches stand in the source; none if there are none.
     pub(super) frames: Option<(u64, u64)>,
     reason: String,
+}
+
+impl Graft {
+    pub(super) fn id(&self) -> SegmentId {
+        SegmentId { base_offset: self.base, seq: self.source.id.seq }
+    }
+}
+
+/// What is done about one damaged segment: all of it, or nothing.
+#[derive(Debug, Clone)]
+pub(super) struct Wound {
+    pub(super) grafts: Vec<Graft>,
+    pub(super) stretches: Vec<Stretch>,
+    /// Whether nothing of the segment can be read.
+    is_retired: bool,
+    /// Whether it is the last one, so that appending must go on in another.
+    is_last: bool,
 }
 
 /// Bytes of a segment that no segment holds from then on.
@@ -94,14 +113,11 @@ pub(super) struct Stretch {
 pub(super) struct Surgery {
     pub(super) files: PartitionFiles,
     pub(super) plan: Plan,
-    pub(super) grafts: Vec<Graft>,
-    pub(super) stretches: Vec<Stretch>,
+    pub(super) wounds: Vec<Wound>,
     /// Segments that end where the seal should be: the bytes behind are no frame.
-    pub(super) unsealed: Vec<(SegmentFile, u64)>,
-    /// Segments of which nothing can be read, also those without a header.
-    pub(super) retired: Vec<SegmentId>,
-    /// Whether the last segment is damaged, so that appending must go on in another.
-    pub(super) needs_tail: bool,
+    pub(super) unsealed: Vec<(SegmentFile, Stretch)>,
+    /// Files without a header that nothing can be read of.
+    headerless: Vec<SegmentId>,
     pub(super) left: Vec<FileNote>,
     /// What cannot be read, whether that can be declared or not.
     lost: Vec<DamagedRange>,
@@ -119,28 +135,53 @@ impl Surgery {
     pub(super) fn plan(storage: &Arc<dyn Storage>, dir: &Path, index_interval: u32) -> Result<Self, OpenError> {
         let files = read_files(storage, dir)?;
         let plan = plan(&**storage, dir, &files, index_interval, None)?;
-        let (grafts, stretches, unsealed, retired, left, lost) = Default::default();
-        let mut surgery = Self { files, plan, grafts, stretches, unsealed, retired, needs_tail: false, left, lost };
+        let (wounds, unsealed, headerless, left, lost) = Default::default();
+        let mut surgery = Self { files, plan, wounds, unsealed, headerless, left, lost };
         for number in 0..surgery.plan.live.len() {
             surgery.examine(number)?;
         }
         surgery.examine_head();
         surgery.examine_breaks();
-        let is_lost = |base: u64| surgery.grafts.iter().any(|graft| graft.prev_end <= base && base < graft.base);
-        let headerless: Vec<SegmentId> = surgery.files.headerless.iter().map(|other| other.id).filter(|id| is_lost(id.base_offset)).collect();
-        surgery.retired.extend(headerless);
         surgery.lost = surgery.all_lost();
-        surgery.check();
+        surgery.keep_possible();
+        let is_lost = |base: u64| surgery.grafts().any(|graft| graft.lost_from <= base && base < graft.base);
+        let is_nothing = |id: &SegmentId| is_lost(id.base_offset) || surgery.is_replaced(*id);
+        surgery.headerless = surgery.files.headerless.iter().map(|other| other.id).filter(is_nothing).collect();
         Ok(surgery)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.grafts.is_empty() && self.unsealed.is_empty()
+    pub(super) fn grafts(&self) -> impl DoubleEndedIterator<Item = &Graft> {
+        self.wounds.iter().flat_map(|wound| &wound.grafts)
     }
 
-    /// The offset behind a live file, where the next one or the rest of the log begins.
+    /// What is copied to quarantine before anything else is done.
+    pub(super) fn stretches(&self) -> impl Iterator<Item = &Stretch> {
+        self.wounds.iter().flat_map(|wound| &wound.stretches).chain(self.unsealed.iter().map(|(_, stretch)| stretch))
+    }
+
+    /// Segments of which nothing can be read, also those without a header.
+    pub(super) fn retired(&self) -> impl Iterator<Item = SegmentId> {
+        let damaged = self.wounds.iter().filter(|wound| wound.is_retired).map(|wound| wound.grafts[0].source.id);
+        damaged.chain(self.headerless.iter().copied())
+    }
+
+    /// Whether a new segment takes the name of a file.
+    pub(super) fn is_replaced(&self, id: SegmentId) -> bool {
+        self.grafts().any(|graft| graft.id() == id)
+    }
+
+    /// Whether appending must go on in another segment, because the last one is damaged.
+    pub(super) fn needs_tail(&self) -> bool {
+        self.wounds.iter().any(|wound| wound.is_last)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.wounds.is_empty() && self.unsealed.is_empty()
+    }
+
+    /// The offset behind what a live file answers for, where another one does or offsets are declared lost.
     fn end_of(&self, number: usize) -> u64 {
-        self.plan.live.get(number + 1).map_or(self.plan.next_offset, |next| next.from)
+        self.plan.live[number].to.min(self.plan.next_offset)
     }
 
     /// Reads all of a live file, also what its seal or its index vouches for.
@@ -151,33 +192,36 @@ impl Surgery {
         let walked = self.walk(live, is_last)?;
         let name = segment.id.log_name();
         if self.has_bad_seal(live, &walked, to) {
-            self.stretches.push(Stretch { source: segment.clone(), from: end, to: segment.len });
-            self.unsealed.push((segment.clone(), end));
+            let stretch = Stretch { source: segment.clone(), from: end, to: segment.len };
+            self.unsealed.push((segment.clone(), stretch));
         }
         // What lies below the log start stands in nobody's way.
         let lost_to = |bad: usize| walked.runs.get(bad + 1).map_or(to, |run| run.offset);
         let is_damaged = (0..walked.bad.len()).any(|bad| lost_to(bad) > log_start);
+        let is_retired = is_damaged && walked.runs[0].next_offset <= segment.id.base_offset;
+        let (mut grafts, mut stretches) = (Vec::new(), Vec::new());
         for (bad, spot) in walked.bad.iter().enumerate().filter(|_| is_damaged) {
-            let next = walked.runs.get(bad + 1);
-            self.stretches.push(Stretch { source: segment.clone(), from: spot.position, to: next.map_or(segment.len, |run| run.position) });
-            self.grafts.push(Graft {
+            let (lost_from, next) = (walked.runs[bad].next_offset, walked.runs.get(bad + 1));
+            let declared_from = if is_retired && bad == 0 { segment.header.prev_end.get() } else { lost_from };
+            stretches.push(Stretch { source: segment.clone(), from: spot.position, to: next.map_or(segment.len, |run| run.position) });
+            grafts.push(Graft {
                 source: segment.clone(),
-                prev_end: walked.runs[bad].next_offset,
+                lost_from,
+                prev_end: declared_from.min(lost_from),
                 base: lost_to(bad),
                 next: next.map_or(to, |run| run.next_offset),
                 frames: next.filter(|run| run.position < run.end).map(|run| (run.position, run.end)),
                 reason: format!("{name}: position {}: {}", spot.position, describe(&spot.fault)),
             });
         }
-        if is_damaged && walked.runs[0].next_offset <= segment.id.base_offset {
-            self.retired.push(segment.id);
-        }
-        self.needs_tail |= is_damaged && is_last;
         let last = walked.runs.last().copied().expect("a walk begins with a run").next_offset;
-        let (ends_whole, is_declared) = (walked.bad.len() < walked.runs.len(), self.is_declared(last, to));
-        if ends_whole && last < to && to > log_start && !is_last && !is_declared {
+        let ends_whole = walked.bad.len() < walked.runs.len();
+        if ends_whole && last < to && to > log_start && !is_last {
             let reason = format!("offsets {last}..{to} are in no segment");
-            self.grafts.push(Graft { source: segment, prev_end: last, base: to, next: to, frames: None, reason });
+            grafts.push(Graft { source: segment, lost_from: last, prev_end: last, base: to, next: to, frames: None, reason });
+        }
+        if !grafts.is_empty() {
+            self.wounds.push(Wound { grafts, stretches, is_retired, is_last: is_damaged && is_last });
         }
         Ok(())
     }
@@ -199,7 +243,7 @@ impl Surgery {
     }
 
     fn is_declared(&self, from: u64, to: u64) -> bool {
-        let gaps = joined(resolve(&self.spans()).gaps.iter().map(|(from, to)| (from.get(), to.get())));
+        let gaps = gaps_of(&resolve(&self.spans()).gaps, &[]);
         gaps.iter().any(|(gap_from, gap_to)| *gap_from <= from && to <= *gap_to)
     }
 
@@ -215,7 +259,7 @@ impl Surgery {
     /// Damage that costs no offset and is neither a bad seal nor bad bytes between batches: a segment that was written behind other records.
     fn examine_breaks(&mut self) {
         for range in self.plan.damage.iter().filter(|range| range.from == range.to) {
-            let is_grafted = self.grafts.iter().any(|graft| graft.prev_end <= range.from && range.from <= graft.base);
+            let is_grafted = self.grafts().any(|graft| graft.lost_from <= range.from && range.from <= graft.base);
             let is_settled = is_grafted || !self.unsealed.is_empty();
             if let (false, Some(live)) = (is_settled, self.plan.live.iter().rev().find(|live| live.from <= range.from)) {
                 let detail = format!("{}; every offset is there", range.reason);
@@ -228,40 +272,51 @@ impl Surgery {
         self.files.segments.iter().map(|segment| Span::from(&segment.header)).collect()
     }
 
-    /// What the files will mean must be what they mean now, less what is lost: else nothing is done.
-    fn check(&mut self) {
-        let clashes =
-            |graft: &Graft| self.files.segments.iter().any(|segment| segment.id == SegmentId { base_offset: graft.base, seq: graft.source.id.seq });
-        if self.is_as_expected() && !self.grafts.iter().any(clashes) {
+    /// What the files will mean must be what they mean now, less what is lost: what would change more than that is left as it is.
+    fn keep_possible(&mut self) {
+        if self.is_as_expected() {
             return;
         }
-        for graft in self.grafts.drain(..) {
-            let detail = format!("{}; its segments overlap in a way that no new segment can put right", graft.reason);
-            self.left.push(FileNote { file: graft.source.id.log_name(), detail });
+        for wound in std::mem::take(&mut self.wounds) {
+            self.wounds.push(wound);
+            if self.is_as_expected() {
+                continue;
+            }
+            for graft in self.wounds.pop().into_iter().flat_map(|wound| wound.grafts) {
+                let detail = format!("{}; its segments overlap in a way that no new segment can put right", graft.reason);
+                self.left.push(FileNote { file: graft.source.id.log_name(), detail });
+            }
         }
-        (self.stretches, self.unsealed, self.retired, self.needs_tail) = Default::default();
     }
 
     fn is_as_expected(&self) -> bool {
-        let at = tidelog_format::Offset::new;
-        let mut spans = self.spans();
+        let is_taken = |graft: &Graft| self.files.segments.iter().any(|segment| segment.id == graft.id());
+        if self.grafts().any(is_taken) {
+            return false;
+        }
+        let at = Offset::new;
+        let (mut spans, needs_tail) = (self.spans(), self.needs_tail());
         let mut expected: Vec<(u64, u64, u64)> = Vec::new();
-        for range in resolve(&spans).live {
+        let before = resolve(&spans);
+        for range in &before.live {
             let (mut from, seq, to) = (range.from.get(), spans[range.file].seq, range.to.get());
             let is_here = |graft: &&Graft| graft.source.id == self.files.segments[range.file].id;
-            for graft in self.grafts.iter().filter(is_here) {
+            for graft in self.grafts().filter(is_here) {
                 expected.push((seq, from, graft.prev_end));
                 from = graft.base;
             }
-            expected.push((seq, from, if self.needs_tail && range.is_open() { self.plan.next_offset } else { to }));
+            expected.push((seq, from, if needs_tail && range.is_open() { self.plan.next_offset } else { to }));
         }
-        spans.extend(self.grafts.iter().map(|graft| Span {
+        // A retired segment is moved away.
+        let stays = |segment: &SegmentFile| self.retired().all(|id| id != segment.id);
+        spans = self.files.segments.iter().filter(|segment| stays(segment)).map(|segment| Span::from(&segment.header)).collect();
+        spans.extend(self.grafts().map(|graft| Span {
             seq: graft.source.id.seq,
             base: at(graft.base),
             prev_end: at(graft.prev_end),
             rewrite_end: None,
         }));
-        if self.needs_tail {
+        if needs_tail {
             let (seq, end) = (self.files.seq_max + 1, at(self.plan.next_offset));
             spans.push(Span { seq, base: end, prev_end: end, rewrite_end: None });
             expected.push((seq, self.plan.next_offset, u64::MAX));
@@ -270,18 +325,15 @@ impl Surgery {
         expected.sort_by_key(|(_, from, _)| *from);
         let after = resolve(&spans);
         let found: Vec<_> = after.live.iter().map(|range| (spans[range.file].seq, range.from.get(), range.to.get())).collect();
-        let is_declared = |graft: &Graft| {
-            let (from, to) = (at(graft.prev_end), at(graft.base));
-            from == to || after.gaps.iter().any(|(gap_from, gap_to)| *gap_from <= from && to <= *gap_to)
-        };
-        found == expected && self.grafts.iter().all(is_declared)
+        found == expected
+            && gaps_of(&after.gaps, &[]) == gaps_of(&before.gaps, &self.grafts().map(|graft| (graft.lost_from, graft.base)).collect::<Vec<_>>())
     }
 
     fn all_lost(&self) -> Vec<DamagedRange> {
         let log_start = self.plan.log_start;
         let of_graft =
-            |graft: &Graft| DamagedRange { from: graft.prev_end.max(log_start), to: graft.base, reason: graft.reason.clone(), declared: false };
-        let mut lost: Vec<DamagedRange> = self.grafts.iter().map(of_graft).filter(|range| range.from < range.to).collect();
+            |graft: &Graft| DamagedRange { from: graft.lost_from.max(log_start), to: graft.base, reason: graft.reason.clone(), declared: false };
+        let mut lost: Vec<DamagedRange> = self.grafts().map(of_graft).filter(|range| range.from < range.to).collect();
         let is_told = |range: &DamagedRange| lost.iter().any(|told| told.from <= range.from && range.to <= told.to);
         let others = self.plan.damage.iter().filter(|range| range.from < range.to && !range.declared && !is_told(range));
         let others: Vec<DamagedRange> = others.cloned().collect();
@@ -292,7 +344,7 @@ impl Surgery {
 
     /// What recovery found missing at the end of the log, and declares when it makes the next segment.
     fn lost_end(&self) -> Option<&DamagedRange> {
-        let is_grafted = |range: &DamagedRange| self.grafts.iter().any(|graft| graft.prev_end <= range.from && range.to <= graft.base);
+        let is_grafted = |range: &DamagedRange| self.grafts().any(|graft| graft.lost_from <= range.from && range.to <= graft.base);
         self.plan.damage.iter().find(|range| range.from < range.to && range.to == self.plan.next_offset && !range.declared && !is_grafted(range))
     }
 
@@ -307,13 +359,13 @@ impl Surgery {
             report.steps.push(step(RepairAction::Recover, last.segment.id.log_name(), detail));
         }
         let kept = |stretch: &Stretch| format!("bytes {}..{} are copied to quarantine/", stretch.from, stretch.to);
-        report.steps.extend(self.stretches.iter().map(|stretch| step(RepairAction::Keep, stretch.source.id.log_name(), kept(stretch))));
-        if self.needs_tail {
+        report.steps.extend(self.stretches().map(|stretch| step(RepairAction::Keep, stretch.source.id.log_name(), kept(stretch))));
+        if self.needs_tail() {
             let name = SegmentId { base_offset: self.plan.next_offset, seq: self.files.seq_max + 1 }.log_name();
             report.steps.push(step(RepairAction::Begin, name, format!("appending goes on here, at offset {}", self.plan.next_offset)));
         }
-        for graft in &self.grafts {
-            let name = SegmentId { base_offset: graft.base, seq: graft.source.id.seq }.log_name();
+        for graft in self.grafts() {
+            let name = graft.id().log_name();
             if graft.prev_end < graft.base {
                 report.steps.push(step(
                     RepairAction::Declare,
@@ -326,12 +378,21 @@ impl Surgery {
                 report.steps.push(step(RepairAction::Rewrite, name, detail));
             }
         }
-        let trimmed =
-            |(segment, end): &(SegmentFile, u64)| step(RepairAction::Trim, segment.id.log_name(), format!("ends at position {end}, without a seal"));
+        let trimmed = |(segment, stretch): &(SegmentFile, Stretch)| {
+            step(RepairAction::Trim, segment.id.log_name(), format!("ends at position {}, without a seal", stretch.from))
+        };
         report.steps.extend(self.unsealed.iter().map(trimmed));
-        report.steps.extend(self.retired.iter().map(|id| step(RepairAction::Quarantine, id.log_name(), "moves to quarantine/ as it is".to_owned())));
+        report.steps.extend(self.retired().map(|id| step(RepairAction::Quarantine, id.log_name(), "moves to quarantine/ as it is".to_owned())));
         report
     }
+}
+
+/// Offsets declared lost, in order; those that touch are one.
+fn gaps_of(gaps: &[(Offset, Offset)], more: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut all: Vec<(u64, u64)> = gaps.iter().map(|(from, to)| (from.get(), to.get())).chain(more.iter().copied()).collect();
+    all.retain(|(from, to)| from < to);
+    all.sort_unstable();
+    joined(all)
 }
 
 /// Whether an open leaves it as it found it.

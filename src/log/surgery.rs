@@ -57,14 +57,14 @@ impl Operation<'_> {
     /// what is declared lost could not be read.
     fn run(self) -> Result<(), OpenError> {
         let surgery = self.surgery;
-        surgery.stretches.iter().try_for_each(|stretch| self.keep(stretch))?;
-        if surgery.needs_tail {
+        surgery.stretches().try_for_each(|stretch| self.keep(stretch))?;
+        if surgery.needs_tail() {
             self.new_tail()?;
         }
         // From the highest on: each makes the damaged segment dead from there, and what is above has its own segment by then.
-        surgery.grafts.iter().rev().try_for_each(|graft| self.graft(graft))?;
-        surgery.unsealed.iter().try_for_each(|(segment, end)| self.trim(segment, *end))?;
-        surgery.retired.iter().try_for_each(|id| self.retire(*id))
+        surgery.grafts().rev().try_for_each(|graft| self.graft(graft))?;
+        surgery.unsealed.iter().try_for_each(|(segment, stretch)| self.trim(segment, stretch.from))?;
+        surgery.retired().filter(|id| !surgery.is_replaced(*id)).try_for_each(|id| self.retire(id))
     }
 
     /// Copies bytes that no new segment holds: should the process die in between, the next open may unlink what the new segments made dead.
@@ -154,8 +154,7 @@ impl Operation<'_> {
 
     /// Makes the new segment whole, syncs it and gives it its name, durably: the commit point.
     fn graft(&self, graft: &Graft) -> Result<(), OpenError> {
-        let header = self.header(graft);
-        let id = SegmentId { base_offset: graft.base, seq: header.seq };
+        let (header, id) = (self.header(graft), graft.id());
         let (path, temporary) = (self.dir.join(id.log_name()), self.dir.join(format!("{}.tmp", id.log_name())));
         self.remove_old(&temporary)?;
         let file = self.storage.create(&temporary).at("create", &temporary)?;
@@ -164,6 +163,9 @@ impl Operation<'_> {
             None => write_all_at(&*file, &header.encode(), 0).at("write", &temporary)?,
         }
         file.sync().at("sync", &temporary)?;
+        if self.surgery.retired().any(|retired| retired == id) {
+            self.retire(id)?;
+        }
         self.storage.rename_new(&temporary, &path).at("name", &path)?;
         Ok(self.storage.sync_dir(self.dir).at("sync", self.dir)?)
     }

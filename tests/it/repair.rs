@@ -167,6 +167,63 @@ fn gaps_that_touch_are_one() {
     }
 }
 
+/// After damage around a range that was declared lost before: all of it is one declared range, and nothing is left.
+fn check_grown(lab: &Lab, damage: (u64, u64), what: &str) {
+    let done = apply(lab);
+    assert!(done.len() == 1 && done[0].left.is_empty(), "{what}: {done:#?}");
+    assert!(plan(lab).is_empty(), "{what}: {:#?}", plan(lab));
+    let (store, partition) = lab.open();
+    let report = partition.recovery_report();
+    assert!(report.findings.iter().all(|finding| finding.verdict != Verdict::Damage), "{what}: {report:#?}");
+    let (records, found) = read_all(partition.view());
+    assert_same(&records, &lab.readable(&[damage], 150), what);
+    assert_eq!(joined(&found), [damage], "{what}");
+    assert!(partition.view().verify(true, &mut |_| {}).unwrap().is_sound(), "{what}");
+    drop(partition);
+    store.close().unwrap();
+    assert!(plan(lab).is_empty(), "{what}, closed: {:#?}", plan(lab));
+}
+
+#[test]
+fn damage_right_before_a_declared_range_makes_it_longer() {
+    let lab = closed();
+    let [first, second, _] = lab.segments().try_into().unwrap();
+    let border = second.header.base_offset.get();
+    for lost_from in [border - 1, border - 2, border - 5] {
+        let damaged = if lost_from == border - 5 { 3 } else { 1 };
+        (lost_from..lost_from + damaged).for_each(|offset| first.flip(position_of(&first, &lab.oracle[&offset])));
+        check_grown(&lab, (lost_from, border), &format!("lost from {lost_from} on"));
+    }
+}
+
+/// The segment that declared the range is damaged at its front, and goes.
+#[test]
+fn damage_right_behind_a_declared_range_makes_it_longer() {
+    let lab = closed();
+    for offset in 30..34 {
+        let holder = lab.segments().into_iter().filter(|segment| segment.header.seq == 1).max_by_key(|segment| segment.header.base_offset).unwrap();
+        holder.flip(position_of(&holder, &lab.oracle[&offset]));
+        check_grown(&lab, (30, offset + 1), &format!("lost up to {offset}"));
+    }
+}
+
+/// A file without a header stands where the segment that takes over anew belongs, and an older checkpoint holds recovery from moving it.
+#[test]
+fn a_segment_without_a_header_is_replaced() {
+    let lab = closed();
+    let last = lab.segments().pop().unwrap();
+    let slots = lab.slots();
+    last.flip(last.frame_of(130).position + 100);
+    apply(&lab);
+    lab.write_slots(&slots);
+    let new = lab.dir().join(SegmentId { base_offset: 131, seq: last.header.seq }.log_name());
+    let mut bytes = fs::read(&new).unwrap();
+    bytes.iter_mut().for_each(|byte| *byte = !*byte);
+    fs::write(&new, &bytes).unwrap();
+    check_grown(&lab, (130, 131), "declared anew");
+    assert!(is_kept(&lab, &bytes[..128]), "what stood there is gone");
+}
+
 /// A reader that was there before the repair reads on, also where its segment has gone to quarantine.
 #[test]
 fn a_reader_beside_a_repair_reads_on() {
@@ -326,6 +383,14 @@ fn damage_that_cannot_be_declared_is_left() {
     assert_eq!((lost(&planned), planned.left.len()), (damage.to_vec(), 1), "{planned:#?}");
     assert_eq!(apply(&lab)[0].left, planned.left);
     check_view(&view(&lab), &lab.readable(&damage, 150), &damage, false, "afterwards");
+    // It holds nothing else up.
+    lab.segments()[0].flip_body(3);
+    let damage = [(3, 4), damage[0]];
+    let done = apply(&lab);
+    assert_eq!((lost(&done[0]), &done[0].left), (damage.to_vec(), &planned.left), "{done:#?}");
+    let planned = plan(&lab);
+    assert_eq!((lost(&planned), planned.steps.len(), planned.left.len()), (damage[1..].to_vec(), 0, 1), "{planned:#?}");
+    check_view(&view(&lab), &lab.readable(&damage, 150), &damage, false, "the other place is declared");
 }
 
 /// Each call of a repair fails once. Whatever was done by then is whole, and the next repair does the rest.
