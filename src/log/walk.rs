@@ -198,6 +198,7 @@ impl Walked {
         let frame = match Frame::decode(bytes, salt, position) {
             Ok(frame) => frame,
             Err(DecodeError::Truncated { needed, .. }) => return Witness::Needs(needed),
+            Err(source) if source.is_unsupported() => return Witness::Unsupported(source),
             Err(_) => return Witness::None,
         };
         let header = frame.header;
@@ -233,6 +234,8 @@ impl Walked {
             at += (skip * FRAME_ALIGN) as u64;
             match self.witness(&bytes[skip * FRAME_ALIGN..], salt, at, before, limit) {
                 Witness::Run(run) => return Ok(Some(run)),
+                // What it holds is not lost: nothing may be done about the damage before it either.
+                Witness::Unsupported(source) => return Err(OpenError::Unsupported { path: window.path.to_owned(), source }),
                 Witness::Needs(needed) if window.extend(at, needed)? => continue,
                 Witness::Needs(_) | Witness::None => {}
             }
@@ -244,6 +247,8 @@ impl Walked {
 enum Witness {
     Run(Run),
     Needs(usize),
+    /// A frame of a newer version.
+    Unsupported(DecodeError),
     None,
 }
 

@@ -430,7 +430,11 @@ fn row_25_newer_version_or_unknown_feature() {
     }
     let lab = Lab::ten_records(Durable::Everything);
     let segment = &lab.segments()[0];
+    let before = segment.frame_of(4);
     segment.rewrite_header(segment.frame_of(5), |header| header.attributes = tidelog_format::Attributes(header.attributes.0 | 1 << 30));
+    check_unsupported(&lab);
+    // Beside damage it is none.
+    segment.flip(before.position + 100);
     check_unsupported(&lab);
     // Without a right checksum it is damage like any other.
     let lab = Lab::three_segments(Durable::Everything);
