@@ -310,12 +310,20 @@ impl Follower {
     }
 }
 
-/// Where the log was cut off since `old` was read up to `end`: the first offset above the log start that its segment does not answer for any more.
+/// Where the log was cut off since `old` was read up to `end`: the first offset above the log start that a segment does not answer for any more,
+/// but one of another number does. Only a repair makes a second segment of one number, which goes on where the first is damaged; offsets that none
+/// answers for any more are lost, not cut off.
 fn truncated_at(old: &SegmentList, end: u64, new: &SegmentList, log_start: u64) -> Option<u64> {
-    old.entries.iter().filter(|entry| entry.to.min(end) > log_start.max(entry.from)).find_map(|entry| {
-        let same = new.entries.iter().find(|other| other.segment.id == entry.segment.id);
-        let to = same.map_or(entry.from.max(log_start), |same| same.to);
-        (to < entry.to.min(end)).then_some(to)
+    old.entries.iter().find_map(|entry| {
+        let (mut at, to) = (entry.from.max(log_start), entry.to.min(end));
+        while at < to {
+            let behind = new.entries.iter().find(|other| other.to > at)?;
+            if behind.segment.id.seq != entry.segment.id.seq {
+                return (behind.from < to).then_some(at.max(behind.from));
+            }
+            at = behind.to;
+        }
+        None
     })
 }
 

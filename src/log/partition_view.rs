@@ -10,6 +10,7 @@ use crate::config::{ReadIsolation, codec_name};
 use crate::error::{DamagedRange, ReadError};
 use crate::io::Storage;
 use crate::log::backward::{BackwardBatches, BackwardReader};
+use crate::log::deep::FileNote;
 use crate::log::follow::Follower;
 use crate::log::log::Log;
 use crate::log::lookup::{find, find_even};
@@ -87,6 +88,9 @@ pub struct PartitionInfo {
     pub compression: &'static str,
     /// What is known to be damaged.
     pub damage: Vec<DamagedRange>,
+    /// Segment files that the [scrub](crate::StoreOptions::scrub) could not read in its last round, and why; whoever reads there gets the error.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable: Vec<FileNote>,
 }
 
 impl PartitionView {
@@ -269,6 +273,7 @@ impl PartitionView {
             last_ts_ns: last.map(|record| record.timestamp().get()),
             compression: codec_name(newest.map_or_else(Default::default, |batch| batch.codec())),
             damage: self.damage(),
+            unreadable: self.shared.view.unreadable().into_iter().map(|(id, detail)| FileNote { file: id.log_name(), detail }).collect(),
         })
     }
 

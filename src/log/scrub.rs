@@ -1,6 +1,7 @@
 //! Reads the segments that nothing is appended to, round after round and never faster than allowed, so that rot is found before a reader
 //! needs what it hit. Repairs nothing, and touches no segment that is appended to.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -104,9 +105,10 @@ impl Scrubber {
                 self.balance -= judged.as_ref().map_or(0, |place| place.position.saturating_sub(before)) as i64;
                 judged
             }
-            Ok(Outcome::Whole) => Place::at(place.log, place.next.max(place.entry.to)),
-            // Gone meanwhile, or it cannot be read now: a reader will be told.
-            Err(_) => Place::at(place.log, place.entry.to),
+            Ok(Outcome::Whole) => place.leave(None),
+            // Gone meanwhile.
+            Err(error) if error.kind() == ErrorKind::NotFound => place.leave(None),
+            Err(error) => place.leave(Some(error)),
         };
         self.place = next;
     }
@@ -130,6 +132,12 @@ impl Place {
 
     fn end(&self) -> u64 {
         self.entry.segment.published().end.into()
+    }
+
+    /// Goes on in the next segment.
+    fn leave(self, failure: Option<IoError>) -> Option<Self> {
+        self.log.view.note_reading(self.entry.segment.id, failure.map(|failure| failure.to_string()));
+        Self::at(self.log, self.next.max(self.entry.to))
     }
 
     /// Verifies the frames in the next `want` bytes.
@@ -173,11 +181,11 @@ impl Place {
         let _ = reader.next_batch(); // what is wrong is noted
         let next = reader.offset().get();
         if next >= self.entry.to || next >= self.entry.segment.next_offset() || next <= self.next {
-            return Self::at(self.log, self.entry.to);
+            return self.leave(None);
         }
         let position = crate::log::reader::locate(&view, next, self.entry.to).ok()?.position;
         // Never back: what is behind was read.
         let is_ahead = position > self.position;
-        if is_ahead { Some(Self { position, next, needed: FRAME_HEADER_BYTES, ..self }) } else { Self::at(self.log, self.entry.to) }
+        if is_ahead { Some(Self { position, next, needed: FRAME_HEADER_BYTES, ..self }) } else { self.leave(None) }
     }
 }

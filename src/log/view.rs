@@ -1,11 +1,12 @@
 //! What readers see of one partition: its segments, its four marks, what is known to be damaged. Appends nothing.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use tidelog_format::Offset;
+use tidelog_format::{Offset, SegmentId};
 
 use crate::config::ReadIsolation;
 use crate::error::DamagedRange;
@@ -41,7 +42,9 @@ pub(crate) struct LogView {
     truncations: Mutex<Vec<Truncation>>,
     damage: Mutex<Vec<DamagedRange>>,
     findings: Mutex<Vec<Finding>>,
-    /// Whether there is any: readers look at the list only then.
+    /// Segment files that the scrub could not read, and why.
+    unreadable: Mutex<BTreeMap<SegmentId, String>>,
+    /// Whether there is any damage: readers look at the list only then.
     is_damaged: AtomicBool,
     /// Where other processes learn of the marks.
     live: Option<LiveSlot>,
@@ -125,6 +128,7 @@ impl LogView {
             truncations: Mutex::default(),
             damage: Mutex::default(),
             findings: Mutex::default(),
+            unreadable: Mutex::default(),
             is_damaged: AtomicBool::new(false),
             live,
         }
@@ -326,6 +330,22 @@ impl LogView {
 
     pub(crate) fn set_findings(&self, findings: Vec<Finding>) {
         *self.findings.lock() = findings;
+    }
+
+    /// Notes how the reading of all of a segment went, the last time.
+    pub(crate) fn note_reading(&self, id: SegmentId, failure: Option<String>) {
+        let mut unreadable = self.unreadable.lock();
+        match failure {
+            Some(failure) => drop(unreadable.insert(id, failure)),
+            None => drop(unreadable.remove(&id)),
+        }
+    }
+
+    /// Live segments that could not be read, and why.
+    pub(crate) fn unreadable(&self) -> Vec<(SegmentId, String)> {
+        let list = self.list();
+        let is_live = |id: &SegmentId| list.entries.iter().any(|entry| entry.segment.id == *id);
+        self.unreadable.lock().iter().filter(|(id, _)| is_live(id)).map(|(id, failure)| (*id, failure.clone())).collect()
     }
 
     /// Forgets damage at `from` and above: those offsets were cut off, and are given out anew.

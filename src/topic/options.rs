@@ -92,7 +92,8 @@ impl StoreOptions {
 
     /// Bytes a second that a thread of the store reads, at most, of the segments that nothing is appended to any more, round after round, to find
     /// damage before a reader needs what it hit: 0, the default, is off; at most 1 TiB. Damage is noted as a read would note it: [`PartitionView::damage`],
-    /// [`PartitionView::info`] and later reads say it. Partitions that nobody has opened are left alone.
+    /// [`PartitionView::info`] and later reads say it. A segment that cannot be read is passed over till the next round, and `info` names it.
+    /// Partitions that nobody has opened are left alone.
     ///
     /// [`PartitionView::damage`]: crate::PartitionView::damage
     /// [`PartitionView::info`]: crate::PartitionView::info

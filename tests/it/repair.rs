@@ -235,6 +235,8 @@ fn a_reader_beside_a_repair_reads_on() {
         let (before, untouched) = (view(&lab), view(&lab));
         let mut reader = before.read_from(60).unwrap();
         assert_eq!(reader.next().unwrap().unwrap().offset(), 60);
+        let mut standing = before.read_from(100).unwrap();
+        assert_eq!(standing.next().unwrap().unwrap().offset(), 100);
         apply(&lab);
         let rest = reader.filter(Result::is_ok).count() as u64;
         assert_eq!(rest, 150 - 61 - u64::from(offset > 60), "from 61 on, without offset {offset}");
@@ -242,6 +244,9 @@ fn a_reader_beside_a_repair_reads_on() {
         check_view(&untouched, &lab.readable(&damage, 150), &damage, false, "a view that had not");
         before.refresh().unwrap();
         check_view(&before, &lab.readable(&damage, 150), &damage, true, "refreshed");
+        // It stands in the list of before, and what it read is still there.
+        let rest: Vec<_> = standing.by_ref().take_while(|record| record.as_ref().is_ok_and(|record| record.offset() < 149)).collect();
+        assert_eq!(rest.len() as u64, 149 - 100 - 1, "from 101 on: {:?}", rest.last());
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tidelog::io::Disk;
-use tidelog::io::fault::{Faulty, Op};
+use tidelog::io::fault::{EIO, Fault, Faulty, Op};
 use tidelog::{AckLevel, Partition, Store};
 
 use crate::support::{Lab, append, assert_same, options, partition, read_all};
@@ -81,6 +81,25 @@ fn a_round_finds_all_damage() {
     let (records, damage) = read_all(log.view());
     assert_same(&records, &lab.readable(&expected, 300), "around the damage");
     assert_eq!(damage, expected);
+}
+
+/// It is told until it can be read again, and keeps nothing else from being read.
+#[test]
+fn a_segment_that_cannot_be_read_is_named() {
+    let lab = closed();
+    let second = lab.segments()[1].id().log_name();
+    let (faulty, store, log) = scrubbed(&lab, RATE);
+    let unreadable = || log.view().info().unwrap().unreadable;
+    faulty.inject(Fault::at(Op::Read).on_path(&second).error(EIO));
+    while faulty.fired() == 0 {
+        store.scrub_for(Duration::from_millis(100));
+    }
+    let named = unreadable();
+    assert!(named.len() == 1 && named[0].file == second && named[0].detail.contains("os error 5"), "{named:?}");
+    assert_eq!(known(&log), [], "what cannot be read now is not lost");
+    store.scrub_for(Duration::from_secs(60));
+    assert_eq!((faulty.fired(), unreadable()), (1, vec![]), "it was read since");
+    assert_eq!(log.read_from(0).unwrap().map(Result::unwrap).count(), 300);
 }
 
 /// What is cut off or deleted between two steps is no damage, and appends and rolls go on meanwhile.

@@ -16,7 +16,7 @@ Examples:
   tidelog info data events --json
 
 compression is that of the newest batch: batches before it may have been written with other settings, each with its own.
-The exit code is 4 if damage is known.")]
+The exit code is 4 if damage is known that was not declared lost by a repair, or when the store was opened.")]
 pub(crate) struct Args {
     /// The store's directory.
     dir: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.dir)?;
-    let mut partitions = Vec::new();
+    let (mut partitions, mut damage): (Vec<_>, Vec<Vec<String>>) = Default::default();
     let mut has_damage = false;
     for name in store::topics_to_read(&store, &args.dir, args.topic.as_deref())? {
         let topic = store.topic(&name).map_err(|error| store::topic_failure(&name, error))?;
@@ -40,28 +40,29 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         has_damage |= some_are_gone;
         for view in views {
             let info = view.info().map_err(|error| store::read_failure(&format!("{name}/{}", view.index()), error))?;
-            has_damage |= !info.damage.is_empty();
+            has_damage |= info.damage.iter().any(|range| !range.declared);
+            damage.push(info.damage.iter().map(store::damage).collect());
             partitions.push(serde_json::to_value(&info).map_err(|error| Failure::because(Exit::Failed, "info", error))?);
         }
     }
     if args.json {
         Results::default().json(&json!({ "partitions": partitions }))?;
     } else {
-        Results::default().line(&text(&partitions))?;
+        Results::default().line(&text(&partitions, &damage))?;
     }
     Ok(if has_damage { Exit::Damage } else { Exit::Done })
 }
 
 /// A block of lines a partition, `name: value`.
-fn text(partitions: &[serde_json::Value]) -> String {
+fn text(partitions: &[serde_json::Value], damage: &[Vec<String>]) -> String {
     if partitions.is_empty() {
         return "the store has no topics".to_owned();
     }
-    let blocks: Vec<String> = partitions.iter().map(block).collect();
+    let blocks: Vec<String> = partitions.iter().zip(damage).map(|(partition, damage)| block(partition, damage)).collect();
     blocks.join("\n\n")
 }
 
-fn block(partition: &serde_json::Value) -> String {
+fn block(partition: &serde_json::Value, damage: &[String]) -> String {
     let lines = partition.as_object().into_iter().flatten().map(|(name, value)| {
         let shown = match (name.as_str(), value) {
             ("first_ts_ns" | "last_ts_ns", value) if value.is_i64() => {
@@ -69,7 +70,8 @@ fn block(partition: &serde_json::Value) -> String {
                 format!("{ns} ({})", crate::output::time(ns))
             }
             (_, serde_json::Value::String(text)) => text.clone(),
-            ("damage", serde_json::Value::Array(ranges)) if ranges.is_empty() => "none".to_owned(),
+            ("damage", _) if damage.is_empty() => "none".to_owned(),
+            ("damage", _) => damage.join(&format!("\n{:<22} ", "")),
             (_, value) => value.to_string(),
         };
         format!("{name:<22} {shown}")

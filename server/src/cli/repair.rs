@@ -24,6 +24,7 @@ lost. It may be killed at any moment and run again. The store must not be open f
 
 Exit codes:
   0  nothing to repair; with --apply, all of it repaired
+  1  failed: an I/O error, also that nothing is there; what was done by then is whole, and another run goes on from there
   3  refused: the store is locked, of another version or not a store
   4  something is to be repaired; with --apply, something is left that cannot be")]
 pub(crate) struct Args {

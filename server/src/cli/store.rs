@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidelog::{
-    AppendError, Finding, OpenError, PartitionView, ReadError, ReadIsolation, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, SyncError, Topic,
-    TopicError, TopicName, Verdict,
+    AppendError, DamagedRange, Finding, OpenError, PartitionView, ReadError, ReadIsolation, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions,
+    SyncError, Topic, TopicError, TopicName, Verdict,
 };
 
 use crate::exit::{Exit, Failure};
@@ -183,8 +183,14 @@ pub(crate) fn tell_findings(view: &PartitionView) {
         super::say(&format!("{place}: {file}: {detail}{more}"));
     }
     for range in view.damage() {
-        super::say(&format!("{place}: offsets {}..{} are damaged: {}", range.from, range.to, range.reason));
+        super::say(&format!("{place}: {}", damage(&range)));
     }
+}
+
+/// A damaged range in words.
+pub(crate) fn damage(range: &DamagedRange) -> String {
+    let what = if range.declared { "are declared lost" } else { "are damaged" };
+    format!("offsets {}..{} {what}: {}", range.from, range.to, range.reason)
 }
 
 /// A failed open, with its exit code.

@@ -25,6 +25,7 @@ the log; and what lies in quarantine, or does not belong there, is listed.
 Exit codes:
   0  sound; a bad index or another file that fits no segment costs time, and the next writer makes it anew. So are offsets that were
      declared lost, by a repair or when the store was opened: they are listed, and nothing is left to be done
+  1  failed: an I/O error, also that nothing is there
   3  refused: not a store, or of another version
   4  something durable is damaged")]
 pub(crate) struct Args {
@@ -98,10 +99,7 @@ fn text(view: &PartitionView, report: &DeepReport) -> String {
     let verdict = if report.verify.is_sound() { "ok" } else { "DAMAGED" };
     let (records, batches) = (counted(*records, "record", "records"), counted(*batches, "batch", "batches"));
     let mut lines = vec![format!("{place}: {verdict}, {records} in {batches}, {bytes} bytes")];
-    lines.extend(damage.iter().map(|range| {
-        let what = if range.declared { "are declared lost" } else { "are damaged" };
-        format!("{place}: offsets {}..{} {what}: {}", range.from, range.to, range.reason)
-    }));
+    lines.extend(damage.iter().map(|range| format!("{place}: {}", store::damage(range))));
     lines.extend(bad_indexes.iter().map(|reason| format!("{place}: index to be rebuilt: {reason}")));
     let notes = |what: &'static str, notes: &[FileNote]| -> Vec<String> {
         notes.iter().map(|note| format!("{place}: {what}: {}: {}", note.file, note.detail)).collect()

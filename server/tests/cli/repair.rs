@@ -64,6 +64,12 @@ fn damage_is_declared_and_nothing_else_changes() {
         assert!(text.contains(&format!("logs/0: offsets {from}..{to} are declared lost: lost in an earlier recovery")), "{text}");
     }
     assert!(text.contains("quarantined: quarantine/"), "{text}");
+    // It is known, and nothing is left to be done about it.
+    let (from, to) = gaps[0];
+    let told = format!("offsets {from}..{to} are declared lost: lost in an earlier recovery");
+    let info = sandbox.run(&["info", "data"]).expect(0).text();
+    assert!(info.contains(&format!("damage                 {told}\n")), "{info}");
+    sandbox.run_with(&["append", "data", "logs"], b"").expect(0).says(&told);
     assert_eq!(sandbox.ok(&["repair", "data", "--apply"]), "nothing to repair\n");
     assert!(sandbox.ok(&["repair", "data"]).ends_with("nothing to repair\n"));
     // Nor is it a reason to refuse.
@@ -74,8 +80,15 @@ fn damage_is_declared_and_nothing_else_changes() {
 /// Each new segment is what `dump` knows, and what was set aside too.
 #[test]
 fn what_a_repair_leaves_can_be_dumped() {
+    // Of the first record too: then the segment itself is set aside.
+    for offset in [0, 7] {
+        check_dumps(offset);
+    }
+}
+
+fn check_dumps(offset: u64) {
     let sandbox = Sandbox::new();
-    damaged(&sandbox, &[7]);
+    damaged(&sandbox, &[offset]);
     sandbox.ok(&["repair", "data", "--apply"]);
     let files: Vec<PathBuf> = sandbox.snapshot(DIR).into_iter().map(|(path, ..)| path).filter(|path| path.is_file()).collect();
     let mut pieces = 0;
@@ -83,6 +96,7 @@ fn what_a_repair_leaves_can_be_dumped() {
         let run = sandbox.run(&["dump", path.to_str().unwrap()]);
         // The old segment still holds what was damaged behind what is read of it.
         assert!(matches!(run.code, Some(0 | 4)), "{}: {run:?}", path.display());
+        assert!(!run.text().contains("are not checked"), "{}: its segment was not found", path.display());
         pieces += usize::from(run.text().contains("quarantined bytes"));
     }
     assert_eq!(pieces, 1);

@@ -35,6 +35,7 @@ the same file says that it was durable, else it is taken for a torn end, and the
 
 Exit codes:
   0  printed; a torn end is one line on the standard error
+  1  failed: an I/O error, also that nothing is there
   3  refused: not a file of a store, or of a newer version
   4  damaged")]
 pub(crate) struct Args {

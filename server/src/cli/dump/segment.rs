@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tidelog_format::{
     FILE_HEADER_BYTES, FRAME_ALIGN, FRAME_HEADER_BYTES, FileName, SEAL_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId,
@@ -99,12 +99,14 @@ pub(super) fn print_piece(printer: &mut Printer, mut window: Window, path: &Path
     Frames::new(salt, None).print(printer, &mut window, base, failed)
 }
 
-/// `quarantine/{stem}-{position}.bin` was a part of `{stem}.log` above it.
+/// `quarantine/{stem}-{position}.bin` was a part of `{stem}.log`, which is above it, or beside it with a time behind its name.
 fn salt_nearby(path: &Path) -> Option<u64> {
     let (stem, _) = path.file_name()?.to_str()?.rsplit_once('-')?;
     let name = format!("{stem}.log");
     let dir = std::path::absolute(path).ok()?.parent()?.to_owned();
-    [dir.parent()?.join(&name), dir.join(&name)].iter().find_map(|path| {
+    let beside = dir.read_dir().ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let is_it = |path: &PathBuf| path.file_name().and_then(|found| found.to_str()).is_some_and(|found| found.starts_with(&name));
+    std::iter::once(dir.parent()?.join(&name)).chain(beside.filter(is_it)).find_map(|path| {
         let file = File::open(path).ok()?;
         let mut window = Window::new(file, 0, SEGMENT_HEADER_BYTES as u64);
         Some(SegmentHeader::decode(window.from(0, SEGMENT_HEADER_BYTES).ok()?).ok()?.salt)
