@@ -117,6 +117,26 @@ impl Keeper {
             watched.extend(new.into_iter().map(|log| Watched::new(log, now)));
             let share = (self.checkpoint_budget_bytes / (watched.len() as u64 + 1)).max(CHECKPOINT_SHARE_MIN);
             watched.retain_mut(|watched| watched.due > now || watched.tend(now, share));
+            self.keep_budget(&watched);
+        }
+    }
+
+    /// Beyond the budget of the store, partitions are checkpointed however busy they are, those with the most to scan first. Not all in one go:
+    /// others wait to be synced.
+    fn keep_budget(&self, watched: &[Watched]) {
+        let (mut dirty, began): (Vec<_>, _) =
+            (watched.iter().map(|watched| (watched.log.uncheckpointed_bytes(), &watched.log)).collect(), Instant::now());
+        let mut total: u64 = dirty.iter().map(|(bytes, _)| bytes).sum();
+        if total <= self.checkpoint_budget_bytes {
+            return;
+        }
+        dirty.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        for (bytes, log) in dirty.into_iter().filter(|(_, log)| !log.is_poisoned()) {
+            let _ = log.write_checkpoint(); // a failure poisons the partition, and shows at the next append
+            total -= bytes;
+            if total <= self.checkpoint_budget_bytes / 2 || began.elapsed() > TICK {
+                break;
+            }
         }
     }
 }
@@ -185,7 +205,7 @@ impl Watched {
         }
         log.finish_sealed();
         let idle = now - self.idle_since >= IDLE;
-        let unmarked = appended - log.checkpointed_bytes.load(Ordering::Relaxed).min(appended);
+        let unmarked = log.uncheckpointed_bytes();
         if unmarked > 0 && (idle || unmarked >= checkpoint_share) {
             let _ = log.write_checkpoint(); // likewise
         }

@@ -448,6 +448,11 @@ impl Log {
         self.indexed_position.store(0, Ordering::Relaxed);
     }
 
+    /// Bytes that recovery would have to scan.
+    pub(crate) fn uncheckpointed_bytes(&self) -> u64 {
+        self.appended_bytes.load(Ordering::Relaxed).saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed))
+    }
+
     pub(crate) fn is_poisoned(&self) -> bool {
         self.poison.get().is_some()
     }

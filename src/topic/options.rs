@@ -60,7 +60,10 @@ impl StoreOptions {
         self
     }
 
-    /// Most bytes of the whole store that recovery may have to scan: 1 MiB to 1 TiB, default 256 MiB.
+    /// Bytes of the whole store that recovery may have to scan: 1 MiB to 1 TiB, default 256 MiB. When there are more, the partitions with the
+    /// most are checkpointed first, however busy they are; what is appended meanwhile comes on top: [`Store::uncheckpointed_bytes`].
+    ///
+    /// [`Store::uncheckpointed_bytes`]: crate::Store::uncheckpointed_bytes
     pub fn checkpoint_budget_bytes(mut self, bytes: u64) -> Self {
         self.config.checkpoint_budget_bytes = bytes;
         self

@@ -211,6 +211,11 @@ impl Store {
         self.inner.shared.scrub_for(elapsed);
     }
 
+    /// Bytes that no checkpoint covers, over all partitions that are open: what a recovery would have to scan.
+    pub fn uncheckpointed_bytes(&self) -> u64 {
+        self.inner.shared.open_logs().iter().map(|log| log.uncheckpointed_bytes()).sum()
+    }
+
     /// Makes everything durable, checkpoints and closes all partitions, also those that others hold: their appends are refused from then on.
     ///
     /// # Errors
@@ -334,9 +339,12 @@ impl Shared {
     }
 
     fn scrub_for(&self, elapsed: Duration) {
-        // Who is being recovered comes with the next round.
-        let open = || self.open.lock().values().filter_map(|slot| slot.try_lock()?.clone()).collect();
-        self.scrubber.lock().run_for(elapsed, open, || self.closed.load(Ordering::Acquire));
+        self.scrubber.lock().run_for(elapsed, || self.open_logs(), || self.closed.load(Ordering::Acquire));
+    }
+
+    /// Without those that are being recovered now.
+    fn open_logs(&self) -> Vec<Arc<Log>> {
+        self.open.lock().values().filter_map(|slot| slot.try_lock()?.clone()).collect()
     }
 }
 

@@ -6,6 +6,7 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::{AckLevel, AppendError, ConfigError, OpenError, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs};
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
+use crate::support::copy_tree;
 
 /// What reading may cost besides what is asked for.
 const SEEK_BYTES_MAX: u64 = 64 << 10;
@@ -279,4 +280,45 @@ fn a_reader_makes_no_call_that_changes_anything() {
     view.verify(true, &mut |_| {}).unwrap();
     let changes = faulty.name_changes() + faulty.syncs() + faulty.dir_syncs() + faulty.bytes_written();
     assert_eq!((changes, faulty.count(Op::Write), faulty.count(Op::SetLen), faulty.count(Op::Allocate), faulty.count(Op::Lock)), (0, 0, 0, 0, 0));
+}
+
+/// Many partitions, each with less than is worth a checkpoint by itself, none of them ever idle.
+#[test]
+fn what_recovery_would_scan_is_bounded_over_all_partitions() {
+    const BUDGET: u64 = 1 << 20;
+    let home = Home::new();
+    let store = small().sync_policy(SyncPolicy::OsOnly).checkpoint_budget_bytes(BUDGET).open(home.path()).unwrap();
+    let topic = store.create_topic("many", 100).unwrap();
+    let logs: Vec<_> = (0..100).map(|number| topic.partition(number).unwrap()).collect();
+    let append = |value: &[u8]| logs.iter().for_each(|log| drop(log.append_with(Record::new(value), AckLevel::Written).unwrap()));
+    append(&[7; 30 << 10]);
+    // So many that none comes to 64 KiB, which would be.
+    for _ in 0..190 {
+        if store.uncheckpointed_bytes() <= BUDGET {
+            return;
+        }
+        append(b"on");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("{} bytes are left", store.uncheckpointed_bytes());
+}
+
+/// What is told is what is read, but for what is allocated ahead of the end.
+#[test]
+fn what_recovery_would_scan_is_told() {
+    let (home, copy) = (Home::new(), Home::new());
+    let store = small().without_threads().open(home.path()).unwrap();
+    let log = store.create_topic("one", 1).unwrap().partition(0).unwrap();
+    let append = || drop(log.append_with(Record::new(&[7; 10 << 10]), AckLevel::Written).unwrap());
+    append();
+    log.flush().unwrap();
+    store.run_background();
+    assert_eq!(store.uncheckpointed_bytes(), 0);
+    (0..3).for_each(|_| append());
+    let told = store.uncheckpointed_bytes();
+    assert!((30 << 10..31 << 10).contains(&told), "{told}");
+    copy_tree(home.path(), copy.path());
+    let recovered = small().background_recovery(false).open(copy.path()).unwrap();
+    let scanned = recovered.topic("one").unwrap().partition(0).unwrap().recovery_report().scanned_bytes;
+    assert!((told..told + (1 << 20)).contains(&scanned), "{scanned} bytes scanned, {told} told");
 }
