@@ -290,7 +290,11 @@ fn what_recovery_would_scan_is_bounded_over_all_partitions() {
     let store = small().sync_policy(SyncPolicy::OsOnly).checkpoint_budget_bytes(BUDGET).open(home.path()).unwrap();
     let topic = store.create_topic("many", 100).unwrap();
     let logs: Vec<_> = (0..100).map(|number| topic.partition(number).unwrap()).collect();
-    let append = |value: &[u8]| logs.iter().for_each(|log| drop(log.append_with(Record::new(value), AckLevel::Written).unwrap()));
+    let append = |value: &[u8]| {
+        for log in &logs {
+            log.append_with(Record::new(value), AckLevel::Written).unwrap();
+        }
+    };
     append(&[7; 30 << 10]);
     // So many that none comes to 64 KiB, which would be.
     for _ in 0..190 {
@@ -309,12 +313,12 @@ fn what_recovery_would_scan_is_told() {
     let (home, copy) = (Home::new(), Home::new());
     let store = small().without_threads().open(home.path()).unwrap();
     let log = store.create_topic("one", 1).unwrap().partition(0).unwrap();
-    let append = || drop(log.append_with(Record::new(&[7; 10 << 10]), AckLevel::Written).unwrap());
+    let append = || log.append_with(Record::new(&[7; 10 << 10]), AckLevel::Written).unwrap();
     append();
     log.flush().unwrap();
     store.run_background();
     assert_eq!(store.uncheckpointed_bytes(), 0);
-    (0..3).for_each(|_| append());
+    (0..3).for_each(|_| _ = append());
     let told = store.uncheckpointed_bytes();
     assert!((30 << 10..31 << 10).contains(&told), "{told}");
     copy_tree(home.path(), copy.path());

@@ -37,7 +37,7 @@ fn many_partitions_recover_at_first_touch_and_behind_it() {
     let first = began.elapsed();
     assert_eq!(ack.base_offset, 16);
     // The threads of the store recover the others.
-    let (done, mut most_files) = (std::sync::atomic::AtomicBool::new(false), 0);
+    let (done, mut most_files, mut most_maps) = (std::sync::atomic::AtomicBool::new(false), 0, 0);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             store.wait_recovered();
@@ -45,12 +45,26 @@ fn many_partitions_recover_at_first_touch_and_behind_it() {
         });
         while !done.load(std::sync::atomic::Ordering::Relaxed) {
             most_files = most_files.max(open_files(home.path()));
+            most_maps = most_maps.max(maps_of(home.path()));
             std::thread::sleep(Duration::from_millis(5));
         }
     });
     let recovered = began.elapsed();
-    println!("{partitions} partitions: open {opened:?}, first append {first:?}, all recovered {recovered:?}, at most {most_files} files open");
+    println!(
+        "{partitions} partitions: open {opened:?}, first append {first:?}, all recovered {recovered:?}, at most {most_files} files open, {most_maps} maps"
+    );
     assert!(most_files < 64, "{most_files} files open at once");
+    assert!(most_maps < 64, "{most_maps} maps at once");
+    for (name, count) in topics(partitions) {
+        let topic = store.topic(&name).unwrap();
+        for number in 0..count {
+            topic.partition(number).unwrap().append_with(Record::new("one more"), AckLevel::Written).unwrap();
+        }
+    }
+    let (files, maps) = (open_files(home.path()), maps_of(home.path()));
+    println!("each appended to: {files} files open, {maps} maps, {} bytes to scan", store.uncheckpointed_bytes());
+    assert!(files as u64 <= 2 * partitions + 64, "{files} files open");
+    assert!(maps as u64 <= 2 * partitions + 64, "{maps} maps");
     store.close().unwrap();
     let store = options().open(home.path()).unwrap();
     for (name, count) in topics(partitions) {
@@ -61,6 +75,11 @@ fn many_partitions_recover_at_first_touch_and_behind_it() {
             assert_eq!(log.get(3).unwrap().value().unwrap(), [3; 4096]);
         }
     }
+}
+
+fn maps_of(dir: &std::path::Path) -> usize {
+    let dir = dir.to_str().unwrap();
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().filter(|line| line.contains(dir)).count()
 }
 
 fn open_files(dir: &std::path::Path) -> usize {

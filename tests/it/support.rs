@@ -83,10 +83,11 @@ impl Lab {
         Self { tmp, oracle }
     }
 
-    /// A store that was written to by `write` and then killed: a copy of its files, taken while the writer had them open.
+    /// A store that was written to by `write` and then killed: a copy of its files, taken while the writer had them open. No thread of the store
+    /// changes them meanwhile.
     pub(crate) fn killed(write: impl FnOnce(&Partition, &mut Oracle)) -> Self {
         let (tmp, image, mut oracle) = (tempdir(), tempdir(), Oracle::new());
-        let store = options().open(tmp.path()).unwrap();
+        let store = options().without_threads().open(tmp.path()).unwrap();
         write(&partition(&store).unwrap(), &mut oracle);
         copy_tree(tmp.path(), image.path());
         Self { tmp: image, oracle }
@@ -97,10 +98,8 @@ impl Lab {
         let lab = Self::killed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Written));
         let segments = lab.segments();
         assert_eq!(segments.len(), 3, "the sizes in this helper give three segments");
-        // As a roll leaves it, whether the keeper has come to cut it to its size or not.
-        segments.iter().for_each(|segment| segment.edit(|bytes| bytes.resize(segment.header.capacity as usize, 0)));
         segments.iter().for_each(Segment::strip_claims);
-        // The keeper may or may not have come to cut them to their size, which says that they were synced.
+        // A sync cuts them to their size, which says that they were synced.
         segments.iter().for_each(|segment| segment.edit(|bytes| bytes.resize(segment.header.capacity as usize, 0)));
         lab.remove_indexes();
         lab.set_durable(durable);
