@@ -357,13 +357,11 @@ pub struct Blocks<'a> {
 impl<'a> Blocks<'a> {
     /// The attribute bits that say which blocks are there.
     pub fn attributes(&self) -> Attributes {
-        let bit = |there: bool, bit: Attributes| if there { bit.0 } else { 0 };
-        Attributes(
-            bit(self.producer.is_some(), Attributes::PRODUCER)
-                | bit(self.replication.is_some(), Attributes::REPLICATION)
-                | bit(self.nanos.is_some(), Attributes::NANOS)
-                | bit(self.note.is_some(), Attributes::NOTE),
-        )
+        let bit = |there: bool, bit: Attributes| if there { bit } else { Attributes::default() };
+        bit(self.producer.is_some(), Attributes::PRODUCER)
+            .with(bit(self.replication.is_some(), Attributes::REPLICATION))
+            .with(bit(self.nanos.is_some(), Attributes::NANOS))
+            .with(bit(self.note.is_some(), Attributes::NOTE))
     }
 
     /// Appends the blocks to `out`.
