@@ -312,4 +312,4 @@ fn part(bytes: &[u8], at: u32, len: i32) -> Option<&[u8]> {
 const NULL: i64 = -1;
 const VARINT_BYTES_MAX: usize = 10;
 /// Length, attributes, two deltas, two lengths, number of headers.
-const FIELDS_BYTES_MAX: usize = 6 * VARINT_BYTES_MAX + 1;
+const FIELDS_BYTES_MAX: usize = 7 * VARINT_BYTES_MAX;

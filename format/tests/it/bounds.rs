@@ -189,9 +189,38 @@ fn a_record_is_appended_into_the_room_that_there_is() {
 }
 
 #[test]
+fn the_widest_record_comes_back() {
+    let mut out = Vec::new();
+    append_record(&mut out, usize::MAX, i64::MIN, i32::MAX as u32, None, None, &[]).unwrap();
+    let found = RecordView::decode(&out, 0).unwrap();
+    assert_eq!((found.span.timestamp_delta_ms, found.span.offset_delta, found.span.end as usize), (i64::MIN, i32::MAX as u32, out.len()));
+}
+
+#[test]
 fn a_value_of_a_whole_millisecond_is_none() {
     let read = |min| unpack_nano(&NanosBlock { width: 3, min, crc: 0 }, &[0xff], 0);
     assert_eq!((read(999_992), read(999_993)), (Some(999_999), None));
+}
+
+#[test]
+fn limits_are_those_of_the_specification() {
+    assert_eq!((BLOCKS_BYTES_MAX, NOTE_BYTES_MAX, FRAME_BYTES_MAX, SEGMENT_BYTES_MAX), (1_072, 1_024, 1 << 30, (4 << 30) - (4 << 10)));
+}
+
+#[test]
+fn attributes_add_up() {
+    let attributes = Attributes::NOTE.with(Attributes::NANOS);
+    assert_eq!(attributes.with(Attributes::NOTE), attributes);
+    assert_eq!(attributes.with_codec(Codec::Lz4).with_codec(Codec::Zstd), Attributes(attributes.0 | 4));
+    assert_eq!(Attributes(u32::MAX).with_codec(Codec::None), Attributes(u32::MAX << 3));
+}
+
+#[test]
+fn an_offset_past_the_last_is_none() {
+    let last = Offset::new(OFFSET_MAX);
+    assert_eq!(Offset::new(40).checked_add(2), Some(Offset::new(42)));
+    assert_eq!((Offset::new(OFFSET_MAX - 1).checked_add(1), last.checked_add(0)), (Some(last), Some(last)));
+    assert_eq!((last.checked_add(1), last.checked_add(u64::MAX)), (None, None));
 }
 
 #[test]
