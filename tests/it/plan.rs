@@ -1,0 +1,174 @@
+//! What the recovery plan goes by where several witnesses differ or one is missing, case by case: the decision table's rows hold for each.
+
+use std::fs;
+
+use tidelog::{AckLevel, Found, RecoveryReport, Verdict};
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, Offset, Position, SegmentId, TimestampNs};
+
+use crate::support::{Durable, Expect, Lab, append, check, ranges};
+
+/// The findings of the next open.
+fn report(lab: &Lab) -> RecoveryReport {
+    let (_store, partition) = lab.open();
+    partition.recovery_report().clone()
+}
+
+fn found(report: &RecoveryReport) -> Vec<(Found, Verdict)> {
+    report.findings.iter().map(|finding| (finding.found, finding.verdict)).collect()
+}
+
+/// Changes both slots.
+fn change_slots(lab: &Lab, change: impl Fn(Checkpoint) -> Checkpoint) {
+    let slots: Vec<_> = lab.slots().into_iter().map(|slot| slot.map(&change)).collect();
+    lab.write_slots(&slots);
+}
+
+/// Without a checkpoint and without a seal, which say so too.
+#[test]
+fn the_header_of_a_segment_knows_the_log_start() {
+    let mut lab = Lab::killed(|partition, oracle| {
+        append(partition, oracle, 100, 1000, AckLevel::Durable);
+        partition.delete_prefix(70).unwrap();
+        append(partition, oracle, 50, 1000, AckLevel::Durable);
+    });
+    let segments = lab.segments();
+    assert_eq!(segments.last().unwrap().header.log_start, 70);
+    for segment in &segments {
+        let seals = segment.frames().into_iter().filter(|frame| frame.is_seal);
+        seals.for_each(|seal| segment.zero(seal.position, seal.end()));
+    }
+    lab.remove_indexes();
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    lab.oracle.retain(|offset, _| *offset >= 70);
+    assert_eq!(report(&lab).log_start_offset, 70);
+}
+
+/// Nothing was appended after the truncation: no frame names its term.
+#[test]
+fn the_header_of_a_segment_knows_the_term() {
+    let lab = Lab::killed(|partition, oracle| {
+        append(partition, oracle, 20, 100, AckLevel::Durable);
+        partition.truncate_suffix(10).unwrap();
+        oracle.split_off(&10);
+    });
+    let term = lab.segments().last().unwrap().header.leader_epoch.get();
+    assert!(term > 0);
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    let report = report(&lab);
+    assert_eq!((report.next_offset, report.leader_epoch), (10, term), "{report:#?}");
+}
+
+#[test]
+fn a_segment_without_a_header_stays_where_offsets_are_missing() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let (segment, seal) = (&lab.segments()[1], lab.segments()[1].seal());
+    let (from, to) = (segment.header.base_offset.get(), lab.segments()[2].header.base_offset.get());
+    segment.zero(0, 128);
+    segment.zero(seal.position, seal.end());
+    // Another one, where none is missing.
+    let stray = lab.dir().join(SegmentId { base_offset: 5, seq: 2 }.log_name());
+    fs::write(&stray, vec![0xEE; 4096]).unwrap();
+    let report = report(&lab);
+    assert_eq!(ranges(&report), [(from, to)]);
+    assert!(segment.path.exists(), "its bytes may be of use");
+    assert!(found(&report).contains(&(Found::StrayFile, Verdict::Repair)) && !stray.exists(), "{report:#?}");
+}
+
+#[test]
+fn a_segment_without_a_header_behind_a_torn_end_is_no_finding_of_its_own() {
+    let lab = Lab::three_segments(Durable::Before(30));
+    let (segment, seal) = (&lab.segments()[1], lab.segments()[1].seal());
+    segment.zero(0, 128);
+    segment.zero(seal.position, seal.end());
+    let found = found(&report(&lab));
+    assert!(found.contains(&(Found::SegmentMissing, Verdict::Repair)), "{found:?}");
+    assert!(!found.iter().any(|(found, _)| matches!(found, Found::StrayFile | Found::HeaderlessTail)), "{found:?}");
+}
+
+#[test]
+fn a_segment_without_a_header_is_the_tail_only_above_all_others() {
+    for (seq, expected) in [(3, (Found::StrayFile, Verdict::Repair)), (4, (Found::HeaderlessTail, Verdict::Silent))] {
+        let lab = Lab::three_segments(Durable::Before(30));
+        fs::write(lab.dir().join(SegmentId { base_offset: 150, seq }.log_name()), vec![0xEE; 4096]).unwrap();
+        let found = found(&report(&lab));
+        assert!(found.contains(&expected), "{seq}: {found:?}");
+    }
+}
+
+#[test]
+fn an_index_is_missed_only_where_there_should_be_one() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    assert!(lab.segments().iter().all(|segment| segment.index_path().exists()));
+    assert!(found(&report(&lab)).iter().all(|(found, _)| *found != Found::IndexUnusable), "all of them are there");
+    let lab = Lab::ten_records(Durable::Before(5));
+    lab.remove_indexes();
+    assert!(found(&report(&lab)).iter().all(|(found, _)| *found != Found::IndexUnusable), "the active segment has none yet");
+}
+
+/// A seal does not vouch for frames that no checkpoint covers: they may have been lost while it was not.
+#[test]
+fn the_seal_of_the_segment_that_the_checkpoint_is_in_is_not_trusted() {
+    let lab = Lab::three_segments(Durable::Before(30));
+    lab.segments()[0].flip_body(40);
+    check(&lab, &Expect::ends_at(40).found(Found::BadFrameThenValid, Verdict::Repair));
+}
+
+#[test]
+fn a_report_says_how_much_was_read() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    let frames: u64 = lab.segments().iter().map(|segment| segment.frames().last().unwrap().end() - 128).sum();
+    let read = report(&lab).scanned_bytes;
+    let files: u64 = lab.segments().iter().map(|segment| segment.header.capacity).sum();
+    assert!((frames..=files).contains(&read), "{read} bytes of {frames} that hold frames");
+}
+
+/// The checkpoint names a segment that is gone: everything below the offset it names was durable all the same, and is looked at.
+#[test]
+fn a_checkpoint_of_a_lost_segment_goes_by_its_offset() {
+    let lab = Lab::three_segments(Durable::Everything);
+    lab.segments()[0].flip_body(40);
+    change_slots(&lab, |slot| Checkpoint { active_seq: 77, active_salt: 9, durable_next_offset: Offset::new(30), ..slot });
+    check(&lab, &Expect::ends_at(150).damage(40, 41).found(Found::BadFrameThenValid, Verdict::Damage));
+}
+
+/// Of a file of the same number and another salt, such as the one that a repair replaced.
+#[test]
+fn a_checkpoint_speaks_of_one_file_alone() {
+    for tail_pos in [None, Some(Position::new(128))] {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 20, 1000, AckLevel::Durable));
+        let segment = &lab.segments()[0];
+        assert!(segment.index_path().exists());
+        segment.flip_body(10);
+        change_slots(&lab, |slot| Checkpoint { active_salt: slot.active_salt ^ 1, tail_pos: tail_pos.unwrap_or(slot.tail_pos), ..slot });
+        let report = report(&lab);
+        assert!(found(&report).contains(&(Found::BadFrameThenValid, Verdict::Damage)) && ranges(&report).contains(&(10, 11)), "{report:#?}");
+        assert_eq!(report.next_offset, 20);
+    }
+}
+
+#[test]
+fn a_frame_that_claims_what_the_checkpoint_says_makes_it_no_older() {
+    for (durable, is_old) in [(Durable::Before(5), false), (Durable::Before(4), true)] {
+        let lab = Lab::killed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Written));
+        let segment = &lab.segments()[0];
+        segment.strip_claims();
+        lab.set_durable(durable);
+        segment.rewrite_header(segment.frame_of(5), |header| header.durable_back = 0);
+        let found = found(&report(&lab));
+        assert_eq!(found.iter().any(|(found, _)| *found == Found::CheckpointOld), is_old, "{found:?}");
+    }
+}
+
+/// All frames and offsets are right, but the second segment was written behind another last frame than the first one has now.
+#[test]
+fn records_of_another_history_before_the_durable_point_are_damage() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let (segment, from) = (&lab.segments()[0], lab.segments()[1].header.base_offset.get());
+    let last = segment.frames().into_iter().rfind(|frame| !frame.is_seal).unwrap();
+    segment.zero(last.end(), segment.bytes().len() as u64);
+    segment.rewrite_header(last, |header| header.max_ts = header.base_ts);
+    segment.rewrite_header(last, |header| header.base_ts = TimestampNs::new(header.base_ts.get() + 1));
+    let report = report(&lab);
+    assert!(found(&report).contains(&(Found::ChainMismatch, Verdict::Damage)), "{report:#?}");
+    assert_eq!((report.next_offset, ranges(&report)), (150, vec![(from, from)]));
+}
