@@ -3,9 +3,9 @@
 use std::fs;
 
 use tidelog::{AckLevel, Found, RecoveryReport, Verdict};
-use tidelog_format::{CHECKPOINT_NAME, Checkpoint, Offset, Position, SegmentId, TimestampNs};
+use tidelog_format::{CHECKPOINT_NAME, Checkpoint, Offset, Position, SegmentHeader, SegmentId, TimestampNs};
 
-use crate::support::{Durable, Expect, Lab, append, check, ranges};
+use crate::support::{Durable, Expect, Lab, Segment, append, check, ranges};
 
 /// The findings of the next open.
 fn report(lab: &Lab) -> RecoveryReport {
@@ -109,6 +109,7 @@ fn an_index_is_missed_only_where_there_should_be_one() {
 #[test]
 fn the_seal_of_the_segment_that_the_checkpoint_is_in_is_not_trusted() {
     let lab = Lab::three_segments(Durable::Before(30));
+    cut_to_its_seal(&lab.segments()[0]);
     lab.segments()[0].flip_body(40);
     check(&lab, &Expect::ends_at(40).found(Found::BadFrameThenValid, Verdict::Repair));
 }
@@ -126,6 +127,7 @@ fn a_report_says_how_much_was_read() {
 #[test]
 fn a_checkpoint_of_a_lost_segment_goes_by_its_offset() {
     let lab = Lab::three_segments(Durable::Everything);
+    cut_to_its_seal(&lab.segments()[0]);
     lab.segments()[0].flip_body(40);
     change_slots(&lab, |slot| Checkpoint { active_seq: 77, active_salt: 9, durable_next_offset: Offset::new(30), ..slot });
     check(&lab, &Expect::ends_at(150).damage(40, 41).found(Found::BadFrameThenValid, Verdict::Damage));
@@ -138,6 +140,7 @@ fn a_checkpoint_speaks_of_one_file_alone() {
         let lab = Lab::closed(|partition, oracle| append(partition, oracle, 20, 1000, AckLevel::Durable));
         let segment = &lab.segments()[0];
         assert!(segment.index_path().exists());
+        segment.strip_claims();
         segment.flip_body(10);
         change_slots(&lab, |slot| Checkpoint { active_salt: slot.active_salt ^ 1, tail_pos: tail_pos.unwrap_or(slot.tail_pos), ..slot });
         let report = report(&lab);
@@ -159,16 +162,177 @@ fn a_frame_that_claims_what_the_checkpoint_says_makes_it_no_older() {
     }
 }
 
+/// A checkpoint at the end of a full segment is in that segment, and not at the beginning of the next: what was not known durable is read.
+#[test]
+fn the_segment_that_the_checkpoint_is_in_is_read_to_its_end() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    let segments = lab.segments();
+    segments[..2].iter().for_each(cut_to_its_seal);
+    let frames = |segment: &Segment| segment.frames().last().unwrap().end() - 128;
+    let all: u64 = segments.iter().map(frames).sum();
+    let at_the_end = |slot| at_the_end_of(&segments[0], slot);
+    change_slots(&lab, at_the_end);
+    assert!(report(&lab).scanned_bytes >= all);
+    // Of a file that is gone, though not its number: what is below the offset is taken from seals.
+    let lab = Lab::three_segments(Durable::Nothing);
+    let segments = lab.segments();
+    segments[..2].iter().for_each(cut_to_its_seal);
+    change_slots(&lab, |slot| Checkpoint { active_salt: slot.active_salt ^ 1, durable_next_offset: Offset::new(150), ..slot });
+    assert!(report(&lab).scanned_bytes <= segments[2].header.capacity);
+}
+
+/// A file that claims offsets between two gaps claims some that are there.
+#[test]
+fn what_is_between_two_gaps_is_not_lost() {
+    let mut lab = Lab::ten_records(Durable::Everything);
+    let lose = |lab: &Lab, from| {
+        let segment = lab.segments().pop().unwrap();
+        let position = segment.frame_of(from).position as usize;
+        segment.edit(|bytes| bytes[position..].fill(0));
+    };
+    lose(&lab, 5);
+    let (store, partition) = lab.open();
+    lab.oracle = lab.readable(&[(5, 10)], 10);
+    append(&partition, &mut lab.oracle, 10, 100, AckLevel::Durable);
+    drop(partition);
+    store.close().unwrap();
+    lose(&lab, 15);
+    assert_eq!(ranges(&report(&lab)), [(5, 10), (15, 20)]);
+    let stray = lab.dir().join(SegmentId { base_offset: 12, seq: 1 }.log_name());
+    fs::write(&stray, vec![0xEE; 4096]).unwrap();
+    let report = report(&lab);
+    assert!(found(&report).contains(&(Found::StrayFile, Verdict::Repair)) && !stray.exists(), "{report:#?}");
+}
+
+#[test]
+fn a_gap_excuses_nothing_but_itself() {
+    let mut lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    segment.zero(segment.frame_of(5).position, segment.bytes().len() as u64);
+    let (store, partition) = lab.open();
+    append(&partition, &mut lab.oracle, 150, 1000, AckLevel::Durable);
+    drop(partition);
+    store.close().unwrap();
+    let segments = lab.segments();
+    assert_eq!(segments.len(), 4);
+    fs::remove_file(&segments[2].path).unwrap();
+    let report = report(&lab);
+    let damage: Vec<_> = report.damage.iter().map(|range| (range.from, range.to, range.declared)).collect();
+    let (from, to) = (segments[2].header.base_offset.get(), segments[3].header.base_offset.get());
+    assert_eq!(damage, [(5, 10, true), (from, to, false)]);
+    assert!(found(&report).contains(&(Found::SegmentMissing, Verdict::Damage)), "{report:#?}");
+}
+
+/// So that nothing which is written from then on is taken for what was there.
+#[test]
+fn offsets_lost_at_the_end_begin_a_term() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    let before = segment.header.leader_epoch.get();
+    segment.zero(segment.frame_of(5).position, segment.bytes().len() as u64);
+    assert_eq!(report(&lab).leader_epoch, before + 1);
+    assert_eq!(report(&lab).leader_epoch, before + 1, "once");
+}
+
+/// An empty range tells of damage that cost no offset: nothing begins behind it.
+#[test]
+fn damage_that_costs_no_offset_begins_no_term() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let segments = lab.segments();
+    change_last(&segments[0]);
+    // No room for more: appending goes on in a new segment.
+    let capacity = segments[2].frames().last().unwrap().end();
+    segments[2].edit(|bytes| bytes[..128].copy_from_slice(&SegmentHeader { capacity, ..segments[2].header }.encode()));
+    let report = report(&lab);
+    let from = segments[1].header.base_offset.get();
+    assert_eq!((ranges(&report), lab.segments().len()), (vec![(from, from)], 4));
+    assert_eq!(report.leader_epoch, segments[2].header.leader_epoch.get());
+}
+
+#[test]
+fn offsets_that_only_the_checkpoint_knows_are_declared_lost() {
+    let lab = Lab::ten_records(Durable::Everything);
+    change_slots(&lab, |slot| Checkpoint { durable_next_offset: Offset::new(15), ..slot });
+    assert!(!report(&lab).damage[0].declared);
+    let again = report(&lab);
+    assert!(again.damage[0].declared && ranges(&again) == [(10, 15)], "{again:#?}");
+    let header = lab.segments()[1].header;
+    assert_eq!((header.prev_end, header.base_offset), (Offset::new(10), Offset::new(15)));
+}
+
+#[test]
+fn a_segment_is_missing_before_the_durable_point_if_that_is_in_the_next_one() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    let segments = lab.segments();
+    let (from, to) = (segments[1].header.base_offset.get(), segments[2].header.base_offset.get());
+    lab.set_durable(Durable::Before(to));
+    fs::remove_file(&segments[1].path).unwrap();
+    check(&lab, &Expect::ends_at(150).damage(from, to).found(Found::SegmentMissing, Verdict::Damage));
+}
+
+#[test]
+fn a_segment_behind_all_that_was_durable_may_be_missing() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    let segments = lab.segments();
+    change_slots(&lab, |slot| at_the_end_of(&segments[0], slot));
+    fs::remove_file(&segments[1].path).unwrap();
+    let from = segments[1].header.base_offset.get();
+    check(&lab, &Expect::ends_at(from).found(Found::SegmentMissing, Verdict::Repair));
+}
+
+#[test]
+fn each_segment_without_a_seal_is_found() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    let (segment, seal) = (&lab.segments()[0], lab.segments()[0].seal());
+    segment.zero(seal.position, seal.end());
+    let findings = report(&lab).findings;
+    let unsealed: Vec<_> = findings.iter().filter(|finding| finding.found == Found::UnsealedRunsToNext).map(|finding| &finding.file).collect();
+    assert_eq!(unsealed, [&segment.id().log_name()], "{findings:#?}");
+}
+
 /// All frames and offsets are right, but the second segment was written behind another last frame than the first one has now.
 #[test]
-fn records_of_another_history_before_the_durable_point_are_damage() {
-    let lab = Lab::three_segments(Durable::Everything);
-    let (segment, from) = (&lab.segments()[0], lab.segments()[1].header.base_offset.get());
+fn records_of_another_history_are_damage_before_the_durable_point_alone() {
+    for in_the_next in [false, true] {
+        let lab = Lab::three_segments(Durable::Everything);
+        let (segment, from) = (&lab.segments()[0], lab.segments()[1].header.base_offset.get());
+        if in_the_next {
+            lab.set_durable(Durable::Before(from));
+        }
+        change_last(segment);
+        let report = report(&lab);
+        assert!(found(&report).contains(&(Found::ChainMismatch, Verdict::Damage)), "{report:#?}");
+        assert_eq!((report.next_offset, ranges(&report)), (150, vec![(from, from)]));
+    }
+    // The second segment is shorter than what is durable of the first.
+    let lab = Lab::killed(|partition, oracle| append(partition, oracle, 70, 1000, AckLevel::Written));
+    let segments = lab.segments();
+    segments.iter().for_each(Segment::strip_claims);
+    lab.remove_indexes();
+    change_slots(&lab, |slot| at_the_end_of(&segments[0], slot));
+    change_last(&segments[0]);
+    let report = report(&lab);
+    assert!(found(&report).contains(&(Found::ChainMismatch, Verdict::Repair)), "{report:#?}");
+    assert_eq!((report.next_offset, ranges(&report)), (segments[1].header.base_offset.get(), vec![]));
+}
+
+/// A checkpoint that says that all records of a segment were durable, and not its seal.
+fn at_the_end_of(segment: &Segment, slot: Checkpoint) -> Checkpoint {
+    let last = segment.frames().into_iter().rfind(|frame| !frame.is_seal).unwrap();
+    let (active_seq, active_salt) = (segment.header.seq, segment.header.salt);
+    let durable_next_offset = Offset::new(last.next);
+    Checkpoint { active_seq, active_salt, tail_pos: Position::new(last.end()), durable_next_offset, high_water_mark: durable_next_offset, ..slot }
+}
+
+/// Makes another record of the last one, and the seal go.
+fn change_last(segment: &Segment) {
     let last = segment.frames().into_iter().rfind(|frame| !frame.is_seal).unwrap();
     segment.zero(last.end(), segment.bytes().len() as u64);
-    segment.rewrite_header(last, |header| header.max_ts = header.base_ts);
     segment.rewrite_header(last, |header| header.base_ts = TimestampNs::new(header.base_ts.get() + 1));
-    let report = report(&lab);
-    assert!(found(&report).contains(&(Found::ChainMismatch, Verdict::Damage)), "{report:#?}");
-    assert_eq!((report.next_offset, ranges(&report)), (150, vec![(from, from)]));
+}
+
+/// As the keeper leaves it.
+fn cut_to_its_seal(segment: &Segment) {
+    let seal = segment.seal();
+    segment.edit(|bytes| bytes.truncate(seal.end() as usize));
 }
