@@ -3,9 +3,14 @@
 use std::fs;
 
 use tidelog::{AckLevel, Found, RecoveryReport, Verdict};
-use tidelog_format::{CHECKPOINT_NAME, Checkpoint, Offset, Position, SegmentHeader, SegmentId, TimestampNs};
+use tidelog_format::{
+    CHECKPOINT_NAME, Checkpoint, IndexHeader, LeaderEpoch, META_NAME, Offset, Position, SLOT_BYTES, SegmentHeader, SegmentId, TimestampNs,
+};
 
-use crate::support::{Durable, Expect, Lab, Segment, append, check, ranges};
+use crate::support::{
+    Durable, Expect, Lab, Oracle, Segment, Spot, TOPIC, append, assert_same, check, copy_tree, options, partition, partition_dir, ranges, read_all,
+    segments, tempdir,
+};
 
 /// The findings of the next open.
 fn report(lab: &Lab) -> RecoveryReport {
@@ -258,6 +263,174 @@ fn offsets_that_only_the_checkpoint_knows_are_declared_lost() {
     assert!(again.damage[0].declared && ranges(&again) == [(10, 15)], "{again:#?}");
     let header = lab.segments()[1].header;
     assert_eq!((header.prev_end, header.base_offset), (Offset::new(10), Offset::new(15)));
+}
+
+/// What the header of the segment says that a recovery appends to: base offset, what it cuts off, whether the chain goes on.
+#[test]
+fn a_new_tail_says_what_became_of_the_log_before_it() {
+    let tail = |lab: &Lab| {
+        report(lab);
+        let header = lab.segments().pop().unwrap().header;
+        (header.seq, header.base_offset.get(), header.prev_end.get(), header.flags & SegmentHeader::CHAIN_RESTARTED != 0)
+    };
+    // Torn: the chain goes on, from the first record on too.
+    for torn in [5, 0] {
+        let lab = Lab::ten_records(Durable::Nothing);
+        lab.segments()[0].flip_body(torn);
+        assert_eq!(tail(&lab), (2, torn, torn, false));
+    }
+    // Lost: it does not. And once more, before anything was written: the first gap is declared again.
+    let lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    segment.zero(segment.frame_of(5).position, segment.bytes().len() as u64);
+    assert_eq!(tail(&lab), (2, 10, 5, true));
+    change_slots(&lab, |slot| Checkpoint { durable_next_offset: Offset::new(15), ..slot });
+    assert_eq!(tail(&lab), (3, 15, 5, true));
+}
+
+#[test]
+fn nothing_is_appended_to_a_sealed_segment() {
+    let lab = Lab::three_segments(Durable::Before(30));
+    let segments = lab.segments();
+    fs::remove_file(&segments[2].path).unwrap();
+    let from = segments[2].header.base_offset.get();
+    check(&lab, &Expect::ends_at(from));
+    assert_eq!(lab.segments()[2].header.base_offset, from);
+}
+
+#[test]
+fn the_term_of_a_frame_is_known_though_no_header_and_no_checkpoint_knows_it() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(9), |header| header.leader_epoch = LeaderEpoch::new(7));
+    assert_eq!(report(&lab).leader_epoch, 7);
+}
+
+/// A walk holds a stretch of a file in memory: frames that reach over its end are read all the same, and damage behind it is passed.
+#[test]
+fn a_segment_longer_than_what_a_walk_holds_is_walked_to_its_end() {
+    let (tmp, image, mut oracle) = (tempdir(), tempdir(), Oracle::new());
+    let large = || options().segment_bytes(8 << 20);
+    let store = large().open(tmp.path()).unwrap();
+    append(&partition(&store).unwrap(), &mut oracle, 40, 100_000, AckLevel::Durable);
+    copy_tree(tmp.path(), image.path());
+    fs::remove_file(partition_dir(image.path()).join(CHECKPOINT_NAME)).unwrap();
+    let segment = &segments(&partition_dir(image.path()))[0];
+    let zeros = segment.frame_of(10).position..segment.frame_of(24).end();
+    segment.flip_body(3);
+    segment.zero(zeros.start, zeros.end);
+    oracle.retain(|offset, _| *offset != 3 && !(10..25).contains(offset));
+    let store = large().open(image.path()).unwrap();
+    let partition = partition(&store).unwrap();
+    let (records, damage) = read_all(partition.view());
+    assert_same(&records, &oracle, "around the damage");
+    assert_eq!(damage, [(3, 4), (10, 25)]);
+    let expected = format!("position {}: zeros in front of other bytes", zeros.start);
+    assert!(partition.recovery_report().findings.iter().any(|finding| finding.detail == expected));
+}
+
+#[test]
+fn a_walk_makes_an_index_of_a_share_of_the_frames() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    report(&lab);
+    let segment = &lab.segments()[0];
+    let header = IndexHeader::decode(&fs::read(segment.index_path()).unwrap()).unwrap();
+    let frames = segment.frames().len() as u32;
+    assert!((frames / 6..=frames * 2 / 3).contains(&header.entries), "{} entries for {frames} frames", header.entries);
+}
+
+/// Segments that end without a seal, where a recovery cut them, are not read again at each open.
+#[test]
+fn an_index_vouches_for_a_segment_without_a_seal() {
+    let lab = Lab::killed(|partition, oracle| append(partition, oracle, 50, 1000, AckLevel::Written));
+    let segment = &lab.segments()[0];
+    segment.strip_claims();
+    lab.set_durable(Durable::Nothing);
+    segment.flip_body(45);
+    let (store, partition) = lab.open();
+    assert_eq!((partition.log_end_offset().get(), lab.segments().len()), (45, 2));
+    drop(partition);
+    store.close().unwrap();
+    assert!(report(&lab).scanned_bytes < 40_000);
+}
+
+#[test]
+fn an_index_whose_block_is_damaged_vouches_for_nothing() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 20, 1000, AckLevel::Durable));
+    let path = lab.segments()[0].index_path();
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(found(&report(&lab)).contains(&(Found::IndexUnusable, Verdict::Silent)));
+}
+
+/// A living writer names the next segment first and seals then: half a seal is no damage to who reads beside it.
+#[test]
+fn half_a_seal_of_a_living_writer_is_no_damage() {
+    let tmp = tempdir();
+    let store = options().open(tmp.path()).unwrap();
+    let writer = partition(&store).unwrap();
+    append(&writer, &mut Oracle::new(), 150, 1000, AckLevel::Durable);
+    let segment = &segments(&partition_dir(tmp.path()))[0];
+    segment.flip(segment.seal().position + 70);
+    drop(fs::remove_file(segment.index_path()));
+    let view = options().open_read_only(tmp.path()).unwrap().topic(TOPIC).unwrap().partition(0).unwrap();
+    assert_eq!((view.log_end_offset().get(), view.damage().len()), (150, 0));
+}
+
+#[test]
+fn findings_say_what_stands_where() {
+    let check = |change: &dyn Fn(&Segment, Spot), expected: &str| {
+        let lab = Lab::ten_records(Durable::Everything);
+        let segment = &lab.segments()[0];
+        let spot = segment.frame_of(5);
+        change(segment, spot);
+        let findings = report(&lab).findings;
+        let expected = format!("position {}: {expected}", spot.position);
+        assert!(findings.iter().any(|finding| finding.detail.starts_with(&expected)), "{expected}: {findings:#?}");
+    };
+    check(&|segment, spot| segment.zero(spot.position, spot.end()), "magic number 0x0 instead of ");
+    check(&|segment, _| segment.flip_body(5), "records checksum ");
+    let renumber = |segment: &Segment, spot| segment.rewrite_header(spot, |header| header.base_offset = Offset::new(6));
+    check(&renumber, "offset 6 where 5 follows");
+    check(&|segment, spot| segment.rewrite_header(spot, |header| header.chain ^= 1), "written after other frames: chain ");
+}
+
+#[test]
+fn findings_say_what_becomes_of_a_file() {
+    let check = |change: &dyn Fn(&Lab), name: &str, expected: &str| {
+        let lab = Lab::three_segments(Durable::Everything);
+        change(&lab);
+        let findings = report(&lab).findings;
+        assert!(findings.iter().any(|finding| finding.file == name && finding.detail == expected), "{name}, {expected}: {findings:#?}");
+    };
+    let flip = |lab: &Lab, slots: &[usize]| {
+        let path = lab.dir().join(CHECKPOINT_NAME);
+        let mut bytes = fs::read(&path).unwrap();
+        slots.iter().for_each(|slot| bytes[slot * SLOT_BYTES + 50] ^= 4);
+        fs::write(&path, bytes).unwrap();
+    };
+    let log = |number: usize| Lab::three_segments(Durable::Nothing).segments()[number].id().log_name();
+    check(&|lab| flip(lab, &[0]), CHECKPOINT_NAME, "one of its two slots is unreadable; the other is used");
+    check(&|lab| flip(lab, &[0, 1]), CHECKPOINT_NAME, "unreadable; all segments were scanned instead");
+    check(&|lab| fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap(), CHECKPOINT_NAME, "absent; all segments were scanned instead");
+    let foreign = |lab: &Lab| change_slots(lab, |slot| Checkpoint { partition_uuid: [9; 16], ..slot });
+    check(&foreign, CHECKPOINT_NAME, "of another partition; all segments were scanned instead");
+    let stray = SegmentId { base_offset: 7, seq: 77 }.log_name();
+    let copy = |lab: &Lab| assert_ne!(fs::copy(&lab.segments()[0].path, lab.dir().join(&stray)).unwrap(), 0);
+    check(&copy, &stray, "of another partition or by another name; it is ignored");
+    check(&|lab| fs::create_dir(lab.dir().join("META.tmp")).unwrap(), "META.tmp", "not a regular file");
+    let longer = |lab: &Lab| lab.segments()[2].edit(|bytes| bytes.extend([1; 8]));
+    check(&longer, &log(2), "longer than its capacity; the excess is ignored");
+    let headless = |lab: &Lab| lab.segments()[1].edit(|bytes| bytes[..32].fill(0x5A));
+    check(&headless, &log(1), "its header is damaged; its records are there");
+    check(&|lab| fs::remove_file(lab.dir().join(META_NAME)).unwrap(), META_NAME, "unreadable, absent or of another partition; it is rebuilt");
+}
+
+#[test]
+fn a_torn_end_is_told_apart_from_other_findings() {
+    assert!(Found::ZerosToEnd.is_torn_end() && Found::HeaderlessTail.is_torn_end());
+    assert!(!Found::HeadMissing.is_torn_end() && !Found::IndexUnusable.is_torn_end());
 }
 
 #[test]
