@@ -105,6 +105,7 @@ need_cargo() {
     cargo-deny) version=0.20.2 ;;
     cargo-fuzz) version=0.13.2 ;;
     cargo-llvm-cov) version=0.9.1 ;;
+    cargo-mutants) version=27.1.0 ;;
     *) die "no version of $1 is pinned" ;;
     esac
     if [[ $(cargo "${1#cargo-}" --version 2>/dev/null) == "$1 $version" ]]; then return; fi

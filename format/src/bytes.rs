@@ -36,6 +36,6 @@ pub(crate) fn i64_at(bytes: &[u8], at: usize) -> i64 {
 
 #[inline]
 pub(crate) fn all_zero(bytes: &[u8]) -> bool {
-    let (head, words, tail) = (bytes.len() / 16 * 16, bytes.chunks_exact(16), bytes);
-    words.fold(0u128, |all, word| all | u128::from_le_bytes(get(word, 0))) == 0 && tail[head..].iter().all(|&b| b == 0)
+    let (words, rest) = bytes.as_chunks();
+    words.iter().fold(0, |all, word| all | u128::from_le_bytes(*word)) == 0 && rest.iter().all(|&byte| byte == 0)
 }

@@ -42,10 +42,9 @@ impl Checkpoint {
     pub fn encode(&self) -> [u8; SLOT_BYTES] {
         let mut slot = [0; SLOT_BYTES];
         let (current, earlier) = (self.terms.newest(), earlier(&self.terms));
-        for (number, term) in earlier.iter().enumerate() {
-            let at = FILE_HEADER_BYTES + number * TERM_BYTES;
-            put(&mut slot, at + TERM_START, &term.start.get().to_le_bytes());
-            put(&mut slot, at + TERM_EPOCH, &term.epoch.get().to_le_bytes());
+        for (entry, term) in slot[FILE_HEADER_BYTES..].chunks_exact_mut(TERM_BYTES).zip(earlier) {
+            put(entry, TERM_START, &term.start.get().to_le_bytes());
+            put(entry, TERM_EPOCH, &term.epoch.get().to_le_bytes());
         }
         let (header, rest) = slot.split_first_chunk_mut().expect("a slot is longer than its header");
         let bytes: &mut [u8; FILE_HEADER_BYTES] = header;
@@ -73,7 +72,7 @@ impl Checkpoint {
     pub fn decode(slot: &[u8]) -> Result<Self, DecodeError> {
         let rest = slot.get(FILE_HEADER_BYTES..slot.len().min(SLOT_BYTES)).unwrap_or_default();
         // The number is under the checksum with what it counts: a wrong one cannot match.
-        let count = if slot.len() < FILE_HEADER_BYTES { 0 } else { u32_at(slot, EARLIER) as usize };
+        let count = u32_at(slot, EARLIER) as usize;
         let earlier = rest.get(..count.min(TERMS_MAX - 1) * TERM_BYTES).unwrap_or(rest);
         let bytes = check_file_header(slot, MAGIC, earlier)?;
         check_incompat(u32_at(bytes, INCOMPAT), 0)?;

@@ -138,6 +138,6 @@ fn seq_of(text: &str) -> Option<u64> {
 
 /// A number of at least `width` digits, zero-padded to it and no further, so that each number has one name.
 fn digits(text: &str, width: usize) -> Option<u64> {
-    let padded = text.len() == width || (text.len() > width && !text.starts_with('0'));
+    let padded = text.len() >= width && (text.len() == width || !text.starts_with('0'));
     (padded && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }

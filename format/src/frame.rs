@@ -89,13 +89,13 @@ impl Attributes {
 
     /// A seal or pad takes no offset and is not both; times that are whole milliseconds have no nanoseconds beside them.
     const fn contradict(self) -> bool {
-        let filler = self.0 & (Self::SEAL.0 | Self::PAD.0);
-        (filler != 0 && !self.contains(Self::NO_OFFSETS)) || filler == Self::SEAL.0 | Self::PAD.0 || self.contains(Self::TS_MILLIS.with(Self::NANOS))
+        let (seal, pad) = (self.contains(Self::SEAL), self.contains(Self::PAD));
+        ((seal || pad) && !self.contains(Self::NO_OFFSETS)) || (seal && pad) || self.contains(Self::TS_MILLIS.with(Self::NANOS))
     }
 
     /// Bits 0-2.
     pub const fn with_codec(self, codec: Codec) -> Self {
-        Self(self.0 & !Self::CODEC | codec as u32)
+        Self(self.0 & !Self::CODEC).with(Self(codec as u32))
     }
 
     /// The codec of bits 0-2.
@@ -357,13 +357,11 @@ pub struct Blocks<'a> {
 impl<'a> Blocks<'a> {
     /// The attribute bits that say which blocks are there.
     pub fn attributes(&self) -> Attributes {
-        let bit = |there: bool, bit: Attributes| if there { bit.0 } else { 0 };
-        Attributes(
-            bit(self.producer.is_some(), Attributes::PRODUCER)
-                | bit(self.replication.is_some(), Attributes::REPLICATION)
-                | bit(self.nanos.is_some(), Attributes::NANOS)
-                | bit(self.note.is_some(), Attributes::NOTE),
-        )
+        let bit = |there: bool, bit: Attributes| if there { bit } else { Attributes::default() };
+        bit(self.producer.is_some(), Attributes::PRODUCER)
+            .with(bit(self.replication.is_some(), Attributes::REPLICATION))
+            .with(bit(self.nanos.is_some(), Attributes::NANOS))
+            .with(bit(self.note.is_some(), Attributes::NOTE))
     }
 
     /// Appends the blocks to `out`.

@@ -110,9 +110,9 @@ impl TimestampNs {
     pub const fn from_parts(millis: i64, sub_millis: u32) -> Self {
         // In 128 bits, because the lowest millisecond of an i64 begins below i64::MIN.
         let nanos = millis as i128 * NANOS_PER_MILLI as i128 + sub_millis as i128;
-        if nanos > i64::MAX as i128 {
+        if nanos >= i64::MAX as i128 {
             Self(i64::MAX)
-        } else if nanos < i64::MIN as i128 {
+        } else if nanos <= i64::MIN as i128 {
             Self(i64::MIN)
         } else {
             Self(nanos as i64)

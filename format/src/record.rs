@@ -77,9 +77,8 @@ impl RecordSpan {
         let (len, body) = get_varint(bytes, at)?;
         let end = usize::try_from(len).ok().and_then(|len| body.checked_add(len));
         let end = end.ok_or(DecodeError::Field { what: "record length", found: len.cast_unsigned() })?;
-        if end > bytes.len() || end > u32::MAX as usize {
-            return Err(DecodeError::Truncated { needed: end, found: bytes.len() });
-        }
+        let short = u32::try_from(end).ok().filter(|_| end <= bytes.len());
+        let short = short.ok_or(DecodeError::Truncated { needed: end, found: bytes.len() })?;
         let record = &bytes[..end];
         let (timestamp_delta_ms, next) = get_varint(record, body + 1)?; // the attributes byte is unused in v2
         let (offset_delta, next) = get_varint(record, next)?;
@@ -98,7 +97,7 @@ impl RecordSpan {
             return Err(DecodeError::Trailing { bytes: end - after });
         }
         let headers_at = next as u32;
-        Ok(Self { end: end as u32, timestamp_delta_ms, offset_delta, key_at, key_len, value_at, value_len, headers_at, header_count })
+        Ok(Self { end: short, timestamp_delta_ms, offset_delta, key_at, key_len, value_at, value_len, headers_at, header_count })
     }
 
     /// First byte after the record at `at`, by its length alone; `None` past the end of `bytes`.
@@ -313,4 +312,4 @@ fn part(bytes: &[u8], at: u32, len: i32) -> Option<&[u8]> {
 const NULL: i64 = -1;
 const VARINT_BYTES_MAX: usize = 10;
 /// Length, attributes, two deltas, two lengths, number of headers.
-const FIELDS_BYTES_MAX: usize = 6 * VARINT_BYTES_MAX + 1;
+const FIELDS_BYTES_MAX: usize = 7 * VARINT_BYTES_MAX;

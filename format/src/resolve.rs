@@ -1,6 +1,7 @@
 //! Which offsets of which segment files count: a pure function of their headers, shared by recovery, readers and verify.
 
 use std::cmp::Reverse;
+use std::iter::once;
 
 use crate::{Offset, SegmentHeader};
 
@@ -118,21 +119,20 @@ impl Ranges {
             return;
         }
         self.0.retain(|&(start, end)| {
-            let apart = end < from || to < start;
+            let apart = end <= from || to <= start;
             if !apart {
                 (from, to) = (from.min(start), to.max(end));
             }
             apart
         });
-        let at = self.0.partition_point(|&(start, _)| start < from);
+        let at = self.0.partition_point(|&(start, _)| start <= from);
         self.0.insert(at, (from, to));
     }
 
     /// What of `[from, to)` is in no range.
     fn gaps_in(&self, from: Offset, to: Offset) -> impl Iterator<Item = (Offset, Offset)> {
-        let inside: Vec<_> = self.0.iter().copied().filter(|&(start, end)| start < to && end > from).collect();
-        let starts = std::iter::once(from).chain(inside.clone().into_iter().map(|(_, end)| end));
-        let ends = inside.into_iter().map(|(start, _)| start).chain(std::iter::once(to));
+        let starts = once(from).chain(self.0.iter().map(move |&(_, end)| end.max(from)));
+        let ends = self.0.iter().map(move |&(start, _)| start.min(to)).chain(once(to));
         starts.zip(ends).filter(|(start, end)| start < end)
     }
 }

@@ -106,7 +106,7 @@ pub fn decode_seal_at_end(tail: &[u8], file_len: u64, salt: Option<u64>) -> Opti
     let start = tail.len().checked_sub(SEAL_BYTES)?;
     let position = Position::new(file_len.checked_sub(SEAL_BYTES as u64)?);
     let bytes = &tail[start..];
-    let salt = salt.unwrap_or_else(|| u64_at(bytes, FRAME_HEADER_BYTES + SALT));
+    let salt = salt.unwrap_or_else(|| u64_at(&bytes[FRAME_HEADER_BYTES..], SALT));
     let frame = Frame::decode(bytes, salt, position).ok()?;
     let seal = Seal::decode(&frame).ok()?;
     (seal.salt == salt).then_some((seal, position))

@@ -64,12 +64,12 @@ impl Terms {
         self.retain(|known| !says_less(known, &term));
         if self.len == TERMS_MAX {
             let oldest = self.terms[0].epoch;
-            if term.epoch < oldest {
+            if term.epoch <= oldest {
                 return;
             }
             self.retain(|known| known.epoch > oldest);
         }
-        let at = self.as_slice().partition_point(|known| known.epoch < term.epoch);
+        let at = self.as_slice().partition_point(|known| known.epoch <= term.epoch);
         self.terms.copy_within(at..self.len, at + 1);
         self.terms[at] = term;
         self.len += 1;
@@ -78,8 +78,8 @@ impl Terms {
     /// Forgets what says nothing of offsets from `log_start` on.
     pub fn forget_below(&mut self, log_start: Offset) {
         let begun = self.as_slice().partition_point(|term| term.start <= log_start);
-        if begun > 1 {
-            let newest = self.terms[begun - 1].epoch;
+        if let Some(last) = begun.checked_sub(1) {
+            let newest = self.terms[last].epoch;
             self.retain(|term| term.epoch >= newest);
         }
     }

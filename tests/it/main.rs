@@ -20,6 +20,7 @@ mod layers;
 mod limits;
 mod lookup;
 mod many;
+mod plan;
 mod read;
 mod reading_support;
 mod recovery;

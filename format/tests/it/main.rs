@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests read SPEC.md, the sources and the golden files")]
 #![allow(clippy::unwrap_used, reason = "a test without its input must fail")]
 
+mod bounds;
 mod golden;
 mod guards;
 mod kafka;
@@ -11,3 +12,4 @@ mod scan;
 mod sizes;
 mod spec;
 mod support;
+mod terms;
