@@ -464,7 +464,10 @@ fn what_an_open_puts_right_is_told_and_done() {
 /// A segment was written behind other records than those before it now: every batch is right, and no segment can say better.
 #[test]
 fn a_segment_of_another_history_is_left() {
-    let (lab, other) = (closed(), closed());
+    let lab = closed();
+    // With other times, or it would be the same history.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let other = closed();
     let (ours, theirs) = (lab.segments().remove(0), other.segments().remove(0));
     let header = SegmentHeader { partition_uuid: ours.header.partition_uuid, ..theirs.header };
     let mut bytes = theirs.bytes();
