@@ -128,8 +128,9 @@ impl Log {
             Spare::make(&*self.view.storage, &self.view.dir, seq, Appender::capacity_for(self.segment_bytes, stored), stored as u64 + (64 << 10))?;
         let at = Offset::new(base);
         // A segment that began here may have declared the offsets before it lost: that is said again.
-        let began_here = self.view.list().entries.iter().find(|entry| entry.from == base).map(|entry| entry.segment.header.prev_end);
-        let prev_end = began_here.unwrap_or(at);
+        let list = self.view.list();
+        let began_here = list.entries.iter().find(|entry| entry.from == base && entry.segment.header.base_offset == at);
+        let prev_end = began_here.map_or(at, |entry| entry.segment.header.prev_end);
         // The frames that are kept are of the new term, so the term begins where they do.
         let new = NewSegment {
             base: at,

@@ -124,7 +124,10 @@ pub(crate) fn plan(
     judge.judge()?;
     superseded.extend(judge.judge_headerless());
     let mut plan = judge.finish();
-    superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
+    // A file may answer for offsets on both sides of a rewrite.
+    let is_live = |id: &SegmentId| plan.live.iter().any(|file| file.segment.id == *id);
+    superseded.retain(|id| !is_live(id));
+    plan.cut.retain(|id| !is_live(id));
     plan.superseded = superseded;
     Ok(plan)
 }
@@ -501,12 +504,18 @@ impl<'a> Judge<'a> {
     /// Whether the log goes on behind this file; cuts the file at a torn end.
     fn judge_file(&mut self, number: usize) -> bool {
         let Some(walked) = self.walked[number].take() else {
-            self.expected = self.live[number].next_offset.min(self.live[number].to);
+            let file = &self.live[number];
+            self.expected = file.next_offset.min(file.to).max(file.from);
             return true;
         };
         let name = self.live[number].segment.id.log_name();
+        let from = self.live[number].from;
         for (bad_number, bad) in walked.bad.iter().enumerate() {
             let (run, next) = (walked.runs[bad_number], walked.runs.get(bad_number + 1));
+            // A rewrite answers for all that could be lost here.
+            if next.is_some_and(|next| next.offset <= from) {
+                continue;
+            }
             let found = match (bad.fault, next) {
                 (tidelog_format::Fault::Frame(tidelog_format::DecodeError::Pad), _) => Found::NonZeroPad,
                 (tidelog_format::Fault::Chain { .. }, _) => Found::ChainMismatch,
@@ -523,12 +532,12 @@ impl<'a> Judge<'a> {
             match next {
                 Some(next) => {
                     self.note(found, true, name.clone(), detail.clone());
-                    self.lose(run.next_offset, next.offset, &detail);
+                    self.lose(run.next_offset.max(from), next.offset, &detail);
                 }
                 None => self.broken = Some((at, found, detail)),
             }
         }
-        self.expected = self.live[number].next_offset;
+        self.expected = self.live[number].next_offset.max(from);
         let is_last = number + 1 == self.live.len();
         if is_last && !self.live[number].sealed && self.broken.is_none() {
             self.judge_end(number, name);
@@ -559,7 +568,7 @@ impl<'a> Judge<'a> {
         file.sums = Sums { records: run.records, max_ts: run.max_ts };
         file.entries.truncate(run.index_len);
         file.has_index = false;
-        self.expected = run.next_offset;
+        self.expected = run.next_offset.max(file.from);
         self.torn = true;
     }
 
@@ -636,17 +645,19 @@ impl<'a> Judge<'a> {
         // A capacity that was never this small leaves no room for the seal.
         let has_room = last.end + SEAL_BYTES as u64 <= last.segment.header.capacity;
         let is_tail = !last.sealed && !last.segment.rebuilt && last.segment.header.rewrite_end.is_none() && last.to == u64::MAX;
-        let in_place = !gap_end && !self.torn && is_tail && has_room;
+        // Where a rewrite holds the offsets before, the frames may end below them.
+        let goes_on = last.next_offset == next_offset;
+        let in_place = !gap_end && !self.torn && is_tail && has_room && goes_on;
         if in_place {
             return Tail::InPlace;
         }
         // A segment without a frame is dead from now on: what its header says of the log before it is said again.
         let header = &last.segment.header;
         let is_blank = last.next_offset == header.base_offset.get();
-        let is_unused = !last.segment.rebuilt && is_blank;
+        let is_unused = !last.segment.rebuilt && is_blank && last.from == header.base_offset.get();
         let prev_end = self.expected.min(next_offset).min(if is_unused { header.prev_end.get() } else { u64::MAX });
         // A header that was put together knows no chain before its first frame.
-        let restarted = next_offset != self.expected || is_blank && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
+        let restarted = next_offset != self.expected || !goes_on || is_blank && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
         Tail::New { base: next_offset, prev_end, chain: if restarted { 0 } else { last.chain }, restarted }
     }
 }

@@ -378,7 +378,8 @@ impl Apply<'_> {
             list.entries.push(LiveSegment {
                 segment: Arc::new(open_closed(self.storage, self.dir, file, true)),
                 from: file.from,
-                to: file.to.min(file.next_offset),
+                // A rewrite keeps what older segments hold there dead, whatever is left of it.
+                to: if file.segment.header.rewrite_end.is_some() { file.to } else { file.to.min(file.next_offset) },
             });
         }
         let next_seq = self.files.seq_max + 1 + u64::from(!in_place);

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tidelog::AckLevel;
-use tidelog_format::{Attributes, Blocks, CHECKPOINT_NAME, FRAME_HEADER_BYTES, Frame, Offset, Position, SegmentHeader, SegmentId, padded};
+use tidelog_format::{
+    Attributes, Blocks, CHECKPOINT_NAME, FRAME_HEADER_BYTES, Frame, Offset, Position, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, padded,
+};
 
-use crate::support::{Lab, Segment, append, append_batch, assert_same, partition, read_all};
+use crate::support::{Lab, Segment, append, append_batch, assert_same, copy_tree, partition, read_all, tempdir};
 
 #[test]
 fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
@@ -44,6 +46,80 @@ fn a_batch_in_a_codec_that_is_not_built_in_hides_none_behind_it() {
     }
 }
 
+/// Damage where a rewrite answers for the offsets costs nothing, and the log does not end there.
+#[test]
+fn what_is_lost_below_a_rewrite_is_not_lost() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    rewrite(segment, &lab.dir(), 8);
+    let (damaged, end) = (segment.frame_of(3), segment.frame_of(9).end());
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    segment.flip_body(3);
+    check(&lab, 10);
+    // Nor where nothing is left behind it.
+    segment.zero(damaged.position, end);
+    check(&lab, 8);
+}
+
+/// Opens it twice: it serves all below `end`, and what is appended goes on from there.
+fn check(lab: &Lab, end: u64) {
+    let copy = Lab { tmp: tempdir(), oracle: lab.readable(&[], end) };
+    copy_tree(lab.tmp.path(), copy.tmp.path());
+    let mut oracle = copy.oracle.clone();
+    for opening in ["first", "second"] {
+        let (store, partition) = copy.open();
+        assert_same(&read_all(partition.view()).0, &oracle, opening);
+        append(&partition, &mut oracle, 1, 100, AckLevel::Durable);
+        assert_same(&read_all(partition.view()).0, &oracle, opening);
+        assert_eq!(*oracle.keys().last().unwrap(), end + u64::from(opening == "second"));
+        drop(partition);
+        store.close().unwrap();
+    }
+}
+
+/// A rewrite that is damaged keeps what it made dead from coming back, until all that it answers for is deleted.
+#[test]
+fn deleting_a_part_of_a_damaged_rewrite_brings_nothing_back() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    let path = rewrite(segment, &lab.dir(), 8);
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[SEGMENT_HEADER_BYTES..].iter_mut().for_each(|byte| *byte ^= 1);
+    fs::write(&path, bytes).unwrap();
+    let lost = lab.readable(&[(0, 8)], 10);
+    let (store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &lost, "damaged");
+    partition.delete_prefix(3).unwrap();
+    assert_same(&read_all(partition.view()).0, &lost, "deleted in part");
+    drop(partition);
+    store.close().unwrap();
+    let (_store, partition) = lab.open();
+    let (records, damage) = read_all(partition.view());
+    assert_same(&records, &lost, "and opened again");
+    assert_eq!(damage, [(3, 8)]);
+}
+
+/// The files on both sides of a rewrite may be one: what is cut off behind it is no reason to take away what is before.
+#[test]
+fn a_file_on_both_sides_of_a_rewrite_stays() {
+    let lab = Lab::killed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Written));
+    let segment = &lab.segments()[0];
+    segment.strip_claims();
+    let header =
+        SegmentHeader { base_offset: Offset::new(4), prev_end: Offset::new(4), seq: 9, rewrite_end: Some(Offset::new(100)), ..segment.header };
+    fs::write(lab.dir().join(SegmentId { base_offset: 4, seq: 9 }.log_name()), header.encode()).unwrap();
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    for opening in ["first", "second"] {
+        let (store, partition) = lab.open();
+        assert_same(&read_all(partition.view()).0, &lab.readable(&[], 4), opening);
+        drop(partition);
+        store.close().unwrap();
+    }
+}
+
 /// Backwards too, a batch on the border of a rewrite gives the records that the rewrite does not answer for, and no others.
 #[test]
 fn a_batch_that_a_rewrite_ends_in_is_read_from_there() {
@@ -60,6 +136,20 @@ fn a_batch_that_a_rewrite_ends_in_is_read_from_there() {
     assert_eq!(damage, [(4, 6)]);
     let backwards: Vec<u64> = partition.read_backwards(8).unwrap().filter_map(|record| Some(record.ok()?.offset().get())).collect();
     assert_eq!(backwards, [7, 6, 3, 2, 1, 0]);
+}
+
+/// Behind a rewrite the segment goes on that was there before it, and what its header says is about where it began.
+#[test]
+fn a_cut_where_a_rewrite_ends_keeps_the_rewrite() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    rewrite(&lab.segments()[0], &lab.dir(), 8);
+    let (store, partition) = lab.open();
+    partition.truncate_suffix(8).unwrap();
+    drop(partition);
+    store.close().unwrap();
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &lab.readable(&[], 8), "behind the cut");
 }
 
 /// Writes the records of a segment below `end` once more, as a rewrite. Returns its path.
