@@ -315,7 +315,7 @@ impl<'a> Judge<'a> {
             let sealed = walked.seal.is_some();
             let end = if sealed { last.end - tidelog_format::SEAL_BYTES as u64 } else { last.end };
             let entries = walked.index.clone();
-            let has_index = index.is_some_and(|index| index.header.covered.get() == end);
+            let has_index = index.is_some_and(|index| is_said_by(&index.header, end, last.next_offset, last.chain));
             self.live.push(LiveFile {
                 segment,
                 from,
@@ -676,9 +676,12 @@ fn trusted(
         && seal.next_offset.get() <= to
         && !terms.cut_into(header.base_offset, seal.next_offset, seal.last_epoch)
     {
+        // Of two that do not say the same, neither is taken at its word.
+        if index.is_some_and(|index| !is_said_by(&index.header, position.get(), seal.next_offset.get(), seal.chain_out)) {
+            return Ok(None);
+        }
         let sums = Sums { records: seal.records, max_ts: seal.max_ts };
         let (end, next_offset) = (position.get(), seal.next_offset.get());
-        let has_index = index.is_some_and(|index| index.header.covered.get() == end);
         let file = LiveFile {
             segment: segment.clone(),
             from,
@@ -690,7 +693,7 @@ fn trusted(
             sealed: true,
             indexed: end,
             entries: Vec::new(),
-            has_index,
+            has_index: index.is_some(),
         };
         return Ok(Some((file, seal.last_epoch)));
     }
@@ -718,6 +721,11 @@ fn trusted(
         has_index: true,
     };
     Ok(Some((file, header.leader_epoch)))
+}
+
+/// Whether an index tells of a segment whose frames end like this.
+fn is_said_by(index: &IndexHeader, end: u64, next_offset: u64, chain: u32) -> bool {
+    (index.covered.get(), index.next_offset.get(), index.chain) == (end, next_offset, chain)
 }
 
 /// Whether a frame ends where an index says that all do, as it says: what else it says of a segment is taken at its word.

@@ -102,6 +102,26 @@ fn deleting_a_part_of_a_damaged_rewrite_brings_nothing_back() {
     assert_eq!(damage, [(3, 8)]);
 }
 
+/// The first open finds no checkpoint and walks over the frames, the second could take a seal at its word.
+#[test]
+fn a_seal_that_the_frames_before_it_contradict_is_not_believed_later() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    lab.remove_indexes();
+    let segments = lab.segments();
+    segments[1..].iter().for_each(|segment| fs::remove_file(&segment.path).unwrap());
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    segments[0].rewrite_header(segments[0].frame_of(0), |header| header.base_offset = Offset::new(1000));
+    let mut found = Vec::new();
+    for _ in 0..2 {
+        let (store, partition) = lab.open();
+        found.push(read_all(partition.view()));
+        drop(partition);
+        store.close().unwrap();
+    }
+    assert_eq!(found[0].0.keys().copied().collect::<Vec<_>>(), [1000]);
+    assert_same(&found[1].0, &found[0].0, "at the second open");
+}
+
 /// The files on both sides of a rewrite may be one: what is cut off behind it is no reason to take away what is before.
 #[test]
 fn a_file_on_both_sides_of_a_rewrite_stays() {
