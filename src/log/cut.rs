@@ -114,7 +114,7 @@ impl Log {
     /// A new tail that begins where the cut is, or, inside a batch, with what is kept of that batch. Named durably: the commit point.
     fn cut_tail(&self, appender: &mut Appender, offset: u64, across: Option<&StoredBatch>) -> Result<Appender, CutError> {
         let base = across.map_or(offset, |batch| batch.base_offset().get());
-        let epoch = LeaderEpoch::new(appender.epoch.get() + 1);
+        let epoch = appender.epoch.next();
         let kept = across.map(|batch| records_below(batch, offset)).transpose()?;
         let mut scratch = Scratch::default();
         let encoded = match &kept {

@@ -616,7 +616,7 @@ impl<'a> Judge<'a> {
         let tail = self.tail(next_offset, gap_end);
         // Where appending goes on behind the last frame, nothing was cut off.
         if self.lost && tail != Tail::InPlace {
-            let epoch = LeaderEpoch::new(self.terms.newest().epoch.get() + 1);
+            let epoch = self.terms.newest().epoch.next();
             self.terms.note(Term { epoch, start: Offset::new(next_offset) });
         }
         let nothing_unproven = (self.live.len(), 0);

@@ -84,6 +84,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -
     if let Some(Err(source)) = files.meta.as_ref().map(|meta| meta.check_writable()) {
         return Err(OpenError::Unsupported { path: dir.join(tidelog_format::META_NAME), source });
     }
+    files.check_seq(dir)?;
     let plan = plan(&**storage, dir, &files, how.index_interval, None)?;
     if how.on_damage == OnDamage::Refuse && plan.findings.iter().any(|finding| finding.verdict == Verdict::Damage) {
         return Err(OpenError::Damaged { path: dir.to_owned(), damage: plan.damage });

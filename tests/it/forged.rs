@@ -4,12 +4,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidelog::AckLevel;
+use tidelog::{AckLevel, OpenError, TopicError};
 use tidelog_format::{
-    Attributes, Blocks, CHECKPOINT_NAME, FRAME_HEADER_BYTES, Frame, Offset, Position, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, padded,
+    Attributes, Blocks, CHECKPOINT_NAME, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX,
+    SegmentHeader, SegmentId, padded,
 };
 
-use crate::support::{Lab, Segment, append, append_batch, assert_same, copy_tree, partition, read_all, tempdir};
+use crate::support::{Lab, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, read_all, tempdir};
 
 #[test]
 fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
@@ -170,6 +171,57 @@ fn a_cut_where_a_rewrite_ends_keeps_the_rewrite() {
     store.close().unwrap();
     let (_store, partition) = lab.open();
     assert_same(&read_all(partition.view()).0, &lab.readable(&[], 8), "behind the cut");
+}
+
+/// A number in a name is under no checksum. With the highest one taken, whatever was appended to the next segment was gone at the next open.
+#[test]
+fn a_name_that_leaves_no_numbers_costs_no_record() {
+    let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    fs::write(lab.dir().join(SegmentId { base_offset: 10, seq: SEQ_MAX }.log_name()), b"garbage").unwrap();
+    let (store, partition) = lab.open();
+    append(&partition, &mut lab.oracle, 80, 1000, AckLevel::Durable);
+    drop(partition);
+    store.close().unwrap();
+    assert!(lab.segments().len() > 1, "some went to a new segment");
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &lab.oracle, "at the next open");
+}
+
+#[test]
+fn a_segment_that_uses_up_the_numbers_is_refused() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    let header = SegmentHeader { seq: SEQ_MAX - 1, ..segment.header };
+    segment.edit(|bytes| bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode()));
+    fs::rename(&segment.path, lab.dir().join(SegmentId { base_offset: 0, seq: header.seq }.log_name())).unwrap();
+    let before = fingerprint(&lab.dir());
+    let store = options().open(lab.tmp.path()).unwrap();
+    let refused = partition(&store).map(drop);
+    assert!(matches!(&refused, Err(TopicError::Open(OpenError::Unsupported { .. }))), "{refused:?}");
+    assert_eq!(fingerprint(&lab.dir()), before, "nothing is changed");
+}
+
+/// The term behind the highest could not be written: the segment that a cut makes in it was not to be read.
+#[test]
+fn the_highest_term_is_not_left() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    let header = SegmentHeader { leader_epoch: LeaderEpoch::new(EPOCH_MAX), epoch_start: Offset::new(10), ..segment.header };
+    segment.edit(|bytes| bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode()));
+    let mut oracle = lab.oracle.clone();
+    for end in [8, 6] {
+        let (store, partition) = lab.open();
+        assert_same(&read_all(partition.view()).0, &oracle, "before a cut");
+        partition.truncate_suffix(end).unwrap();
+        oracle.split_off(&end);
+        append(&partition, &mut oracle, 3, 100, AckLevel::Durable);
+        drop(partition);
+        store.close().unwrap();
+    }
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &oracle, "at last");
 }
 
 /// Writes the records of a segment below `end` once more, as a rewrite. Returns its path.
