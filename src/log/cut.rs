@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Term, TimestampNs};
+use tidelog_format::{Codec, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Term, Terms, TimestampNs};
 
-use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
+use crate::error::{AppendError, CutError, IoContext, IoError, OpenError, ReadError, SyncError};
 use crate::io::{Access, Kind, read_exact_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
@@ -14,6 +14,7 @@ use crate::log::record_batch::{Record, RecordBatch, Scratch};
 use crate::log::segment::{Segment, Sums};
 use crate::log::stored::StoredBatch;
 use crate::log::view::{LiveSegment, Marks};
+use crate::log::walk::{WalkLimit, WalkStart, walk};
 
 impl Log {
     /// Moves the log start to `offset`; whole segments below it are unlinked afterwards.
@@ -79,6 +80,7 @@ impl Log {
         // What stays is durable before the rest goes. Nobody can append meanwhile.
         self.wait_durable(to)?;
         let kept = self.batch_across(offset)?;
+        self.check_versions(kept.as_ref().map_or(offset, |batch| batch.base_offset().get()))?;
         let seq = appender.next_seq;
         let fresh = self.cut_tail(&mut appender, offset, kept.as_ref()).inspect_err(|_| {
             self.discard_spare(seq);
@@ -97,13 +99,33 @@ impl Log {
         self.unlink_above(offset)
     }
 
+    /// A seal no longer vouches for a segment that is cut into: the next open walks it up to `offset`, and refuses what a newer version wrote there.
+    fn check_versions(&self, offset: u64) -> Result<(), CutError> {
+        let list = self.view.list();
+        let entry = list.find(offset).map(|number| &list.entries[number]);
+        let Some(segment) = entry.filter(|entry| entry.from < offset).map(|entry| &entry.segment) else { return Ok(()) };
+        let path = segment.path();
+        let file = self.view.storage.open(&path, Access::Read).at("open", &path)?;
+        let start = WalkStart::of_segment(segment.id.base_offset, segment.header.chain_seed);
+        let position = file.len().at("measure", &path)?.min(segment.header.capacity);
+        let limit = WalkLimit { position, offset, terms: &Terms::default(), index_interval: self.index_interval };
+        match walk(&*file, &path, segment.header.salt, segment.id.base_offset, start, limit) {
+            Ok(_) => Ok(()),
+            Err(OpenError::Io(error)) => Err(error.into()),
+            Err(error) => Err(ReadError::Open(Box::new(error)).into()),
+        }
+    }
+
     /// The batch that begins below `offset` and ends above it.
     fn batch_across(self: &Arc<Self>, offset: u64) -> Result<Option<StoredBatch>, CutError> {
         if offset == self.view.log_start() {
             return Ok(None);
         }
         let all = PartitionView::of_writer(String::new(), 0, self.clone()).with_isolation(crate::config::ReadIsolation::Written);
-        match all.read_from(offset)?.next_batch().transpose() {
+        match all.read_from(offset)?.next_of_any_kind().transpose() {
+            Ok(Some(batch)) if batch.base_offset() < offset && !batch.is_data() => {
+                Err(CutError::NotKept { reason: "a control batch is whole or not at all".to_owned() })
+            }
             Ok(batch) => Ok(batch.filter(|batch| batch.base_offset() < offset)),
             // Nothing to keep can be read there; what is damaged below the cut stays so.
             Err(ReadError::Corrupt { .. }) => Ok(None),

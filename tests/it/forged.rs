@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidelog::{AckLevel, OpenError, TopicError};
+use tidelog::{AckLevel, CutError, OpenError, ReadError, TopicError};
 use tidelog_format::{
     Attributes, Blocks, CHECKPOINT_NAME, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX,
     SegmentHeader, SegmentId, padded,
@@ -121,6 +121,44 @@ fn a_seal_that_the_frames_before_it_contradict_is_not_believed_later() {
     }
     assert_eq!(found[0].0.keys().copied().collect::<Vec<_>>(), [1000]);
     assert_same(&found[1].0, &found[0].0, "at the second open");
+}
+
+/// Readers pass it by, and so did the look for a batch that the cut goes through: its offsets below the cut were then lost.
+#[test]
+fn a_control_batch_is_not_cut_in_two() {
+    let lab = Lab::closed(|partition, oracle| append_batch(partition, oracle, 3, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(0), |header| header.attributes = header.attributes.with(Attributes::CONTROL));
+    let (_store, partition) = lab.open();
+    let refused = partition.truncate_suffix(2).unwrap_err();
+    assert!(matches!(refused, CutError::NotKept { .. }), "{refused}");
+    assert_eq!((read_all(partition.view()).1, partition.log_end_offset().get()), (Vec::new(), 3), "as it was");
+    partition.truncate_suffix(0).unwrap();
+}
+
+/// A seal vouches for a segment without a look at its frames, until the segment is cut into: then the next open would meet the frame of a newer
+/// version there, and refuse.
+#[test]
+fn behind_a_frame_of_a_newer_version_nothing_is_cut_off() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    lab.remove_indexes();
+    let segments = lab.segments();
+    let next = segments[1].header.base_offset.get();
+    segments[0].rewrite_header(segments[0].frame_of(5), |header| header.attributes = Attributes(header.attributes.0 | 1 << 30));
+    let (store, partition) = lab.open();
+    for at in [next - 1, 6] {
+        let refused = partition.truncate_suffix(at).unwrap_err();
+        let unsupported = matches!(&refused, CutError::Read(ReadError::Open(error)) if matches!(**error, OpenError::Unsupported { .. }));
+        assert!(unsupported, "{refused}");
+    }
+    assert_eq!(partition.log_end_offset(), 150);
+    partition.truncate_suffix(next).unwrap();
+    drop(partition);
+    store.close().unwrap();
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &lab.readable(&[(5, 6)], next), "cut between two segments");
+    drop(partition);
 }
 
 /// The files on both sides of a rewrite may be one: what is cut off behind it is no reason to take away what is before.
