@@ -478,7 +478,11 @@ impl<'a> Judge<'a> {
         let at = (number - 1, end);
         let mut bytes = [0; SEAL_BYTES];
         let read = if rolled { read_full_at(&*segment.open()?, &mut bytes, end).at("read", &segment.path)? } else { 0 };
-        let is_seal = Frame::decode(&bytes[..read], header.salt, Position::new(end)).is_ok_and(|frame| frame.verify_body().is_ok());
+        let is_seal = match Frame::decode(&bytes[..read], header.salt, Position::new(end)) {
+            Ok(frame) => frame.verify_body().is_ok(),
+            Err(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path: segment.path.clone(), source }),
+            Err(_) => false,
+        };
         if is_seal || bytes.iter().all(|&byte| byte == 0) {
             self.note(Found::UnsealedRunsToNext, true, name, "no seal; the next segment begins where it ends".to_owned());
         } else if at >= self.durable {

@@ -262,6 +262,21 @@ fn the_highest_term_is_not_left() {
     assert_same(&read_all(partition.view()).0, &oracle, "at last");
 }
 
+/// What a newer version wrote in the place of a seal was taken for one that a crash tore, and cut off.
+#[test]
+fn a_seal_of_a_newer_version_is_not_torn() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.seal(), |header| header.attributes = Attributes(header.attributes.0 | 1 << 30));
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    let before = fingerprint(&lab.dir());
+    let store = options().open(lab.tmp.path()).unwrap();
+    let refused = partition(&store).map(drop);
+    assert!(matches!(&refused, Err(TopicError::Open(OpenError::Unsupported { .. }))), "{refused:?}");
+    assert_eq!(fingerprint(&lab.dir()), before, "nothing is changed");
+}
+
 /// Writes the records of a segment below `end` once more, as a rewrite. Returns its path.
 fn rewrite(segment: &Segment, dir: &Path, end: u64) -> PathBuf {
     let header = SegmentHeader {
