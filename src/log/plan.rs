@@ -13,7 +13,7 @@ use crate::log::decision::{Found, Verdict, decide};
 use crate::log::files::{PartitionFiles, SegmentFile};
 use crate::log::offset_index::StoredIndex;
 use crate::log::segment::Sums;
-use crate::log::walk::{WalkLimit, WalkStart, Walked, frame_before, walk};
+use crate::log::walk::{SEGMENT_OFFSETS_MAX, WalkLimit, WalkStart, Walked, frame_before, walk};
 
 /// What a partition is, and what recovery would do to it.
 #[derive(Debug)]
@@ -675,9 +675,11 @@ fn trusted(
     terms: &Terms,
 ) -> Result<Option<(LiveFile, LeaderEpoch)>, OpenError> {
     let header: &SegmentHeader = &segment.header;
+    let fits = |next: Offset| next.get().saturating_sub(segment.id.base_offset) <= SEGMENT_OFFSETS_MAX;
     if let Some((seal, position)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(header.salt))
         && seal.base_offset == header.base_offset
         && seal.next_offset.get() <= to
+        && fits(seal.next_offset)
         && !terms.cut_into(header.base_offset, seal.next_offset, seal.last_epoch)
     {
         // Of two that do not say the same, neither is taken at its word.
@@ -702,7 +704,10 @@ fn trusted(
         return Ok(Some((file, seal.last_epoch)));
     }
     let covers = |covered: &IndexHeader| {
-        covered.next_offset.get() == to && !segment.rebuilt && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
+        covered.next_offset.get() == to
+            && fits(covered.next_offset)
+            && !segment.rebuilt
+            && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
     };
     let Some(index) = index.filter(|index| covers(&index.header)) else { return Ok(None) };
     if !ends_there(segment, index)? {

@@ -277,6 +277,23 @@ fn a_seal_of_a_newer_version_is_not_torn() {
     assert_eq!(fingerprint(&lab.dir()), before, "nothing is changed");
 }
 
+/// A segment tells readers how far it goes in 32 bits: with an offset further away, all but its first records were out of range.
+#[test]
+fn an_offset_too_far_from_the_first_of_its_segment_is_no_part_of_it() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(8), |header| header.base_offset = Offset::new(1 << 33));
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    for opening in ["first", "second"] {
+        let (store, partition) = lab.open();
+        assert_same(&read_all(partition.view()).0, &lab.readable(&[(8, 9)], 10), opening);
+        assert_eq!(partition.log_end_offset(), 10);
+        drop(partition);
+        store.close().unwrap();
+    }
+}
+
 /// Writes the records of a segment below `end` once more, as a rewrite. Returns its path.
 fn rewrite(segment: &Segment, dir: &Path, end: u64) -> PathBuf {
     let header = SegmentHeader {
