@@ -80,7 +80,7 @@ impl Log {
         // What stays is durable before the rest goes. Nobody can append meanwhile.
         self.wait_durable(to)?;
         let kept = self.batch_across(offset)?;
-        self.check_versions(kept.as_ref().map_or(offset, |batch| batch.base_offset().get()))?;
+        self.check_versions(kept.as_ref().map_or(offset, |kept| kept.base))?;
         let seq = appender.next_seq;
         let fresh = self.cut_tail(&mut appender, offset, kept.as_ref()).inspect_err(|_| {
             self.discard_spare(seq);
@@ -117,8 +117,11 @@ impl Log {
     }
 
     /// The batch that begins below `offset` and ends above it.
-    fn batch_across(self: &Arc<Self>, offset: u64) -> Result<Option<StoredBatch>, CutError> {
-        if offset == self.view.log_start() {
+    fn batch_across(self: &Arc<Self>, offset: u64) -> Result<Option<Kept>, CutError> {
+        // Of what a batch holds before that, a rewrite gives account.
+        let list = self.view.list();
+        let from = list.find(offset).map_or(0, |number| list.entries[number].from);
+        if offset == self.view.log_start() || offset == from {
             return Ok(None);
         }
         let all = PartitionView::of_writer(String::new(), 0, self.clone()).with_isolation(crate::config::ReadIsolation::Written);
@@ -126,7 +129,9 @@ impl Log {
             Ok(Some(batch)) if batch.base_offset() < offset && !batch.is_data() => {
                 Err(CutError::NotKept { reason: "a control batch is whole or not at all".to_owned() })
             }
-            Ok(batch) => Ok(batch.filter(|batch| batch.base_offset() < offset)),
+            Ok(batch) => {
+                Ok(batch.filter(|batch| batch.base_offset() < offset).map(|batch| Kept { base: batch.base_offset().get().max(from), batch }))
+            }
             // Nothing to keep can be read there; what is damaged below the cut stays so.
             Err(ReadError::Corrupt { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -134,10 +139,10 @@ impl Log {
     }
 
     /// A new tail that begins where the cut is, or, inside a batch, with what is kept of that batch. Named durably: the commit point.
-    fn cut_tail(&self, appender: &mut Appender, offset: u64, across: Option<&StoredBatch>) -> Result<Appender, CutError> {
-        let base = across.map_or(offset, |batch| batch.base_offset().get());
+    fn cut_tail(&self, appender: &mut Appender, offset: u64, across: Option<&Kept>) -> Result<Appender, CutError> {
+        let base = across.map_or(offset, |kept| kept.base);
         let epoch = appender.epoch.next();
-        let kept = across.map(|batch| records_below(batch, offset)).transpose()?;
+        let kept = across.map(|kept| records_below(kept, offset)).transpose()?;
         let mut scratch = Scratch::default();
         let encoded = match &kept {
             Some(kept) => Some(kept.encode(Codec::None, &mut scratch).map_err(not_stored)?),
@@ -151,8 +156,12 @@ impl Log {
         let at = Offset::new(base);
         // A segment that began here may have declared the offsets before it lost: that is said again.
         let list = self.view.list();
-        let began_here = list.entries.iter().find(|entry| entry.from == base && entry.segment.header.base_offset == at);
-        let prev_end = began_here.map_or(at, |entry| entry.segment.header.prev_end);
+        let began_here = list.entries.iter().position(|entry| entry.from == base && entry.segment.header.base_offset == at);
+        let prev_end = began_here.map_or(at, |number| {
+            // Of that gap, what a newer rewrite holds was overruled.
+            let answered = number.checked_sub(1).map_or(0, |before| list.entries[before].to);
+            list.entries[number].segment.header.prev_end.max(Offset::new(answered)).min(at)
+        });
         // The frames that are kept are of the new term, so the term begins where they do.
         let new = NewSegment {
             base: at,
@@ -240,8 +249,14 @@ impl Log {
     }
 }
 
-fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutError> {
-    let (mut kept, mut next) = (RecordBatch::new(), batch.base_offset().get());
+/// A batch that a cut goes through, and the first of its offsets that stays.
+struct Kept {
+    base: u64,
+    batch: StoredBatch,
+}
+
+fn records_below(Kept { base, batch }: &Kept, offset: u64) -> Result<RecordBatch, CutError> {
+    let (mut kept, mut next) = (RecordBatch::new(), *base);
     for record in batch.records() {
         let record = record.map_err(|error| crate::error::ReadError::Corrupt {
             from: batch.base_offset(),
@@ -251,6 +266,9 @@ fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutErr
         })?;
         if record.offset() >= offset {
             break;
+        }
+        if record.offset() < *base {
+            continue;
         }
         next += u64::from(record.offset() == next);
         let copy = Record { key: record.key(), value: record.value(), headers: record.headers().collect(), timestamp: Some(record.timestamp()) };

@@ -659,7 +659,9 @@ impl<'a> Judge<'a> {
         let header = &last.segment.header;
         let is_blank = last.next_offset == header.base_offset.get();
         let is_unused = !last.segment.rebuilt && is_blank && last.from == header.base_offset.get();
-        let prev_end = self.expected.min(next_offset).min(if is_unused { header.prev_end.get() } else { u64::MAX });
+        // Of the gap before it, what a newer rewrite holds was overruled.
+        let answered = self.live.len().checked_sub(2).map_or(0, |before| self.live[before].to);
+        let prev_end = self.expected.min(next_offset).min(if is_unused { header.prev_end.get().max(answered) } else { u64::MAX });
         // A header that was put together knows no chain before its first frame.
         let restarted = next_offset != self.expected || !goes_on || is_blank && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
         Tail::New { base: next_offset, prev_end, chain: if restarted { 0 } else { last.chain }, restarted }

@@ -380,7 +380,7 @@ impl Apply<'_> {
                 segment: Arc::new(open_closed(self.storage, self.dir, file, true)),
                 from: file.from,
                 // A rewrite keeps what older segments hold there dead, whatever is left of it.
-                to: if file.segment.header.rewrite_end.is_some() { file.to } else { file.to.min(file.next_offset) },
+                to: file.to.min(if file.segment.header.rewrite_end.is_some() { plan.next_offset } else { file.next_offset }),
             });
         }
         let next_seq = self.files.seq_max + 1 + u64::from(!in_place);

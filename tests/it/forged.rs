@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidelog::{AckLevel, CutError, OpenError, ReadError, TopicError};
+use tidelog::{AckLevel, CutError, Found, OpenError, ReadError, TopicError};
 use tidelog_format::{
     Attributes, Blocks, CHECKPOINT_NAME, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX,
     SegmentHeader, SegmentId, padded,
@@ -209,6 +209,80 @@ fn a_cut_where_a_rewrite_ends_keeps_the_rewrite() {
     store.close().unwrap();
     let (_store, partition) = lab.open();
     assert_same(&read_all(partition.view()).0, &lab.readable(&[], 8), "behind the cut");
+}
+
+/// Of a batch that a rewrite ends in, a cut keeps only what the rewrite does not answer for.
+#[test]
+fn a_cut_behind_a_rewrite_brings_back_nothing_below_it() {
+    let lab = Lab::closed(|partition, oracle| {
+        append(partition, oracle, 4, 100, AckLevel::Durable);
+        append_batch(partition, oracle, 6, 100, AckLevel::Durable);
+    });
+    lab.remove_indexes();
+    rewrite(&lab.segments()[0], &lab.dir(), 6);
+    let (store, partition) = lab.open();
+    partition.truncate_suffix(8).unwrap();
+    let served = lab.readable(&[(4, 6)], 8);
+    assert_same(&read_all(partition.view()).0, &served, "behind the cut");
+    drop(partition);
+    store.close().unwrap();
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &served, "at the next open");
+}
+
+/// A rewrite that is torn before the end it claims answers for nothing behind the log's end: what is appended there stays.
+#[test]
+fn a_rewrite_that_claims_more_than_the_log_holds_takes_no_append() {
+    let mut lab = Lab::killed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Written));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.strip_claims();
+    let path = rewrite(segment, &lab.dir(), 8);
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    let header = SegmentHeader::decode(&fs::read(&path).unwrap()).unwrap();
+    let claims = SegmentHeader { rewrite_end: Some(Offset::new(100)), ..header };
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&claims.encode());
+    fs::write(&path, bytes).unwrap();
+    lab.oracle = lab.readable(&[], 8);
+    for opening in ["first", "second", "third"] {
+        let (store, partition) = lab.open();
+        assert_same(&read_all(partition.view()).0, &lab.oracle, opening);
+        let report = partition.recovery_report();
+        assert!(report.findings.iter().all(|finding| finding.found != Found::HeaderBadSaltKnown), "{report:#?}");
+        append(&partition, &mut Default::default(), 3, 100, AckLevel::Durable);
+        partition.truncate_suffix(8).unwrap();
+        lab.oracle.remove(&8);
+        append(&partition, &mut lab.oracle, 1, 100, AckLevel::Durable);
+        drop(partition);
+        store.close().unwrap();
+    }
+}
+
+/// A segment without a frame declares a gap, which a newer rewrite fills: what replaces the segment must not declare it whole.
+#[test]
+fn a_gap_that_a_rewrite_fills_is_not_declared_again() {
+    for cut in [false, true] {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 4, 100, AckLevel::Durable));
+        lab.remove_indexes();
+        let segment = &lab.segments()[0];
+        rewrite(segment, &lab.dir(), 4);
+        let tail = SegmentHeader { base_offset: Offset::new(10), prev_end: Offset::new(0), flags: SegmentHeader::CHAIN_RESTARTED, ..segment.header };
+        let torn = if cut { &b""[..] } else { b"torn" };
+        fs::remove_file(&segment.path).unwrap();
+        fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+        fs::write(lab.dir().join(SegmentId { base_offset: 10, seq: tail.seq }.log_name()), [&tail.encode()[..], torn].concat()).unwrap();
+        for _ in 0..2 {
+            let (store, partition) = lab.open();
+            assert_same(&read_all(partition.view()).0, &lab.oracle, "of the rewrite");
+            if cut {
+                append(&partition, &mut Default::default(), 1, 100, AckLevel::Durable);
+                partition.truncate_suffix(10).unwrap();
+            }
+            drop(partition);
+            store.close().unwrap();
+        }
+    }
 }
 
 /// A number in a name is under no checksum. With the highest one taken, whatever was appended to the next segment was gone at the next open.
