@@ -91,6 +91,13 @@ impl Offset {
     }
 }
 
+impl LeaderEpoch {
+    /// The term behind this one. There is none behind [`EPOCH_MAX`]: it goes on.
+    pub const fn next(self) -> Self {
+        Self(if self.0 < EPOCH_MAX { self.0 + 1 } else { EPOCH_MAX })
+    }
+}
+
 const NANOS_PER_MILLI: i64 = 1_000_000;
 
 impl TimestampNs {

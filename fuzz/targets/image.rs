@@ -6,15 +6,18 @@ use tidelog::{AckLevel, AppendError, CutError, Found, OnDamage, OpenError, Parti
 
 use super::directory::Directory;
 use super::served::{Row, Served, files, look, open};
-use super::stored;
+use super::{statements, stored};
 
 pub fn run(data: &[u8]) {
     let Some(directory) = Directory::decode(data) else { return };
     let image = directory.image(stored::empty());
+    let agrees = statements::agree(&image);
     let disk = image.disk(1, if directory.how[0] & 1 == 0 { NameModel::Strict } else { NameModel::Journal });
     let seen = look(&disk).map(|view| {
         let served = Served::of(&view);
-        served.check_other_ways(&view);
+        if agrees {
+            served.check_other_ways(&view);
+        }
         let _ = view.verify(true, &mut |_| ()).expect("nothing fails");
         let _ = view.info();
         served
@@ -26,18 +29,38 @@ pub fn run(data: &[u8]) {
         Ok(seen) => assert_eq!(seen, &served, "a reader saw something else than what recovery made"),
         Err(error) => panic!("recovered, but a reader was refused: {error}"),
     }
-    served.check_other_ways(partition.view());
+    if agrees {
+        served.check_other_ways(partition.view());
+    }
     let report = partition.recovery_report();
     assert_eq!((report.log_start_offset, report.next_offset), (served.log_start, served.end));
-    // Records may come back from here on: see `come_back`.
     let is_by_chain = report.findings.iter().any(|finding| finding.found == Found::ChainMismatch);
-    let back = is_by_chain.then_some(0);
+    let promise = if !agrees {
+        Promise::Own
+    } else if is_by_chain {
+        Promise::Back
+    } else {
+        Promise::All
+    };
+    let mut own = Vec::new();
     if served.end < OFFSETS_LEFT {
-        append(&partition, &mut served);
-        cut(directory.how[1], &partition, &mut served);
+        append(&partition, &mut served, &mut own);
+        cut(directory.how[1], &partition, &mut served, &mut own, promise);
     }
     let disk = next_process(directory.how[0], disk, store, partition);
-    reopen(&disk, &mut served, back);
+    reopen(&disk, &mut served, &mut own, promise);
+}
+
+/// What later opens are held to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Promise {
+    /// They serve what the first one did.
+    All,
+    /// Records may come back: see `come_back`.
+    Back,
+    /// The frames of a segment contradict each other, and which of them fit depends on where the walk begins and ends: what was appended since is
+    /// there, and no offset is given out twice.
+    Own,
 }
 
 /// The partition as `Refuse` opens it, or, where that refuses damage, as `Isolate` does.
@@ -67,7 +90,7 @@ fn open_for_writing(disk: &SimDisk) -> Option<(SimDisk, Store, Partition)> {
     unreachable!("damage is isolated")
 }
 
-fn append(partition: &Partition, served: &mut Served) {
+fn append(partition: &Partition, served: &mut Served, own: &mut Vec<Row>) {
     for number in 0..3_u8 {
         let value = vec![number; 3000 * usize::from(number)];
         match partition.append_with(Record::new(&value).key(&[number]), if number == 1 { AckLevel::Written } else { AckLevel::Durable }) {
@@ -76,6 +99,7 @@ fn append(partition: &Partition, served: &mut Served) {
                 let record = partition.get(ack.base_offset).expect("it was appended");
                 assert_eq!((record.key(), record.value()), (Some(&[number][..]), Some(&value[..])));
                 served.rows.push(Row::of(&record));
+                own.push(Row::of(&record));
                 served.end += 1;
             }
             Err(AppendError::OffsetsExhausted) => return,
@@ -85,7 +109,7 @@ fn append(partition: &Partition, served: &mut Served) {
     assert_eq!(&Served::of(partition.view()), served, "behind the appends");
 }
 
-fn cut(how: u8, partition: &Partition, served: &mut Served) {
+fn cut(how: u8, partition: &Partition, served: &mut Served, own: &mut Vec<Row>, promise: Promise) {
     let at = served.log_start + (u128::from(served.end - served.log_start) * u128::from(how >> 2) / 64) as u64;
     match how & 3 {
         1 => {
@@ -96,14 +120,22 @@ fn cut(how: u8, partition: &Partition, served: &mut Served) {
             Ok(()) => served.end = at,
             // Of a batch that nobody can read, or that has holes, no part is kept.
             Err(CutError::Read(ReadError::CodecNotBuilt { .. } | ReadError::Corrupt { .. }) | CutError::NotKept { .. }) => {}
+            // Behind a frame of a newer version, which the next open would refuse.
+            Err(CutError::Read(ReadError::Open(error))) if matches!(*error, OpenError::Unsupported { .. }) => {}
             Err(error) => panic!("a cut was refused: {error}"),
         },
         _ => return,
     }
     let (from, to) = (served.log_start, served.end);
-    served.rows.retain(|row| from <= row.offset && row.offset < to);
+    for rows in [&mut served.rows, &mut *own] {
+        rows.retain(|row| from <= row.offset && row.offset < to);
+    }
     served.lost = served.lost.iter().map(|&(lost, end)| (lost.max(from), end.min(to))).filter(|(lost, end)| lost < end).collect();
-    assert_eq!(&Served::of(partition.view()), served, "behind a cut");
+    let seen = Served::of(partition.view());
+    if promise == Promise::Own {
+        keep_own(&seen, served, own);
+    }
+    assert_eq!(&seen, served, "behind a cut");
 }
 
 /// The process ends in one of three ways; what was durable is there.
@@ -126,26 +158,36 @@ fn next_process(how: u8, disk: SimDisk, store: Store, partition: Partition) -> S
     }
 }
 
-fn reopen(disk: &SimDisk, served: &mut Served, back: Option<u64>) {
+fn reopen(disk: &SimDisk, served: &mut Served, own: &mut Vec<Row>, promise: Promise) {
     for opening in ["second", "third"] {
         let disk = disk.kill();
         let seen = Served::of(&look(&disk).expect("it was opened before"));
-        come_back(&seen, served, back);
+        match promise {
+            Promise::All => {}
+            Promise::Back => come_back(&seen, served),
+            Promise::Own => keep_own(&seen, served, own),
+        }
         assert_eq!(&seen, served, "a reader before the {opening} open");
         let (store, partition) = open(&disk, OnDamage::Isolate).expect("it was opened before");
         assert_eq!(&Served::of(partition.view()), served, "at the {opening} open");
         if served.end < OFFSETS_LEFT {
-            append(&partition, served);
+            append(&partition, served, own);
         }
         drop((partition, store));
     }
 }
 
+fn keep_own(seen: &Served, served: &mut Served, own: &[Row]) {
+    assert_eq!((seen.log_start, seen.end), (served.log_start, served.end), "both ends");
+    assert!(own.iter().all(|row| seen.rows.contains(row)), "an append is gone");
+    *served = seen.clone();
+}
+
 /// What may change between two opens (docs/reliability.md, "What is left"): records that are right but for their chain come back once a seal
 /// or an index vouches for their segment.
-fn come_back(seen: &Served, served: &mut Served, from: Option<u64>) {
+fn come_back(seen: &Served, served: &mut Served) {
     let was_lost = |row: &Row| served.lost.iter().any(|&(from, to)| from <= row.offset && row.offset < to);
-    let (back, kept): (Vec<_>, Vec<_>) = seen.rows.iter().cloned().partition(|row| was_lost(row) && from.is_some_and(|from| row.offset >= from));
+    let (back, kept): (Vec<_>, Vec<_>) = seen.rows.iter().cloned().partition(was_lost);
     if !back.is_empty() && kept == served.rows {
         (served.rows, served.lost) = (seen.rows.clone(), seen.lost.clone());
     }

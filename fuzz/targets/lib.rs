@@ -18,6 +18,7 @@ pub mod scan;
 
 mod heal;
 mod served;
+mod statements;
 mod stored;
 
 /// What a target does with an input.

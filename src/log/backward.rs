@@ -7,6 +7,9 @@ use crate::log::partition_view::PartitionView;
 use crate::log::reader::Reader;
 use crate::log::stored::{StoredBatch, StoredRecord};
 
+/// What was read, and the first offset that it was read for: what a batch holds before that is another segment's to answer for.
+type Step = (u64, Result<StoredBatch, ReadError>);
+
 /// Batches of one partition, newest first. A damaged range is one [`ReadError::Corrupt`]; then reading goes on before it.
 #[derive(Debug, Clone)]
 pub struct BackwardBatches {
@@ -14,7 +17,7 @@ pub struct BackwardBatches {
     /// Everything at this offset or above was read.
     end: u64,
     /// What was read ahead, in offset order, and cuts at that time: one since then may have taken it away.
-    read: Vec<Result<StoredBatch, ReadError>>,
+    read: Vec<Step>,
     cuts: u64,
     /// Everything at this offset or above was handed out.
     handed: u64,
@@ -52,12 +55,38 @@ impl BackwardBatches {
         };
         let mut reader = Reader::new(self.view.clone(), start.max(log_start));
         while reader.offset() < self.end {
+            let from = reader.offset().get();
             match reader.next_batch() {
-                Some(item) => self.read.push(item),
+                Some(item) => self.read.push((from, item)),
                 None => break,
             }
         }
         self.end = start.max(log_start);
+    }
+
+    fn step(&mut self) -> Option<Step> {
+        loop {
+            if self.failed {
+                return None;
+            }
+            if let Err(error) = self.look_again() {
+                self.failed = true;
+                return Some((self.handed, Err(error)));
+            }
+            if let Some((from, item)) = self.read.pop() {
+                match &item {
+                    Ok(batch) => self.handed = self.handed.min(batch.base_offset().get()),
+                    Err(ReadError::Corrupt { from, .. } | ReadError::CodecNotBuilt { from, .. }) => self.handed = self.handed.min(from.get()),
+                    Err(_) => {}
+                }
+                self.failed = matches!(&item, Err(error) if !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }));
+                return Some((from, item));
+            }
+            if self.end <= self.view.log_start_offset().get() {
+                return None;
+            }
+            self.read_stretch();
+        }
     }
 }
 
@@ -65,28 +94,7 @@ impl Iterator for BackwardBatches {
     type Item = Result<StoredBatch, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.failed {
-                return None;
-            }
-            if let Err(error) = self.look_again() {
-                self.failed = true;
-                return Some(Err(error));
-            }
-            if let Some(item) = self.read.pop() {
-                match &item {
-                    Ok(batch) => self.handed = self.handed.min(batch.base_offset().get()),
-                    Err(ReadError::Corrupt { from, .. } | ReadError::CodecNotBuilt { from, .. }) => self.handed = self.handed.min(from.get()),
-                    Err(_) => {}
-                }
-                self.failed = matches!(&item, Err(error) if !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }));
-                return Some(item);
-            }
-            if self.end <= self.view.log_start_offset().get() {
-                return None;
-            }
-            self.read_stretch();
-        }
+        Some(self.step()?.1)
     }
 }
 
@@ -104,12 +112,16 @@ impl BackwardReader {
         Self { batches: BackwardBatches::new(view, end), end, records: Vec::new() }
     }
 
-    fn open(&mut self, batch: &StoredBatch) -> Result<(), ReadError> {
+    fn open(&mut self, from: u64, batch: &StoredBatch) -> Result<(), ReadError> {
         let log_start = self.batches.view.log_start_offset();
-        let (mut at, mut number) = (0, 0);
+        let (mut at, mut number, mut next) = (0, 0, log_start.max(Offset::new(from)));
         while let Some(record) = batch.record_at(&mut at, &mut number) {
             match record {
-                Ok(record) if record.offset() >= log_start && record.offset() < self.end => self.records.push(record),
+                // As forwards, one with a lower offset than those before it is passed by.
+                Ok(record) if record.offset() >= next && record.offset() < self.end => {
+                    next = Offset::new(record.offset().get() + 1);
+                    self.records.push(record);
+                }
                 Ok(_) => {}
                 Err(error) => {
                     let path = self.batches.view.dir().to_owned();
@@ -135,7 +147,8 @@ impl Iterator for BackwardReader {
                 self.end = record.offset().get();
                 return Some(Ok(record));
             }
-            let opened = self.batches.next()?.and_then(|batch| self.open(&batch));
+            let (from, batch) = self.batches.step()?;
+            let opened = batch.and_then(|batch| self.open(from, &batch));
             if let Err(error) = opened {
                 return Some(Err(error));
             }

@@ -123,19 +123,23 @@ impl Cursor {
             }
             match outcome {
                 Ok(batch) if batch.header().attributes.contains(Attributes::NO_OFFSETS) => self.position = position + batch.stored_bytes(),
-                Ok(batch) if batch.base_offset() > offset || batch.next_offset() <= offset => {
-                    return Ok(Step::Bad(format!("offset {} where {offset} follows", batch.base_offset())));
-                }
-                // Right by itself, but no writer stored it here: what it claims to hold is in others.
-                Ok(batch) if batch.next_offset() > self.entry.to.min(self.entry.segment.next_offset()) => {
-                    return Ok(Step::Bad(format!("a batch up to offset {}, where the segment ends before", batch.next_offset())));
-                }
                 Ok(batch) => {
+                    if let Some(misfit) = self.misfit(offset, batch.base_offset().get(), batch.next_offset().get()) {
+                        return Ok(Step::Bad(misfit));
+                    }
                     self.position = position + batch.stored_bytes();
                     return Ok(Step::Batch(batch));
                 }
                 Err(Unreadable::Codec { codec }) => {
                     let Some(passed) = self.peek()? else { return Ok(Step::Bad("not a frame".to_owned())) };
+                    // It takes no offset.
+                    if passed.next_offset == passed.base_offset {
+                        self.position = passed.end;
+                        continue;
+                    }
+                    if let Some(misfit) = self.misfit(offset, passed.base_offset, passed.next_offset) {
+                        return Ok(Step::Bad(misfit));
+                    }
                     self.position = passed.end;
                     return Ok(Step::Codec { to: passed.next_offset, codec });
                 }
@@ -143,6 +147,15 @@ impl Cursor {
                 Err(Unreadable::Broken { reason }) => return Ok(Step::Bad(reason)),
             }
         }
+    }
+
+    /// Why a frame that is right by itself is not the one that holds `offset`: no writer stored it here, and what it claims to hold is in others.
+    fn misfit(&self, offset: u64, base: u64, next: u64) -> Option<String> {
+        if base > offset || next <= offset {
+            return Some(format!("offset {base} where {offset} follows"));
+        }
+        let ends_before = next > self.entry.to.min(self.entry.segment.next_offset());
+        ends_before.then(|| format!("a batch up to offset {next}, where the segment ends before"))
     }
 
     fn read_here(&self) -> Result<StoredBatch, Unreadable> {

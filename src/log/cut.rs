@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{Codec, LeaderEpoch, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Term, TimestampNs};
+use tidelog_format::{Codec, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, Term, Terms, TimestampNs};
 
-use crate::error::{AppendError, CutError, IoContext, IoError, ReadError, SyncError};
+use crate::error::{AppendError, CutError, IoContext, IoError, OpenError, ReadError, SyncError};
 use crate::io::{Access, Kind, read_exact_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
@@ -14,6 +14,7 @@ use crate::log::record_batch::{Record, RecordBatch, Scratch};
 use crate::log::segment::{Segment, Sums};
 use crate::log::stored::StoredBatch;
 use crate::log::view::{LiveSegment, Marks};
+use crate::log::walk::{WalkLimit, WalkStart, walk};
 
 impl Log {
     /// Moves the log start to `offset`; whole segments below it are unlinked afterwards.
@@ -79,6 +80,7 @@ impl Log {
         // What stays is durable before the rest goes. Nobody can append meanwhile.
         self.wait_durable(to)?;
         let kept = self.batch_across(offset)?;
+        self.check_versions(kept.as_ref().map_or(offset, |kept| kept.base))?;
         let seq = appender.next_seq;
         let fresh = self.cut_tail(&mut appender, offset, kept.as_ref()).inspect_err(|_| {
             self.discard_spare(seq);
@@ -97,14 +99,39 @@ impl Log {
         self.unlink_above(offset)
     }
 
+    /// A seal no longer vouches for a segment that is cut into: the next open walks it up to `offset`, and refuses what a newer version wrote there.
+    fn check_versions(&self, offset: u64) -> Result<(), CutError> {
+        let list = self.view.list();
+        let entry = list.find(offset).map(|number| &list.entries[number]);
+        let Some(segment) = entry.filter(|entry| entry.from < offset).map(|entry| &entry.segment) else { return Ok(()) };
+        let path = segment.path();
+        let file = self.view.storage.open(&path, Access::Read).at("open", &path)?;
+        let start = WalkStart::of_segment(segment.id.base_offset, segment.header.chain_seed);
+        let position = file.len().at("measure", &path)?.min(segment.header.capacity);
+        let limit = WalkLimit { position, offset, terms: &Terms::default(), index_interval: self.index_interval };
+        match walk(&*file, &path, segment.header.salt, segment.id.base_offset, start, limit) {
+            Ok(_) => Ok(()),
+            Err(OpenError::Io(error)) => Err(error.into()),
+            Err(error) => Err(ReadError::Open(Box::new(error)).into()),
+        }
+    }
+
     /// The batch that begins below `offset` and ends above it.
-    fn batch_across(self: &Arc<Self>, offset: u64) -> Result<Option<StoredBatch>, CutError> {
-        if offset == self.view.log_start() {
+    fn batch_across(self: &Arc<Self>, offset: u64) -> Result<Option<Kept>, CutError> {
+        // Of what a batch holds before that, a rewrite gives account.
+        let list = self.view.list();
+        let from = list.find(offset).map_or(0, |number| list.entries[number].from);
+        if offset == self.view.log_start() || offset == from {
             return Ok(None);
         }
         let all = PartitionView::of_writer(String::new(), 0, self.clone()).with_isolation(crate::config::ReadIsolation::Written);
-        match all.read_from(offset)?.next_batch().transpose() {
-            Ok(batch) => Ok(batch.filter(|batch| batch.base_offset() < offset)),
+        match all.read_from(offset)?.next_of_any_kind().transpose() {
+            Ok(Some(batch)) if batch.base_offset() < offset && !batch.is_data() => {
+                Err(CutError::NotKept { reason: "a control batch is whole or not at all".to_owned() })
+            }
+            Ok(batch) => {
+                Ok(batch.filter(|batch| batch.base_offset() < offset).map(|batch| Kept { base: batch.base_offset().get().max(from), batch }))
+            }
             // Nothing to keep can be read there; what is damaged below the cut stays so.
             Err(ReadError::Corrupt { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -112,10 +139,10 @@ impl Log {
     }
 
     /// A new tail that begins where the cut is, or, inside a batch, with what is kept of that batch. Named durably: the commit point.
-    fn cut_tail(&self, appender: &mut Appender, offset: u64, across: Option<&StoredBatch>) -> Result<Appender, CutError> {
-        let base = across.map_or(offset, |batch| batch.base_offset().get());
-        let epoch = LeaderEpoch::new(appender.epoch.get() + 1);
-        let kept = across.map(|batch| records_below(batch, offset)).transpose()?;
+    fn cut_tail(&self, appender: &mut Appender, offset: u64, across: Option<&Kept>) -> Result<Appender, CutError> {
+        let base = across.map_or(offset, |kept| kept.base);
+        let epoch = appender.epoch.next();
+        let kept = across.map(|kept| records_below(kept, offset)).transpose()?;
         let mut scratch = Scratch::default();
         let encoded = match &kept {
             Some(kept) => Some(kept.encode(Codec::None, &mut scratch).map_err(not_stored)?),
@@ -128,8 +155,13 @@ impl Log {
             Spare::make(&*self.view.storage, &self.view.dir, seq, Appender::capacity_for(self.segment_bytes, stored), stored as u64 + (64 << 10))?;
         let at = Offset::new(base);
         // A segment that began here may have declared the offsets before it lost: that is said again.
-        let began_here = self.view.list().entries.iter().find(|entry| entry.from == base).map(|entry| entry.segment.header.prev_end);
-        let prev_end = began_here.unwrap_or(at);
+        let list = self.view.list();
+        let began_here = list.entries.iter().position(|entry| entry.from == base && entry.segment.header.base_offset == at);
+        let prev_end = began_here.map_or(at, |number| {
+            // Of that gap, what a newer rewrite holds was overruled.
+            let answered = number.checked_sub(1).map_or(0, |before| list.entries[before].to);
+            list.entries[number].segment.header.prev_end.max(Offset::new(answered)).min(at)
+        });
         // The frames that are kept are of the new term, so the term begins where they do.
         let new = NewSegment {
             base: at,
@@ -217,8 +249,14 @@ impl Log {
     }
 }
 
-fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutError> {
-    let (mut kept, mut next) = (RecordBatch::new(), batch.base_offset().get());
+/// A batch that a cut goes through, and the first of its offsets that stays.
+struct Kept {
+    base: u64,
+    batch: StoredBatch,
+}
+
+fn records_below(Kept { base, batch }: &Kept, offset: u64) -> Result<RecordBatch, CutError> {
+    let (mut kept, mut next) = (RecordBatch::new(), *base);
     for record in batch.records() {
         let record = record.map_err(|error| crate::error::ReadError::Corrupt {
             from: batch.base_offset(),
@@ -228,6 +266,9 @@ fn records_below(batch: &StoredBatch, offset: u64) -> Result<RecordBatch, CutErr
         })?;
         if record.offset() >= offset {
             break;
+        }
+        if record.offset() < *base {
+            continue;
         }
         next += u64::from(record.offset() == next);
         let copy = Record { key: record.key(), value: record.value(), headers: record.headers().collect(), timestamp: Some(record.timestamp()) };

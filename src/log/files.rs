@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidelog_format::{
     CHECKPOINT_NAME, DecodeError, FRAME_ALIGN, FRAME_MAGIC, FileName, Frame, FrameHeader, META_NAME, Meta, Offset, Position, SEAL_BYTES,
-    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end, resync,
+    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end, resync,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
@@ -140,14 +140,14 @@ impl PartitionFiles {
         match parsed {
             FileName::Quarantine => return Ok(()),
             FileName::Log(id) => {
-                self.seq_max = self.seq_max.max(id.seq);
+                self.note_seq(id.seq);
                 if is_file {
                     return self.read_segment(storage, dir, id);
                 }
                 self.found.push((Found::NotRegular, name.to_owned()));
                 return Ok(());
             }
-            FileName::Spare(seq) => self.seq_max = self.seq_max.max(seq),
+            FileName::Spare(seq) => self.note_seq(seq),
             FileName::Index(id) if is_file && logs.contains(&id) => {
                 self.indexes.push(id);
                 return Ok(());
@@ -164,6 +164,23 @@ impl PartitionFiles {
             self.unfinished.push(name.to_owned());
         }
         Ok(())
+    }
+
+    /// A name is under no checksum: one that leaves no numbers for what is still to be made is not counted.
+    fn note_seq(&mut self, seq: u64) {
+        if seq <= SEQ_USED_MAX {
+            self.seq_max = self.seq_max.max(seq);
+        }
+    }
+
+    /// Refuses a partition whose segments use up the numbers that a file can have: what was appended to one more could not be read.
+    ///
+    /// # Errors
+    /// [`OpenError::Unsupported`].
+    pub(crate) fn check_seq(&self, dir: &Path) -> Result<(), OpenError> {
+        let used = self.segments.iter().map(|segment| segment.id.seq).max().unwrap_or(0).max(self.seq_max);
+        let source = DecodeError::Field { what: "seq", found: used };
+        if used > SEQ_USED_MAX { Err(OpenError::Unsupported { path: dir.to_owned(), source }) } else { Ok(()) }
     }
 
     fn read_segment(&mut self, storage: &Arc<dyn Storage>, dir: &Path, id: SegmentId) -> Result<(), OpenError> {
@@ -379,6 +396,8 @@ fn rebuilt_header(id: SegmentId, salt: u64, len: u64) -> SegmentHeader {
 }
 
 const META_BYTES_MAX: u64 = 4096;
+/// With this one used, a process can still make four billion segments.
+const SEQ_USED_MAX: u64 = SEQ_MAX - (1 << 32);
 const SEARCH_BYTES: u64 = 1 << 20;
 /// What is longer is set aside without a look at all of it.
 const EMPTY_BYTES_MAX: u64 = 64 << 20;

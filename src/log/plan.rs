@@ -13,7 +13,7 @@ use crate::log::decision::{Found, Verdict, decide};
 use crate::log::files::{PartitionFiles, SegmentFile};
 use crate::log::offset_index::StoredIndex;
 use crate::log::segment::Sums;
-use crate::log::walk::{WalkLimit, WalkStart, Walked, frame_before, walk};
+use crate::log::walk::{SEGMENT_OFFSETS_MAX, WalkLimit, WalkStart, Walked, frame_before, walk};
 
 /// What a partition is, and what recovery would do to it.
 #[derive(Debug)]
@@ -124,7 +124,10 @@ pub(crate) fn plan(
     judge.judge()?;
     superseded.extend(judge.judge_headerless());
     let mut plan = judge.finish();
-    superseded.retain(|id| plan.live.iter().all(|file| file.segment.id != *id));
+    // A file may answer for offsets on both sides of a rewrite.
+    let is_live = |id: &SegmentId| plan.live.iter().any(|file| file.segment.id == *id);
+    superseded.retain(|id| !is_live(id));
+    plan.cut.retain(|id| !is_live(id));
     plan.superseded = superseded;
     Ok(plan)
 }
@@ -312,7 +315,7 @@ impl<'a> Judge<'a> {
             let sealed = walked.seal.is_some();
             let end = if sealed { last.end - tidelog_format::SEAL_BYTES as u64 } else { last.end };
             let entries = walked.index.clone();
-            let has_index = index.is_some_and(|index| index.header.covered.get() == end);
+            let has_index = index.is_some_and(|index| is_said_by(&index.header, end, last.next_offset, last.chain));
             self.live.push(LiveFile {
                 segment,
                 from,
@@ -475,7 +478,11 @@ impl<'a> Judge<'a> {
         let at = (number - 1, end);
         let mut bytes = [0; SEAL_BYTES];
         let read = if rolled { read_full_at(&*segment.open()?, &mut bytes, end).at("read", &segment.path)? } else { 0 };
-        let is_seal = Frame::decode(&bytes[..read], header.salt, Position::new(end)).is_ok_and(|frame| frame.verify_body().is_ok());
+        let is_seal = match Frame::decode(&bytes[..read], header.salt, Position::new(end)) {
+            Ok(frame) => frame.verify_body().is_ok(),
+            Err(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path: segment.path.clone(), source }),
+            Err(_) => false,
+        };
         if is_seal || bytes.iter().all(|&byte| byte == 0) {
             self.note(Found::UnsealedRunsToNext, true, name, "no seal; the next segment begins where it ends".to_owned());
         } else if at >= self.durable {
@@ -501,12 +508,18 @@ impl<'a> Judge<'a> {
     /// Whether the log goes on behind this file; cuts the file at a torn end.
     fn judge_file(&mut self, number: usize) -> bool {
         let Some(walked) = self.walked[number].take() else {
-            self.expected = self.live[number].next_offset.min(self.live[number].to);
+            let file = &self.live[number];
+            self.expected = file.next_offset.min(file.to).max(file.from);
             return true;
         };
         let name = self.live[number].segment.id.log_name();
+        let from = self.live[number].from;
         for (bad_number, bad) in walked.bad.iter().enumerate() {
             let (run, next) = (walked.runs[bad_number], walked.runs.get(bad_number + 1));
+            // A rewrite answers for all that could be lost here.
+            if next.is_some_and(|next| next.offset <= from) {
+                continue;
+            }
             let found = match (bad.fault, next) {
                 (tidelog_format::Fault::Frame(tidelog_format::DecodeError::Pad), _) => Found::NonZeroPad,
                 (tidelog_format::Fault::Chain { .. }, _) => Found::ChainMismatch,
@@ -523,12 +536,12 @@ impl<'a> Judge<'a> {
             match next {
                 Some(next) => {
                     self.note(found, true, name.clone(), detail.clone());
-                    self.lose(run.next_offset, next.offset, &detail);
+                    self.lose(run.next_offset.max(from), next.offset, &detail);
                 }
                 None => self.broken = Some((at, found, detail)),
             }
         }
-        self.expected = self.live[number].next_offset;
+        self.expected = self.live[number].next_offset.max(from);
         let is_last = number + 1 == self.live.len();
         if is_last && !self.live[number].sealed && self.broken.is_none() {
             self.judge_end(number, name);
@@ -559,7 +572,7 @@ impl<'a> Judge<'a> {
         file.sums = Sums { records: run.records, max_ts: run.max_ts };
         file.entries.truncate(run.index_len);
         file.has_index = false;
-        self.expected = run.next_offset;
+        self.expected = run.next_offset.max(file.from);
         self.torn = true;
     }
 
@@ -607,7 +620,7 @@ impl<'a> Judge<'a> {
         let tail = self.tail(next_offset, gap_end);
         // Where appending goes on behind the last frame, nothing was cut off.
         if self.lost && tail != Tail::InPlace {
-            let epoch = LeaderEpoch::new(self.terms.newest().epoch.get() + 1);
+            let epoch = self.terms.newest().epoch.next();
             self.terms.note(Term { epoch, start: Offset::new(next_offset) });
         }
         let nothing_unproven = (self.live.len(), 0);
@@ -636,17 +649,21 @@ impl<'a> Judge<'a> {
         // A capacity that was never this small leaves no room for the seal.
         let has_room = last.end + SEAL_BYTES as u64 <= last.segment.header.capacity;
         let is_tail = !last.sealed && !last.segment.rebuilt && last.segment.header.rewrite_end.is_none() && last.to == u64::MAX;
-        let in_place = !gap_end && !self.torn && is_tail && has_room;
+        // Where a rewrite holds the offsets before, the frames may end below them.
+        let goes_on = last.next_offset == next_offset;
+        let in_place = !gap_end && !self.torn && is_tail && has_room && goes_on;
         if in_place {
             return Tail::InPlace;
         }
         // A segment without a frame is dead from now on: what its header says of the log before it is said again.
         let header = &last.segment.header;
         let is_blank = last.next_offset == header.base_offset.get();
-        let is_unused = !last.segment.rebuilt && is_blank;
-        let prev_end = self.expected.min(next_offset).min(if is_unused { header.prev_end.get() } else { u64::MAX });
+        let is_unused = !last.segment.rebuilt && is_blank && last.from == header.base_offset.get();
+        // Of the gap before it, what a newer rewrite holds was overruled.
+        let answered = self.live.len().checked_sub(2).map_or(0, |before| self.live[before].to);
+        let prev_end = self.expected.min(next_offset).min(if is_unused { header.prev_end.get().max(answered) } else { u64::MAX });
         // A header that was put together knows no chain before its first frame.
-        let restarted = next_offset != self.expected || is_blank && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
+        let restarted = next_offset != self.expected || !goes_on || is_blank && header.flags & SegmentHeader::CHAIN_RESTARTED != 0;
         Tail::New { base: next_offset, prev_end, chain: if restarted { 0 } else { last.chain }, restarted }
     }
 }
@@ -660,14 +677,19 @@ fn trusted(
     terms: &Terms,
 ) -> Result<Option<(LiveFile, LeaderEpoch)>, OpenError> {
     let header: &SegmentHeader = &segment.header;
+    let fits = |next: Offset| next.get().saturating_sub(segment.id.base_offset) <= SEGMENT_OFFSETS_MAX;
     if let Some((seal, position)) = decode_seal_at_end(&segment.tail()?, segment.len, Some(header.salt))
         && seal.base_offset == header.base_offset
         && seal.next_offset.get() <= to
+        && fits(seal.next_offset)
         && !terms.cut_into(header.base_offset, seal.next_offset, seal.last_epoch)
     {
+        // Of two that do not say the same, neither is taken at its word.
+        if index.is_some_and(|index| !is_said_by(&index.header, position.get(), seal.next_offset.get(), seal.chain_out)) {
+            return Ok(None);
+        }
         let sums = Sums { records: seal.records, max_ts: seal.max_ts };
         let (end, next_offset) = (position.get(), seal.next_offset.get());
-        let has_index = index.is_some_and(|index| index.header.covered.get() == end);
         let file = LiveFile {
             segment: segment.clone(),
             from,
@@ -679,12 +701,15 @@ fn trusted(
             sealed: true,
             indexed: end,
             entries: Vec::new(),
-            has_index,
+            has_index: index.is_some(),
         };
         return Ok(Some((file, seal.last_epoch)));
     }
     let covers = |covered: &IndexHeader| {
-        covered.next_offset.get() == to && !segment.rebuilt && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
+        covered.next_offset.get() == to
+            && fits(covered.next_offset)
+            && !segment.rebuilt
+            && !terms.cut_into(header.base_offset, covered.next_offset, header.leader_epoch)
     };
     let Some(index) = index.filter(|index| covers(&index.header)) else { return Ok(None) };
     if !ends_there(segment, index)? {
@@ -707,6 +732,11 @@ fn trusted(
         has_index: true,
     };
     Ok(Some((file, header.leader_epoch)))
+}
+
+/// Whether an index tells of a segment whose frames end like this.
+fn is_said_by(index: &IndexHeader, end: u64, next_offset: u64, chain: u32) -> bool {
+    (index.covered.get(), index.next_offset.get(), index.chain) == (end, next_offset, chain)
 }
 
 /// Whether a frame ends where an index says that all do, as it says: what else it says of a segment is taken at its word.

@@ -63,6 +63,16 @@ impl Reader {
     /// The next batch that holds offsets at or above [`offset`](Self::offset): whole, so its first records may lie below it.
     /// The fastest way to read: [`StoredBatch::records`] borrows.
     pub fn next_batch(&mut self) -> Option<Result<StoredBatch, ReadError>> {
+        loop {
+            match self.next_of_any_kind()? {
+                Ok(batch) if !batch.is_data() => {}
+                batch => return Some(batch),
+            }
+        }
+    }
+
+    /// As [`next_batch`](Self::next_batch), of control batches too.
+    pub(crate) fn next_of_any_kind(&mut self) -> Option<Result<StoredBatch, ReadError>> {
         self.batch = None;
         if self.failed {
             return None;
@@ -87,7 +97,6 @@ impl Reader {
                 return Ok(None);
             }
             match self.step(end) {
-                Ok(Some(batch)) if !batch.is_data() => self.next = batch.next_offset().get(),
                 Ok(Some(batch)) => {
                     self.next = batch.next_offset().get();
                     return Ok(Some(batch));

@@ -84,6 +84,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -
     if let Some(Err(source)) = files.meta.as_ref().map(|meta| meta.check_writable()) {
         return Err(OpenError::Unsupported { path: dir.join(tidelog_format::META_NAME), source });
     }
+    files.check_seq(dir)?;
     let plan = plan(&**storage, dir, &files, how.index_interval, None)?;
     if how.on_damage == OnDamage::Refuse && plan.findings.iter().any(|finding| finding.verdict == Verdict::Damage) {
         return Err(OpenError::Damaged { path: dir.to_owned(), damage: plan.damage });
@@ -378,7 +379,8 @@ impl Apply<'_> {
             list.entries.push(LiveSegment {
                 segment: Arc::new(open_closed(self.storage, self.dir, file, true)),
                 from: file.from,
-                to: file.to.min(file.next_offset),
+                // A rewrite keeps what older segments hold there dead, whatever is left of it.
+                to: file.to.min(if file.segment.header.rewrite_end.is_some() { plan.next_offset } else { file.next_offset }),
             });
         }
         let next_seq = self.files.seq_max + 1 + u64::from(!in_place);

@@ -178,7 +178,7 @@ impl StoredBatch {
     /// The records, borrowed: nothing is copied, counted or allocated.
     #[inline]
     pub fn records(&self) -> BatchRecords<'_> {
-        BatchRecords { batch: self, bytes: self.bytes(), at: 0, number: 0 }
+        BatchRecords { batch: self, bytes: self.bytes(), at: 0, number: 0, next_delta: 0 }
     }
 
     #[inline]
@@ -203,7 +203,16 @@ impl StoredBatch {
     #[inline(always)]
     pub(crate) fn span_at(&self, at: u32) -> Option<Result<RecordSpan, DecodeError>> {
         let bytes = self.bytes();
-        ((at as usize) < bytes.len()).then(|| RecordSpan::decode(bytes, at as usize))
+        ((at as usize) < bytes.len()).then(|| RecordSpan::decode(bytes, at as usize).and_then(|span| self.within(span)))
+    }
+
+    /// A record that lies behind the offsets of its batch would be read under an offset of another.
+    #[inline(always)]
+    fn within(&self, span: RecordSpan) -> Result<RecordSpan, DecodeError> {
+        if span.offset_delta > self.header.last_offset_delta {
+            return Err(DecodeError::Field { what: "offset delta", found: span.offset_delta.into() });
+        }
+        Ok(span)
     }
 
     /// Record `number` of the batch, with this layout.
@@ -263,6 +272,8 @@ pub struct BatchRecords<'a> {
     bytes: &'a [u8],
     at: usize,
     number: u32,
+    /// Offsets only ever grow: a record with a lower one is passed by.
+    next_delta: u32,
 }
 
 impl<'a> Iterator for BatchRecords<'a> {
@@ -270,18 +281,25 @@ impl<'a> Iterator for BatchRecords<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.bytes.len() {
-            return None;
-        }
-        let view = match RecordView::decode(self.bytes, self.at) {
-            Ok(view) => view,
-            Err(error) => {
-                self.at = self.bytes.len();
-                return Some(Err(error));
+        let view = loop {
+            if self.at >= self.bytes.len() {
+                return None;
+            }
+            let view = RecordView::decode(self.bytes, self.at).and_then(|view| self.batch.within(view.span).map(|_| view));
+            let view = match view {
+                Ok(view) => view,
+                Err(error) => {
+                    self.at = self.bytes.len();
+                    return Some(Err(error));
+                }
+            };
+            self.at = view.span.end as usize;
+            self.number += 1;
+            if view.span.offset_delta >= self.next_delta {
+                break view;
             }
         };
-        self.at = view.span.end as usize;
-        self.number += 1;
+        self.next_delta = view.span.offset_delta + 1;
         let timestamp = self.batch.timestamp(view.span.timestamp_delta_ms, self.number - 1);
         Some(Ok(RecordRef { offset: self.batch.offset(view.span.offset_delta), timestamp, view }))
     }

@@ -103,6 +103,9 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
                 walked.clean_end = true;
                 break;
             }
+            Ok(frame) if is_out_of_reach(&frame.header, base) => {
+                Fault::Offset { expected: Offset::new(run.next_offset), found: frame.header.next_offset() }
+            }
             Ok(frame) => {
                 walked.add(&frame, position, base, &mut index_due, limit.index_interval);
                 if frame.header.attributes.contains(Attributes::SEAL) {
@@ -128,7 +131,7 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
             Fault::Frame(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path: path.to_owned(), source }),
             fault => {
                 walked.bad.push(BadSpot { position: run.end, fault });
-                let Some(run) = walked.resync(&mut window, salt, run, limit)? else { break };
+                let Some(run) = walked.resync(&mut window, (salt, base), run, limit)? else { break };
                 walked.runs.push(run);
                 index_due = run.position;
             }
@@ -158,6 +161,11 @@ pub(crate) fn frame_before(file: &dyn File, path: &Path, salt: u64, start: u64, 
         }
     }
     Ok(found.filter(|_| at == end))
+}
+
+/// Offsets that are this far behind the first of their segment have no place in its published word, and no writer stores them there.
+fn is_out_of_reach(header: &FrameHeader, base: u64) -> bool {
+    header.next_offset().get().saturating_sub(base) > SEGMENT_OFFSETS_MAX
 }
 
 fn dead(header: &FrameHeader, limit: WalkLimit<'_>) -> bool {
@@ -193,7 +201,7 @@ impl Walked {
     }
 
     /// What the bytes at a place behind a bad spot are worth.
-    fn witness(&mut self, bytes: &[u8], salt: u64, at: u64, before: Run, limit: WalkLimit<'_>) -> Witness {
+    fn witness(&mut self, bytes: &[u8], (salt, base): (u64, u64), at: u64, before: Run, limit: WalkLimit<'_>) -> Witness {
         let position = Position::new(at);
         let frame = match Frame::decode(bytes, salt, position) {
             Ok(frame) => frame,
@@ -202,7 +210,7 @@ impl Walked {
             Err(_) => return Witness::None,
         };
         let header = frame.header;
-        if dead(&header, limit) {
+        if dead(&header, limit) || is_out_of_reach(&header, base) {
             return Witness::None;
         }
         self.note_claim(&header, position);
@@ -216,8 +224,8 @@ impl Walked {
         Witness::Run(Run { position: at, end: at, offset, next_offset: offset, chain: header.chain, max_ts, records, index_len })
     }
 
-    /// Looks for the next whole frame behind a bad spot. Frames whose header verifies count as witnesses even if their body does not.
-    fn resync(&mut self, window: &mut Window<'_>, salt: u64, before: Run, limit: WalkLimit<'_>) -> Result<Option<Run>, OpenError> {
+    /// Looks for the next whole frame behind a bad spot; `known` are the salt and the first offset of the segment. Frames whose header verifies count as witnesses even if their body does not.
+    fn resync(&mut self, window: &mut Window<'_>, known: (u64, u64), before: Run, limit: WalkLimit<'_>) -> Result<Option<Run>, OpenError> {
         let mut at = before.end;
         loop {
             let bytes = window.from(at, FRAME_ALIGN)?;
@@ -232,7 +240,7 @@ impl Walked {
                 continue;
             };
             at += (skip * FRAME_ALIGN) as u64;
-            match self.witness(&bytes[skip * FRAME_ALIGN..], salt, at, before, limit) {
+            match self.witness(&bytes[skip * FRAME_ALIGN..], known, at, before, limit) {
                 Witness::Run(run) => return Ok(Some(run)),
                 // What it holds is not lost: nothing may be done about the damage before it either.
                 Witness::Unsupported(source) => return Err(OpenError::Unsupported { path: window.path.to_owned(), source }),
@@ -323,4 +331,6 @@ impl<'a> Window<'a> {
     }
 }
 
+/// A writer begins another segment before.
+pub(crate) const SEGMENT_OFFSETS_MAX: u64 = u32::MAX as u64;
 const WINDOW_BYTES: usize = 1 << 20;

@@ -13,6 +13,7 @@ mod durability;
 mod export;
 mod faults;
 mod follow;
+mod forged;
 mod guards;
 mod interleavings;
 mod io;
