@@ -379,8 +379,8 @@ impl Apply<'_> {
             list.entries.push(LiveSegment {
                 segment: Arc::new(open_closed(self.storage, self.dir, file, true)),
                 from: file.from,
-                // A rewrite keeps what older segments hold there dead, whatever is left of it.
-                to: file.to.min(if file.segment.header.rewrite_end.is_some() { plan.next_offset } else { file.next_offset }),
+                // What older segments hold there stays dead, whatever is left of this one.
+                to: file.to.min(plan.next_offset),
             });
         }
         let next_seq = self.files.seq_max + 1 + u64::from(!in_place);
