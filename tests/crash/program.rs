@@ -122,7 +122,16 @@ pub(crate) fn step(random: &mut impl Draws) -> Step {
                 _ => How::Torn(random.below(600) as usize),
             };
             // A call that is interrupted for ever is tried again for ever.
-            Step::Fault { nth: 1 + random.below(12), how, from_then_on: random.below(3) == 0 && how != How::Error(EINTR) }
+            let (nth, from_then_on) = (1 + random.below(12), random.below(3) == 0 && how != How::Error(EINTR));
+            // A file written byte by byte takes as many calls, and each of them is cut.
+            let how = if let How::Short(bytes) = how
+                && from_then_on
+            {
+                How::Short(bytes.max(256))
+            } else {
+                how
+            };
+            Step::Fault { nth, how, from_then_on }
         }
         _ => Step::ReadOnly,
     }
