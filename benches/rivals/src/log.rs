@@ -1,0 +1,46 @@
+//! What a log must do to take part.
+
+use std::path::Path;
+
+/// What an append that has returned survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Survives {
+    /// The end of the process at any moment: the bytes are the kernel's.
+    Kill,
+    /// The loss of power too: they were synced, each append by itself.
+    PowerLoss,
+}
+
+/// A log that is open.
+pub(crate) trait Log {
+    /// Appends values, as one batch where the log has such a thing.
+    fn append(&mut self, values: &[&[u8]]);
+
+    /// Reads all values in order, with whatever checks the log makes.
+    fn scan(&mut self, visit: &mut dyn FnMut(&[u8]));
+
+    /// Reads the value of number `number`, counted from 0, if the log can find it by that.
+    fn get(&mut self, number: u64, visit: &mut dyn FnMut(&[u8]));
+}
+
+/// A log that many threads append to.
+pub(crate) trait Shared: Sync {
+    /// Appends a value, which has survived the loss of power once this returns.
+    fn append(&self, value: &[u8]);
+}
+
+/// A log that takes part, and how.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// What it does for [`Survives::Kill`]; `None` if what it has not synced is in its own memory.
+    pub(crate) kill: Option<&'static str>,
+    /// What it does for [`Survives::PowerLoss`]; `None` if it never syncs.
+    pub(crate) power_loss: Option<&'static str>,
+    /// Whether it finds a value by its number.
+    pub(crate) finds: bool,
+    /// Whether a scan checks what it reads against a checksum.
+    pub(crate) verifies: bool,
+    pub(crate) open: fn(&Path, Survives) -> Box<dyn Log>,
+    /// Opens it for many threads.
+    pub(crate) share: Option<fn(&Path) -> Box<dyn Shared>>,
+}

@@ -1,0 +1,46 @@
+//! [fjall](https://docs.rs/fjall): keys are numbers. `PersistMode::Buffer` hands its journal to the kernel, `SyncData` is fdatasync.
+
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+
+use crate::log::{Entry, Log, Survives};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "fjall",
+    kill: Some("write"),
+    power_loss: Some("fdatasync"),
+    finds: true,
+    verifies: true,
+    open: |dir, survives| {
+        let database = Database::builder(dir).open().expect("it opens");
+        let keyspace = database.keyspace("bench", KeyspaceCreateOptions::default).expect("it is made");
+        let mode = if survives == Survives::Kill { PersistMode::Buffer } else { PersistMode::SyncData };
+        Box::new(Fjall { database, keyspace, mode, next: 0 })
+    },
+    share: None,
+};
+
+struct Fjall {
+    database: Database,
+    keyspace: Keyspace,
+    mode: PersistMode,
+    next: u64,
+}
+
+impl Log for Fjall {
+    fn append(&mut self, values: &[&[u8]]) {
+        let mut batch = self.database.batch().durability(Some(self.mode));
+        for value in values {
+            batch.insert(&self.keyspace, self.next.to_be_bytes(), *value);
+            self.next += 1;
+        }
+        batch.commit().expect("it commits");
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
+        self.keyspace.iter().for_each(|entry| visit(&entry.value().expect("it reads")));
+    }
+
+    fn get(&mut self, number: u64, visit: &mut dyn FnMut(&[u8])) {
+        visit(&self.keyspace.get(number.to_be_bytes()).expect("it reads").expect("it is there"));
+    }
+}

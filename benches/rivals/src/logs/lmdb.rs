@@ -1,0 +1,61 @@
+//! LMDB by [heed](https://docs.rs/heed): keys are numbers, appended at the end (`MDB_APPEND`). Against a kill `MDB_NOSYNC`, against the loss of
+//! power the default, fdatasync a commit. It has no checksums.
+
+use heed::byteorder::BE;
+use heed::types::{Bytes, U64};
+use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags};
+
+use crate::log::{Entry, Log, Survives};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "LMDB",
+    kill: Some("write"),
+    power_loss: Some("fdatasync"),
+    finds: true,
+    verifies: false,
+    open: |dir, survives| {
+        std::fs::create_dir_all(dir).expect("a directory");
+        let mut options = EnvOpenOptions::new();
+        options.map_size(8 << 30);
+        // SAFETY: nobody else opens or changes this directory, and nothing promises what a loss of power leaves.
+        let env = unsafe {
+            if survives == Survives::Kill {
+                options.flags(EnvFlags::NO_SYNC);
+            }
+            options.open(dir).expect("it opens")
+        };
+        let mut transaction = env.write_txn().expect("it begins");
+        let database: Database<U64<BE>, Bytes> = env.create_database(&mut transaction, None).expect("it is made");
+        let next = database.last(&transaction).expect("it reads").map_or(0, |(last, _)| last + 1);
+        transaction.commit().expect("it commits");
+        Box::new(Lmdb { env, database, next })
+    },
+    share: None,
+};
+
+struct Lmdb {
+    env: Env,
+    database: Database<U64<BE>, Bytes>,
+    next: u64,
+}
+
+impl Log for Lmdb {
+    fn append(&mut self, values: &[&[u8]]) {
+        let mut transaction = self.env.write_txn().expect("it begins");
+        for value in values {
+            self.database.put_with_flags(&mut transaction, PutFlags::APPEND, &self.next, value).expect("it appends");
+            self.next += 1;
+        }
+        transaction.commit().expect("it commits");
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
+        let transaction = self.env.read_txn().expect("it begins");
+        self.database.iter(&transaction).expect("it reads").for_each(|entry| visit(entry.expect("it reads").1));
+    }
+
+    fn get(&mut self, number: u64, visit: &mut dyn FnMut(&[u8])) {
+        let transaction = self.env.read_txn().expect("it begins");
+        visit(self.database.get(&transaction, &number).expect("it reads").expect("it is there"));
+    }
+}

@@ -1,0 +1,41 @@
+//! [sled](https://docs.rs/sled): keys are numbers. What was not flushed is in its own memory; `flush` syncs.
+
+use crate::log::{Entry, Log};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "sled",
+    kill: None,
+    power_loss: Some("sync_file_range, fsync"),
+    finds: true,
+    verifies: true,
+    open: |dir, _| {
+        let config = sled::Config::new().path(dir).mode(sled::Mode::HighThroughput).flush_every_ms(None);
+        Box::new(Sled { database: config.open().expect("it opens"), next: 0 })
+    },
+    share: None,
+};
+
+struct Sled {
+    database: sled::Db,
+    next: u64,
+}
+
+impl Log for Sled {
+    fn append(&mut self, values: &[&[u8]]) {
+        let mut batch = sled::Batch::default();
+        for value in values {
+            batch.insert(&self.next.to_be_bytes(), *value);
+            self.next += 1;
+        }
+        self.database.apply_batch(batch).expect("it appends");
+        self.database.flush().expect("it syncs");
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
+        self.database.iter().for_each(|entry| visit(&entry.expect("it reads").1));
+    }
+
+    fn get(&mut self, number: u64, visit: &mut dyn FnMut(&[u8])) {
+        visit(&self.database.get(number.to_be_bytes()).expect("it reads").expect("it is there"));
+    }
+}

@@ -1,0 +1,56 @@
+//! [wal-db](https://docs.rs/wal-db): `append` is one positioned write, `append_and_sync` joins others in one fdatasync. Values are found by
+//! their position alone.
+
+use wal_db::{FileStore, Wal};
+
+use crate::log::{Entry, Log, Shared, Survives};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "wal-db",
+    kill: Some("write"),
+    power_loss: Some("fdatasync"),
+    finds: false,
+    verifies: true,
+    open: |dir, survives| {
+        std::fs::create_dir_all(dir).expect("a directory");
+        Box::new(WalDb { wal: Wal::open(dir.join("wal")).expect("it opens"), survives })
+    },
+    share: Some(|dir| {
+        std::fs::create_dir_all(dir).expect("a directory");
+        Box::new(Many(Wal::open(dir.join("wal")).expect("it opens")))
+    }),
+};
+
+struct WalDb {
+    wal: Wal<FileStore>,
+    survives: Survives,
+}
+
+struct Many(Wal<FileStore>);
+
+impl Log for WalDb {
+    fn append(&mut self, values: &[&[u8]]) {
+        for value in values {
+            let _position = self.wal.append(value).expect("it appends");
+        }
+        if self.survives == Survives::PowerLoss {
+            self.wal.sync().expect("it syncs");
+        }
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
+        for entry in self.wal.iter().expect("it reads") {
+            visit(entry.expect("it reads").data());
+        }
+    }
+
+    fn get(&mut self, _: u64, _: &mut dyn FnMut(&[u8])) {
+        unreachable!("its entry says so");
+    }
+}
+
+impl Shared for Many {
+    fn append(&self, value: &[u8]) {
+        let _position = self.0.append_and_sync(value).expect("it appends");
+    }
+}

@@ -1,0 +1,61 @@
+//! [writeahead](https://docs.rs/writeahead): a thread of its own writes and calls fdatasync for all who wait. It acknowledges nothing less.
+
+use std::path::Path;
+
+use futures::StreamExt;
+use futures::executor::block_on;
+use writeahead::{SimpleFile, WriteAhead, WriteAheadOptions, WriteHandle};
+
+use crate::log::{Entry, Log, Shared};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "writeahead",
+    kill: None,
+    power_loss: Some("fdatasync"),
+    finds: false,
+    verifies: true,
+    open: |dir, _| {
+        let wal = start(dir);
+        let handle = wal.writer().expect("it was started");
+        Box::new(Writeahead { wal, handle })
+    },
+    share: Some(|dir| Box::new(Many(start(dir)))),
+};
+
+struct Writeahead {
+    wal: WriteAhead<SimpleFile>,
+    handle: WriteHandle,
+}
+
+struct Many(WriteAhead<SimpleFile>);
+
+fn start(dir: &Path) -> WriteAhead<SimpleFile> {
+    let mut wal = WriteAhead::with_options(WriteAheadOptions { log_dir: dir.to_owned(), ..WriteAheadOptions::default() });
+    wal.start().expect("it starts");
+    wal
+}
+
+impl Log for Writeahead {
+    fn append(&mut self, values: &[&[u8]]) {
+        let values = values.iter().map(|value| value.to_vec()).collect();
+        block_on(self.handle.write_batch(values)).expect("it appends");
+    }
+
+    fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
+        let mut stream = self.wal.create_stream().expect("it reads");
+        while let Some(record) = block_on(stream.next()) {
+            visit(&record.expect("it reads").1);
+        }
+    }
+
+    fn get(&mut self, _: u64, _: &mut dyn FnMut(&[u8])) {
+        unreachable!("its entry says so");
+    }
+}
+
+impl Shared for Many {
+    fn append(&self, value: &[u8]) {
+        let handle = self.0.writer().expect("it was started");
+        block_on(handle.write(value.to_vec())).expect("it appends");
+    }
+}
