@@ -94,7 +94,10 @@ impl Cells {
     }
 
     pub(crate) fn run(mut self, rounds: usize) -> Vec<Answers> {
-        let (dir, mut rng) = (tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).expect("a directory"), Rng(7));
+        // Beside the program: the build's disk is never memory, as /tmp may be.
+        let program = std::env::current_exe().expect("it has a path");
+        let dir = tempfile::tempdir_in(program.parent().expect("it is in a directory")).expect("a directory");
+        let mut rng = Rng(7);
         let mut order: Vec<usize> = (0..self.cells.len()).filter(|cell| self.cells[*cell].row.is_for(self.cells[*cell].log)).collect();
         for round in 1..=rounds {
             rng.shuffle(&mut order);
@@ -121,9 +124,14 @@ impl Row {
         }
     }
 
-    /// A multiple of all batch sizes and numbers of threads.
+    /// A multiple of what is appended at once, or of the threads.
     fn records_at(&self, scale: f64) -> usize {
-        ((self.records as f64 * scale) as usize / 8000).max(1) * 8000
+        let unit = match self.what {
+            What::Append(batch, _) => batch,
+            What::Threads(threads) => threads,
+            What::Scan | What::Get | What::Reopen => FILL_BATCH,
+        };
+        ((self.records as f64 * scale) as usize / unit).max(1) * unit
     }
 
     /// Whether its figure is of the whole rather than of a record.
@@ -187,7 +195,7 @@ impl Bench {
 
     fn filled(&self) -> Box<dyn Log> {
         let mut log = (self.log.open)(&self.path, self.weakest());
-        self.append(&mut *log, 1000);
+        self.append(&mut *log, FILL_BATCH);
         log
     }
 
@@ -245,6 +253,9 @@ fn timed(records: usize, work: impl FnOnce()) -> Sample {
     let (wall, cpu) = (wall.elapsed().as_nanos() as f64, cpu_ns() - cpu);
     Sample { wall: wall / records as f64, cpu: cpu / records as f64 }
 }
+
+/// Records of a batch of a log that is made to be read.
+const FILL_BATCH: usize = 1000;
 
 fn cpu_ns() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);

@@ -42,5 +42,7 @@ pub(crate) struct Entry {
     pub(crate) verifies: bool,
     pub(crate) open: fn(&Path, Survives) -> Box<dyn Log>,
     /// Opens it for many threads.
-    pub(crate) share: Option<fn(&Path) -> Box<dyn Shared>>,
+    pub(crate) share: Option<Share>,
 }
+
+pub(crate) type Share = fn(&Path) -> Box<dyn Shared>;

@@ -57,7 +57,7 @@ impl Log for Seglog {
             }
             match self.writer.append_data(value) {
                 Err(WriteError::SegmentFull { .. }) => unreachable!("there was room"),
-                outcome => drop(outcome.expect("it appends")),
+                outcome => _ = outcome.expect("it appends"),
             }
             self.appended += 1;
         }
