@@ -115,8 +115,7 @@ impl Keeper {
             let Some(new) = self.behind.take(due) else { return };
             let now = Instant::now();
             watched.extend(new.into_iter().map(|log| Watched::new(log, now)));
-            let share = (self.checkpoint_budget_bytes / (watched.len() as u64 + 1)).max(CHECKPOINT_SHARE_MIN);
-            watched.retain_mut(|watched| watched.due > now || watched.tend(now, share));
+            watched.retain_mut(|watched| watched.due > now || watched.tend(now));
             self.keep_budget(&watched);
         }
     }
@@ -150,7 +149,7 @@ impl Keeper {
         }
         for log in self.behind.take_waiting() {
             let then = Instant::now();
-            if Watched::new(log.clone(), then).tend(then + Duration::from_hours(1), CHECKPOINT_SHARE_MIN) {
+            if Watched::new(log.clone(), then).tend(then + Duration::from_hours(1)) {
                 self.watch(log);
             }
         }
@@ -182,7 +181,7 @@ impl Watched {
     }
 
     /// Does what is due; whether there is more to do later.
-    fn tend(&mut self, now: Instant, checkpoint_share: u64) -> bool {
+    fn tend(&mut self, now: Instant) -> bool {
         let log = &self.log;
         if log.is_poisoned() {
             return false;
@@ -205,8 +204,7 @@ impl Watched {
         }
         log.finish_sealed();
         let idle = now - self.idle_since >= IDLE;
-        let unmarked = log.uncheckpointed_bytes();
-        if unmarked > 0 && (idle || unmarked >= checkpoint_share) {
+        if idle && log.uncheckpointed_bytes() > 0 {
             let _ = log.write_checkpoint(); // likewise
         }
         self.due = now + self.next_tick(unsynced > 0);
@@ -294,4 +292,3 @@ const OS_ONLY_BYTES: u64 = 64 << 20;
 const IDLE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(20);
 const TICK_IDLE: Duration = Duration::from_millis(200);
-const CHECKPOINT_SHARE_MIN: u64 = 64 << 10;

@@ -108,7 +108,7 @@ impl Scrubber {
             Ok(Outcome::Whole) => place.leave(None),
             // Gone meanwhile.
             Err(error) if error.kind() == ErrorKind::NotFound => place.leave(None),
-            Err(error) => place.leave(Some(error)),
+            Err(error) => place.leave(Some(error.to_string())),
         };
         self.place = next;
     }
@@ -135,8 +135,8 @@ impl Place {
     }
 
     /// Goes on in the next segment.
-    fn leave(self, failure: Option<IoError>) -> Option<Self> {
-        self.log.view.note_reading(self.entry.segment.id, failure.map(|failure| failure.to_string()));
+    fn leave(self, failure: Option<String>) -> Option<Self> {
+        self.log.view.note_reading(self.entry.segment.id, failure);
         Self::at(self.log, self.next.max(self.entry.to))
     }
 
@@ -177,15 +177,17 @@ impl Place {
     fn judge(self) -> Option<Self> {
         let from = self.next.max(self.log.view.log_start());
         let view = PartitionView::of_writer(String::new(), 0, self.log.clone()).with_isolation(ReadIsolation::Written);
-        let mut reader = view.read_from(from).ok()?;
+        let Ok(mut reader) = view.read_from(from) else { return self.leave(None) }; // deleted meanwhile
         let _ = reader.next_batch(); // what is wrong is noted
         let next = reader.offset().get();
         if next >= self.entry.to || next >= self.entry.segment.next_offset() || next <= self.next {
             return self.leave(None);
         }
-        let position = crate::log::reader::locate(&view, next, self.entry.to).ok()?.position;
-        // Never back: what is behind was read.
-        let is_ahead = position > self.position;
-        if is_ahead { Some(Self { position, next, needed: FRAME_HEADER_BYTES, ..self }) } else { self.leave(None) }
+        match crate::log::reader::locate(&view, next, self.entry.to) {
+            // Never back: what is behind was read.
+            Ok(place) if place.position > self.position => Some(Self { position: place.position, next, needed: FRAME_HEADER_BYTES, ..self }),
+            Ok(_) => self.leave(None),
+            Err(error) => self.leave(Some(error.to_string())),
+        }
     }
 }

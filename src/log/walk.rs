@@ -224,7 +224,8 @@ impl Walked {
         Witness::Run(Run { position: at, end: at, offset, next_offset: offset, chain: header.chain, max_ts, records, index_len })
     }
 
-    /// Looks for the next whole frame behind a bad spot; `known` are the salt and the first offset of the segment. Frames whose header verifies count as witnesses even if their body does not.
+    /// Looks for the next whole frame behind a bad spot; `known` are the salt and the first offset of the segment. Frames whose header verifies
+    /// count as witnesses even if their body does not.
     fn resync(&mut self, window: &mut Window<'_>, known: (u64, u64), before: Run, limit: WalkLimit<'_>) -> Result<Option<Run>, OpenError> {
         let mut at = before.end;
         loop {

@@ -128,10 +128,11 @@ impl Partition {
         self.log.delete_prefix(offset.into().get())
     }
 
-    /// Takes everything at `offset` and above away, for good; the next append gets `offset`.
+    /// Takes everything at `offset` and above away, for good; the next append gets `offset`. The segment that it lies in is read up to there.
     ///
     /// # Errors
-    /// [`CutError::OutOfRange`] outside of log start..=log end.
+    /// [`CutError::OutOfRange`] outside of log start..=log end; [`CutError::NotKept`] inside a batch that cannot be cut in two; [`CutError::Read`] if
+    /// what stays in the segment cannot be read again, for instance because a newer version wrote it.
     pub fn truncate_suffix(&self, offset: impl Into<Offset>) -> Result<(), CutError> {
         self.log.truncate_suffix(offset.into().get())
     }

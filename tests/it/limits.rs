@@ -282,7 +282,7 @@ fn a_reader_makes_no_call_that_changes_anything() {
     assert_eq!((changes, faulty.count(Op::Write), faulty.count(Op::SetLen), faulty.count(Op::Allocate), faulty.count(Op::Lock)), (0, 0, 0, 0, 0));
 }
 
-/// Many partitions, each with less than is worth a checkpoint by itself, none of them ever idle.
+/// Many partitions, each with little, none of them ever idle.
 #[test]
 fn what_recovery_would_scan_is_bounded_over_all_partitions() {
     const BUDGET: u64 = 1 << 20;
@@ -296,7 +296,6 @@ fn what_recovery_would_scan_is_bounded_over_all_partitions() {
         }
     };
     append(&[7; 30 << 10]);
-    // So many that none comes to 64 KiB, which would be.
     for _ in 0..190 {
         if store.uncheckpointed_bytes() <= BUDGET {
             return;

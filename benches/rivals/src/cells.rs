@@ -104,6 +104,7 @@ impl Cells {
             for (done, cell) in order.iter().enumerate() {
                 let Answers { row, log, samples } = &mut self.cells[*cell];
                 eprintln!("round {round} of {rounds}, {} of {}: {}, {}", done + 1, order.len(), log.name, row.name);
+                std::fs::create_dir(dir.path().join("log")).expect("a directory");
                 let bench = Bench { path: dir.path().join("log"), records: row.records_at(self.scale), values: Values::new(row.value_bytes), log };
                 samples.push(bench.run(row.what));
                 std::fs::remove_dir_all(dir.path().join("log")).expect("it is removed");

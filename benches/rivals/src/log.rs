@@ -40,6 +40,7 @@ pub(crate) struct Entry {
     pub(crate) finds: bool,
     /// Whether a scan checks what it reads against a checksum.
     pub(crate) verifies: bool,
+    /// Opens it in a directory that is there, and empty the first time.
     pub(crate) open: fn(&Path, Survives) -> Box<dyn Log>,
     /// Opens it for many threads.
     pub(crate) share: Option<Share>,

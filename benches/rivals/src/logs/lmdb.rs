@@ -14,7 +14,6 @@ pub(crate) const ENTRY: Entry = Entry {
     finds: true,
     verifies: false,
     open: |dir, survives| {
-        std::fs::create_dir_all(dir).expect("a directory");
         let mut options = EnvOpenOptions::new();
         options.map_size(8 << 30);
         // SAFETY: nobody else opens or changes this directory, and nothing promises what a loss of power leaves.

@@ -13,7 +13,6 @@ pub(crate) const ENTRY: Entry = Entry {
     finds: true,
     verifies: false,
     open: |dir, _| {
-        std::fs::create_dir_all(dir).expect("a directory");
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let mut log = runtime.block_on(MultiRecordLog::open_with_prefs(dir, SyncPolicy::OnAppend)).expect("it opens");
         if !log.queue_exists(QUEUE) {

@@ -14,7 +14,6 @@ pub(crate) const ENTRY: Entry = Entry {
     finds: false,
     verifies: false,
     open: |dir, survives| {
-        std::fs::create_dir_all(dir).expect("a directory");
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let options = WalOptions { retention: hours(1000), segment_duration: hours(1000) };
         Box::new(NanoWal {

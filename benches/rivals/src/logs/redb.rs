@@ -11,10 +11,7 @@ pub(crate) const ENTRY: Entry = Entry {
     power_loss: Some("fdatasync"),
     finds: true,
     verifies: false,
-    open: |dir, _| {
-        std::fs::create_dir_all(dir).expect("a directory");
-        Box::new(Redb { database: Database::create(dir.join("redb")).expect("it opens"), next: 0 })
-    },
+    open: |dir, _| Box::new(Redb { database: Database::create(dir.join("redb")).expect("it opens"), next: 0 }),
     share: None,
 };
 

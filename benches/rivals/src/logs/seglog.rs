@@ -32,7 +32,6 @@ fn path(dir: &Path, number: u32) -> PathBuf {
 
 impl Seglog {
     fn open(dir: &Path) -> Self {
-        std::fs::create_dir_all(dir).expect("a directory");
         let last = (0..).take_while(|number| path(dir, *number).exists()).last();
         let writer = match last {
             Some(last) => Writer::open(path(dir, last), SEGMENT_BYTES, 0),

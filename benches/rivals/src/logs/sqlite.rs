@@ -12,7 +12,6 @@ pub(crate) const ENTRY: Entry = Entry {
     finds: true,
     verifies: false,
     open: |dir, survives| {
-        std::fs::create_dir_all(dir).expect("a directory");
         let connection = Connection::open(dir.join("sqlite")).expect("it opens");
         let synchronous = if survives == Survives::Kill { "OFF" } else { "FULL" };
         let setup = format!(

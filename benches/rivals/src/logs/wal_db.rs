@@ -11,14 +11,8 @@ pub(crate) const ENTRY: Entry = Entry {
     power_loss: Some("fdatasync"),
     finds: false,
     verifies: true,
-    open: |dir, survives| {
-        std::fs::create_dir_all(dir).expect("a directory");
-        Box::new(WalDb { wal: Wal::open(dir.join("wal")).expect("it opens"), survives })
-    },
-    share: Some(|dir| {
-        std::fs::create_dir_all(dir).expect("a directory");
-        Box::new(Many(Wal::open(dir.join("wal")).expect("it opens")))
-    }),
+    open: |dir, survives| Box::new(WalDb { wal: Wal::open(dir.join("wal")).expect("it opens"), survives }),
+    share: Some(|dir| Box::new(Many(Wal::open(dir.join("wal")).expect("it opens")))),
 };
 
 struct WalDb {
