@@ -9,7 +9,7 @@ use crate::log::{Entry, Log, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "LMDB",
-    kill: Some("write"),
+    kill: Some("pwrite, writev"),
     power_loss: Some("fdatasync"),
     finds: true,
     verifies: false,

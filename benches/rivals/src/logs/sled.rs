@@ -1,11 +1,12 @@
-//! [sled](https://docs.rs/sled): keys are numbers. What was not flushed is in its own memory; `flush` syncs.
+//! [sled](https://docs.rs/sled): keys are numbers. What was not flushed is in its own memory; `flush` calls sync_file_range and no more, which
+//! leaves the file's size and the device's cache alone: it survives a kill, and is not counted for the loss of power.
 
 use crate::log::{Entry, Log};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "sled",
-    kill: None,
-    power_loss: Some("sync_file_range, fsync"),
+    kill: Some("pwrite, sync_file_range"),
+    power_loss: None,
     finds: true,
     verifies: true,
     open: |dir, _| {

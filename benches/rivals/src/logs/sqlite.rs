@@ -1,5 +1,5 @@
-//! SQLite by [rusqlite](https://docs.rs/rusqlite), WAL mode, one prepared insert: `synchronous=OFF` against a kill, `FULL`, which is fdatasync
-//! a commit, against the loss of power.
+//! SQLite by [rusqlite](https://docs.rs/rusqlite), WAL mode, one prepared insert: `synchronous=OFF` against a kill, `FULL`, which is fsync a
+//! commit, against the loss of power.
 
 use rusqlite::Connection;
 
@@ -7,8 +7,8 @@ use crate::log::{Entry, Log, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "SQLite",
-    kill: Some("write"),
-    power_loss: Some("fdatasync"),
+    kill: Some("pwrite"),
+    power_loss: Some("fsync"),
     finds: true,
     verifies: false,
     open: |dir, survives| {

@@ -7,7 +7,7 @@ use crate::log::{Entry, Log, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "wal-db",
-    kill: Some("write"),
+    kill: Some("pwrite"),
     power_loss: Some("fdatasync"),
     finds: false,
     verifies: true,
