@@ -114,8 +114,8 @@ pub(super) struct Surgery {
     pub(super) files: PartitionFiles,
     pub(super) plan: Plan,
     pub(super) wounds: Vec<Wound>,
-    /// Segments that end where the seal should be: the bytes behind are no frame.
-    pub(super) unsealed: Vec<(SegmentFile, Stretch)>,
+    /// What stands where seals should be, at the end of their segments: no frame.
+    pub(super) unsealed: Vec<Stretch>,
     /// Files without a header that nothing can be read of.
     headerless: Vec<SegmentId>,
     pub(super) left: Vec<FileNote>,
@@ -156,7 +156,7 @@ impl Surgery {
 
     /// What is copied to quarantine before anything else is done.
     pub(super) fn stretches(&self) -> impl Iterator<Item = &Stretch> {
-        self.wounds.iter().flat_map(|wound| &wound.stretches).chain(self.unsealed.iter().map(|(_, stretch)| stretch))
+        self.wounds.iter().flat_map(|wound| &wound.stretches).chain(&self.unsealed)
     }
 
     /// Segments of which nothing can be read, also those without a header.
@@ -192,8 +192,7 @@ impl Surgery {
         let walked = self.walk(live, is_last)?;
         let name = segment.id.log_name();
         if self.has_bad_seal(live, &walked, to) {
-            let stretch = Stretch { source: segment.clone(), from: end, to: segment.len };
-            self.unsealed.push((segment.clone(), stretch));
+            self.unsealed.push(Stretch { source: segment.clone(), from: end, to: segment.len });
         }
         // What lies below the log start stands in nobody's way.
         let lost_to = |bad: usize| walked.runs.get(bad + 1).map_or(to, |run| run.offset);
@@ -378,8 +377,8 @@ impl Surgery {
                 report.steps.push(step(RepairAction::Rewrite, name, detail));
             }
         }
-        let trimmed = |(segment, stretch): &(SegmentFile, Stretch)| {
-            step(RepairAction::Trim, segment.id.log_name(), format!("ends at position {}, without a seal", stretch.from))
+        let trimmed = |bad_seal: &Stretch| {
+            step(RepairAction::Trim, bad_seal.source.id.log_name(), format!("ends at position {}, without a seal", bad_seal.from))
         };
         report.steps.extend(self.unsealed.iter().map(trimmed));
         report.steps.extend(self.retired().map(|id| step(RepairAction::Quarantine, id.log_name(), "moves to quarantine/ as it is".to_owned())));

@@ -14,7 +14,6 @@ use crate::error::{IoContext, IoError, OpenError};
 use crate::io::{Access, File, Storage, read_full_at, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, Spare};
 use crate::log::deep::FileNote;
-use crate::log::files::SegmentFile;
 use crate::log::recovery::{RecoverHow, quarantine_dir, recover};
 use crate::log::repair::{Graft, PartitionRepair, Stretch, Surgery};
 
@@ -63,7 +62,7 @@ impl Operation<'_> {
         }
         // From the highest on: each makes the damaged segment dead from there, and what is above has its own segment by then.
         surgery.grafts().rev().try_for_each(|graft| self.graft(graft))?;
-        surgery.unsealed.iter().try_for_each(|(segment, stretch)| self.trim(segment, stretch.from))?;
+        surgery.unsealed.iter().try_for_each(|bad_seal| self.trim(bad_seal))?;
         surgery.retired().filter(|id| !surgery.is_replaced(*id)).try_for_each(|id| self.retire(id))
     }
 
@@ -171,10 +170,10 @@ impl Operation<'_> {
     }
 
     /// As recovery does with a seal that a crash tore.
-    fn trim(&self, segment: &SegmentFile, end: u64) -> Result<(), OpenError> {
-        let path = &segment.path;
+    fn trim(&self, bad_seal: &Stretch) -> Result<(), OpenError> {
+        let path = &bad_seal.source.path;
         let file = self.storage.open(path, Access::ReadWrite).at("open", path)?;
-        file.set_len(end).at("shrink", path)?;
+        file.set_len(bad_seal.from).at("shrink", path)?;
         Ok(file.sync().at("sync", path)?)
     }
 
