@@ -1,8 +1,11 @@
 //! A partition directory of any bytes, as in `directory.rs`: it is refused untouched, or it opens, and then it serves the same to whoever only
 //! looks, to its writer, and to the writer after that.
 
+use std::path::Path;
+
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{AckLevel, AppendError, CutError, Found, OnDamage, OpenError, Partition, ReadError, Record, Store, TopicError};
+use tidelog_format::{FileName, SEQ_MAX};
 
 use super::directory::Directory;
 use super::served::{Row, Served, files, look, open};
@@ -11,6 +14,9 @@ use super::{statements, stored};
 pub fn run(data: &[u8]) {
     let Some(directory) = Directory::decode(data) else { return };
     let image = directory.image(stored::empty());
+    if image.files().any(|(path, _)| is_among_last(path)) {
+        return; // recovery makes segments until the next open is refused
+    }
     let agrees = statements::agree(&image);
     let disk = image.disk(1, if directory.how[0] & 1 == 0 { NameModel::Strict } else { NameModel::Journal });
     let seen = look(&disk).map(|view| {
@@ -193,5 +199,13 @@ fn come_back(seen: &Served, served: &mut Served) {
     }
 }
 
+/// Whether it has one of the last numbers that a segment may have for its log to be opened.
+fn is_among_last(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| FileName::parse(name.to_str()?));
+    matches!(name, Some(FileName::Log(id)) if (SEQ_REFUSED - 100..SEQ_REFUSED).contains(&id.seq))
+}
+
 /// Above, an append may find no offset.
 const OFFSETS_LEFT: u64 = i64::MAX as u64 - 100;
+/// From here on, a log is refused: SPEC.md, "Sequence numbers and resolve".
+const SEQ_REFUSED: u64 = SEQ_MAX - (1 << 32) + 1;

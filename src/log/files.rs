@@ -34,7 +34,7 @@ pub(crate) struct PartitionFiles {
     /// No regular files, under names of files that are written anew: in the way.
     pub(crate) in_the_way: Vec<String>,
     pub(crate) found: Vec<(Found, String)>,
-    /// Highest sequence number of any file, spare or not.
+    /// Highest sequence number of any file, spare or not: new ones are above.
     pub(crate) seq_max: u64,
 }
 
@@ -100,10 +100,11 @@ pub(crate) fn read_files(storage: &Arc<dyn Storage>, dir: &Path) -> Result<Parti
         strays: Vec::new(),
         unfinished: Vec::new(),
         in_the_way: Vec::new(),
-        seq_max: slots.newest.map_or(0, |slot| slot.active_seq),
+        seq_max: 0,
         slots,
         found,
     };
+    files.note_seq(files.slots.newest.map_or(0, |slot| slot.active_seq));
     let mut entries = storage.list(dir).at("list", dir)?;
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     let names: Vec<_> = entries.iter().filter_map(|entry| Some((entry.name.to_str()?, entry.kind, FileName::parse(entry.name.to_str()?)?))).collect();
@@ -111,6 +112,7 @@ pub(crate) fn read_files(storage: &Arc<dyn Storage>, dir: &Path) -> Result<Parti
     for (name, kind, parsed) in &names {
         files.add(storage, dir, name, *kind, *parsed, &logs)?;
     }
+    files.seq_max = files.segments.iter().map(|segment| segment.id.seq).fold(files.seq_max, u64::max);
     files.settle_uuid();
     files.check_place(dir)?;
     files.settle_copies();
@@ -166,9 +168,9 @@ impl PartitionFiles {
         Ok(())
     }
 
-    /// A name is under no checksum: one that leaves no numbers for what is still to be made is not counted.
+    /// A name is under no checksum, and a checkpoint names what may not be there: neither takes the numbers of what is still to be made.
     fn note_seq(&mut self, seq: u64) {
-        if seq <= SEQ_USED_MAX {
+        if seq <= SEQ_NAMED_MAX {
             self.seq_max = self.seq_max.max(seq);
         }
     }
@@ -178,9 +180,8 @@ impl PartitionFiles {
     /// # Errors
     /// [`OpenError::Unsupported`].
     pub(crate) fn check_seq(&self, dir: &Path) -> Result<(), OpenError> {
-        let used = self.segments.iter().map(|segment| segment.id.seq).max().unwrap_or(0).max(self.seq_max);
-        let source = DecodeError::Field { what: "seq", found: used };
-        if used > SEQ_USED_MAX { Err(OpenError::Unsupported { path: dir.to_owned(), source }) } else { Ok(()) }
+        let source = DecodeError::Field { what: "seq", found: self.seq_max };
+        if self.seq_max > SEQ_USED_MAX { Err(OpenError::Unsupported { path: dir.to_owned(), source }) } else { Ok(()) }
     }
 
     fn read_segment(&mut self, storage: &Arc<dyn Storage>, dir: &Path, id: SegmentId) -> Result<(), OpenError> {
@@ -396,6 +397,8 @@ fn rebuilt_header(id: SegmentId, salt: u64, len: u64) -> SegmentHeader {
 }
 
 const META_BYTES_MAX: u64 = 4096;
+/// No log gets this far.
+const SEQ_NAMED_MAX: u64 = SEQ_MAX / 2;
 /// With this one used, a process can still make four billion segments.
 const SEQ_USED_MAX: u64 = SEQ_MAX - (1 << 32);
 const SEARCH_BYTES: u64 = 1 << 20;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tidelog::{AckLevel, CutError, Found, OpenError, ReadError, TopicError};
 use tidelog_format::{
-    Attributes, Blocks, CHECKPOINT_NAME, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX,
-    SegmentHeader, SegmentId, padded,
+    Attributes, Blocks, CHECKPOINT_NAME, Checkpoint, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES,
+    SEQ_MAX, SLOT_BYTES, SegmentHeader, SegmentId, padded,
 };
 
 use crate::support::{Lab, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, read_all, tempdir};
@@ -297,6 +297,24 @@ fn a_name_that_leaves_no_numbers_costs_no_record() {
     assert!(lab.segments().len() > 1, "some went to a new segment");
     let (_store, partition) = lab.open();
     assert_same(&read_all(partition.view()).0, &lab.oracle, "at the next open");
+}
+
+/// A checkpoint may name a segment that is gone, but with the highest number that still opens, the next open was refused.
+#[test]
+fn a_checkpoint_that_leaves_no_numbers_costs_no_open() {
+    let mut lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+    let path = lab.dir().join(CHECKPOINT_NAME);
+    let bytes = fs::read(&path).unwrap();
+    let slots = bytes.chunks(SLOT_BYTES).filter_map(|slot| Checkpoint::decode(slot).ok());
+    let slots = slots.flat_map(|slot| Checkpoint { active_seq: SEQ_MAX - (1 << 32), ..slot }.encode());
+    fs::write(&path, slots.collect::<Vec<u8>>()).unwrap();
+    for open in ["first", "second"] {
+        let (store, partition) = lab.open();
+        append(&partition, &mut lab.oracle, 1, 1000, AckLevel::Durable);
+        assert_same(&read_all(partition.view()).0, &lab.oracle, open);
+        drop(partition);
+        store.close().unwrap();
+    }
 }
 
 #[test]
