@@ -145,16 +145,17 @@ impl Catalog {
 
     /// The partitions of a topic; an error that names topics like it if there is none.
     pub(super) fn partitions(&self, name: &TopicName) -> Result<Partitions, TopicError> {
-        let there = self.partition_numbers(name)?;
+        let mut there = self.partition_numbers(name)?;
+        let exists = !there.is_empty() || self.storage.kind(&self.topic_dir(name)).at("look at", &self.topic_dir(name))?.is_some();
+        if exists && there.is_empty() {
+            there = self.partition_numbers(name)?; // made in between, with its partitions in it
+        }
         match there.last() {
             Some(&last) => {
                 let count = self.count_by(name, last);
                 Ok(Partitions { count, missing: (0..count).filter(|number| there.binary_search(number).is_err()).collect() })
             }
-            // A topic is made with its partitions in it.
-            None if self.storage.kind(&self.topic_dir(name)).at("look at", &self.topic_dir(name))?.is_some() => {
-                Ok(Partitions { count: 1, missing: vec![0] })
-            }
+            None if exists => Ok(Partitions { count: 1, missing: vec![0] }),
             None => Err(TopicError::Unknown { name: name.to_string(), near: near(name, &self.topics()?) }),
         }
     }
