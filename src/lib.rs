@@ -45,6 +45,8 @@ mod topic;
 
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, SyncError, TopicError};
+#[cfg(feature = "test-util")]
+pub use log::limit_maps;
 pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,

@@ -155,6 +155,11 @@ pub(crate) fn boot_id() -> Option<[u8; 16]> {
     (digits.len() == 32).then(|| number.to_be_bytes())
 }
 
+/// Maps that a process may have: what the kernel says, or its default.
+pub(crate) fn maps_of_process_max() -> usize {
+    fs::read_to_string("/proc/sys/vm/max_map_count").ok().and_then(|text| text.trim().parse().ok()).unwrap_or(65_530)
+}
+
 /// A file of the operating system.
 #[derive(Debug)]
 pub(super) struct DiskFile {

@@ -38,7 +38,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
@@ -108,7 +108,7 @@ impl SegmentMap {
     /// Maps the first `len` bytes of a file for reading.
     pub(super) fn read_only(file: &File, len: usize) -> io::Result<Self> {
         let raw = MmapOptions::new().len(len).map_raw_read_only(file)?;
-        Ok(Self(Arc::new(Mapping { raw, published: AtomicU64::new(0), writable: false, has_store: AtomicBool::new(false) })))
+        Ok(Self(Arc::new(Mapping::new(raw, false))))
     }
 
     /// Maps the first `len` bytes of a file that is open for writing.
@@ -119,7 +119,7 @@ impl SegmentMap {
 
     fn with_store(raw: MmapRaw) -> (Self, SegmentStore) {
         let start = NonNull::new(raw.as_mut_ptr()).expect("a mapping is never at address zero");
-        let map = Self(Arc::new(Mapping { raw, published: AtomicU64::new(0), writable: true, has_store: AtomicBool::new(true) }));
+        let map = Self(Arc::new(Mapping::new(raw, true)));
         (map.clone(), SegmentStore { start, allocated: 0, last: Published::default(), map })
     }
 
@@ -520,6 +520,27 @@ struct Mapping {
     published: AtomicU64,
     writable: bool,
     has_store: AtomicBool,
+}
+
+/// Segments that are mapped in this process.
+static SEGMENT_MAPS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many segments are mapped in this process, those that a record which is held keeps mapped among them.
+pub(crate) fn segment_maps() -> usize {
+    SEGMENT_MAPS.load(Ordering::Relaxed)
+}
+
+impl Mapping {
+    fn new(raw: MmapRaw, is_stored_to: bool) -> Self {
+        SEGMENT_MAPS.fetch_add(1, Ordering::Relaxed);
+        Self { raw, published: AtomicU64::new(0), writable: is_stored_to, has_store: AtomicBool::new(is_stored_to) }
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        SEGMENT_MAPS.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[cold]

@@ -25,11 +25,12 @@ pub mod fault;
 pub mod sim;
 
 pub use file::Disk;
-pub(crate) use file::boot_id;
+pub(crate) use file::{boot_id, maps_of_process_max};
 #[cfg(tidelog_loom)]
 pub use loom_words::SharedWords;
 #[cfg(not(tidelog_loom))]
 pub use mmap::SharedWords;
+pub(crate) use mmap::segment_maps;
 pub use mmap::{Published, SegmentMap, SegmentStore};
 
 /// A file system, or something that behaves like one. Paths are used as given.

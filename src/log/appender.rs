@@ -12,6 +12,7 @@ use crate::clock::{coarse_now, now};
 use crate::error::{AppendError, IoContext, IoError};
 use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at};
 use crate::log::ahead::Ahead;
+use crate::log::maps;
 use crate::log::offset_index::GrowingIndex;
 use crate::log::record_batch::Encoded;
 use crate::log::segment::{Segment, Sums};
@@ -108,10 +109,7 @@ impl Spare {
             let _ = storage.unlink(&path); // the open that comes next removes it
             return Err(IoError::new("allocate", &path, error));
         }
-        let (map, mut store) = match file.map(capacity as usize, true) {
-            Ok((map, store)) => (Some(map), store),
-            Err(_) => (None, None), // no map to be had: reads and writes go through the descriptor
-        };
+        let (map, mut store) = map_to_append(&*file, capacity);
         if let Some(store) = &mut store {
             store.set_allocated(allocated as usize);
         }
@@ -140,10 +138,7 @@ impl Appender {
     /// Goes on in a segment that recovery found to end cleanly.
     pub(crate) fn resume(segment: Segment, file: Arc<dyn File>, index: Vec<IndexEntry>, end: ResumeAt) -> Self {
         let capacity = segment.header.capacity;
-        let (map, mut store) = match file.map(capacity as usize, true) {
-            Ok((map, store)) => (Some(map), store),
-            Err(_) => (None, None),
-        };
+        let (map, mut store) = map_to_append(&*file, capacity);
         let published = published(end.position, end.next_offset - segment.id.base_offset, false);
         if let Some(store) = &mut store {
             store.set_allocated(end.allocated as usize);
@@ -518,6 +513,12 @@ pub(crate) struct ResumeAt {
     pub(crate) sums: Sums,
     pub(crate) next_seq: u64,
     pub(crate) index_interval: u32,
+}
+
+/// The map of a segment that is appended to, and the right to store to it; without, reads and writes go through the descriptor.
+fn map_to_append(file: &dyn File, capacity: u64) -> (Option<SegmentMap>, Option<SegmentStore>) {
+    let mapped = if maps::has_room() { file.map(capacity as usize, true).ok() } else { None };
+    mapped.map_or((None, None), |(map, store)| (Some(map), store))
 }
 
 /// A write that failed, and whether zeros stand again where it wrote.

@@ -53,6 +53,7 @@ impl BackwardBatches {
             Some(entry) if self.end > entry.segment.next_offset() => entry.segment.next_offset(),
             Some(entry) => entry.segment.floor(Offset::new(self.end - 1)).offset,
         };
+        drop(list); // it would keep the maps of all segments
         let mut reader = Reader::new(self.view.clone(), start.max(log_start));
         while reader.offset() < self.end {
             let from = reader.offset().get();

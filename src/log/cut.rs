@@ -34,15 +34,15 @@ impl Log {
         let end = self.end();
         self.wait_durable(end.next_offset)?;
         self.put_checkpoint(&mut checkpoint, end, offset, Slots::Both)?;
-        let _appender = self.appender.lock(); // a roll changes the list too
-        let mut list = (*self.view.list()).clone();
-        let keep = list.entries.iter().position(|entry| entry.to > offset).unwrap_or(list.entries.len() - 1);
-        let dropped: Vec<LiveSegment> = list.entries.drain(..keep).collect();
-        self.view.change(
-            |()| None,
+        let _appender = self.appender.lock(); // a roll tells other processes of a change too
+        let dropped: Vec<LiveSegment> = self.view.change(
+            |_| None,
             || {
                 self.view.set_log_start(offset);
-                self.view.set_list(list);
+                self.view.change_list(|list| {
+                    let keep = list.entries.iter().position(|entry| entry.to > offset).unwrap_or(list.entries.len() - 1);
+                    list.entries.drain(..keep).collect()
+                })
             },
         );
         dropped.iter().try_for_each(|entry| self.unlink(&entry.segment))?;
@@ -197,19 +197,18 @@ impl Log {
 
     fn switch_to(&self, appender: &mut Appender, fresh: Appender) {
         let (base, end) = (fresh.active.id.base_offset, fresh.next_offset);
-        let mut list = (*self.view.list()).clone();
-        list.entries.retain(|entry| entry.from < base);
-        if let Some(last) = list.entries.last_mut() {
-            last.to = base;
-        }
-        list.entries.push(LiveSegment { segment: fresh.active.clone(), from: base, to: u64::MAX });
+        let active = LiveSegment { segment: fresh.active.clone(), from: base, to: u64::MAX };
         if let Some(spare) = appender.replace(fresh) {
             self.discard_spare(spare.seq);
         }
         self.want_spare_again();
         let marks = self.view.marks();
         self.view.set_marks(Marks { written_end: end, durable_end: end, ..marks });
-        self.view.set_list(list);
+        self.view.change_list(|list| {
+            list.entries.retain(|entry| entry.from < base);
+            list.end_last_at(base);
+            list.entries.push(active);
+        });
         self.view.forget_damage(end);
         // Behind the list, so that readers that stand in an older segment look for the one that answers now, and find it.
         self.view.note_truncation(end);

@@ -1,7 +1,7 @@
 //! One partition, open for appending: append, sync, roll, checkpoint, close. Reading is the view's business, cutting is `cut`'s.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -14,6 +14,7 @@ use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Spare, 
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::keeper::Keeper;
 use crate::log::live::LivePage;
+use crate::log::maps::{self, MapHolder};
 use crate::log::offset_index::write_index;
 use crate::log::record_batch::Encoded;
 use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
@@ -103,7 +104,7 @@ impl Log {
         );
         let durable_word = durable_word(appender.active.id.seq, appender.position);
         let indexed = AtomicU64::new(appender.position);
-        Ok(Arc::new(Self {
+        let log = Arc::new(Self {
             view: Arc::new(view),
             report,
             policy: options.sync_policy,
@@ -125,7 +126,10 @@ impl Log {
             queued: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
             keeper,
-        }))
+        });
+        let holder: Weak<Self> = Arc::downgrade(&log);
+        maps::register(holder);
+        Ok(log)
     }
 
     /// Appends one batch: written when it returns, not yet durable.
@@ -277,12 +281,10 @@ impl Log {
                 let mut unsynced = self.unsynced.lock();
                 unsynced.sealed.push(rolled.sealed);
                 unsynced.names += 1;
-                let mut list = (*self.view.list()).clone();
-                if let Some(last) = list.entries.last_mut() {
-                    last.to = base.get();
-                }
-                list.entries.push(LiveSegment { segment, from: base.get(), to: u64::MAX });
-                self.view.set_list(list);
+                self.view.change_list(|list| {
+                    list.end_last_at(base.get());
+                    list.entries.push(LiveSegment { segment, from: base.get(), to: u64::MAX });
+                });
             },
         );
         self.spare_wanted.store(false, Ordering::Relaxed);
@@ -647,6 +649,27 @@ impl Log {
         }
         self.finish_sealed();
         Ok(())
+    }
+}
+
+impl MapHolder for Log {
+    fn give_back(&self, most: usize) -> usize {
+        let list = self.view.list();
+        let closed = list.entries.split_last().map_or(&[][..], |(_, closed)| closed);
+        let idle: Vec<_> = closed.iter().filter(|entry| entry.segment.is_idle()).take(most).collect();
+        if idle.is_empty() {
+            return 0;
+        }
+        self.view.change_list(|list| {
+            for entry in &idle {
+                let now = list.find(entry.from).map(|at| &mut list.entries[at]);
+                // Else it was cut off meanwhile.
+                if let Some(now) = now.filter(|now| Arc::ptr_eq(&now.segment, &entry.segment)) {
+                    now.segment = Arc::new(entry.segment.unmapped());
+                }
+            }
+        });
+        idle.len()
     }
 }
 

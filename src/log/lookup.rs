@@ -29,7 +29,7 @@ pub(crate) fn find_even(view: &LogView, offset: u64) -> Option<StoredRecord> {
 
 /// The record at `offset`, by the index of its segment; `None` if it takes more than a look.
 pub(crate) fn find(view: &LogView, offset: u64) -> Option<StoredRecord> {
-    let segment = view.segment_of(offset)?;
+    let segment = view.entry_of(offset)?.segment;
     let map = segment.present_map()?;
     let published = map.published();
     if offset >= segment.id.base_offset + u64::from(published.next) {

@@ -16,6 +16,7 @@ mod live;
 #[expect(clippy::module_inception, reason = "the file is named after the type that it holds")]
 mod log;
 mod lookup;
+mod maps;
 mod offset_index;
 mod partition_view;
 mod plan;
@@ -55,6 +56,8 @@ pub(crate) use follow::Follower;
 pub(crate) use keeper::{Keeper, KeeperThreads};
 pub(crate) use live::LivePage;
 pub(crate) use log::Log;
+#[cfg(feature = "test-util")]
+pub use maps::limit_maps;
 pub(crate) use record_batch::Scratch;
 pub(crate) use recover_many::recover_many;
 pub(crate) use recovery::{RecoverHow, new_uuid};

@@ -17,7 +17,7 @@ use crate::log::lookup::{find, find_even};
 use crate::log::plan::Finding;
 use crate::log::reader::{Reader, find_time, locate};
 use crate::log::stored::StoredRecord;
-use crate::log::view::{LogView, SegmentList};
+use crate::log::view::{LiveSegment, LogView, SegmentList};
 
 /// A partition, to be read. Cheap to clone; clones share what they know.
 ///
@@ -332,6 +332,11 @@ impl PartitionView {
 
     pub(crate) fn list(&self) -> Arc<SegmentList> {
         self.shared.view.list()
+    }
+
+    /// The segment that answers for `offset`.
+    pub(crate) fn entry_of(&self, offset: u64) -> Option<LiveSegment> {
+        self.shared.view.entry_of(offset)
     }
 
     pub(crate) fn cuts(&self) -> u64 {

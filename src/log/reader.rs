@@ -171,9 +171,8 @@ impl Reader {
                 // The segment was left behind: the list has a newer one for this offset, or none, and then a gap.
                 let (claimed, id, path) = (cursor.claimed_end(next), cursor.segment().id, cursor.segment().path());
                 self.cursor = None;
-                let list = self.view.list();
-                match list.find(next).map(|number| &list.entries[number]) {
-                    Some(entry) if entry.segment.next_offset() > next && next < entry.to => match claimed.filter(|_| entry.segment.id == id) {
+                match self.view.entry_of(next) {
+                    Some(entry) if entry.segment.next_offset() > next => match claimed.filter(|_| entry.segment.id == id) {
                         Some(claimed) => {
                             let reason = format!("the frames of the segment end before offset {next}");
                             Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(claimed.min(entry.to).min(end)), reason, path })
@@ -259,9 +258,8 @@ impl Iterator for Reader {
 
 /// The cursor of the frame that holds `offset`.
 pub(crate) fn locate(view: &PartitionView, offset: u64, end: u64) -> Result<Cursor, ReadError> {
-    let list = view.list();
-    match list.find(offset).map(|number| &list.entries[number]) {
-        Some(entry) if offset < entry.to && offset < entry.segment.next_offset() => Ok(Cursor::seek(entry.clone(), offset)?),
+    match view.entry_of(offset) {
+        Some(entry) if offset < entry.segment.next_offset() => Ok(Cursor::seek(entry, offset)?),
         _ => Err(gap(view, offset, end)),
     }
 }

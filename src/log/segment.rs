@@ -10,6 +10,7 @@ use tidelog_format::{FRAME_ALIGN, IndexEntry, Offset, SEAL_BYTES, SEGMENT_HEADER
 use crate::error::{IoContext, IoError};
 use crate::io::mmap::Published;
 use crate::io::{Access, File, SegmentMap, Storage, read_full_at};
+use crate::log::maps;
 use crate::log::offset_index::{GrowingIndex, StoredIndex};
 
 /// A segment file of one partition.
@@ -36,6 +37,8 @@ pub(crate) struct Segment {
     /// Whether frames were found to differ in size: see [`even_guess`](Self::even_guess).
     uneven: AtomicBool,
     mapped: bool,
+    /// Whether the map was used since [`is_idle`](Self::is_idle) asked.
+    used: AtomicBool,
 }
 
 /// What a segment adds up to.
@@ -103,7 +106,20 @@ impl Segment {
             lookups: AtomicU32::new(0),
             uneven: AtomicBool::new(false),
             mapped,
+            used: AtomicBool::new(false),
         }
+    }
+
+    /// The same segment as it was opened, if nothing is appended to it any more: without a map, and without an index in memory.
+    pub(crate) fn unmapped(&self) -> Self {
+        let mut fresh = Self::new(self.storage.clone(), &self.dir, self.header, self.published(), self.mapped);
+        (fresh.sums, fresh.chain_out) = (self.sums.clone(), self.chain_out.clone());
+        fresh
+    }
+
+    /// Whether it has a map that nobody has used since this was asked, and nothing left to write.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.map.get().is_some_and(Option::is_some) && self.writable.lock().is_none() && !self.used.swap(false, Ordering::Relaxed)
     }
 
     /// The segment that is appended to: its file, its map if there is one, its index.
@@ -118,7 +134,17 @@ impl Segment {
     /// The map, if it is there already.
     #[inline]
     pub(crate) fn present_map(&self) -> Option<&SegmentMap> {
-        self.map.get()?.as_ref()
+        let map = self.map.get()?.as_ref()?;
+        self.note_use();
+        Some(map)
+    }
+
+    /// Looked at before it is stored to: readers share the line.
+    #[inline]
+    fn note_use(&self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used.store(true, Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -183,11 +209,14 @@ impl Segment {
 
     /// The map, made at the first read; `None` where none is wanted or to be had.
     fn map(&self) -> Result<Option<&SegmentMap>, IoError> {
-        if let Some(map) = self.map.get() {
-            return Ok(map.as_ref());
+        if self.map.get().is_none() {
+            if self.mapped && !maps::has_room() {
+                return Ok(None); // for now
+            }
+            let map = if self.mapped { self.map_published(&self.readable()?) } else { None };
+            let _ = self.map.set(map); // or another's
         }
-        let map = if self.mapped { self.map_published(&self.readable()?) } else { None };
-        Ok(self.map.get_or_init(|| map).as_ref())
+        Ok(self.present_map())
     }
 
     fn readable(&self) -> Result<Arc<dyn File>, IoError> {

@@ -23,6 +23,8 @@ pub(crate) struct LogView {
     pub(crate) dir: PathBuf,
     pub(crate) uuid: [u8; 16],
     list: RwLock<Arc<SegmentList>>,
+    /// Held from the look at a list to the change of it.
+    changing: Mutex<()>,
     log_start: AtomicU64,
     written_end: AtomicU64,
     durable_end: AtomicU64,
@@ -86,6 +88,13 @@ impl SegmentList {
         self.entries.partition_point(|entry| entry.from <= offset).checked_sub(1)
     }
 
+    /// Another segment answers from there on.
+    pub(crate) fn end_last_at(&mut self, offset: u64) {
+        if let Some(last) = self.entries.last_mut() {
+            last.to = offset;
+        }
+    }
+
     /// First offset of the next segment behind `offset`.
     pub(crate) fn next_from(&self, offset: u64) -> Option<u64> {
         self.entries.get(self.entries.partition_point(|entry| entry.from <= offset)).map(|entry| entry.from)
@@ -115,6 +124,7 @@ impl LogView {
             dir: dir.to_owned(),
             uuid,
             list: RwLock::default(),
+            changing: Mutex::new(()),
             log_start: AtomicU64::new(0),
             written_end: AtomicU64::new(0),
             durable_end: AtomicU64::new(0),
@@ -164,12 +174,12 @@ impl LogView {
         self.list.read().clone()
     }
 
-    /// The segment that answers for `offset`.
+    /// The segment that answers for `offset`. Who reads it holds no list, which would keep the maps of all others.
     #[inline]
-    pub(crate) fn segment_of(&self, offset: u64) -> Option<Arc<Segment>> {
+    pub(crate) fn entry_of(&self, offset: u64) -> Option<LiveSegment> {
         let list = self.list.read();
         let entry = &list.entries[list.find(offset)?];
-        (offset < entry.to).then(|| entry.segment.clone())
+        (offset < entry.to).then(|| entry.clone())
     }
 
     /// Looks at the segment that answers for `offset`, under the lock of the list: that spares counting its owners, but nothing may wait
@@ -182,7 +192,18 @@ impl LogView {
     }
 
     pub(crate) fn set_list(&self, list: SegmentList) {
-        *self.list.write() = Arc::new(list);
+        self.change_list(|old| *old = list);
+    }
+
+    /// Changes the list: one change at a time, while readers go on in the one before.
+    pub(crate) fn change_list<T>(&self, change: impl FnOnce(&mut SegmentList) -> T) -> T {
+        let _changing = self.changing.lock();
+        let mut list = (*self.list()).clone();
+        let outcome = change(&mut list);
+        let list = Arc::new(list);
+        let old = std::mem::replace(&mut *self.list.write(), list);
+        drop(old); // it may take maps with it: nobody waits for that
+        outcome
     }
 
     #[inline]
