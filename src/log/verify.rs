@@ -95,10 +95,10 @@ fn look_into(batch: &StoredBatch, start: Offset, deep: bool) -> (u64, Option<Dec
     for record in batch.records() {
         match record {
             Ok(record) => below += u64::from(record.offset() < start),
-            Err(error) => return (len - below, Some(error)),
+            Err(error) => return (len.saturating_sub(below), Some(error)),
         }
     }
-    (len - below, None)
+    (len.saturating_sub(below), None) // a header may count fewer than there are
 }
 
 const PROGRESS_EVERY: u64 = 4096;

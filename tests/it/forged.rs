@@ -30,6 +30,23 @@ fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
     assert_eq!(borrowed, [0, 1]);
 }
 
+/// Counted were those below the log start, of which there were more than the batch had records.
+#[test]
+fn a_batch_that_counts_too_few_records_is_verified() {
+    let mut lab = Lab::closed(|partition, oracle| append_batch(partition, oracle, 3, 100, AckLevel::Durable));
+    lab.remove_indexes();
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(0), |header| header.record_count = 1);
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    let (_store, partition) = lab.open();
+    append(&partition, &mut lab.oracle, 1, 100, AckLevel::Durable);
+    partition.delete_prefix(2).unwrap();
+    for deep in [false, true] {
+        let report = partition.view().verify(deep, &mut |_| ()).unwrap();
+        assert_eq!((report.batches, report.records, report.damage.len()), (2, 1, 0), "{report:?}");
+    }
+}
+
 #[test]
 fn a_batch_in_a_codec_that_is_not_built_in_hides_none_behind_it() {
     const SNAPPY: Attributes = Attributes(2);
