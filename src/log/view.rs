@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tidelog_format::{Offset, SegmentId};
 
 use crate::config::ReadIsolation;
@@ -22,7 +23,7 @@ pub(crate) struct LogView {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) dir: PathBuf,
     pub(crate) uuid: [u8; 16],
-    list: RwLock<Arc<SegmentList>>,
+    list: ArcSwap<SegmentList>,
     /// Held from the look at a list to the change of it.
     changing: Mutex<()>,
     log_start: AtomicU64,
@@ -123,7 +124,7 @@ impl LogView {
             storage,
             dir: dir.to_owned(),
             uuid,
-            list: RwLock::default(),
+            list: ArcSwap::default(),
             changing: Mutex::new(()),
             log_start: AtomicU64::new(0),
             written_end: AtomicU64::new(0),
@@ -171,13 +172,13 @@ impl LogView {
     }
 
     pub(crate) fn list(&self) -> Arc<SegmentList> {
-        self.list.read().clone()
+        self.list.load_full()
     }
 
     /// The segment that answers for `offset`. Who reads it holds no list, which would keep the maps of all others.
     #[inline]
     pub(crate) fn entry_of(&self, offset: u64) -> Option<LiveSegment> {
-        let list = self.list.read();
+        let list = self.list.load();
         let entry = &list.entries[list.find(offset)?];
         (offset < entry.to).then(|| entry.clone())
     }
@@ -186,7 +187,7 @@ impl LogView {
     /// for a disk meanwhile.
     #[inline]
     pub(crate) fn look<T>(&self, offset: u64, look: impl FnOnce(&Segment) -> Option<T>) -> Option<T> {
-        let list = self.list.read();
+        let list = self.list.load();
         let entry = &list.entries[list.find(offset)?];
         if offset < entry.to { look(&entry.segment) } else { None }
     }
@@ -200,9 +201,7 @@ impl LogView {
         let _changing = self.changing.lock();
         let mut list = (*self.list()).clone();
         let outcome = change(&mut list);
-        let list = Arc::new(list);
-        let old = std::mem::replace(&mut *self.list.write(), list);
-        drop(old); // it may take maps with it: nobody waits for that
+        self.list.store(Arc::new(list));
         outcome
     }
 
