@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use tidelog::io::sim::Image;
-use tidelog_format::{FILE_HEADER_BYTES, FRAME_ALIGN, FileName, Frame, Position, Seal, SegmentHeader};
+use tidelog_format::{Attributes, FILE_HEADER_BYTES, FRAME_ALIGN, FileName, Frame, Position, Seal, SegmentHeader};
 
 use super::served::DIR;
 
-/// Whether in each segment the offsets of right frames grow, and those that stand side by side follow each other.
+/// Whether in each segment the offsets of right frames grow, none is of a term that had ended before its segment began, and those that stand side
+/// by side follow each other.
 pub fn agree(image: &Image) -> bool {
     image.files().filter(|(path, _)| path.parent() == Some(Path::new(DIR))).all(|(path, bytes)| {
         let name = path.file_name().and_then(|name| FileName::parse(name.to_str()?));
@@ -30,6 +31,10 @@ fn frames_agree(bytes: &[u8]) -> bool {
         };
         let found = (frame.header.base_offset, frame.header.chain);
         if before.is_some_and(|before| found.0 < before.0 || at == end && found != before) {
+            return false;
+        }
+        let ended = |header: SegmentHeader| frame.header.leader_epoch < header.leader_epoch && found.0 >= header.epoch_start;
+        if header.is_some_and(ended) && !frame.header.attributes.contains(Attributes::NO_OFFSETS) {
             return false;
         }
         if let (Ok(seal), Some(header)) = (Seal::decode(&frame), header)
