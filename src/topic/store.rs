@@ -1,6 +1,7 @@
 //! A store that is open for writing: its lock, its threads, its open partitions. Reads no frame by itself.
 
 use std::collections::HashMap;
+use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tidelog_format::{Codec, LOCK_NAME};
 
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
-use crate::io::{Kind, Lock, read_file, replace_file};
+use crate::io::{Access, Kind, Lock, Storage, read_file, replace_file, write_all_at};
 use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Scrubber, recover_many, repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
@@ -361,11 +362,23 @@ fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
         let pid = read_file(&**storage, &text, 64).ok().and_then(|bytes| String::from_utf8(bytes).ok()?.trim().parse().ok());
         return Err(OpenError::Locked { path: dir.clone(), pid });
     };
-    match replace_file(&**storage, &text, format!("{}\n", std::process::id()).as_bytes()) {
+    match write_for_people(&**storage, &text, format!("{}\n", std::process::id()).as_bytes()) {
         // The lock is the store's own: what stands in the place of the text for people keeps nobody out.
         Err(_) if matches!(storage.kind(&text), Ok(Some(Kind::Directory))) => Ok(lock),
         written => written.map(|()| lock).map_err(|error| IoError::new("write", &text, error).into()),
     }
+}
+
+/// In place and without a sync, which would be most of what an open takes: whatever a crash leaves of it, the lock is not in it.
+fn write_for_people(storage: &dyn Storage, path: &Path, text: &[u8]) -> io::Result<()> {
+    let file = match storage.open(path, Access::ReadWrite) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => storage.create(path)?,
+        // No regular file, and never written through.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return replace_file(storage, path, text),
+        other => other?,
+    };
+    write_all_at(&*file, text, 0)?;
+    file.set_len(text.len() as u64)
 }
 
 /// Enough that their syncs count for little, few enough that whoever waits for one of them does not wait long.

@@ -253,6 +253,23 @@ fn a_failed_sync_poisons() {
     }
 }
 
+/// What a crash may cost was settled when it was closed: an open has nothing to wait for.
+#[test]
+fn an_open_after_a_close_syncs_no_file() {
+    let (dir, (faulty, storage)) = (tempdir(), faulty());
+    for opening in ["first", "second", "third"] {
+        faulty.reset_counts();
+        let store = options().storage(storage.clone()).open(dir.path()).unwrap();
+        let log = partition(&store).unwrap();
+        if opening != "first" {
+            assert_eq!(faulty.syncs(), 0, "the {opening} open");
+        }
+        log.append(Record::new("a record")).unwrap();
+        drop(log);
+        store.close().unwrap();
+    }
+}
+
 /// The disk is full: at an append, at a roll, at a checkpoint, at a deletion.
 #[test]
 fn a_full_disk_stops_appends_until_there_is_space() {
