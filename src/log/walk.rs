@@ -177,7 +177,9 @@ impl Walked {
     fn add(&mut self, frame: &Frame<'_>, position: Position, base: u64, index_due: &mut u64, interval: u32) {
         let header = &frame.header;
         let run = self.runs.last_mut().expect("a walk begins with a run");
+        // A lookup never begins at the seal, and an index is believed if a frame ends where it does behind its last entry.
         if position >= *index_due
+            && !header.attributes.contains(Attributes::SEAL)
             && let (Ok(rel_offset), Ok(at)) = (u32::try_from(header.base_offset.get() - base), u32::try_from(position.get()))
         {
             self.index.push(IndexEntry { rel_offset, position: at, max_ts_before: run.max_ts });

@@ -209,6 +209,18 @@ fn what_is_between_two_gaps_is_not_lost() {
     assert!(found(&report).contains(&(Found::StrayFile, Verdict::Repair)) && !stray.exists(), "{report:#?}");
 }
 
+/// An entry for the seal would lead behind all frames: no later open would believe the index.
+#[test]
+fn an_index_that_recovery_makes_is_believed() {
+    let lab = Lab::three_segments(Durable::Before(30));
+    let (_store, _log) = lab.open();
+    let image = Lab { tmp: tempdir(), oracle: Oracle::new() };
+    copy_tree(lab.tmp.path(), image.tmp.path());
+    let report = report(&image);
+    assert!(!found(&report).iter().any(|(found, _)| *found == Found::IndexUnusable), "{report:#?}");
+    assert!(report.scanned_bytes < lab.segments()[2].header.capacity, "{} bytes were read", report.scanned_bytes);
+}
+
 #[test]
 fn a_gap_excuses_nothing_but_itself() {
     let mut lab = Lab::ten_records(Durable::Everything);
