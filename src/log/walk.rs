@@ -232,14 +232,13 @@ impl Walked {
         let mut at = before.end;
         loop {
             let bytes = window.from(at, FRAME_ALIGN)?;
-            if bytes.len() < FRAME_ALIGN {
+            let words = bytes.len() / FRAME_ALIGN;
+            if words == 0 {
                 return Ok(None);
             }
             // Magic first: it is all that most positions need.
-            let Some(skip) =
-                (0..bytes.len() / FRAME_ALIGN).find(|word| bytes[word * FRAME_ALIGN..].starts_with(&tidelog_format::FRAME_MAGIC.to_le_bytes()))
-            else {
-                at += (bytes.len() / FRAME_ALIGN * FRAME_ALIGN) as u64;
+            let Some(skip) = (0..words).find(|word| bytes[word * FRAME_ALIGN..].starts_with(&tidelog_format::FRAME_MAGIC.to_le_bytes())) else {
+                at += (words * FRAME_ALIGN) as u64;
                 continue;
             };
             at += (skip * FRAME_ALIGN) as u64;
@@ -280,7 +279,7 @@ impl<'a> Window<'a> {
 
     /// The bytes held from `position` on, at least `min` of them unless the file ends.
     fn from(&mut self, position: u64, min: usize) -> Result<&[u8], IoError> {
-        if self.held(position) < min {
+        if self.slice(position).get(..min).is_none() {
             self.fill(position, WINDOW_BYTES)?;
         }
         Ok(self.slice(position))
@@ -288,13 +287,13 @@ impl<'a> Window<'a> {
 
     /// Makes at least `needed` bytes from `position` on available; whether there are more now than before.
     fn extend(&mut self, position: u64, needed: usize) -> Result<bool, IoError> {
-        let before = self.held(position);
+        let before = self.slice(position).len();
         if needed <= before {
             return Ok(false);
         }
         // A length that lies must not become an allocation: never more than the file holds.
         self.fill(position, needed.max(WINDOW_BYTES))?;
-        Ok(self.held(position) > before)
+        Ok(self.slice(position).len() > before)
     }
 
     /// Whether nothing but zeros stands from `position` to the limit.
@@ -310,10 +309,6 @@ impl<'a> Window<'a> {
             }
             at += bytes.len() as u64;
         }
-    }
-
-    fn held(&self, position: u64) -> usize {
-        self.slice(position).len()
     }
 
     fn slice(&self, position: u64) -> &[u8] {

@@ -10,7 +10,7 @@ use tidelog_format::{
     SEQ_MAX, SLOT_BYTES, SegmentHeader, SegmentId, padded,
 };
 
-use crate::support::{Lab, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, read_all, tempdir};
+use crate::support::{Durable, Lab, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, read_all, tempdir};
 
 #[test]
 fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
@@ -401,6 +401,24 @@ fn an_offset_too_far_from_the_first_of_its_segment_is_no_part_of_it() {
         drop(partition);
         store.close().unwrap();
     }
+}
+
+/// The furthest offset that a segment has a place for is served, and what is appended goes on behind it.
+#[test]
+fn the_last_offset_that_a_segment_can_hold_is_part_of_it() {
+    let lab = Lab::ten_records(Durable::Everything);
+    let (segment, furthest) = (&lab.segments()[0], u64::from(u32::MAX) - 1);
+    segment.rewrite_header(segment.frame_of(9), |header| header.base_offset = Offset::new(furthest));
+    let mut expected = lab.readable(&[(9, 10)], 10);
+    expected.insert(furthest, lab.oracle[&9].clone());
+    for opening in ["first", "second"] {
+        let (store, partition) = lab.open();
+        assert_same(&read_all(partition.view()).0, &expected, opening);
+        append(&partition, &mut expected, 1, 100, AckLevel::Durable);
+        drop(partition);
+        store.close().unwrap();
+    }
+    assert_eq!(*expected.keys().last().unwrap(), furthest + 2);
 }
 
 /// Writes the records of a segment below `end` once more, as a rewrite. Returns its path.

@@ -342,6 +342,33 @@ fn a_segment_longer_than_what_a_walk_holds_is_walked_to_its_end() {
 }
 
 #[test]
+fn a_batch_longer_than_what_a_walk_holds_is_found_behind_damage() {
+    let (tmp, image, mut oracle) = (tempdir(), tempdir(), Oracle::new());
+    let large = || options().segment_bytes(16 << 20);
+    let store = large().open(tmp.path()).unwrap();
+    append(&partition(&store).unwrap(), &mut oracle, 4, 1_500_000, AckLevel::Durable);
+    copy_tree(tmp.path(), image.path());
+    fs::remove_file(partition_dir(image.path()).join(CHECKPOINT_NAME)).unwrap();
+    segments(&partition_dir(image.path()))[0].flip_body(1);
+    oracle.remove(&1);
+    let store = large().open(image.path()).unwrap();
+    let (records, damage) = read_all(partition(&store).unwrap().view());
+    assert_same(&records, &oracle, "around the damage");
+    assert_eq!(damage, [(1, 2)]);
+}
+
+#[test]
+fn a_batch_without_records_says_nothing_of_times() {
+    let lab = Lab::three_segments(Durable::Nothing);
+    let segment = &lab.segments()[0];
+    segment.rewrite_header(segment.frame_of(5), |header| (header.record_count, header.max_ts) = (0, TimestampNs::new(i64::MAX)));
+    assert_eq!(report(&lab).next_offset, 6, "what follows was written behind another frame");
+    let header = IndexHeader::decode(&fs::read(segment.index_path()).unwrap()).unwrap();
+    assert_eq!(header.next_offset, Offset::new(6));
+    assert!(header.max_ts < TimestampNs::new(i64::MAX), "{header:?}");
+}
+
+#[test]
 fn a_walk_makes_an_index_of_a_share_of_the_frames() {
     let lab = Lab::three_segments(Durable::Nothing);
     report(&lab);
