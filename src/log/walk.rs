@@ -128,9 +128,9 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
                 walked.clean_end = true;
                 break;
             }
-            Fault::Frame(source) if source.is_unsupported() => return Err(OpenError::Unsupported { path: path.to_owned(), source }),
             fault => {
                 walked.bad.push(BadSpot { position: run.end, fault });
+                // It meets a frame of a newer version there too.
                 let Some(run) = walked.resync(&mut window, (salt, base), run, limit)? else { break };
                 walked.runs.push(run);
                 index_due = run.position;
