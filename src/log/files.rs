@@ -34,7 +34,7 @@ pub(crate) struct PartitionFiles {
     /// No regular files, under names of files that are written anew: in the way.
     pub(crate) in_the_way: Vec<String>,
     pub(crate) found: Vec<(Found, String)>,
-    /// Highest sequence number of any file, spare or not: new ones are above.
+    /// Highest sequence number of any segment that is named, whatever is there: new ones are above. A spare is removed before one is made.
     pub(crate) seq_max: u64,
 }
 
@@ -149,12 +149,11 @@ impl PartitionFiles {
                 self.found.push((Found::NotRegular, name.to_owned()));
                 return Ok(());
             }
-            FileName::Spare(seq) => self.note_seq(seq),
             FileName::Index(id) if is_file && logs.contains(&id) => {
                 self.indexes.push(id);
                 return Ok(());
             }
-            FileName::Index(_) | FileName::Temporary => {}
+            FileName::Index(_) | FileName::Temporary | FileName::Spare(_) => {}
             FileName::Meta | FileName::Checkpoint | FileName::Report(_) if is_file => return Ok(()),
             _ => {}
         }
