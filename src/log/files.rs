@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidelog_format::{
     CHECKPOINT_NAME, DecodeError, FRAME_ALIGN, FRAME_MAGIC, FileName, Frame, FrameHeader, META_NAME, Meta, Offset, Position, SEAL_BYTES,
-    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, SegmentId, TimestampNs, decode_seal_at_end, resync,
+    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, SegmentId, decode_seal_at_end, resync,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
@@ -153,7 +153,6 @@ impl PartitionFiles {
                 self.indexes.push(id);
                 return Ok(());
             }
-            FileName::Index(_) | FileName::Temporary | FileName::Spare(_) => {}
             FileName::Meta | FileName::Checkpoint | FileName::Report(_) if is_file => return Ok(()),
             _ => {}
         }
@@ -241,20 +240,14 @@ impl PartitionFiles {
             (segment.header, segment.rebuilt, segment.corrected) = (header, false, Some(bytes));
             return Ok(Some(segment));
         }
-        let own = header.get(SALT_AT..SALT_AT + 8).map(|bytes| bytes.iter().rev().fold(0, |salt, &byte| salt << 8 | u64::from(byte)));
+        let own = header.get(SALT_AT..).and_then(|bytes| bytes.first_chunk()).map(|bytes| u64::from_le_bytes(*bytes));
         let index = StoredIndex::open(storage, dir, segment.id, None).map(|index| index.header.salt);
         let slot = self.slots.newest.filter(|slot| slot.active_seq == segment.id.seq).map(|slot| slot.active_salt);
-        let mut salts: Vec<u64> = [own, index, slot].into_iter().flatten().filter(|salt| *salt != 0).collect();
-        let mut known = first_known(&salts, |salt| frame_under(&segment, salt))?;
-        // The first frame may be damaged with the header, which stands before it.
-        let is_searched = segment.len <= SEARCHED_BYTES_MAX;
-        if known.is_none() && (is_searched || has_first_frame(&segment)?) {
-            salts.extend(seal_salt(&segment)?);
-            known = first_known(&salts, |salt| frame_under(&segment, salt))?;
-        }
-        if known.is_none() && is_searched {
-            known = first_known(&salts, |salt| any_frame_under(&segment, salt))?;
-        }
+        let salts: Vec<u64> = [own, index, slot].into_iter().flatten().filter(|salt| *salt != 0).collect();
+        let known = match first_known(&salts, |salt| frame_under(&segment, salt))? {
+            None => search_known(&segment, salts)?,
+            known => known,
+        };
         let Some((salt, frame)) = known else { return Ok(None) };
         segment.header = SegmentHeader { leader_epoch: frame.leader_epoch, chain_seed: frame.chain, ..rebuilt_header(segment.id, salt, segment.len) };
         Ok(Some(segment))
@@ -262,18 +255,14 @@ impl PartitionFiles {
 
     /// A salt is of one file alone. A copy of it under another number, whose own header does not tell it from the original, is a stray.
     fn settle_copies(&mut self) {
-        if self.segments.iter().all(|segment| !segment.rebuilt) {
-            return;
-        }
         let is_original = |segment: &SegmentFile, other: &SegmentFile| (other.rebuilt, other.id.seq) < (segment.rebuilt, segment.id.seq);
-        let is_copy = |segment: &SegmentFile, all: &[SegmentFile]| {
+        let is_copy = |segment: &&SegmentFile| {
             // Any other header says itself which number it has.
-            segment.rebuilt && all.iter().any(|other| other.header.salt == segment.header.salt && is_original(segment, other))
+            segment.rebuilt && self.segments.iter().any(|other| other.header.salt == segment.header.salt && is_original(segment, other))
         };
-        let all = std::mem::take(&mut self.segments);
-        let (copies, ours): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|segment| is_copy(segment, &all));
-        self.segments = ours;
-        copies.iter().for_each(|segment| self.stray(segment.id));
+        let copies: Vec<SegmentId> = self.segments.iter().filter(is_copy).map(|segment| segment.id).collect();
+        self.segments.retain(|segment| !copies.contains(&segment.id));
+        copies.into_iter().for_each(|id| self.stray(id));
     }
 
     /// Whose partition this is: META's, unless its segments and its checkpoint say otherwise; then what most of them say. The odd ones out
@@ -316,22 +305,35 @@ fn first_known(salts: &[u64], find: impl Fn(u64) -> Result<Option<FrameHeader>, 
     salts.iter().find_map(|&salt| find(salt).map(|frame| frame.map(|frame| (salt, frame))).transpose()).transpose()
 }
 
+/// The same where none of these salts is under the first frame: the seal may have another, and the first frame may be damaged with the header,
+/// which stands before it.
+fn search_known(segment: &SegmentFile, mut salts: Vec<u64>) -> Result<Option<(u64, FrameHeader)>, IoError> {
+    let is_searched = segment.len <= SEARCHED_BYTES_MAX;
+    if !is_searched && !has_first_frame(segment)? {
+        return Ok(None);
+    }
+    salts.extend(seal_salt(segment)?);
+    match first_known(&salts, |salt| frame_under(segment, salt))? {
+        None if is_searched => first_known(&salts, |salt| any_frame_under(segment, salt)),
+        known => Ok(known),
+    }
+}
+
 /// The header of the first frame of a segment, if `salt` is the segment's.
 fn frame_under(segment: &SegmentFile, salt: u64) -> Result<Option<FrameHeader>, IoError> {
     let (file, start) = (segment.open()?, SEGMENT_HEADER_BYTES as u64);
-    let mut bytes = vec![0; segment.len.saturating_sub(start).min(FIRST_FRAME_BYTES) as usize];
-    loop {
+    let read = |want: u64| {
+        let mut bytes = vec![0; segment.len.saturating_sub(start).min(want) as usize];
         let read = read_full_at(&*file, &mut bytes, start).at("read", &segment.path)?;
-        match Frame::decode(&bytes[..read], salt, Position::new(start)) {
-            Ok(frame) => return Ok((frame.verify_body().is_ok() && frame.header.base_offset == segment.id.base()).then_some(frame.header)),
-            Err(DecodeError::Truncated { needed, .. })
-                if read == bytes.len() && needed > read && needed as u64 <= segment.len.saturating_sub(start) =>
-            {
-                bytes.resize(needed, 0);
-            }
-            Err(_) => return Ok(None),
-        }
+        bytes.truncate(read);
+        Ok::<_, IoError>(bytes)
+    };
+    let mut bytes = read(FIRST_FRAME_BYTES)?;
+    if let Err(DecodeError::Truncated { needed, .. }) = Frame::decode(&bytes, salt, Position::new(start)) {
+        bytes = read(needed as u64)?;
     }
+    let header = Frame::decode(&bytes, salt, Position::new(start)).ok().map(|frame| frame.header);
+    Ok(header.filter(|header| header.base_offset == segment.id.base()))
 }
 
 /// The header of the first whole frame anywhere in a segment, if `salt` is the segment's.
@@ -353,12 +355,12 @@ fn has_first_frame(segment: &SegmentFile) -> Result<bool, IoError> {
 /// The salt in the seal, wherever in the file it is: a file that was sealed just before a crash was not cut to its size.
 fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
     let file = segment.open()?;
-    let mut end = segment.len.min(SEGMENT_BYTES_MAX) / FRAME_ALIGN as u64 * FRAME_ALIGN as u64;
-    let mut bytes = Vec::new();
-    while end > SEGMENT_HEADER_BYTES as u64 {
+    let mut end = segment.len.min(SEGMENT_BYTES_MAX).next_multiple_of(FRAME_ALIGN as u64);
+    // A seal may begin in one stretch and end in the one behind it.
+    let mut bytes = vec![0; SEARCH_BYTES as usize];
+    bytes.extend([0; SEAL_BYTES]);
+    while end > 0 {
         let start = end.saturating_sub(SEARCH_BYTES);
-        // A seal may begin in this stretch and end in the one behind it.
-        bytes.resize((end - start) as usize + SEAL_BYTES, 0);
         let read = read_full_at(&*file, &mut bytes, start).at("read", &segment.path)?;
         let found = (0..(end - start) as usize).step_by(FRAME_ALIGN).rev().find_map(|at| {
             let bytes = bytes[..read].get(..at + SEAL_BYTES).filter(|bytes| bytes[at..].starts_with(&FRAME_MAGIC.to_le_bytes()))?;
@@ -375,24 +377,24 @@ fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
 fn is_zero(file: &dyn File, path: &Path, from: u64, len: u64) -> Result<bool, IoError> {
     let mut bytes = vec![0; SEARCH_BYTES.min(len.saturating_sub(from)) as usize];
     let mut at = from;
-    while at < len {
-        let read = read_full_at(file, &mut bytes, at).at("read", path)?;
+    loop {
+        let want = SEARCH_BYTES.min(len.saturating_sub(at)) as usize;
+        let read = read_full_at(file, &mut bytes[..want], at).at("read", path)?;
         if bytes[..read].iter().any(|&byte| byte != 0) {
             return Ok(false);
         }
         if read == 0 {
-            break;
+            return Ok(true);
         }
         at += read as u64;
     }
-    Ok(true)
 }
 
 /// Unknown are where the segment's chain comes from and how large it may grow: nothing is appended to it.
 fn rebuilt_header(id: SegmentId, salt: u64, len: u64) -> SegmentHeader {
     let first = SegmentHeader::first([0; 16], salt, 0, len.next_multiple_of(8).min(SEGMENT_BYTES_MAX));
-    let (created, base_offset) = (TimestampNs::default(), Offset::new(id.base_offset));
-    SegmentHeader { base_offset, prev_end: base_offset, seq: id.seq, created, flags: SegmentHeader::CHAIN_RESTARTED, ..first }
+    let base_offset = Offset::new(id.base_offset);
+    SegmentHeader { base_offset, prev_end: base_offset, seq: id.seq, flags: SegmentHeader::CHAIN_RESTARTED, ..first }
 }
 
 const META_BYTES_MAX: u64 = 4096;
@@ -407,4 +409,4 @@ const EMPTY_BYTES_MAX: u64 = 64 << 20;
 const SEARCHED_BYTES_MAX: u64 = 256 << 20;
 /// Where a segment header has its salt: SPEC.md, "Segment header".
 const SALT_AT: usize = 64;
-const FIRST_FRAME_BYTES: u64 = 64 << 10;
+const FIRST_FRAME_BYTES: u64 = 65_536;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidelog::io::fault::{Fault, Faulty, Op};
+use tidelog::io::fault::{EIO, Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, Found, OpenError, Store, TopicError, Verdict};
 use tidelog_format::{CHECKPOINT_NAME, Checkpoint, META_NAME, Offset, Position, SegmentId, TimestampNs, crc32};
@@ -428,6 +428,17 @@ fn row_25_newer_version_or_unknown_feature() {
         fs::write(&path, bytes).unwrap();
         check_unsupported(&lab);
     }
+    // META has names behind its header, which the checksum covers too.
+    for edit in edits {
+        let lab = Lab::ten_records(Durable::Everything);
+        let path = lab.dir().join(META_NAME);
+        let mut bytes = fs::read(&path).unwrap();
+        edit(&mut bytes[..128]);
+        let sum = crc32(&[&bytes[..124], &bytes[128..]].concat());
+        bytes[124..128].copy_from_slice(&sum.to_le_bytes());
+        fs::write(&path, bytes).unwrap();
+        check_unsupported(&lab);
+    }
     let lab = Lab::ten_records(Durable::Everything);
     let segment = &lab.segments()[0];
     let before = segment.frame_of(4);
@@ -447,7 +458,6 @@ fn row_27_an_error_of_the_file_system_is_never_the_end_of_the_log() {
     const EACCES: i32 = 13;
     const EMFILE: i32 = 24;
     const ENOMEM: i32 = 12;
-    const EIO: i32 = 5;
     for (op, errno) in [(Op::Open, EACCES), (Op::Open, EMFILE), (Op::Read, EIO), (Op::List, ENOMEM), (Op::Len, EIO)] {
         for nth in 1.. {
             let lab = Lab::three_segments(Durable::Before(30));
@@ -471,6 +481,22 @@ fn row_27_an_error_of_the_file_system_is_never_the_end_of_the_log() {
                 other => panic!("{op:?} {nth} with {errno}: {:?}", other.map(|_| ())),
             }
         }
+    }
+}
+
+/// Nor is META written anew because it could not be read once: it holds what no segment knows.
+#[test]
+fn row_27_an_error_of_the_file_system_is_never_a_missing_meta() {
+    for op in [Op::Open, Op::Read] {
+        let lab = Lab::ten_records(Durable::Everything);
+        let faulty = Faulty::new(Arc::new(Disk::new()));
+        let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
+        let store = options().storage(storage).open(lab.tmp.path()).unwrap();
+        let meta = fs::read(lab.dir().join(META_NAME)).unwrap();
+        faulty.inject(Fault::at(op).on_path("t/0/META").from_then_on().error(EIO));
+        let outcome = partition(&store).map(drop);
+        assert!(matches!(&outcome, Err(TopicError::Open(OpenError::Io(_)))), "{op:?}: {outcome:?}");
+        assert_eq!(fs::read(lab.dir().join(META_NAME)).unwrap(), meta);
     }
 }
 
@@ -589,6 +615,11 @@ fn row_32_segment_header_bad_its_salt_known() {
     let lab = Lab::three_segments(Durable::Everything);
     lab.segments()[2].edit(|bytes| bytes[..128].fill(0x5A));
     check(&lab, &Expect::ends_at(150).found(Found::HeaderBadSaltKnown, Verdict::Repair).stays());
+    // The header itself does.
+    let lab = Lab::ten_records(Durable::Nothing);
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    lab.segments()[0].edit(|bytes| bytes[..32].fill(0x5A));
+    check(&lab, &Expect::ends_at(10).found(Found::HeaderBadSaltKnown, Verdict::Repair).stays());
     // The index knows it.
     let lab = closed_with_indexes();
     let last = lab.segments().pop().unwrap();

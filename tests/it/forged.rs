@@ -336,13 +336,20 @@ fn a_checkpoint_that_leaves_no_numbers_costs_no_open() {
 
 #[test]
 fn a_segment_that_uses_up_the_numbers_is_refused() {
-    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
-    lab.remove_indexes();
-    let segment = &lab.segments()[0];
-    let header = SegmentHeader { seq: SEQ_MAX - 1, ..segment.header };
-    segment.edit(|bytes| bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode()));
-    fs::rename(&segment.path, lab.dir().join(SegmentId { base_offset: 0, seq: header.seq }.log_name())).unwrap();
-    check_refused(&lab);
+    let last = SEQ_MAX - (1 << 32);
+    for (seq, is_refused) in [(SEQ_MAX - 1, true), (last + 1, true), (last, false)] {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+        lab.remove_indexes();
+        let segment = &lab.segments()[0];
+        let header = SegmentHeader { seq, ..segment.header };
+        segment.edit(|bytes| bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode()));
+        fs::rename(&segment.path, lab.dir().join(SegmentId { base_offset: 0, seq }.log_name())).unwrap();
+        if is_refused {
+            check_refused(&lab);
+        } else {
+            assert_same(&read_all(lab.open().1.view()).0, &lab.oracle, "the last one that is not");
+        }
+    }
 }
 
 fn check_refused(lab: &Lab) {

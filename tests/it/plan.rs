@@ -1,7 +1,10 @@
 //! What the recovery plan goes by where several witnesses differ or one is missing, case by case: the decision table's rows hold for each.
 
 use std::fs;
+use std::sync::Arc;
 
+use tidelog::io::Disk;
+use tidelog::io::fault::Faulty;
 use tidelog::{AckLevel, Found, RecoveryReport, Verdict};
 use tidelog_format::{
     CHECKPOINT_NAME, Checkpoint, IndexHeader, LeaderEpoch, META_NAME, Offset, Position, SLOT_BYTES, SegmentHeader, SegmentId, TimestampNs,
@@ -209,6 +212,71 @@ fn what_is_between_two_gaps_is_not_lost() {
     assert!(found(&report).contains(&(Found::StrayFile, Verdict::Repair)) && !stray.exists(), "{report:#?}");
 }
 
+/// Two with one number would leave open which of them answers for an offset.
+#[test]
+fn a_new_segment_gets_a_number_above_all_that_are_named() {
+    let directory = |lab: &Lab| fs::create_dir(lab.dir().join(SegmentId { base_offset: 50, seq: 9 }.log_name())).unwrap();
+    let garbage = |lab: &Lab| fs::write(lab.dir().join(SegmentId { base_offset: 50, seq: 9 }.log_name()), b"garbage").unwrap();
+    let lost = |lab: &Lab| change_slots(lab, |slot| Checkpoint { active_seq: 9, active_salt: 9, ..slot });
+    for name in [&directory as &dyn Fn(&Lab), &garbage, &lost] {
+        let lab = Lab::ten_records(Durable::Nothing);
+        lab.segments()[0].flip_body(5);
+        name(&lab);
+        assert_eq!(report(&lab).next_offset, 5);
+        assert_eq!(lab.segments().pop().unwrap().header.seq, 10);
+    }
+}
+
+#[test]
+fn a_partition_of_which_only_meta_is_left_keeps_its_identity() {
+    let lab = Lab::closed(|_, _| {});
+    let meta = fs::read(lab.dir().join(META_NAME)).unwrap();
+    lab.segments().iter().for_each(|segment| fs::remove_file(&segment.path).unwrap());
+    lab.remove_indexes();
+    drop(fs::remove_file(lab.dir().join(CHECKPOINT_NAME)));
+    let report = report(&lab);
+    assert!(!found(&report).iter().any(|(found, _)| *found == Found::MetaUnreadable), "{report:#?}");
+    assert_eq!(fs::read(lab.dir().join(META_NAME)).unwrap(), meta);
+}
+
+/// META decides whose log it is as long as any segment agrees; without it most segments do, and the checkpoint where they are as many.
+#[test]
+fn whose_log_it_is_where_segments_are_of_two() {
+    let two = || Lab::closed(|partition, oracle| append(partition, oracle, 70, 1000, AckLevel::Durable));
+    let first = two().segments()[1].header.base_offset.get();
+    let (lab, other) = (two(), two());
+    fs::remove_file(lab.dir().join(META_NAME)).unwrap();
+    fs::copy(&other.segments()[1].path, &lab.segments()[1].path).unwrap();
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &lab.readable(&[], first), "the checkpoint decides");
+    let three = || Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    let (lab, other) = (three(), three());
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    (1..3).for_each(|number| assert_ne!(fs::copy(&other.segments()[number].path, &lab.segments()[number].path).unwrap(), 0));
+    lab.remove_indexes();
+    let (_store, partition) = lab.open();
+    assert_same(&read_all(partition.view()).0, &lab.readable(&[], first), "META decides");
+}
+
+/// Else its index would be of a term that a cut ended, and not used.
+#[test]
+fn a_header_that_was_put_together_is_of_the_term_of_its_frames() {
+    let lab = Lab::closed(|partition, oracle| {
+        append(partition, oracle, 20, 1000, AckLevel::Durable);
+        partition.truncate_suffix(10).unwrap();
+        oracle.split_off(&10);
+        append(partition, oracle, 40, 1000, AckLevel::Durable);
+    });
+    let segment = lab.segments().pop().unwrap();
+    assert!(segment.header.leader_epoch.get() > 0);
+    let whole = Lab { tmp: tempdir(), oracle: Oracle::new() };
+    copy_tree(lab.tmp.path(), whole.tmp.path());
+    segment.edit(|bytes| bytes[..32].fill(0x5A));
+    let (report, whole) = (report(&lab), report(&whole));
+    assert!(found(&report).contains(&(Found::HeaderBadSaltKnown, Verdict::Repair)), "{report:#?}");
+    assert_eq!((report.next_offset, report.scanned_bytes), (50, whole.scanned_bytes));
+}
+
 /// An entry for the seal would lead behind all frames: no later open would believe the index.
 #[test]
 fn an_index_that_recovery_makes_is_believed() {
@@ -219,6 +287,59 @@ fn an_index_that_recovery_makes_is_believed() {
     let report = report(&image);
     assert!(!found(&report).iter().any(|(found, _)| *found == Found::IndexUnusable), "{report:#?}");
     assert!(report.scanned_bytes < lab.segments()[2].header.capacity, "{} bytes were read", report.scanned_bytes);
+}
+
+/// A file so long that no frame is looked for but the first: that one may be long, and the seal may be the only one who knows the salt.
+#[test]
+fn the_first_frame_of_a_giant_without_a_header_is_found() {
+    for index_is_there in [true, false] {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 2, 100_000, AckLevel::Durable));
+        let segment = &lab.segments()[0];
+        if !index_is_there {
+            lab.remove_indexes();
+        }
+        segment.edit(|bytes| bytes[..128].fill(0x5A));
+        let file = fs::File::options().write(true).open(&segment.path).unwrap();
+        if file.set_len((256 << 20) + 8).is_err() {
+            return; // not on this file system
+        }
+        let (_store, partition) = lab.open();
+        let found = found(partition.recovery_report());
+        assert!(found.contains(&(Found::HeaderBadSaltKnown, Verdict::Repair)), "{found:?}");
+        assert_same(&read_all(partition.view()).0, &lab.oracle, "of the giant, and behind it");
+    }
+}
+
+/// Of a long file without a header, all is read once at most, for its seal, and hardly anything where no frame stands behind the header.
+#[test]
+fn a_giant_of_nothing_is_hardly_searched() {
+    const GIANT: u64 = (256 << 20) + 8;
+    for (first_frame, most) in [(&b"none"[..], 16 << 20), (b"TDLF", GIANT + (16 << 20))] {
+        let lab = Lab::ten_records(Durable::Everything);
+        let path = lab.dir().join(SegmentId { base_offset: 10, seq: 2 }.log_name());
+        fs::write(&path, [&[0x5A; 128], first_frame].concat()).unwrap();
+        if fs::File::options().write(true).open(&path).unwrap().set_len(GIANT).is_err() {
+            return; // not on this file system
+        }
+        let faulty = Faulty::new(Arc::new(Disk::new()));
+        let store = options().storage(Arc::new(faulty.clone())).open(lab.tmp.path()).unwrap();
+        faulty.reset_counts();
+        assert_same(&read_all(partition(&store).unwrap().view()).0, &lab.oracle, "beside it");
+        assert!(faulty.bytes_read() < most, "{} bytes were read", faulty.bytes_read());
+    }
+}
+
+/// Its length leads behind the end of the file.
+#[test]
+fn a_first_frame_that_is_cut_tells_no_salt() {
+    let lab = Lab::ten_records(Durable::Nothing);
+    let segment = &lab.segments()[0];
+    segment.edit(|bytes| {
+        bytes[..32].fill(0x5A);
+        bytes.truncate(200);
+    });
+    let report = report(&lab);
+    assert_eq!((report.next_offset, ranges(&report)), (0, vec![]));
 }
 
 #[test]
