@@ -8,7 +8,7 @@ use tidelog_format::{Checkpoint, Offset, Position, QUARANTINE_NAME, SEGMENT_HEAD
 use crate::clock::now;
 use crate::config::{Config, OnDamage};
 use crate::error::{DamagedRange, IoContext, IoError, OpenError};
-use crate::io::{Access, File, Kind, Storage, read_full_at, replace_file, write_all_at};
+use crate::io::{Access, File, Kind, Published, Storage, read_full_at, replace_file, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::decision::Verdict;
@@ -250,12 +250,11 @@ impl Apply<'_> {
     /// Whether a crash cost nothing, and left nothing to put right but what was not synced.
     fn is_in_order(&self) -> bool {
         let (files, plan) = (self.files, self.plan);
+        // Of a stray, of a header that was put right and of what is in the way, there is a finding; what is lost is damage, or ends the log.
         let is_silent = plan.findings.iter().all(|finding| finding.verdict == Verdict::Silent) && plan.damage.is_empty();
-        let has_set_aside = !(plan.superseded.is_empty() && plan.cut.is_empty() && plan.torn_seals.is_empty() && files.strays.is_empty());
+        let is_all_live = plan.superseded.is_empty() && plan.cut.is_empty() && plan.torn_seals.is_empty();
         let is_writable = files.meta.as_ref().is_some_and(|meta| meta.check_writable().is_ok());
-        let is_known = is_writable && files.slots.is_settled && files.in_the_way.is_empty();
-        let is_whole = files.segments.iter().all(|segment| segment.corrected.is_none() && !segment.rebuilt);
-        plan.tail == Tail::InPlace && !plan.lost && !plan.torn && is_silent && !has_set_aside && is_known && is_whole
+        plan.tail == Tail::InPlace && is_silent && is_all_live && is_writable && files.slots.is_settled
     }
 
     /// Takes away what is no regular file but has the name of one that is written anew.
@@ -289,7 +288,8 @@ impl Apply<'_> {
     fn write_indexes(&self) -> Result<(), OpenError> {
         let closed = self.plan.live.len() - usize::from(self.plan.tail == Tail::InPlace);
         for file in self.plan.live[..closed].iter().filter(|file| !file.has_index) {
-            let entries = if file.indexed > SEGMENT_HEADER_BYTES as u64 && file.entries.is_empty() {
+            // Its first frame has an entry, if it was walked.
+            let entries = if file.entries.is_empty() {
                 match self.walk_again(file) {
                     // A frame of a newer version, where a seal vouches for all: whoever reads it hears of it.
                     Err(OpenError::Unsupported { .. }) => continue,
@@ -337,7 +337,7 @@ impl Apply<'_> {
             let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
             let mut bytes = vec![0; WRITE_BACK_BYTES.min((end - from) as usize)];
             let mut at = from;
-            while at < end {
+            loop {
                 let want = (end - at).min(bytes.len() as u64) as usize;
                 let read = read_full_at(&*writable, &mut bytes[..want], at).at("read", path)?;
                 if read == 0 {
@@ -417,8 +417,7 @@ impl Apply<'_> {
         if index.is_some_and(|index| index.header.covered.get() > file.end) {
             self.remove_index(file.segment.id)?;
         }
-        let segment =
-            Segment::new(self.storage.clone(), self.dir, header, published(file.end, file.next_offset - header.base_offset.get(), false), true);
+        let segment = Segment::new(self.storage.clone(), self.dir, header, published_of(file, file.end, false), true);
         let entries = all_entries(&**self.storage, self.dir, file);
         Ok(Appender::resume(
             segment,
@@ -585,7 +584,7 @@ pub(crate) fn quarantine_dir(storage: &dyn Storage, dir: &Path) -> Result<PathBu
 pub(crate) fn open_closed(storage: &Arc<dyn Storage>, dir: &Path, file: &LiveFile, mapped: bool) -> Segment {
     let header = file.segment.header;
     let end = if file.sealed { file.end + tidelog_format::SEAL_BYTES as u64 } else { file.end };
-    let segment = Segment::new(storage.clone(), dir, header, published(end, file.next_offset - header.base_offset.get(), file.sealed), mapped);
+    let segment = Segment::new(storage.clone(), dir, header, published_of(file, end, file.sealed), mapped);
     let _ = segment.sums.set(file.sums); // new, so it is empty
     if !file.entries.is_empty() {
         segment.set_index(Arc::new(GrowingIndex::new(&all_entries(&**storage, dir, file))));
@@ -593,13 +592,14 @@ pub(crate) fn open_closed(storage: &Arc<dyn Storage>, dir: &Path, file: &LiveFil
     segment
 }
 
+/// How far a file goes, as its readers see it.
+fn published_of(file: &LiveFile, end: u64, sealed: bool) -> Published {
+    published(end, file.next_offset - file.segment.header.base_offset.get(), sealed)
+}
+
 /// The entries of the index file as far as it was used, then those of the walk behind it.
 pub(crate) fn all_entries(storage: &dyn Storage, dir: &Path, file: &LiveFile) -> Vec<tidelog_format::IndexEntry> {
-    let stored = if file.indexed > SEGMENT_HEADER_BYTES as u64 {
-        StoredIndex::open(storage, dir, file.segment.id, Some(file.segment.header.salt)).and_then(|index| index.load())
-    } else {
-        None
-    };
+    let stored = StoredIndex::open(storage, dir, file.segment.id, Some(file.segment.header.salt)).and_then(|index| index.load());
     let mut entries: Vec<_> = stored.unwrap_or_default().into_iter().filter(|entry| u64::from(entry.position) < file.indexed).collect();
     entries.extend(&file.entries);
     entries

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
 mod append;
+mod apply;
 mod concurrency;
 mod cuts;
 mod damage;
