@@ -1,29 +1,49 @@
-//! tidelog beside other logs and embedded stores, as a Markdown table: `cargo run --release`, from this directory.
+//! tidelog beside other logs and embedded stores, as a Markdown table: `cargo run --release`, from this directory; `--help` says the rest.
 //!
-//! Every cell starts from an empty directory, writes the same values, and reads back what it wrote before it counts. A round runs all cells in
-//! a new order; the table has the medians of all rounds. `TIDELOG_BENCH_ROUNDS` and `TIDELOG_BENCH_SCALE` say how many and how large; names of
-//! rows or of logs as arguments choose some. What each log calls before an append returns was seen by `strace -f -c` of its cells alone.
+//! Every cell starts from an empty directory and in a process of its own, writes the same values, and reads back what it wrote before it
+//! counts. A round runs all cells in a new order; the table has the medians of all rounds. What each log calls before an append returns was
+//! seen by `strace -f -c` of its cells alone.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+mod cell;
 mod cells;
 mod log;
 mod logs;
+mod rows;
+mod sample;
 mod table;
 #[path = "../../marks/values.rs"]
 mod values;
 
 fn main() -> ExitCode {
-    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (rounds, scale) = (number_from("TIDELOG_BENCH_ROUNDS", 5.0) as usize, number_from("TIDELOG_BENCH_SCALE", 1.0));
-    let cells = cells::Cells::new(&wanted, scale);
+    if let [flag, row, log, dir] = arguments.as_slice()
+        && flag == cells::CELL
+    {
+        println!("{}", cell::measure(row, log, Path::new(dir), scale).to_line());
+        return ExitCode::SUCCESS;
+    }
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}\n\nRows:\n{}\nLogs: {}", lines(rows::ROWS.iter().map(|row| row.name)), logs::names().join(", "));
+        return ExitCode::SUCCESS;
+    }
+    let mut filters = arguments;
+    filters.extend(std::env::var("TIDELOG_BENCH_ONLY"));
+    let cells = cells::Cells::new(&filters);
     if cells.is_empty() {
-        eprintln!("nothing is named {}; rows: {}; logs: {}", wanted.join(" "), cells::row_names().join(", "), logs::names().join(", "));
+        eprintln!("no row and no log is named {}: see --help", filters.join(" or "));
         return ExitCode::from(2);
     }
-    let samples = cells.run(rounds);
-    print!("{}", table::markdown(&samples, rounds));
-    ExitCode::SUCCESS
+    let cells = cells.run(rounds);
+    print!("{}", table::markdown(&cells, rounds, scale));
+    if cells.iter().any(|cell| cell.is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn lines<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("  {name}\n")).collect()
 }
 
 /// # Panics
@@ -34,3 +54,11 @@ fn number_from(variable: &str, otherwise: f64) -> f64 {
     assert!(number > 0.0, "{variable} is positive, not {text}");
     number
 }
+
+const USAGE: &str = "usage: tidelog-rivals [FILTER]...
+Measures tidelog beside other logs and stores, and prints a Markdown table. Progress goes to stderr. Exit code 1: a cell failed.
+
+  FILTER                ROW:LOG, parts of the names of both, or a part of one of them: only the cells that one of the filters is for
+  TIDELOG_BENCH_ONLY    one more filter
+  TIDELOG_BENCH_ROUNDS  how often each cell is run; the table has medians; 5 unless set
+  TIDELOG_BENCH_SCALE   how many times the usual number of records; 1 unless set";

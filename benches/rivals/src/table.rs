@@ -2,20 +2,22 @@
 
 use std::fmt::Write;
 
-use crate::cells::{Answers, ROWS, Sample};
+use crate::cells::Cell;
 use crate::log::Entry;
+use crate::rows::ROWS;
+use crate::sample::Sample;
 
 /// Medians of all rounds.
-pub(crate) fn markdown(answers: &[Answers], rounds: usize) -> String {
+pub(crate) fn markdown(cells: &[Cell], rounds: usize, scale: f64) -> String {
     let mut logs: Vec<&'static Entry> = Vec::new();
-    answers.iter().for_each(|answer| {
-        if logs.iter().all(|log| log.name != answer.log.name) {
-            logs.push(answer.log);
+    cells.iter().for_each(|of| {
+        if logs.iter().all(|log| log.name != of.log.name) {
+            logs.push(of.log);
         }
     });
     let names: Vec<&str> = logs.iter().map(|log| log.name).collect();
     let mut text = format!(
-        "Medians of {rounds} rounds; in brackets CPU time of the whole process; bold is the fastest; a dash is what a log does not offer.\n\n"
+        "Medians of {rounds} rounds at scale {scale}; in brackets CPU time of the whole process; bold is the fastest; a dash is what a log does not offer.\n\n"
     );
     let _ = writeln!(text, "| | {} | tidelog to the best other |\n|---|{}--:|", names.join(" | "), "--:|".repeat(names.len()));
     let calls = |which: fn(&Entry) -> Option<&'static str>| logs.iter().map(|log| which(log).unwrap_or("-")).collect::<Vec<_>>().join(" | ");
@@ -23,8 +25,8 @@ pub(crate) fn markdown(answers: &[Answers], rounds: usize) -> String {
     let _ = writeln!(text, "| and that survives the loss of power | {} | |", calls(|log| log.power_loss));
     let _ = writeln!(text, "| reads verify checksums | {} | |", calls(|log| Some(if log.verifies { "yes" } else { "no" })));
     for row in ROWS {
-        let of = |log: &Entry| answers.iter().find(|answer| answer.row.name == row.name && answer.log.name == log.name);
-        let medians: Vec<Option<Sample>> = logs.iter().map(|log| of(log).and_then(|answer| median(&answer.samples))).collect();
+        let of = |log: &Entry| cells.iter().find(|of| of.row.name == row.name && of.log.name == log.name);
+        let medians: Vec<Option<Sample>> = logs.iter().map(|log| of(log).and_then(|of| median(&of.samples))).collect();
         if medians.iter().all(Option::is_none) {
             continue;
         }
