@@ -1,4 +1,5 @@
-//! The logs that take part, each at its documented fastest setting for what an append must survive.
+//! The logs that take part, each at its documented fastest setting for what an append must survive. RocksDB takes part only with
+//! the feature `rocksdb`, which links the system's library. No crate was left out: each that was looked for builds, and reads what it wrote.
 
 use crate::log::Entry;
 
@@ -7,12 +8,18 @@ mod fjall;
 mod lmdb;
 mod mrecordlog;
 mod nano_wal;
+mod okaywal;
+mod open_wal;
+mod raft_engine;
 mod redb;
+#[cfg(feature = "rocksdb")]
+mod rocksdb;
 mod seglog;
 mod sled;
 mod sqlite;
 mod tidelog;
 mod wal_db;
+mod walrus;
 mod writeahead;
 
 /// tidelog first: ratios are to it.
@@ -23,12 +30,18 @@ pub(crate) const LOGS: &[Entry] = &[
     wal_db::ENTRY,
     writeahead::ENTRY,
     nano_wal::ENTRY,
+    open_wal::ENTRY,
+    okaywal::ENTRY,
+    walrus::ENTRY,
+    raft_engine::ENTRY,
     mrecordlog::ENTRY,
     lmdb::ENTRY,
     redb::ENTRY,
     fjall::ENTRY,
     sled::ENTRY,
     sqlite::ENTRY,
+    #[cfg(feature = "rocksdb")]
+    rocksdb::ENTRY,
 ];
 
 pub(crate) fn names() -> Vec<&'static str> {
