@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use marks::bench_dir::{BenchDir, is_strict, scaled};
-use marks::engine::{open, open_durable, put_batches, put_singles, remove};
+use marks::engine::{SINGLE_BYTES, open, open_durable, put_batches, put_singles, remove};
 use marks::map_log::MapLog;
 use marks::resident::Resident;
 use marks::synced_writes::SyncedWrites;
@@ -342,6 +342,3 @@ fn spread(values: &[f64]) -> (f64, f64, f64) {
     sorted.sort_by(f64::total_cmp);
     (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
 }
-
-/// What a single append of 100 B takes in the engine's file.
-const SINGLE_BYTES: usize = 176;

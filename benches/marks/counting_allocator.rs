@@ -10,6 +10,11 @@ pub(crate) struct CountingAllocator;
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
+/// How many bytes are held now.
+pub(crate) fn heap_held() -> usize {
+    HELD.load(Ordering::SeqCst)
+}
+
 /// The most bytes above what was held before that all threads together held while `work` ran.
 pub(crate) fn heap_peak_of(work: impl FnOnce()) -> usize {
     let before = HELD.load(Ordering::SeqCst);

@@ -9,9 +9,17 @@ use super::values::Values;
 /// Records of a batch.
 pub(crate) const BATCH: usize = 100;
 
-/// A partition whose appends the operating system writes back when it likes.
+/// What a single append of 100 B takes in the engine's file.
+pub(crate) const SINGLE_BYTES: usize = 176;
+
+/// Appends are written back by the operating system when it likes.
+pub(crate) fn options() -> StoreOptions {
+    StoreOptions::new().sync_policy(SyncPolicy::OsOnly)
+}
+
+/// A partition of such a store.
 pub(crate) fn open(path: &Path) -> Partition {
-    partition_of(&StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(path).unwrap())
+    partition_of(&options().open(path).unwrap())
 }
 
 /// A partition with the defaults: durable.

@@ -30,6 +30,17 @@ impl MapLog {
         Self { map, position: 0, stride }
     }
 
+    /// A file that is there and full, to read.
+    ///
+    /// # Panics
+    /// If it cannot be mapped.
+    pub(crate) fn open(path: &Path, value_bytes: usize) -> Self {
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(path).expect("a file");
+        // SAFETY: the file belongs to this bench alone, and keeps its size until the map is gone.
+        let map = unsafe { MmapMut::map_mut(&file) }.expect("a map of it");
+        Self { position: map.len(), map, stride: stored_bytes(value_bytes) }
+    }
+
     /// Appends a value.
     #[inline]
     pub(crate) fn append(&mut self, value: &[u8]) {

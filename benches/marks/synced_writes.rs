@@ -1,4 +1,4 @@
-//! Mark: one write and one fdatasync after the other into a preallocated file. No checksum, no thread.
+//! Mark: one write, or some, and one fdatasync after the other into a preallocated file. No checksum, no thread.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -29,8 +29,24 @@ impl SyncedWrites {
     /// # Panics
     /// If either fails.
     pub(crate) fn append(&mut self, bytes: &[u8]) {
+        self.write(bytes);
+        self.sync();
+    }
+
+    /// Writes, and leaves it to a later sync.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         self.file.write_all_at(bytes, self.position).expect("room on the disk");
         self.position += bytes.len() as u64;
+    }
+
+    /// Syncs what was written.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub(crate) fn sync(&mut self) {
         self.file.sync_data().expect("a sync");
     }
 }

@@ -1,45 +1,92 @@
 //! One cell: what a log does for a row, in the process that runs it. Reads back what was written before the figure counts.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::process::{Signal, getpid, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::log::{Entry, Log, Survives};
+use crate::cells::MARK;
+use crate::log::{Entry, Log, Opens, Survives};
 use crate::logs::LOGS;
-use crate::rows::{FILL_BATCH, ROWS, What};
+use crate::plain::values::{Rng, Values};
+use crate::rows::{End, Opened, ROWS, Row, What};
 use crate::sample::Sample;
-use crate::values::{Rng, Values};
 
-/// Measures a row of a log, both by their names, in an empty directory.
+/// Writes what another process is to measure, and ends as the row says.
+///
+/// # Panics
+/// If there is none of the name, or a call fails.
+pub(crate) fn fill(row: &str, log: &str, path: &Path, scale: f64) {
+    let (row, log) = (row_named(row), log_named(log));
+    let filled = Bench::new(row, log, path, scale).filled();
+    if row.filled_by() == Some(End::Killed) {
+        kill_process(getpid(), Signal::KILL).expect("it ends");
+    }
+    drop(filled);
+}
+
+/// Measures a row of a log, both by their names, in a directory that is empty or was filled for it.
 ///
 /// # Panics
 /// If there is none of the name, if a call fails, or if another value is read than was written.
 pub(crate) fn measure(row: &str, log: &str, path: &Path, scale: f64) -> Sample {
-    let row = ROWS.iter().find(|other| other.name == row).expect("there is such a row");
-    let log = LOGS.iter().find(|other| other.name == log).expect("there is such a log");
-    let bench = Bench { path: path.to_owned(), records: row.records_at(scale), values: Values::new(row.value_bytes), log };
-    bench.run(row.what)
+    let row = row_named(row);
+    if log == MARK {
+        let mark = row.mark.expect("the row has a mark");
+        return mark.measure(path, &Values::new(row.value_bytes), row.records_at(scale));
+    }
+    Bench::new(row, log_named(log), path, scale).run(row.what)
+}
+
+fn row_named(name: &str) -> &'static Row {
+    ROWS.iter().find(|row| row.name == name).expect("there is such a row")
+}
+
+fn log_named(name: &str) -> &'static Entry {
+    LOGS.iter().find(|log| log.name == name).expect("there is such a log")
 }
 
 struct Bench {
     path: PathBuf,
     records: usize,
     values: Values,
+    /// Records at once, where it is filled to be read.
+    fill_batch: usize,
     log: &'static Entry,
 }
 
 impl Bench {
+    fn new(row: &Row, log: &'static Entry, path: &Path, scale: f64) -> Self {
+        Self { path: path.to_owned(), records: row.records_at(scale), values: Values::new(row.value_bytes), fill_batch: row.fill_batch(), log }
+    }
+
     fn run(&self, what: What) -> Sample {
         match what {
             What::Append(batch, survives) => {
-                let mut log = (self.log.open)(&self.path, survives);
-                let sample = timed(self.records, || self.append(&mut *log, batch));
+                let (mut log, mut waits) = ((self.log.open)(&self.path, survives), Vec::with_capacity(self.records));
+                let sample = if survives == Survives::Kill {
+                    timed(self.records, || self.append(&mut *log, batch, |log, values| log.append(values)))
+                } else {
+                    timed(self.records, || self.append(&mut *log, batch, |log, values| waits.push(waited(|| log.append(values)))))
+                };
                 self.check(&mut *log);
-                sample
+                if waits.is_empty() { sample } else { sample.with_latencies(waits) }
             }
             What::Threads(threads) => self.threads(threads),
-            What::Scan => {
+            What::Outstanding(count) => {
+                let (mut log, mut waits) = ((self.log.open)(&self.path, Survives::PowerLoss), Vec::with_capacity(self.records));
+                let sample = timed(self.records, || {
+                    self.append(&mut *log, count, |log, values| {
+                        let waited = waited(|| log.append_outstanding(values));
+                        waits.extend([waited].repeat(values.len()));
+                    });
+                });
+                self.check(&mut *log);
+                sample.with_latencies(waits)
+            }
+            What::Scan(_) => {
                 let mut log = self.filled();
                 let mut bytes = 0;
                 let sample = timed(self.records, || log.scan(&mut |value| bytes += value.len()));
@@ -47,27 +94,15 @@ impl Bench {
                 self.check(&mut *log);
                 sample
             }
-            What::Get => {
-                let (mut log, mut rng) = (self.filled(), Rng(5));
-                let reads = self.records / 8;
-                timed(reads, || {
-                    for _ in 0..reads {
-                        let number = rng.below(self.records);
-                        log.get(number as u64, &mut |value| assert!(value == self.values.get(number), "{} read another record", self.log.name));
-                    }
-                })
-            }
-            What::Reopen => {
-                drop(self.filled());
+            What::Get(Opened::Before, _) => self.get(&mut *self.filled()),
+            What::Get(Opened::Now, _) => self.get(&mut *(self.log.open)(&self.path, self.weakest())),
+            What::Reopen(_) => {
                 let mut log = None;
                 let sample = timed(1, || log = Some((self.log.open)(&self.path, self.weakest())));
-                let mut log = log.expect("it was opened");
-                if self.log.finds {
-                    let last = self.records - 1;
-                    log.get(last as u64, &mut |value| assert!(value == self.values.get(last), "{} lost the last record", self.log.name));
-                }
+                self.check(&mut *log.expect("it was opened"));
                 sample
             }
+            What::Footprint => self.footprint(),
         }
     }
 
@@ -77,17 +112,27 @@ impl Bench {
 
     fn filled(&self) -> Box<dyn Log> {
         let mut log = (self.log.open)(&self.path, self.weakest());
-        self.append(&mut *log, FILL_BATCH);
+        self.append(&mut *log, self.fill_batch, |log, values| log.append(values));
         log
     }
 
-    fn append(&self, log: &mut dyn Log, batch: usize) {
+    fn append(&self, log: &mut dyn Log, batch: usize, mut append: impl FnMut(&mut dyn Log, &[&[u8]])) {
         let mut values: Vec<&[u8]> = Vec::with_capacity(batch);
         for first in (0..self.records).step_by(batch) {
             values.clear();
             values.extend((first..first + batch).map(|number| self.values.get(number)));
-            log.append(&values);
+            append(log, &values);
         }
+    }
+
+    fn get(&self, log: &mut dyn Log) -> Sample {
+        let (mut rng, reads) = (Rng(5), self.records / 8);
+        timed(reads, || {
+            for _ in 0..reads {
+                let number = rng.below(self.records);
+                log.get(number as u64, &mut |value| assert!(value == self.values.get(number), "{} read another record", self.log.name));
+            }
+        })
     }
 
     /// What was written is what is read, and all of it.
@@ -103,40 +148,75 @@ impl Bench {
     /// Every value is there, in whatever order.
     fn threads(&self, threads: usize) -> Sample {
         let shared = (self.log.share.expect("it is for it"))(&self.path);
-        let each = self.records / threads;
+        let (each, mut waits) = (self.records / threads, Vec::with_capacity(self.records));
         let sample = timed(self.records, || {
             std::thread::scope(|scope| {
-                for thread in 0..threads {
+                let append = |thread| {
                     let (shared, values) = (&shared, &self.values);
-                    scope.spawn(move || (0..each).for_each(|number| shared.append(values.get(thread * each + number))));
-                }
+                    move || (0..each).map(|number| waited(|| shared.append(values.get(thread * each + number)))).collect::<Vec<u64>>()
+                };
+                let running: Vec<_> = (0..threads).map(|thread| scope.spawn(append(thread))).collect();
+                running.into_iter().for_each(|thread| waits.extend(thread.join().expect("it appends")));
             });
         });
         drop(shared);
         let (mut found, mut expected) = (0u64, 0u64);
-        reopened(self.log, &self.path).scan(&mut |value| found = found.wrapping_add(sum(value)));
+        (self.log.open)(&self.path, Survives::PowerLoss).scan(&mut |value| found = found.wrapping_add(sum(value)));
         (0..self.records).for_each(|number| expected = expected.wrapping_add(sum(self.values.get(number))));
         assert_eq!(found, expected, "{} lost a record that it had acknowledged", self.log.name);
-        sample
+        sample.with_latencies(waits)
     }
-}
 
-fn reopened(log: &Entry, path: &Path) -> Box<dyn Log> {
-    (log.open)(path, Survives::PowerLoss)
+    fn footprint(&self) -> Sample {
+        let before = memory_bytes();
+        let mut log = self.filled();
+        let memory = memory_bytes().saturating_sub(before);
+        self.check(&mut *log);
+        drop(log);
+        if self.log.opens(End::Closed) != Opens::Lost {
+            self.check(&mut *(self.log.open)(&self.path, self.weakest()));
+        }
+        Sample(vec![disk_bytes(&self.path) as f64 / self.records as f64, memory as f64])
+    }
 }
 
 fn sum(value: &[u8]) -> u64 {
     value.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-fn timed(records: usize, work: impl FnOnce()) -> Sample {
+pub(crate) fn timed(records: usize, work: impl FnOnce()) -> Sample {
     let (cpu, wall) = (cpu_ns(), Instant::now());
     work();
     let (wall, cpu) = (wall.elapsed().as_nanos() as f64, cpu_ns() - cpu);
-    Sample { wall: wall / records as f64, cpu: cpu / records as f64 }
+    Sample(vec![wall / records as f64, cpu / records as f64])
+}
+
+fn waited(work: impl FnOnce()) -> u64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_nanos() as u64
 }
 
 fn cpu_ns() -> f64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64
 }
+
+/// What of the process's memory is of no file: heaps of whatever language, with what their allocators keep. Maps of the log's files are not in it.
+fn memory_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").expect("the kernel says");
+    let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.trim().parse::<usize>().ok()).expect("in its usual form") * 1024
+}
+
+/// Blocks that files hold: what is reserved counts, holes do not.
+fn disk_bytes(path: &Path) -> u64 {
+    let entries = std::fs::read_dir(path).expect("a directory").map(|entry| entry.expect("it is read"));
+    let of = |entry: std::fs::DirEntry| {
+        let metadata = entry.metadata().expect("it is there");
+        if metadata.is_dir() { disk_bytes(&entry.path()) } else { metadata.blocks() * BLOCK_BYTES }
+    };
+    entries.map(of).sum()
+}
+
+const BLOCK_BYTES: u64 = 512;

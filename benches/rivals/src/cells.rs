@@ -1,22 +1,64 @@
-//! Runs cells, a row of a log each, in rounds and each in a process of its own: what one log leaves in memory, or breaks, is not the next one's.
-//! Measures nothing itself.
+//! Runs cells, a row of a log or of its mark each, in rounds and each in a process of its own: what one log leaves in memory, or breaks, is not
+//! the next one's. Measures nothing itself.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::log::Entry;
 use crate::logs::LOGS;
-use crate::rows::{ROWS, Row};
+use crate::plain::values::Rng;
+use crate::rows::{End, ROWS, Row};
 use crate::sample::Sample;
-use crate::values::Rng;
 
-/// A log's answers to a row; none if it cannot do it.
+/// A log's answers to a row, or the mark's; none if it cannot do it.
 pub(crate) struct Cell {
     pub(crate) row: &'static Row,
-    pub(crate) log: &'static Entry,
+    /// None is the row's mark.
+    pub(crate) log: Option<&'static Entry>,
     pub(crate) samples: Vec<Sample>,
     /// It ended otherwise than with a sample, once at least.
     pub(crate) is_failed: bool,
+}
+
+impl Cell {
+    pub(crate) fn by(&self) -> &'static str {
+        self.log.map_or(MARK, |log| log.name)
+    }
+
+    fn can_be_done(&self) -> bool {
+        self.log.map_or(self.row.mark.is_some(), |log| self.row.is_for(log))
+    }
+
+    fn run(&self, program: &Path, path: &Path) -> Result<Sample, String> {
+        if let Some(end) = self.row.filled_by().filter(|_| self.log.is_some()) {
+            let (status, _) = self.start(FILL, program, path)?;
+            if !is_ended_by(end, status) {
+                return Err(format!("what was to be measured was not written: {status}"));
+            }
+        }
+        let (status, text) = self.start(MEASURE, program, path)?;
+        if !status.success() {
+            return Err(status.to_string());
+        }
+        Sample::of_line(text.lines().last().unwrap_or_default()).ok_or_else(|| format!("it printed {text:?}"))
+    }
+
+    fn start(&self, stage: &str, program: &Path, path: &Path) -> Result<(ExitStatus, String), String> {
+        let mut command = Command::new(program);
+        // The one log that takes its directory from the process alone, and prints what it does unless told not to.
+        command.env("WALRUS_DATA_DIR", path).env("WALRUS_QUIET", "1");
+        command.args([CELL, stage, self.row.name, self.by()]).arg(path).stderr(Stdio::inherit());
+        let output = command.output().map_err(|error| error.to_string())?;
+        Ok((output.status, String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+}
+
+fn is_ended_by(end: End, status: ExitStatus) -> bool {
+    match end {
+        End::Closed => status.success(),
+        End::Killed => status.signal() == Some(SIGKILL),
+    }
 }
 
 /// What is to be measured.
@@ -27,10 +69,10 @@ pub(crate) struct Cells {
 impl Cells {
     /// Those that one of the filters is for; all if there is none.
     pub(crate) fn new(filters: &[String]) -> Self {
-        let is_wanted = |row: &Row, log: &Entry| filters.is_empty() || filters.iter().any(|filter| is_for(filter, row.name, log.name));
-        let all = ROWS.iter().flat_map(|row| LOGS.iter().map(move |log| (row, log)));
-        let wanted = all.filter(|(row, log)| is_wanted(row, log));
-        Self { cells: wanted.map(|(row, log)| Cell { row, log, samples: Vec::new(), is_failed: false }).collect() }
+        let contenders = || std::iter::once(None).chain(LOGS.iter().map(Some));
+        let all = ROWS.iter().flat_map(|row| contenders().map(move |log| Cell { row, log, samples: Vec::new(), is_failed: false }));
+        let is_wanted = |cell: &Cell| filters.is_empty() || filters.iter().any(|filter| is_for(filter, cell.row.name, cell.by()));
+        Self { cells: all.filter(is_wanted).collect() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -42,19 +84,19 @@ impl Cells {
         let program = std::env::current_exe().expect("it has a path");
         let dir = tempfile::tempdir_in(program.parent().expect("it is in a directory")).expect("a directory");
         let mut rng = Rng(7);
-        let mut order: Vec<usize> = (0..self.cells.len()).filter(|cell| self.cells[*cell].row.is_for(self.cells[*cell].log)).collect();
+        let mut order: Vec<usize> = (0..self.cells.len()).filter(|cell| self.cells[*cell].can_be_done()).collect();
         for round in 1..=rounds {
             rng.shuffle(&mut order);
             for (done, cell) in order.iter().enumerate() {
-                let Cell { row, log, samples, is_failed } = &mut self.cells[*cell];
-                eprintln!("round {round} of {rounds}, {} of {}: {}, {}", done + 1, order.len(), log.name, row.name);
+                let cell = &mut self.cells[*cell];
+                eprintln!("round {round} of {rounds}, {} of {}: {}, {}", done + 1, order.len(), cell.by(), cell.row.name);
                 let path = dir.path().join("log");
                 std::fs::create_dir(&path).expect("a directory");
-                match run(&program, row, log, &path) {
-                    Ok(sample) => samples.push(sample),
+                match cell.run(&program, &path) {
+                    Ok(sample) => cell.samples.push(sample),
                     Err(why) => {
-                        eprintln!("FAILED: {}, {}: {why}", log.name, row.name);
-                        *is_failed = true;
+                        eprintln!("FAILED: {}, {}: {why}", cell.by(), cell.row.name);
+                        cell.is_failed = true;
                     }
                 }
                 std::fs::remove_dir_all(&path).expect("it is removed");
@@ -73,18 +115,12 @@ fn is_for(filter: &str, row: &str, log: &str) -> bool {
     }
 }
 
-fn run(program: &Path, row: &Row, log: &Entry, path: &Path) -> Result<Sample, String> {
-    let mut command = Command::new(program);
-    // The one log that takes its directory from the process alone, and prints what it does unless told not to.
-    command.env("WALRUS_DATA_DIR", path).env("WALRUS_QUIET", "1");
-    command.arg(CELL).args([row.name, log.name]).arg(path).stderr(Stdio::inherit());
-    let output = command.output().map_err(|error| error.to_string())?;
-    if !output.status.success() {
-        return Err(output.status.to_string());
-    }
-    let text = String::from_utf8_lossy(&output.stdout);
-    Sample::of_line(text.lines().last().unwrap_or_default()).ok_or_else(|| format!("it printed {text:?}"))
-}
-
-/// First argument of the process of a cell; then come row, log and directory.
+/// First argument of the process of a cell; then come stage, row, log and directory.
 pub(crate) const CELL: &str = "--cell";
+pub(crate) const FILL: &str = "fill";
+const MEASURE: &str = "measure";
+
+/// What stands for a log where the row's mark is meant.
+pub(crate) const MARK: &str = "mark";
+
+const SIGKILL: i32 = 9;

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::rows::End;
+
 /// What an append that has returned survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Survives {
@@ -15,6 +17,12 @@ pub(crate) enum Survives {
 pub(crate) trait Log {
     /// Appends values, as one batch where the log has such a thing.
     fn append(&mut self, values: &[&[u8]]);
+
+    /// Appends each value by itself, waiting for none before the last is handed over; all have survived the loss of power once this returns.
+    /// The default is for a log whose batch is just that: its values one by one, and a sync.
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        self.append(values);
+    }
 
     /// Reads all values in order, with whatever checks the log makes.
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8]));
@@ -38,8 +46,11 @@ pub(crate) struct Entry {
     pub(crate) power_loss: Option<&'static str>,
     /// Whether it finds a value by its number.
     pub(crate) finds: bool,
-    /// Whether a scan checks what it reads against a checksum.
-    pub(crate) verifies: bool,
+    pub(crate) reads: Reads,
+    /// What an open looks at, after a clean close and after a kill.
+    pub(crate) opens: (Opens, Opens),
+    /// Whether one thread can have durable appends outstanding.
+    pub(crate) defers: bool,
     /// Opens it in a directory that is there, and empty the first time.
     pub(crate) open: fn(&Path, Survives) -> Box<dyn Log>,
     /// Opens it for many threads.
@@ -47,3 +58,29 @@ pub(crate) struct Entry {
 }
 
 pub(crate) type Share = fn(&Path) -> Box<dyn Shared>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// From its files, against a checksum.
+    Verified,
+    /// From its files, which it trusts.
+    Trusting,
+    /// From a copy of everything in its memory.
+    Memory,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Opens {
+    /// It checks what it reads for it against checksums.
+    Verified,
+    /// It trusts its files.
+    Trusting,
+    /// It does not find what was in it.
+    Lost,
+}
+
+impl Entry {
+    pub(crate) fn opens(&self, end: End) -> Opens {
+        if end == End::Closed { self.opens.0 } else { self.opens.1 }
+    }
+}

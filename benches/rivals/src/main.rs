@@ -1,7 +1,7 @@
 //! tidelog beside other logs and embedded stores, as a Markdown table: `cargo run --release`, from this directory; `--help` says the rest.
 //!
 //! Every cell starts from an empty directory and in a process of its own, writes the same values, and reads back what it wrote before it
-//! counts. A round runs all cells in a new order; the table has the medians of all rounds. What each log calls before an append returns was
+//! counts. Each row has a mark, plain code that does the least possible. A round runs all cells in a new order; the table has the medians of all rounds. What each log calls before an append returns was
 //! seen by `strace -f -c` of its cells alone.
 
 use std::path::Path;
@@ -11,19 +11,36 @@ mod cell;
 mod cells;
 mod log;
 mod logs;
+mod marks;
+/// Of the engine's own benches, a part.
+#[path = "../../marks"]
+#[allow(dead_code)]
+mod plain {
+    pub(crate) mod map_log;
+    pub(crate) mod mapped_checksum;
+    pub(crate) mod resident;
+    mod slot;
+    pub(crate) mod synced_writes;
+    pub(crate) mod values;
+    pub(crate) mod write_log;
+
+    pub(crate) use slot::{load, store, stored_bytes};
+}
 mod rows;
 mod sample;
 mod table;
-#[path = "../../marks/values.rs"]
-mod values;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (rounds, scale) = (number_from("TIDELOG_BENCH_ROUNDS", 5.0) as usize, number_from("TIDELOG_BENCH_SCALE", 1.0));
-    if let [flag, row, log, dir] = arguments.as_slice()
+    if let [flag, stage, row, log, dir] = arguments.as_slice()
         && flag == cells::CELL
     {
-        println!("{}", cell::measure(row, log, Path::new(dir), scale).to_line());
+        if stage == cells::FILL {
+            cell::fill(row, log, Path::new(dir), scale);
+        } else {
+            println!("{}", cell::measure(row, log, Path::new(dir), scale).to_line());
+        }
         return ExitCode::SUCCESS;
     }
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
@@ -38,7 +55,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     let cells = cells.run(rounds);
-    print!("{}", table::markdown(&cells, rounds, scale));
+    print!("{}", table::Table::new(&cells, rounds, scale).markdown());
     if cells.iter().any(|cell| cell.is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -1,20 +1,36 @@
 //! What one run of a cell measured, and the line of text that carries it from the process that ran it.
 
-/// Nanoseconds a record, or of the whole where a row has one thing to do: by the clock, and of all threads of the process.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sample {
-    pub(crate) wall: f64,
-    pub(crate) cpu: f64,
-}
+/// The figures of a row's lines, in their order. Less is better in all of them.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample(pub(crate) Vec<f64>);
 
 impl Sample {
-    pub(crate) fn to_line(self) -> String {
-        format!("{} {}", self.wall, self.cpu)
+    /// Quantiles of single waits behind what all of them took.
+    pub(crate) fn with_latencies(mut self, mut waits_ns: Vec<u64>) -> Self {
+        waits_ns.sort_unstable();
+        let under = |share: f64| waits_ns[((waits_ns.len() as f64 * share) as usize).min(waits_ns.len() - 1)] as f64;
+        self.0.extend([under(0.5), under(0.99), under(0.999)]);
+        self
+    }
+
+    pub(crate) fn to_line(&self) -> String {
+        self.0.iter().map(|figure| format!("{figure} ")).collect()
     }
 
     /// None if it is no such line.
     pub(crate) fn of_line(line: &str) -> Option<Self> {
-        let (wall, cpu) = line.trim().split_once(' ')?;
-        Some(Self { wall: wall.parse().ok()?, cpu: cpu.parse().ok()? })
+        let figures: Option<Vec<f64>> = line.split_whitespace().map(|figure| figure.parse().ok()).collect();
+        figures.filter(|figures| !figures.is_empty()).map(Self)
     }
+}
+
+/// The median of each figure.
+pub(crate) fn median(samples: &[Sample]) -> Option<Sample> {
+    let first = samples.first()?;
+    let of = |at: usize| {
+        let mut figures: Vec<f64> = samples.iter().map(|sample| sample.0[at]).collect();
+        figures.sort_by(f64::total_cmp);
+        figures[figures.len() / 2]
+    };
+    Some(Sample((0..first.0.len()).map(of).collect()))
 }

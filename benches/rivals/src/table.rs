@@ -1,66 +1,201 @@
-//! The table, in Markdown: a row a question, a column a log, ratios to the best of the others.
+//! The medians as a table of figures, and that table in Markdown: a row a question, a column a log, ratios to the best of the others that do as
+//! much, and to the mark.
 
 use std::fmt::Write;
 
 use crate::cells::Cell;
-use crate::log::Entry;
-use crate::rows::ROWS;
-use crate::sample::Sample;
+use crate::log::{Entry, Opens, Reads};
+use crate::rows::{End, Line, ROWS, Row, Unit};
+use crate::sample::{Sample, median};
 
-/// Medians of all rounds.
-pub(crate) fn markdown(cells: &[Cell], rounds: usize, scale: f64) -> String {
-    let mut logs: Vec<&'static Entry> = Vec::new();
-    cells.iter().for_each(|of| {
-        if logs.iter().all(|log| log.name != of.log.name) {
-            logs.push(of.log);
+/// All that was measured.
+pub(crate) struct Table {
+    /// In the order of the columns.
+    pub(crate) logs: Vec<&'static Entry>,
+    pub(crate) lines: Vec<TableLine>,
+    rounds: usize,
+    scale: f64,
+}
+
+/// One line, and what each did for it.
+pub(crate) struct TableLine {
+    pub(crate) line: Line,
+    row: &'static Row,
+    pub(crate) mark: Option<Figures>,
+    /// Of each log.
+    pub(crate) figures: Vec<Answer>,
+}
+
+pub(crate) enum Answer {
+    Figures(Figures),
+    /// It does not offer this, or was not asked.
+    None,
+    /// It ended otherwise than with a figure.
+    Failed,
+}
+
+/// A figure, and what is shown beside it.
+#[derive(Clone, Copy)]
+pub(crate) struct Figures {
+    pub(crate) value: f64,
+    beside: [f64; 2],
+    /// Of something that does as much as the engine: it is compared.
+    pub(crate) is_matched: bool,
+}
+
+impl Table {
+    pub(crate) fn new(cells: &[Cell], rounds: usize, scale: f64) -> Self {
+        let mut logs: Vec<&'static Entry> = Vec::new();
+        for log in cells.iter().filter_map(|cell| cell.log) {
+            if logs.iter().all(|known| known.name != log.name) {
+                logs.push(log);
+            }
         }
-    });
-    let names: Vec<&str> = logs.iter().map(|log| log.name).collect();
-    let mut text = format!(
-        "Medians of {rounds} rounds at scale {scale}; in brackets CPU time of the whole process; bold is the fastest; a dash is what a log does not offer.\n\n"
-    );
-    let _ = writeln!(text, "| | {} | tidelog to the best other |\n|---|{}--:|", names.join(" | "), "--:|".repeat(names.len()));
-    let calls = |which: fn(&Entry) -> Option<&'static str>| logs.iter().map(|log| which(log).unwrap_or("-")).collect::<Vec<_>>().join(" | ");
-    let _ = writeln!(text, "| calls before an append returns that survives a kill | {} | |", calls(|log| log.kill));
-    let _ = writeln!(text, "| and that survives the loss of power | {} | |", calls(|log| log.power_loss));
-    let _ = writeln!(text, "| reads verify checksums | {} | |", calls(|log| Some(if log.verifies { "yes" } else { "no" })));
-    for row in ROWS {
-        let of = |log: &Entry| cells.iter().find(|of| of.row.name == row.name && of.log.name == log.name);
-        let medians: Vec<Option<Sample>> = logs.iter().map(|log| of(log).and_then(|of| median(&of.samples))).collect();
-        if medians.iter().all(Option::is_none) {
-            continue;
-        }
-        let best = medians.iter().flatten().map(|sample| sample.wall).fold(f64::INFINITY, f64::min);
-        let shown: Vec<String> =
-            medians.iter().map(|sample| sample.map_or("-".to_owned(), |sample| cell(sample, row.is_once(), sample.wall == best))).collect();
-        let others = logs
-            .iter()
-            .zip(&medians)
-            .filter(|(log, _)| log.name != "tidelog")
-            .filter_map(|(_, sample)| Some((*sample)?.wall))
-            .fold(f64::INFINITY, f64::min);
-        let own = logs.iter().zip(&medians).find(|(log, _)| log.name == "tidelog").and_then(|(_, sample)| *sample);
-        let ratio = own.filter(|_| others.is_finite()).map_or(String::new(), |own| format!("{:.2}x", others / own.wall));
-        let _ = writeln!(text, "| {} | {} | {ratio} |", row.name, shown.join(" | "));
+        let lines = ROWS.iter().flat_map(|row| lines_of(row, cells, &logs)).collect();
+        Self { logs, lines, rounds, scale }
     }
-    text
+
+    pub(crate) fn markdown(&self) -> String {
+        let names: Vec<&str> = self.logs.iter().map(|log| log.name).collect();
+        let mut text = format!("{}\n\n", self.legend());
+        let _ =
+            writeln!(text, "| | mark | {} | to the best other | to the mark |\n|---|--:|{}--:|--:|", names.join(" | "), "--:|".repeat(names.len()));
+        for (name, of) in TRAITS {
+            let _ = writeln!(text, "| {name} | | {} | | |", self.logs.iter().map(|log| of(log)).collect::<Vec<_>>().join(" | "));
+        }
+        for line in &self.lines {
+            let best = line.best(|_| true);
+            let mark = line.mark.map_or(String::new(), |mark| format!("{} {}", line.cell(mark, None), line.row.mark.map_or("", |mark| mark.name())));
+            let cells: Vec<String> = line.figures.iter().map(|answer| line.answer(answer, best)).collect();
+            let own = self.own(line);
+            let ratio = |other: Option<f64>| own.zip(other).map_or(String::new(), |(own, other)| format!("{:.2}x", other / own));
+            let others = line.best(|at| self.logs[at].name != OWN);
+            let _ = writeln!(
+                text,
+                "| {} | {mark} | {} | {} | {} |",
+                line.line.name,
+                cells.join(" | "),
+                ratio(others),
+                ratio(line.mark.map(|mark| mark.value))
+            );
+        }
+        text
+    }
+
+    /// What the figures are.
+    pub(crate) fn legend(&self) -> String {
+        format!(
+            "Medians of {} interleaved rounds at scale {} of the records that a row names; in brackets CPU time of the whole process, a record or of \
+             all. Bold is the best of those that do as much as tidelog; what is in brackets and slanted does less, and is not compared: it reads \
+             from memory, or opens without a checksum. A dash is what a log does not offer. A ratio above 1 is tidelog ahead.",
+            self.rounds, self.scale
+        )
+    }
+
+    fn own(&self, line: &TableLine) -> Option<f64> {
+        let at = self.logs.iter().position(|log| log.name == OWN)?;
+        line.figures[at].figures().map(|figures| figures.value)
+    }
 }
 
-/// The sample of the median wall time.
-fn median(samples: &[Sample]) -> Option<Sample> {
-    let mut sorted = samples.to_vec();
-    sorted.sort_by(|left, right| left.wall.total_cmp(&right.wall));
-    sorted.get(sorted.len() / 2).copied()
+/// What the engine is called among the logs.
+pub(crate) const OWN: &str = "tidelog";
+
+type Trait = (&'static str, fn(&Entry) -> &'static str);
+
+const TRAITS: &[Trait] = &[
+    ("calls before an append returns that survives a kill", |log| log.kill.unwrap_or("-")),
+    ("and that survives the loss of power", |log| log.power_loss.unwrap_or("-")),
+    ("reads", |log| match log.reads {
+        Reads::Verified => "verified",
+        Reads::Trusting => "not verified",
+        Reads::Memory => "from its memory",
+    }),
+    ("open after a clean close", |log| opens(log.opens(End::Closed))),
+    ("open after a kill", |log| opens(log.opens(End::Killed))),
+];
+
+fn opens(opens: Opens) -> &'static str {
+    match opens {
+        Opens::Verified => "verified",
+        Opens::Trusting => "not verified",
+        Opens::Lost => "-",
+    }
 }
 
-fn cell(sample: Sample, is_once: bool, is_best: bool) -> String {
-    let rate = |ns: f64| match 1e9 / ns {
-        rate if rate >= 1e6 => format!("{:.2} M/s", rate / 1e6),
-        rate => format!("{:.1} k/s", rate / 1e3),
+fn lines_of(row: &'static Row, cells: &[Cell], logs: &[&'static Entry]) -> Vec<TableLine> {
+    let of = |by: Option<&str>| cells.iter().find(|cell| cell.row.name == row.name && cell.log.map(|log| log.name) == by);
+    let medians: Vec<(&Entry, Option<&Cell>, Option<Sample>)> =
+        logs.iter().map(|log| (*log, of(Some(log.name)), of(Some(log.name)).and_then(|cell| median(&cell.samples)))).collect();
+    let mark = of(None).and_then(|cell| median(&cell.samples));
+    if mark.is_none() && medians.iter().all(|(_, cell, sample)| sample.is_none() && !cell.is_some_and(|cell| cell.is_failed)) {
+        return Vec::new();
+    }
+    let line_of = |line: Line| {
+        let figures = |sample: &Sample, is_matched| Figures::new(&line, sample, is_matched);
+        let answer = |(log, cell, sample): &(&Entry, Option<&Cell>, Option<Sample>)| match sample {
+            Some(sample) => Answer::Figures(figures(sample, row.is_matched_by(log))),
+            None if cell.is_some_and(|cell| cell.is_failed) => Answer::Failed,
+            None => Answer::None,
+        };
+        let (mark, figures) = (mark.as_ref().map(|mark| figures(mark, false)), medians.iter().map(answer).collect());
+        TableLine { line, row, mark, figures }
     };
-    let wall = if is_once { time(sample.wall) } else { rate(sample.wall) };
-    let wall = if is_best { format!("**{wall}**") } else { wall };
-    format!("{wall} [{}]", time(sample.cpu))
+    row.lines().into_iter().map(line_of).collect()
+}
+
+impl Figures {
+    fn new(line: &Line, sample: &Sample, is_matched: bool) -> Self {
+        let figure = |at: usize| sample.0.get(line.at + at).copied().unwrap_or(f64::NAN);
+        Self { value: figure(0), beside: [figure(1), figure(2)], is_matched }
+    }
+}
+
+impl Answer {
+    pub(crate) fn figures(&self) -> Option<&Figures> {
+        if let Self::Figures(figures) = self { Some(figures) } else { None }
+    }
+}
+
+impl TableLine {
+    /// The best of the logs that are chosen, among those that are compared.
+    fn best(&self, is_chosen: impl Fn(usize) -> bool) -> Option<f64> {
+        let chosen = self.figures.iter().enumerate().filter(|(at, _)| is_chosen(*at)).filter_map(|(_, answer)| answer.figures());
+        chosen.filter(|figures| figures.is_matched).map(|figures| figures.value).min_by(f64::total_cmp)
+    }
+
+    fn answer(&self, answer: &Answer, best: Option<f64>) -> String {
+        match answer {
+            Answer::Figures(figures) if !figures.is_matched => format!("*({})*", self.cell(*figures, None)),
+            Answer::Figures(figures) => self.cell(*figures, best),
+            Answer::None => "-".to_owned(),
+            Answer::Failed => "failed".to_owned(),
+        }
+    }
+
+    fn cell(&self, figures: Figures, best: Option<f64>) -> String {
+        let shown = shown(self.line.unit, figures.value);
+        let shown = if best == Some(figures.value) { format!("**{shown}**") } else { shown };
+        match self.line.unit {
+            Unit::Rate | Unit::Time => format!("{shown} [{}]", time(figures.beside[0])),
+            Unit::Quantiles => format!("{shown} / {} / {}", time(figures.beside[0]), time(figures.beside[1])),
+            Unit::Bytes => shown,
+        }
+    }
+}
+
+pub(crate) fn shown(unit: Unit, value: f64) -> String {
+    match unit {
+        Unit::Rate => match 1e9 / value {
+            rate if rate >= 1e6 => format!("{:.2} M/s", rate / 1e6),
+            rate if rate >= 1e3 => format!("{:.1} k/s", rate / 1e3),
+            rate => format!("{rate:.0} /s"),
+        },
+        Unit::Time | Unit::Quantiles => time(value),
+        Unit::Bytes if value >= 1e6 => format!("{:.1} MB", value / 1e6),
+        Unit::Bytes if value >= 1e4 => format!("{:.0} kB", value / 1e3),
+        Unit::Bytes => format!("{value:.1} B"),
+    }
 }
 
 fn time(ns: f64) -> String {

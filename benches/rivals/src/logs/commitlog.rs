@@ -3,14 +3,16 @@
 use commitlog::message::{MessageBuf, MessageSet};
 use commitlog::{CommitLog, LogOptions, ReadLimit};
 
-use crate::log::{Entry, Log};
+use crate::log::{Entry, Log, Opens, Reads};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "commitlog",
     kill: Some("write"),
     power_loss: None,
     finds: true,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Trusting, Opens::Trusting),
+    defers: false,
     open: |dir, _| {
         let mut options = LogOptions::new(dir);
         options.segment_max_bytes(64 << 20).index_max_items(1 << 20).message_max_bytes(64 << 20);

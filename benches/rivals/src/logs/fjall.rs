@@ -1,22 +1,30 @@
 //! [fjall](https://docs.rs/fjall): keys are numbers. `PersistMode::Buffer` hands its journal to the kernel, `SyncData` is fdatasync.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
-use crate::log::{Entry, Log, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "fjall",
     kill: Some("write"),
     power_loss: Some("fdatasync"),
     finds: true,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, survives| {
         let database = Database::builder(dir).open().expect("it opens");
         let keyspace = database.keyspace("bench", KeyspaceCreateOptions::default).expect("it is made");
         let mode = if survives == Survives::Kill { PersistMode::Buffer } else { PersistMode::SyncData };
         Box::new(Fjall { database, keyspace, mode, next: 0 })
     },
-    share: None,
+    share: Some(|dir| {
+        let database = Database::builder(dir).open().expect("it opens");
+        let keyspace = database.keyspace("bench", KeyspaceCreateOptions::default).expect("it is made");
+        Box::new(Many { database, keyspace, next: AtomicU64::new(0) })
+    }),
 };
 
 struct Fjall {
@@ -24,6 +32,20 @@ struct Fjall {
     keyspace: Keyspace,
     mode: PersistMode,
     next: u64,
+}
+
+struct Many {
+    database: Database,
+    keyspace: Keyspace,
+    next: AtomicU64,
+}
+
+impl Shared for Many {
+    fn append(&self, value: &[u8]) {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        batch.insert(&self.keyspace, self.next.fetch_add(1, Ordering::Relaxed).to_be_bytes(), value);
+        batch.commit().expect("it commits");
+    }
 }
 
 impl Log for Fjall {
@@ -34,6 +56,14 @@ impl Log for Fjall {
             self.next += 1;
         }
         batch.commit().expect("it commits");
+    }
+
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        for value in values {
+            self.keyspace.insert(self.next.to_be_bytes(), *value).expect("it appends");
+            self.next += 1;
+        }
+        self.database.persist(PersistMode::SyncData).expect("it syncs");
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {

@@ -5,14 +5,16 @@ use heed::byteorder::BE;
 use heed::types::{Bytes, U64};
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, PutFlags};
 
-use crate::log::{Entry, Log, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "LMDB",
     kill: Some("pwrite, writev"),
     power_loss: Some("fdatasync"),
     finds: true,
-    verifies: false,
+    reads: Reads::Trusting,
+    opens: (Opens::Trusting, Opens::Trusting),
+    defers: false,
     open: |dir, survives| {
         let mut options = EnvOpenOptions::new();
         options.map_size(8 << 30);

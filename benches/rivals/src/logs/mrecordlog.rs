@@ -4,14 +4,16 @@
 use mrecordlog::{MultiRecordLog, SyncPolicy};
 use tokio::runtime::Runtime;
 
-use crate::log::{Entry, Log};
+use crate::log::{Entry, Log, Opens, Reads};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "mrecordlog",
     kill: Some("write"),
     power_loss: None,
     finds: true,
-    verifies: false,
+    reads: Reads::Memory,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: false,
     open: |dir, _| {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let mut log = runtime.block_on(MultiRecordLog::open_with_prefs(dir, SyncPolicy::OnAppend)).expect("it opens");

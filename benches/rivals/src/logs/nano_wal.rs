@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use nano_wal::{EntryRef, Wal, WalOptions, WriteEntry};
 
-use crate::log::{Entry, Log, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "nano-wal",
     kill: Some("writev"),
     power_loss: Some("fdatasync"),
     finds: false,
-    verifies: false,
+    reads: Reads::Trusting,
+    opens: (Opens::Lost, Opens::Lost),
+    defers: true,
     open: |dir, survives| {
         let hours = |hours: u64| Duration::from_secs(hours * 3600);
         let options = WalOptions { retention: hours(1000), segment_duration: hours(1000) };
@@ -41,6 +43,14 @@ impl Log for NanoWal {
         // More slices than one writev takes are an error.
         for batch in batch.chunks(IOV_MAX / SLICES) {
             self.entries.extend(self.wal.append_batch(batch, NOW_MS, self.is_durable).expect("it appends"));
+        }
+    }
+
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        // The last one's sync is the file's.
+        for (number, value) in values.iter().enumerate() {
+            let is_last = number + 1 == values.len();
+            self.entries.push(self.wal.append(None, value, NOW_MS, is_last).expect("it appends"));
         }
     }
 

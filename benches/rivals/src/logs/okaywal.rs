@@ -9,14 +9,16 @@ use std::sync::{Arc, Mutex};
 
 use okaywal::{Configuration, EntryId, LogManager, LogVoid, ReadChunkResult, SegmentReader, WriteAheadLog};
 
-use crate::log::{Entry, Log, Shared};
+use crate::log::{Entry, Log, Opens, Reads, Shared};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "okaywal",
     kill: None,
     power_loss: Some("fdatasync"),
     finds: false,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: false,
     open: |dir, _| {
         let (log, found) = recover(dir);
         Box::new(Okaywal { log: Some(log), found: Some(found), dir: dir.to_owned() })

@@ -6,14 +6,16 @@ use std::path::Path;
 
 use open_wal::{Lsn, Wal, WalConfig};
 
-use crate::log::{Entry, Log};
+use crate::log::{Entry, Log, Opens, Reads};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "open-wal",
     kill: None,
     power_loss: Some("fdatasync"),
     finds: false,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, _| Box::new(OpenWal(open(dir))),
     share: None,
 };

@@ -9,14 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use protobuf::descriptor::UninterpretedOption;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use crate::log::{Entry, Log, Shared, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "raft-engine",
     kill: Some("pwrite"),
     power_loss: Some("fdatasync"),
     finds: true,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, survives| {
         let engine = open(dir);
         let next = engine.last_index(GROUP).map_or(1, |last| last + 1);
@@ -72,6 +74,14 @@ impl Log for Group {
         }
         self.batch.add_entries::<Numbered>(GROUP, &self.entries).expect("it has room");
         self.engine.write(&mut self.batch, self.is_durable).expect("it appends");
+    }
+
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        // The last one's sync is the file's.
+        for (number, value) in values.iter().enumerate() {
+            self.is_durable = number + 1 == values.len();
+            self.append(&[value]);
+        }
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {

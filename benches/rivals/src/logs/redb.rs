@@ -3,14 +3,16 @@
 
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
 
-use crate::log::{Entry, Log};
+use crate::log::{Entry, Log, Opens, Reads};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "redb",
     kill: None,
     power_loss: Some("fdatasync"),
     finds: true,
-    verifies: false,
+    reads: Reads::Trusting,
+    opens: (Opens::Trusting, Opens::Verified),
+    defers: false,
     open: |dir, _| Box::new(Redb { database: Database::create(dir.join("redb")).expect("it opens"), next: 0 }),
     share: None,
 };

@@ -11,14 +11,16 @@ use std::path::Path;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::log::{Entry, Log, Shared, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "RocksDB",
     kill: Some("write"),
     power_loss: Some("fdatasync"),
     finds: true,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, survives| {
         let database = Database::open(dir, survives);
         let next = database.next_number();
@@ -45,7 +47,7 @@ struct Database {
     read: NonNull<ffi::ReadOptions>,
 }
 
-// SAFETY: a database may be used from any number of threads at once, and its options are not changed after it was opened.
+// SAFETY: a database may be used from any number of threads at once, and its options are changed only by who has it alone.
 unsafe impl Sync for Database {}
 
 struct Batch(NonNull<ffi::WriteBatch>);
@@ -103,6 +105,11 @@ impl Database {
             ffi::rocksdb_writebatch_clear(batch.0.as_ptr());
         }
         check(error);
+    }
+
+    fn set_sync(&mut self, is_wanted: bool) {
+        // SAFETY: the options are ours alone, as the database is.
+        unsafe { ffi::rocksdb_writeoptions_set_sync(self.write.as_ptr(), c_uchar::from(is_wanted)) };
     }
 
     fn next_number(&self) -> u64 {
@@ -175,6 +182,14 @@ impl Log for Ordered {
             self.next += 1;
         }
         self.database.write(&mut self.batch);
+    }
+
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        // The last one's sync is the log's.
+        for (number, value) in values.iter().enumerate() {
+            self.database.set_sync(number + 1 == values.len());
+            self.append(&[value]);
+        }
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {

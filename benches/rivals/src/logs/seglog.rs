@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use seglog::read::Reader;
 use seglog::write::{WriteError, Writer};
 
-use crate::log::{Entry, Log};
+use crate::log::{Entry, Log, Opens, Reads};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "seglog",
     kill: None,
     power_loss: Some("fdatasync"),
     finds: false,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, _| Box::new(Seglog::open(dir)),
     share: None,
 };

@@ -1,14 +1,16 @@
 //! [sled](https://docs.rs/sled): keys are numbers. What was not flushed is in its own memory; `flush` calls sync_file_range and no more, which
 //! leaves the file's size and the device's cache alone: it survives a kill, and is not counted for the loss of power.
 
-use crate::log::{Entry, Log};
+use crate::log::{Entry, Log, Opens, Reads};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "sled",
     kill: Some("pwrite, sync_file_range"),
     power_loss: None,
     finds: true,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: false,
     open: |dir, _| {
         let config = sled::Config::new().path(dir).mode(sled::Mode::HighThroughput).flush_every_ms(None);
         Box::new(Sled { database: config.open().expect("it opens"), next: 0 })

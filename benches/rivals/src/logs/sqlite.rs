@@ -1,16 +1,18 @@
 //! SQLite by [rusqlite](https://docs.rs/rusqlite), WAL mode, one prepared insert: `synchronous=OFF` against a kill, `FULL`, which is fsync a
-//! commit, against the loss of power.
+//! commit, against the loss of power. What is still in the WAL has checksums, the pages of the database have none.
 
 use rusqlite::Connection;
 
-use crate::log::{Entry, Log, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "SQLite",
     kill: Some("pwrite"),
     power_loss: Some("fsync"),
     finds: true,
-    verifies: false,
+    reads: Reads::Trusting,
+    opens: (Opens::Trusting, Opens::Trusting),
+    defers: false,
     open: |dir, survives| {
         let connection = Connection::open(dir.join("sqlite")).expect("it opens");
         let synchronous = if survives == Survives::Kill { "OFF" } else { "FULL" };

@@ -2,23 +2,28 @@
 
 use std::path::Path;
 
-use tidelog::{AckLevel, Partition, Record, RecordBatch, Store, StoreOptions, SyncPolicy};
+use tidelog::{AckLevel, Partition, PendingAck, Record, RecordBatch, Store, StoreOptions, SyncPolicy};
 
-use crate::log::{Entry, Log, Shared, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "tidelog",
     kill: Some("stores into a map, or write"),
     power_loss: Some("fdatasync"),
     finds: true,
-    verifies: true,
-    open: |dir, survives| Box::new(Tidelog { partition: partition(dir, survives), batch: RecordBatch::new(), level: level(survives) }),
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
+    open: |dir, survives| {
+        Box::new(Tidelog { partition: partition(dir, survives), batch: RecordBatch::new(), pending: Vec::new(), level: level(survives) })
+    },
     share: Some(|dir| Box::new(Many(partition(dir, Survives::PowerLoss)))),
 };
 
 struct Tidelog {
     partition: Partition,
     batch: RecordBatch,
+    pending: Vec<PendingAck>,
     level: AckLevel,
 }
 
@@ -43,6 +48,16 @@ impl Log for Tidelog {
         self.batch.clear();
         values.iter().for_each(|value| self.batch.push(&Record::new(*value)).expect("it has room"));
         self.partition.append_batch(&self.batch, self.level).expect("it appends");
+    }
+
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        self.pending.clear();
+        for value in values {
+            self.batch.clear();
+            self.batch.push(&Record::new(*value)).expect("it has room");
+            self.pending.push(self.partition.append_deferred(&self.batch).expect("it appends"));
+        }
+        self.pending.drain(..).for_each(|pending| _ = pending.wait().expect("it syncs"));
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {

@@ -3,14 +3,16 @@
 
 use wal_db::{FileStore, Wal};
 
-use crate::log::{Entry, Log, Shared, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "wal-db",
     kill: Some("pwrite"),
     power_loss: Some("fdatasync"),
     finds: false,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, survives| Box::new(WalDb { wal: Wal::open(dir.join("wal")).expect("it opens"), survives }),
     share: Some(|dir| Box::new(Many(Wal::open(dir.join("wal")).expect("it opens")))),
 };

@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 
 use walrus_rust::{FsyncSchedule, ReadConsistency, Walrus};
 
-use crate::log::{Entry, Log, Shared, Survives};
+use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "walrus-rust",
     kill: Some("stores into a map"),
     power_loss: Some("pwrite (O_SYNC), fsync"),
     finds: false,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: false,
     open: |dir, survives| Box::new(Topic { wal: open(dir, survives), survives, was_read: false, dir: dir.to_owned() }),
     share: Some(|dir| Box::new(Many(open(dir, Survives::PowerLoss)))),
 };

@@ -4,16 +4,19 @@ use std::path::Path;
 
 use futures::StreamExt;
 use futures::executor::block_on;
+use futures::future::join_all;
 use writeahead::{SimpleFile, WriteAhead, WriteAheadOptions, WriteHandle};
 
-use crate::log::{Entry, Log, Shared};
+use crate::log::{Entry, Log, Opens, Reads, Shared};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "writeahead",
     kill: None,
     power_loss: Some("fdatasync"),
     finds: false,
-    verifies: true,
+    reads: Reads::Verified,
+    opens: (Opens::Verified, Opens::Verified),
+    defers: true,
     open: |dir, _| {
         let wal = start(dir);
         let handle = wal.writer().expect("it was started");
@@ -39,6 +42,11 @@ impl Log for Writeahead {
     fn append(&mut self, values: &[&[u8]]) {
         let values = values.iter().map(|value| value.to_vec()).collect();
         block_on(self.handle.write_batch(values)).expect("it appends");
+    }
+
+    fn append_outstanding(&mut self, values: &[&[u8]]) {
+        let writes = values.iter().map(|value| self.handle.write(value.to_vec()));
+        block_on(join_all(writes)).into_iter().for_each(|written| _ = written.expect("it appends"));
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
