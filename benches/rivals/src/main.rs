@@ -1,14 +1,15 @@
 //! tidelog beside other logs and embedded stores, as a Markdown table: `cargo run --release`, from this directory; `--help` says the rest.
 //!
 //! Every cell starts from an empty directory and in a process of its own, writes the same values, and reads back what it wrote before it
-//! counts. Each row has a mark, plain code that does the least possible. A round runs all cells in a new order; the table has the medians of all rounds. What each log calls before an append returns was
-//! seen by `strace -f -c` of its cells alone.
+//! counts. Each row has a mark, plain code that does the least possible. A round runs all cells in a new order; the table has the medians of all
+//! rounds. What each log calls before an append returns was seen by `strace -f -c` of its cells alone.
 
 use std::path::Path;
 use std::process::ExitCode;
 
 mod cell;
 mod cells;
+mod chart;
 mod log;
 mod logs;
 mod marks;
@@ -47,16 +48,49 @@ fn main() -> ExitCode {
         println!("{USAGE}\n\nRows:\n{}\nLogs: {}", lines(rows::ROWS.iter().map(|row| row.name)), logs::names().join(", "));
         return ExitCode::SUCCESS;
     }
-    let mut filters = arguments;
-    filters.extend(std::env::var("TIDELOG_BENCH_ONLY"));
-    let cells = cells::Cells::new(&filters);
+    let Some(asked) = Asked::new(arguments) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let cells = cells::Cells::new(&asked.filters);
     if cells.is_empty() {
-        eprintln!("no row and no log is named {}: see --help", filters.join(" or "));
+        eprintln!("no row and no log is named {}: see --help", asked.filters.join(" or "));
         return ExitCode::from(2);
     }
     let cells = cells.run(rounds);
-    print!("{}", table::Table::new(&cells, rounds, scale).markdown());
+    let table = table::Table::new(&cells, rounds, scale);
+    print!("{}", table.markdown());
+    if let Some(path) = asked.svg
+        && let Err(error) = std::fs::write(&path, chart::svg(&table))
+    {
+        eprintln!("{path}: {error}");
+        return ExitCode::FAILURE;
+    }
     if cells.iter().any(|cell| cell.is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// What the command line asks for.
+struct Asked {
+    filters: Vec<String>,
+    svg: Option<String>,
+}
+
+impl Asked {
+    /// None if there is an option that is not known, or without its file.
+    fn new(arguments: Vec<String>) -> Option<Self> {
+        let (mut asked, mut arguments) = (Self { filters: Vec::new(), svg: None }, arguments.into_iter());
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--svg" => asked.svg = Some(arguments.next()?),
+                option if option.starts_with('-') => return None,
+                _ => asked.filters.push(argument),
+            }
+        }
+        if let Ok(filters) = std::env::var("TIDELOG_BENCH_ONLY") {
+            asked.filters.extend(filters.split(';').map(str::to_owned));
+        }
+        Some(asked)
+    }
 }
 
 fn lines<'a>(names: impl Iterator<Item = &'a str>) -> String {
@@ -72,10 +106,13 @@ fn number_from(variable: &str, otherwise: f64) -> f64 {
     number
 }
 
-const USAGE: &str = "usage: tidelog-rivals [FILTER]...
-Measures tidelog beside other logs and stores, and prints a Markdown table. Progress goes to stderr. Exit code 1: a cell failed.
+const USAGE: &str = "usage: tidelog-rivals [--svg FILE] [FILTER]...
+Measures tidelog beside other logs and stores and beside plain code, and prints a Markdown table. Progress goes to stderr.
+Exit codes: 1 a cell failed, or the file could not be written; 2 nothing is named so, or an option is not known.
 
-  FILTER                ROW:LOG, parts of the names of both, or a part of one of them: only the cells that one of the filters is for
-  TIDELOG_BENCH_ONLY    one more filter
+  --svg FILE            draws the table as well, as bars
+  FILTER                ROW:LOG, parts of the names of both, or a part of one of them; only the cells that one of the filters is for.
+                        One cell: 'durable append, 8 threads:raft-engine'. The plain code of a row is the log named mark.
+  TIDELOG_BENCH_ONLY    more filters, with ; between them
   TIDELOG_BENCH_ROUNDS  how often each cell is run; the table has medians; 5 unless set
   TIDELOG_BENCH_SCALE   how many times the usual number of records; 1 unless set";

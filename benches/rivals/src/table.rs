@@ -57,7 +57,7 @@ impl Table {
 
     pub(crate) fn markdown(&self) -> String {
         let names: Vec<&str> = self.logs.iter().map(|log| log.name).collect();
-        let mut text = format!("{}\n\n", self.legend());
+        let mut text = format!("{} {LEGEND}\n\n", self.run());
         let _ =
             writeln!(text, "| | mark | {} | to the best other | to the mark |\n|---|--:|{}--:|--:|", names.join(" | "), "--:|".repeat(names.len()));
         for (name, of) in TRAITS {
@@ -65,7 +65,7 @@ impl Table {
         }
         for line in &self.lines {
             let best = line.best(|_| true);
-            let mark = line.mark.map_or(String::new(), |mark| format!("{} {}", line.cell(mark, None), line.row.mark.map_or("", |mark| mark.name())));
+            let mark = line.mark.map_or(String::new(), |mark| format!("{} {}", line.cell(mark, None), line.mark_name()));
             let cells: Vec<String> = line.figures.iter().map(|answer| line.answer(answer, best)).collect();
             let own = self.own(line);
             let ratio = |other: Option<f64>| own.zip(other).map_or(String::new(), |(own, other)| format!("{:.2}x", other / own));
@@ -82,14 +82,9 @@ impl Table {
         text
     }
 
-    /// What the figures are.
-    pub(crate) fn legend(&self) -> String {
-        format!(
-            "Medians of {} interleaved rounds at scale {} of the records that a row names; in brackets CPU time of the whole process, a record or of \
-             all. Bold is the best of those that do as much as tidelog; what is in brackets and slanted does less, and is not compared: it reads \
-             from memory, or opens without a checksum. A dash is what a log does not offer. A ratio above 1 is tidelog ahead.",
-            self.rounds, self.scale
-        )
+    /// How the figures were made.
+    pub(crate) fn run(&self) -> String {
+        format!("Medians of {} interleaved rounds, at scale {} of the records that a row names.", self.rounds, self.scale)
     }
 
     fn own(&self, line: &TableLine) -> Option<f64> {
@@ -97,6 +92,10 @@ impl Table {
         line.figures[at].figures().map(|figures| figures.value)
     }
 }
+
+const LEGEND: &str = "In brackets CPU time of the whole process, a record or of all. Bold is the best of those that do as much as tidelog; what is \
+                      slanted and in brackets does less, and is not compared: it reads from memory, or opens without a checksum. A dash is what a \
+                      log does not offer. A ratio above 1 is tidelog ahead.";
 
 /// What the engine is called among the logs.
 pub(crate) const OWN: &str = "tidelog";
@@ -158,6 +157,10 @@ impl Answer {
 }
 
 impl TableLine {
+    pub(crate) fn mark_name(&self) -> &'static str {
+        self.row.mark.map_or("", |mark| mark.name())
+    }
+
     /// The best of the logs that are chosen, among those that are compared.
     fn best(&self, is_chosen: impl Fn(usize) -> bool) -> Option<f64> {
         let chosen = self.figures.iter().enumerate().filter(|(at, _)| is_chosen(*at)).filter_map(|(_, answer)| answer.figures());
