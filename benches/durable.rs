@@ -1,4 +1,4 @@
-//! What an append costs that is on the disk when it returns: from one thread, from several, and deferred, beside bare syncs.
+//! What an append of one thread costs that is on the disk when it returns, waited for at once or with others outstanding, beside bare syncs.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
 
 mod marks;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use marks::bench_dir::BenchDir;
-use marks::engine::{open_durable, remove};
+use marks::engine::{SINGLE_BYTES, open_durable, remove};
 use marks::synced_writes::SyncedWrites;
 use marks::values::Values;
 use tidelog::{Partition, Record, RecordBatch};
@@ -16,11 +16,9 @@ fn durable(criterion: &mut Criterion) {
     let (dir, values) = (BenchDir::new(), Values::new(100));
     let mut group = criterion.benchmark_group("durable/100");
     group.throughput(Throughput::Elements(1)).sample_size(10).measurement_time(Duration::from_secs(2));
-    for threads in [1, 8, 64] {
-        group.bench_function(format!("{threads} threads"), |bencher| {
-            bencher.iter_custom(|records| engine(&dir, records, |partition, records| append(partition, &values, records, threads)));
-        });
-    }
+    group.bench_function("one by one", |bencher| {
+        bencher.iter_custom(|records| engine(&dir, records, |partition, records| append(partition, &values, records)));
+    });
     group.bench_function("deferred, 8 outstanding", |bencher| {
         bencher.iter_custom(|records| engine(&dir, records, |partition, records| defer(partition, &values, records)));
     });
@@ -47,16 +45,10 @@ fn engine(dir: &BenchDir, records: u64, work: impl FnOnce(&Partition, usize)) ->
     took
 }
 
-fn append(partition: &Partition, values: &Values, records: usize, threads: usize) {
-    std::thread::scope(|scope| {
-        for thread in 0..threads {
-            scope.spawn(move || {
-                for number in (thread..records).step_by(threads) {
-                    partition.append(Record::new(values.get(number))).unwrap();
-                }
-            });
-        }
-    });
+fn append(partition: &Partition, values: &Values, records: usize) {
+    for number in 0..records {
+        partition.append(Record::new(values.get(number))).unwrap();
+    }
 }
 
 fn defer(partition: &Partition, values: &Values, records: usize) {
@@ -77,5 +69,3 @@ criterion_group!(benches, durable);
 criterion_main!(benches);
 
 const OUTSTANDING: usize = 8;
-/// What a single append of 100 B takes in the engine's file.
-const SINGLE_BYTES: usize = 176;

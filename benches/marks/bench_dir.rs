@@ -38,6 +38,17 @@ pub(crate) fn scaled(usual: usize) -> usize {
     ((usual as f64 * scale()) as usize / 1000).max(1) * 1000
 }
 
+/// `TIDELOG_BENCH_PARTITIONS`: the most partitions; 100 if not set.
+///
+/// # Panics
+/// If it is not a positive number.
+pub(crate) fn partitions_max() -> usize {
+    let Ok(text) = std::env::var("TIDELOG_BENCH_PARTITIONS") else { return 100 };
+    let partitions = text.parse().expect("TIDELOG_BENCH_PARTITIONS is a number");
+    assert!(partitions > 0, "TIDELOG_BENCH_PARTITIONS is positive");
+    partitions
+}
+
 /// `TIDELOG_BENCH_STRICT=1`: a missed aim fails the program.
 pub(crate) fn is_strict() -> bool {
     std::env::var("TIDELOG_BENCH_STRICT").is_ok_and(|value| value == "1")
