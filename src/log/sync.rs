@@ -38,6 +38,8 @@ struct State {
     /// First offset that it does not cover; `u64::MAX` until it has looked.
     covers: u64,
     sleepers: u32,
+    /// Whether others waited for the last sync, who append again now.
+    had_company: bool,
 }
 
 impl GroupCommit {
@@ -72,11 +74,16 @@ impl GroupCommit {
             state.running = true;
             state.number += 1;
             let number = state.number;
-            if max_wait > Duration::ZERO {
+            if max_wait > Duration::ZERO || state.had_company {
                 // Whoever appends meanwhile is covered too.
                 state.covers = u64::MAX;
                 drop(state);
-                std::thread::sleep(max_wait);
+                if max_wait > Duration::ZERO {
+                    std::thread::sleep(max_wait);
+                } else {
+                    // Those of the sync before are awake, and append again if they get a processor.
+                    std::thread::yield_now();
+                }
                 state = self.state.lock();
             }
             state.covers = snapshot();
@@ -91,6 +98,7 @@ impl GroupCommit {
         let mut state = self.state.lock();
         state.running = false;
         let sleepers = state.sleepers;
+        state.had_company = sleepers > 0;
         let (this, next) = (self.word(number), self.word(number + 1));
         this.fetch_add(1, Ordering::Relaxed);
         next.fetch_add(1, Ordering::Relaxed);
