@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, Offset, Position, TimestampNs, resync};
+use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Offset, Position, TimestampNs, resync};
 
 use crate::error::IoError;
 use crate::log::segment::{Chunk, Place, Segment};
@@ -21,16 +21,14 @@ pub(crate) struct Cursor {
 /// What stands at a cursor.
 #[derive(Debug)]
 pub(crate) enum Step {
-    Batch(StoredBatch),
+    /// A batch was read.
+    Batch,
     /// The end of what the segment holds, for now.
     End,
     /// Not the frame that should be here.
     Bad(String),
     /// A right frame in a codec that is not built in.
-    Codec {
-        to: u64,
-        codec: &'static str,
-    },
+    Codec { to: u64, codec: &'static str },
 }
 
 /// The header of a frame, verified, and where the next one is.
@@ -108,27 +106,31 @@ impl Cursor {
         }
     }
 
-    /// Reads the frame here, which must begin at or below `offset` and end above it, and moves behind it.
-    pub(crate) fn step(&mut self, offset: u64) -> Result<Step, IoError> {
+    /// Reads the frame here into `batch`, which is empty: it must begin at or below `offset` and end above it. Moves behind it.
+    pub(crate) fn step(&mut self, offset: u64, batch: &mut Option<StoredBatch>) -> Result<Step, IoError> {
         loop {
             let position = self.position;
             if self.bytes(FRAME_HEADER_BYTES)?.is_none() {
                 return Ok(Step::End);
             }
-            let mut outcome = self.read_here();
+            let mut outcome = self.read_here(batch);
             if let Err(Unreadable::Decode(DecodeError::Truncated { needed, .. })) = outcome
                 && self.bytes(needed)?.is_some_and(|bytes| bytes.len() >= needed)
             {
-                outcome = self.read_here();
+                outcome = self.read_here(batch);
             }
             match outcome {
-                Ok(batch) if batch.header().attributes.contains(Attributes::NO_OFFSETS) => self.position = position + batch.stored_bytes(),
-                Ok(batch) => {
-                    if let Some(misfit) = self.misfit(offset, batch.base_offset().get(), batch.next_offset().get()) {
+                Ok(header) if header.attributes.contains(Attributes::NO_OFFSETS) => {
+                    self.position = position + header.stored_bytes() as u64;
+                    *batch = None;
+                }
+                Ok(header) => {
+                    if let Some(misfit) = self.misfit(offset, header.base_offset.get(), header.next_offset().get()) {
+                        *batch = None;
                         return Ok(Step::Bad(misfit));
                     }
-                    self.position = position + batch.stored_bytes();
-                    return Ok(Step::Batch(batch));
+                    self.position = position + header.stored_bytes() as u64;
+                    return Ok(Step::Batch);
                 }
                 Err(Unreadable::Codec { codec }) => {
                     let Some(passed) = self.peek()? else { return Ok(Step::Bad("not a frame".to_owned())) };
@@ -158,10 +160,11 @@ impl Cursor {
         ends_before.then(|| format!("a batch up to offset {next}, where the segment ends before"))
     }
 
-    fn read_here(&self) -> Result<StoredBatch, Unreadable> {
+    fn read_here<'batch>(&self, batch: &'batch mut Option<StoredBatch>) -> Result<&'batch FrameHeader, Unreadable> {
         let chunk = self.chunk.as_ref().expect("bytes were found here before");
         let at = (self.position - chunk.start) as usize;
-        StoredBatch::read(&chunk.owner, at, (chunk.end - chunk.start) as usize, self.entry.segment.header.salt, Position::new(self.position))
+        let (end, salt) = ((chunk.end - chunk.start) as usize, self.entry.segment.header.salt);
+        StoredBatch::read_into(batch, &chunk.owner, at, end, salt, Position::new(self.position))
     }
 
     /// At least `min` bytes from here on, fewer where the segment ends; `None` at its end.

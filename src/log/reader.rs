@@ -22,20 +22,16 @@ pub struct Reader {
     cuts: u64,
     /// Cuts that what was read so far has been held against.
     followed: u64,
-    batch: Option<OpenBatch>,
+    /// Read into its place: a batch is large, and dear to move.
+    batch: Option<StoredBatch>,
+    /// The next record in it: where it is, and which.
+    record: (u32, u32),
     failed: bool,
-}
-
-#[derive(Debug, Clone)]
-struct OpenBatch {
-    batch: StoredBatch,
-    at: u32,
-    number: u32,
 }
 
 impl Reader {
     pub(crate) fn new(view: PartitionView, next: u64) -> Self {
-        Self { followed: view.cuts(), view, next, cursor: None, cuts: 0, batch: None, failed: false }
+        Self { followed: view.cuts(), view, next, cursor: None, cuts: 0, batch: None, record: (0, 0), failed: false }
     }
 
     /// The offset to be read next.
@@ -63,26 +59,45 @@ impl Reader {
     /// The next batch that holds offsets at or above [`offset`](Self::offset): whole, so its first records may lie below it.
     /// The fastest way to read: [`StoredBatch::records`] borrows.
     pub fn next_batch(&mut self) -> Option<Result<StoredBatch, ReadError>> {
-        loop {
-            match self.next_of_any_kind()? {
-                Ok(batch) if !batch.is_data() => {}
-                batch => return Some(batch),
-            }
+        match self.move_to_data() {
+            Ok(()) => self.batch.take().map(Ok),
+            Err(error) => Some(Err(error)),
         }
     }
 
     /// As [`next_batch`](Self::next_batch), of control batches too.
     pub(crate) fn next_of_any_kind(&mut self) -> Option<Result<StoredBatch, ReadError>> {
-        self.batch = None;
-        if self.failed {
-            return None;
+        match self.move_on() {
+            Ok(()) => self.batch.take().map(Ok),
+            Err(error) => Some(Err(error)),
         }
-        let outcome = self.advance();
-        self.failed = matches!(&outcome, Err(error) if !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }));
-        outcome.transpose()
     }
 
-    fn advance(&mut self) -> Result<Option<StoredBatch>, ReadError> {
+    /// Reads the next batch that holds data into its place; none there is the end.
+    fn move_to_data(&mut self) -> Result<(), ReadError> {
+        loop {
+            self.move_on()?;
+            if self.batch.as_ref().is_none_or(StoredBatch::is_data) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads the next batch into its place; none there is the end.
+    fn move_on(&mut self) -> Result<(), ReadError> {
+        self.batch = None;
+        if self.failed {
+            return Ok(());
+        }
+        let outcome = self.advance();
+        if let Err(error) = &outcome {
+            self.batch = None;
+            self.failed = !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. });
+        }
+        outcome
+    }
+
+    fn advance(&mut self) -> Result<(), ReadError> {
         let mut attempts = 0;
         loop {
             let cuts = self.view.cuts();
@@ -94,14 +109,15 @@ impl Reader {
                 return Err(self.out_of_range());
             }
             if self.next == end {
-                return Ok(None);
+                return Ok(());
             }
             match self.step(end) {
-                Ok(Some(batch)) => {
-                    self.next = batch.next_offset().get();
-                    return Ok(Some(batch));
+                Ok(()) => {
+                    if let Some(batch) = &self.batch {
+                        self.next = batch.next_offset().get();
+                        return Ok(());
+                    }
                 }
-                Ok(None) => {}
                 // The writer may have dropped the file, or cut the log, since this reader looked: then look again.
                 Err(error) => {
                     self.cursor = None;
@@ -145,8 +161,8 @@ impl Reader {
         ReadError::OffsetOutOfRange { requested: Offset::new(self.next), earliest: self.view.log_start_offset(), latest: self.view.end_offset() }
     }
 
-    /// One batch, or `None` if the cursor had to move to another segment first.
-    fn step(&mut self, end: u64) -> Result<Option<StoredBatch>, ReadError> {
+    /// One batch, or none if the cursor had to move to another segment first.
+    fn step(&mut self, end: u64) -> Result<(), ReadError> {
         let next = self.next;
         if let Some(known) = self.view.damage_at(next) {
             self.cursor = None;
@@ -160,9 +176,8 @@ impl Reader {
                 other.insert(locate(&self.view, next, end)?)
             }
         };
-        let step = cursor.step(next)?;
-        match step {
-            Step::Batch(batch) => Ok(Some(batch)),
+        match cursor.step(next, &mut self.batch)? {
+            Step::Batch => Ok(()),
             Step::Codec { to, codec } => {
                 self.next = to;
                 Err(ReadError::CodecNotBuilt { from: Offset::new(next), to: Offset::new(to), codec })
@@ -177,7 +192,7 @@ impl Reader {
                             let reason = format!("the frames of the segment end before offset {next}");
                             Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(claimed.min(entry.to).min(end)), reason, path })
                         }
-                        None => Ok(None),
+                        None => Ok(()),
                     },
                     _ => Err(gap(&self.view, next, end)),
                 }
@@ -191,7 +206,7 @@ impl Reader {
                     if below <= next {
                         self.cursor = None;
                     }
-                    return Ok(None);
+                    return Ok(());
                 }
                 Err(ReadError::Corrupt { from: Offset::new(next), to: Offset::new(to), reason, path })
             }
@@ -223,35 +238,33 @@ impl Iterator for Reader {
             if self.batch.is_some() && self.cuts != self.view.cuts() {
                 self.batch = None; // what is left of it may be cut off
             }
-            if let Some(open) = &mut self.batch {
-                match open.batch.span_at(open.at) {
+            if let Some(batch) = &self.batch {
+                match batch.span_at(self.record.0) {
                     Some(Ok(span)) => {
-                        let (offset, number) = (open.batch.offset_of(&span), open.number);
-                        (open.at, open.number) = (span.end, number + 1);
+                        let (offset, number) = (batch.offset_of(&span), self.record.1);
+                        self.record = (span.end, number + 1);
                         if offset < self.next {
                             continue;
                         }
                         self.next = offset + 1;
-                        return Some(Ok(open.batch.record(span, number)));
+                        return Some(Ok(batch.record(span, number)));
                     }
                     Some(Err(error)) => {
-                        let (from, to) = (Offset::new(self.next), open.batch.next_offset());
+                        let (from, to) = (Offset::new(self.next), batch.next_offset());
                         self.next = to.get();
                         self.batch = None;
                         return Some(Err(ReadError::Corrupt { from, to, reason: error.to_string(), path: self.view.dir().to_owned() }));
                     }
                     // Offsets at the end of a compacted batch may have no record.
-                    None => self.next = self.next.max(open.batch.next_offset().get()),
+                    None => self.next = self.next.max(batch.next_offset().get()),
                 }
             }
             let from = self.next;
-            match self.next_batch()? {
-                Ok(batch) => {
-                    self.next = from.max(batch.base_offset().get());
-                    self.batch = Some(OpenBatch { batch, at: 0, number: 0 });
-                }
-                Err(error) => return Some(Err(error)),
+            if let Err(error) = self.move_to_data() {
+                return Some(Err(error));
             }
+            self.next = from.max(self.batch.as_ref()?.base_offset().get());
+            self.record = (0, 0);
         }
     }
 }

@@ -48,6 +48,12 @@ pub enum Unreadable {
     },
 }
 
+#[cold]
+fn unpack(codec: Codec, frame: &Frame<'_>) -> Result<Arc<[u8]>, Unreadable> {
+    let plain = decompress(codec, frame.records).ok_or(Unreadable::Codec { codec: codec_name(codec) })?;
+    plain.map(Into::into).map_err(|reason| Unreadable::Broken { reason })
+}
+
 impl StoredBatch {
     /// Verifies and unpacks a batch that a tool read by itself: the frame at the start of `bytes`, which stands at `position` of the segment
     /// with `salt`.
@@ -55,12 +61,21 @@ impl StoredBatch {
     /// # Errors
     /// [`Unreadable`].
     pub fn from_bytes(bytes: &[u8], salt: u64, position: Position) -> Result<Self, Unreadable> {
-        Self::read(&Owner::Heap(bytes.into()), 0, bytes.len(), salt, position)
+        let mut batch = None;
+        Self::read_into(&mut batch, &Owner::Heap(bytes.into()), 0, bytes.len(), salt, position)?;
+        Ok(batch.expect("it was read"))
     }
 
-    /// Verifies the frame at `at` of `owner`, whose bytes end at `end`, and unpacks it.
+    /// Verifies the frame at `at` of `owner`, whose bytes end at `end`, and unpacks it into `batch`.
     #[inline]
-    pub(crate) fn read(owner: &Owner, at: usize, end: usize, salt: u64, position: Position) -> Result<Self, Unreadable> {
+    pub(crate) fn read_into<'batch>(
+        batch: &'batch mut Option<Self>,
+        owner: &Owner,
+        at: usize,
+        end: usize,
+        salt: u64,
+        position: Position,
+    ) -> Result<&'batch FrameHeader, Unreadable> {
         let bytes = owner.slice(at, end);
         let frame = Frame::decode(bytes, salt, position).map_err(Unreadable::Decode)?;
         frame.verify_body().map_err(Unreadable::Decode)?;
@@ -68,32 +83,20 @@ impl StoredBatch {
             let from = at + (part.as_ptr().addr() - bytes.as_ptr().addr());
             (from, from + part.len())
         };
-        let mut batch = Self {
+        let codec = frame.header.attributes.codec().map_err(Unreadable::Decode)?;
+        let plain = if codec == Codec::None { None } else { Some(unpack(codec, &frame)?) };
+        let batch = batch.insert(Self {
             header: frame.header,
             nanos: frame.blocks.nanos,
             producer: frame.blocks.producer,
             position,
-            records: place(frame.records),
+            records: plain.as_ref().map_or_else(|| place(frame.records), |plain| (0, plain.len())),
             packed: place(frame.packed),
             note: frame.blocks.note.map(place),
-            plain: None,
+            plain,
             frame: owner.clone(),
-        };
-        let codec = frame.header.attributes.codec().map_err(Unreadable::Decode)?;
-        if codec != Codec::None {
-            batch.unpack(codec, &frame)?;
-        }
-        Ok(batch)
-    }
-
-    #[cold]
-    fn unpack(&mut self, codec: Codec, frame: &Frame<'_>) -> Result<(), Unreadable> {
-        let plain = decompress(codec, frame.records)
-            .ok_or(Unreadable::Codec { codec: codec_name(codec) })?
-            .map_err(|reason| Unreadable::Broken { reason })?;
-        self.records = (0, plain.len());
-        self.plain = Some(plain.into());
-        Ok(())
+        });
+        Ok(&batch.header)
     }
 
     /// Offset of the first record.
@@ -151,10 +154,6 @@ impl StoredBatch {
     /// Highest time of a record.
     pub fn max_timestamp(&self) -> TimestampNs {
         max_timestamp(&self.header)
-    }
-
-    pub(crate) fn header(&self) -> &FrameHeader {
-        &self.header
     }
 
     /// Whether readers see its records: not a seal, a pad or a control batch.
