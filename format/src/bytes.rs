@@ -34,8 +34,9 @@ pub(crate) fn i64_at(bytes: &[u8], at: usize) -> i64 {
     i64::from_le_bytes(get(bytes, at))
 }
 
+/// Whether there is nothing but zeros: in words without a way out among them, which is what makes it fast.
 #[inline]
-pub(crate) fn all_zero(bytes: &[u8]) -> bool {
+pub fn all_zero(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks();
     words.iter().fold(0, |all, word| all | u128::from_le_bytes(*word)) == 0 && rest.iter().all(|&byte| byte == 0)
 }

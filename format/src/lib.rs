@@ -34,6 +34,7 @@ mod store_meta;
 mod terms;
 mod varint;
 
+pub use bytes::all_zero;
 pub use checkpoint::{Checkpoint, SLOT_BYTES};
 pub use checksum::crc32;
 pub use error::DecodeError;

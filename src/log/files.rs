@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidelog_format::{
     CHECKPOINT_NAME, DecodeError, FRAME_ALIGN, FRAME_MAGIC, FileName, Frame, FrameHeader, META_NAME, Meta, Offset, Position, SEAL_BYTES,
-    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, SegmentId, decode_seal_at_end, resync,
+    SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, SegmentId, all_zero, decode_seal_at_end, resync,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
@@ -380,7 +380,7 @@ fn is_zero(file: &dyn File, path: &Path, from: u64, len: u64) -> Result<bool, Io
     loop {
         let want = SEARCH_BYTES.min(len.saturating_sub(at)) as usize;
         let read = read_full_at(file, &mut bytes[..want], at).at("read", path)?;
-        if bytes[..read].iter().any(|&byte| byte != 0) {
+        if !all_zero(&bytes[..read]) {
             return Ok(false);
         }
         if read == 0 {

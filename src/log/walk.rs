@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidelog_format::{
     Attributes, DecodeError, FRAME_ALIGN, Fault, Frame, FrameHeader, IndexEntry, Offset, Position, SEGMENT_HEADER_BYTES, Seal, Terms, TimestampNs,
-    next_frame,
+    all_zero, next_frame,
 };
 
 use crate::error::{IoContext, IoError, OpenError};
@@ -304,7 +304,7 @@ impl<'a> Window<'a> {
             if bytes.is_empty() {
                 return Ok(true);
             }
-            if bytes.iter().any(|&byte| byte != 0) {
+            if !all_zero(bytes) {
                 return Ok(false);
             }
             at += bytes.len() as u64;
