@@ -10,7 +10,9 @@ use tidelog_format::{
     SEQ_MAX, SLOT_BYTES, SegmentHeader, SegmentId, padded,
 };
 
-use crate::support::{Durable, Lab, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, read_all, tempdir};
+use crate::support::{
+    Durable, Lab, Segment, append, append_batch, assert_same, copy_tree, fingerprint, options, partition, ranges, read_all, tempdir,
+};
 
 #[test]
 fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
@@ -87,6 +89,7 @@ fn check(lab: &Lab, end: u64) {
     let mut oracle = copy.oracle.clone();
     for opening in ["first", "second"] {
         let (store, partition) = copy.open();
+        assert_eq!(ranges(partition.recovery_report()), []);
         assert_same(&read_all(partition.view()).0, &oracle, opening);
         append(&partition, &mut oracle, 1, 100, AckLevel::Durable);
         assert_same(&read_all(partition.view()).0, &oracle, opening);
