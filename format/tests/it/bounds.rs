@@ -224,6 +224,12 @@ fn an_offset_past_the_last_is_none() {
 }
 
 #[test]
+fn behind_the_last_term_there_is_none() {
+    let next = |epoch| LeaderEpoch::new(epoch).next().get();
+    assert_eq!((next(0), next(41), next(EPOCH_MAX - 1), next(EPOCH_MAX)), (1, 42, EPOCH_MAX, EPOCH_MAX));
+}
+
+#[test]
 fn a_name_is_none_of_the_names_that_mean_directories() {
     assert!(!is_name(".") && !is_name("..") && is_name("...") && is_name(&"x".repeat(NAME_BYTES_MAX)));
     assert_eq!(SegmentId { base_offset: 42, seq: 7 }.base(), Offset::new(42));
