@@ -89,16 +89,12 @@ impl Catalog {
     pub(super) fn create(&self) -> Result<(), OpenError> {
         let path = self.dir.join(STORE_NAME);
         let valid = read_file(&*self.storage, &path, 4096).is_ok_and(|bytes| StoreMeta::decode(&bytes).is_ok());
-        // STORE comes last: where it is, the directories are durable.
-        if !valid || self.storage.kind(&self.dir.join(TOPICS)).at("look at", &self.dir)?.is_none() {
-            self.create_dirs(&self.dir)?;
-            self.create_dirs(&self.dir.join(TOPICS))?;
-        }
         if !valid {
+            self.create_dirs(&self.dir)?;
             let meta = StoreMeta { uuid: new_uuid(&*self.storage), created: now() };
             replace_file(&*self.storage, &path, &meta.encode()).at("write", &path)?;
         }
-        Ok(())
+        self.create_dirs(&self.dir.join(TOPICS))
     }
 
     fn create_dirs(&self, path: &Path) -> Result<(), OpenError> {

@@ -373,9 +373,9 @@ fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
 fn write_for_people(storage: &dyn Storage, path: &Path, text: &[u8]) -> io::Result<()> {
     let file = match storage.open(path, Access::ReadWrite) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => storage.create(path)?,
-        // No regular file, and never written through.
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return replace_file(storage, path, text),
-        other => other?,
+        // No regular file, which is never written through, or one of somebody else.
+        Err(_) => return replace_file(storage, path, text),
+        Ok(file) => file,
     };
     write_all_at(&*file, text, 0)?;
     file.set_len(text.len() as u64)
