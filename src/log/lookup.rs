@@ -39,7 +39,7 @@ pub(crate) fn find(view: &LogView, offset: u64) -> Option<StoredRecord> {
     StoredRecord::find(map.clone(), at, published.end as usize, segment.header.salt, Offset::new(offset))
 }
 
-/// Touches no byte of the segment: a list is locked meanwhile.
+/// Touches no byte of the segment: a list is held meanwhile.
 #[inline(always)]
 fn likely(segment: &Segment, offset: u64) -> Option<Likely> {
     let map = segment.present_map()?;

@@ -48,7 +48,7 @@ pub(crate) fn has_room() -> bool {
     segment_maps() < most
 }
 
-/// Changes how many segments this process maps at most, with what is appended to left out: half of what the kernel allows, unless said.
+/// Changes how many segments this process maps at most: half of what the kernel allows, unless said. Records that are held keep theirs mapped.
 #[cfg(feature = "test-util")]
 pub fn limit_maps(most: usize) {
     MOST.store(most, Ordering::Relaxed);

@@ -183,8 +183,8 @@ impl LogView {
         (offset < entry.to).then(|| entry.clone())
     }
 
-    /// Looks at the segment that answers for `offset`, under the lock of the list: that spares counting its owners, but nothing may wait
-    /// for a disk meanwhile.
+    /// Looks at the segment that answers for `offset`, without counting its owners. The list stays meanwhile, with all maps of it: nothing may wait
+    /// for a disk.
     #[inline]
     pub(crate) fn look<T>(&self, offset: u64, look: impl FnOnce(&Segment) -> Option<T>) -> Option<T> {
         let list = self.list.load();

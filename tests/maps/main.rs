@@ -82,6 +82,14 @@ fn maps_stay_within_the_budget_and_every_record_is_served() {
     appends_cuts_and_reads_go_on_beside_it(tmp.path(), &partition);
 }
 
+struct SetOnDrop<'flag>(&'flag AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Segments lose their maps while others roll, delete and truncate.
 fn appends_cuts_and_reads_go_on_beside_it(dir: &Path, partition: &Partition) {
     let (done, reads) = (AtomicBool::new(false), AtomicUsize::new(0));
@@ -99,6 +107,7 @@ fn appends_cuts_and_reads_go_on_beside_it(dir: &Path, partition: &Partition) {
                 }
             });
         }
+        let _ends_readers = SetOnDrop(&done); // also where something below fails
         let mut most = 0;
         for round in 0..20_u64 {
             append(partition, 5);
@@ -106,7 +115,6 @@ fn appends_cuts_and_reads_go_on_beside_it(dir: &Path, partition: &Partition) {
             partition.delete_prefix(round).unwrap();
             most = most.max(mapped(dir));
         }
-        done.store(true, Ordering::Relaxed);
         // Each of three threads may look at the count before another adds to it, and hold one that was given back.
         assert!(most <= LIMIT + 6, "{most} segments mapped");
     });
