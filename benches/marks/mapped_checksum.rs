@@ -1,4 +1,4 @@
-//! Mark: one checksum over a mapped file, nothing else.
+//! Mark: checksums over a mapped file, nothing else.
 #![allow(unsafe_code)]
 
 use std::path::Path;
@@ -22,5 +22,10 @@ impl MappedChecksum {
     /// The checksum of the first `bytes` bytes.
     pub(crate) fn of(&self, bytes: usize) -> u32 {
         crc32fast::hash(&self.0[..bytes])
+    }
+
+    /// A checksum for each `piece` bytes of the first `bytes`, as a walk over frames of that size has to take them.
+    pub(crate) fn of_each(&self, bytes: usize, piece: usize) -> u32 {
+        self.0[..bytes].chunks(piece).fold(0, |sum, piece| sum ^ crc32fast::hash(piece))
     }
 }

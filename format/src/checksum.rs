@@ -25,6 +25,25 @@ pub(crate) fn crc32_of(pieces: &[&[u8]]) -> u32 {
     hasher.finalize()
 }
 
+/// What binds a frame to its place and to its durable claim: another claim always changes it, another place all but once in 2^32 times.
+/// The mixer is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014).
+#[inline(always)]
+pub(crate) fn place_word(salt: u64, position: u64, durable_back: u32) -> u32 {
+    let mut place = salt.wrapping_add(position.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    place = (place ^ place >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    place = (place ^ place >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    place ^= place >> 31;
+    (place >> 32) as u32 ^ mix32(durable_back)
+}
+
+/// The finalizer of MurmurHash3 (Appleby): no two words have the same, and words that differ in one bit differ in many.
+#[inline(always)]
+pub(crate) fn mix32(word: u32) -> u32 {
+    let word = (word ^ word >> 16).wrapping_mul(0x85eb_ca6b);
+    let word = (word ^ word >> 13).wrapping_mul(0xc2b2_ae35);
+    word ^ word >> 16
+}
+
 pub(crate) const VERSION: usize = 8;
 pub(crate) const HEADER_LEN: usize = 10;
 pub(crate) const CHECKSUM: usize = 124;

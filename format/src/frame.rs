@@ -1,7 +1,7 @@
 //! One batch frame: a 64-byte header, optional blocks, the record section, zero padding to 8. Does not look inside records.
 
 use crate::bytes::{all_zero, get, i64_at, put, u16_at, u32_at, u64_at};
-use crate::checksum::{check_incompat, crc32_of};
+use crate::checksum::{check_incompat, mix32, place_word};
 use crate::nanos::{packed_bytes, unpack_nano};
 use crate::{DecodeError, EPOCH_MAX, LeaderEpoch, NanosBlock, OFFSET_MAX, Offset, Position, TimestampNs, crc32};
 
@@ -13,6 +13,8 @@ pub const FRAME_ALIGN: usize = 8;
 pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"TDLF");
 /// Largest `frame_len`: 1 GiB, so that sums of two positions stay below 4 GiB.
 pub const FRAME_BYTES_MAX: u32 = 1 << 30;
+/// Frames of at most this many bytes are under one checksum, body and all: two short ones cost twice as much.
+pub const WHOLE_FRAME_BYTES_MAX: u32 = 512;
 /// Largest note in a NOTE block.
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// Most bytes that the optional blocks of one frame take.
@@ -138,7 +140,7 @@ pub struct FrameHeader {
     pub chain: u32,
     /// Distance back to the durable position of this segment, in units of 8 bytes; [`NO_CLAIM`] for none.
     pub durable_back: u32,
-    /// CRC-32 of the records as stored.
+    /// CRC-32 of the records as stored; 0 in a frame of at most [`WHOLE_FRAME_BYTES_MAX`].
     pub body_crc: u32,
 }
 
@@ -170,79 +172,71 @@ impl FrameHeader {
         position.get().checked_sub(u64::from(self.durable_back) * FRAME_ALIGN as u64).map(Position::new)
     }
 
-    /// The 64 bytes of this header for a frame at `position` of the segment that `salt` belongs to, and the chain after it.
-    #[inline]
-    pub fn encode(&self, salt: u64, position: Position, blocks: &[u8]) -> ([u8; FRAME_HEADER_BYTES], u32) {
-        let mut header = [0; FRAME_HEADER_BYTES];
-        let chain = self.encode_into(&mut header, salt, position, blocks);
-        (header, chain)
+    /// Whether one checksum covers all of the frame.
+    pub const fn is_whole(&self) -> bool {
+        self.frame_len <= WHOLE_FRAME_BYTES_MAX
     }
 
-    /// As [`encode`](Self::encode), into the first 64 bytes of `out`.
+    /// `body_crc` of a frame of `frame_len` bytes with these records.
+    #[inline]
+    pub fn body_crc_of(frame_len: usize, records: &[u8]) -> u32 {
+        if frame_len <= WHOLE_FRAME_BYTES_MAX as usize { 0 } else { crc32(records) }
+    }
+
+    /// Stores this header into the first 64 bytes of `frame`, whose blocks and body are there already, for `position` of the segment that
+    /// `salt` belongs to. Returns the chain after it.
     ///
     /// # Panics
-    /// If `out` is shorter.
-    // In line, and each byte read long after it was stored: a load that spans fields just stored waits until the cache has them.
+    /// If `frame` ends before what the checksum covers: the blocks, and the body of a frame of at most [`WHOLE_FRAME_BYTES_MAX`].
     #[inline(always)]
-    pub fn encode_into(&self, out: &mut [u8], salt: u64, position: Position, blocks: &[u8]) -> u32 {
-        let mut input = [0; CRC_PREFIX_BYTES + FRAME_HEADER_BYTES];
-        put(&mut input, 0, &salt.to_le_bytes());
-        put(&mut input, 8, &position.get().to_le_bytes());
-        let header = &mut input[CRC_PREFIX_BYTES..];
-        put(header, MAGIC, &FRAME_MAGIC.to_le_bytes());
-        put(header, FRAME_LEN, &self.frame_len.to_le_bytes());
-        put(header, BASE_OFFSET, &self.base_offset.get().to_le_bytes());
-        put(header, BASE_TS, &self.base_ts.get().to_le_bytes());
-        put(header, MAX_TS, &self.max_ts.get().to_le_bytes());
-        put(header, LAST_OFFSET_DELTA, &self.last_offset_delta.to_le_bytes());
-        put(header, RECORD_COUNT, &self.record_count.to_le_bytes());
-        put(header, ATTRIBUTES, &self.attributes.0.to_le_bytes());
-        put(header, LEADER_EPOCH, &self.leader_epoch.get().to_le_bytes());
-        put(header, CHAIN, &self.chain.to_le_bytes());
-        put(header, DURABLE_BACK, &self.durable_back.to_le_bytes());
-        put(header, BODY_CRC, &self.body_crc.to_le_bytes());
-        let crc = if blocks.is_empty() {
-            crc32(&input[..CRC_PREFIX_BYTES + HEADER_CRC])
+    pub fn encode_into(&self, frame: &mut [u8], salt: u64, position: Position) -> u32 {
+        let place = place_word(salt, position.get(), self.durable_back);
+        let mut header = [0; FRAME_HEADER_BYTES];
+        put(&mut header, MAGIC, &FRAME_MAGIC.to_le_bytes());
+        put(&mut header, DURABLE_BACK, &self.durable_back.to_le_bytes());
+        put(&mut header, BODY_CRC, &self.body_crc.to_le_bytes());
+        put(&mut header, BASE_OFFSET, &self.base_offset.get().to_le_bytes());
+        put(&mut header, BASE_TS, &self.base_ts.get().to_le_bytes());
+        put(&mut header, MAX_TS, &self.max_ts.get().to_le_bytes());
+        put(&mut header, LAST_OFFSET_DELTA, &self.last_offset_delta.to_le_bytes());
+        put(&mut header, RECORD_COUNT, &self.record_count.to_le_bytes());
+        put(&mut header, ATTRIBUTES, &self.attributes.0.to_le_bytes());
+        put(&mut header, LEADER_EPOCH, &self.leader_epoch.get().to_le_bytes());
+        put(&mut header, FRAME_LEN, &self.frame_len.to_le_bytes());
+        put(&mut header, CHAIN, &self.chain.to_le_bytes());
+        frame[..FRAME_HEADER_BYTES].copy_from_slice(&header);
+        let head_end = FRAME_HEADER_BYTES + blocks_len(self.attributes, frame).expect("the blocks are there");
+        let (content, bound) = if self.is_whole() {
+            let head_crc = crc32(&frame[BASE_OFFSET..head_end]) ^ place;
+            put(frame, HEAD_CRC, &head_crc.to_le_bytes());
+            (crc32(&frame[BASE_OFFSET..self.frame_len as usize]), place ^ mix32(head_crc))
         } else {
-            crc32_of(&[&input[..CRC_PREFIX_BYTES + HEADER_CRC], blocks])
+            (crc32(&frame[BODY_CRC..head_end]), place)
         };
-        let header = &input[CRC_PREFIX_BYTES..];
-        out[..HEADER_CRC].copy_from_slice(&header[..HEADER_CRC]);
-        put(out, HEADER_CRC, &crc.to_le_bytes());
-        self.chain_of(&get(header, 0), blocks)
-    }
-
-    #[inline]
-    fn chain_of(&self, logical: &[u8; CHAIN], blocks: &[u8]) -> u32 {
-        if self.attributes.contains(Attributes::SEAL) || self.attributes.contains(Attributes::PAD) {
-            return self.chain;
-        }
-        chain_after(self.chain, logical, self.body_crc, blocks)
+        put(frame, CHECKSUM, &(content ^ bound).to_le_bytes());
+        self.chain_after(content)
     }
 
     #[inline(always)]
-    fn decode(bytes: &[u8], salt: u64, position: Position) -> Result<(Self, usize), DecodeError> {
+    fn chain_after(&self, content: u32) -> u32 {
+        let is_filler = self.attributes.contains(Attributes::SEAL) || self.attributes.contains(Attributes::PAD);
+        if is_filler { self.chain } else { content }
+    }
+
+    /// The header and what its checksum covers.
+    #[inline(always)]
+    fn decode(bytes: &[u8], salt: u64, position: Position) -> Result<(Self, Covered), DecodeError> {
         let header = bytes.get(..FRAME_HEADER_BYTES).ok_or(DecodeError::Truncated { needed: FRAME_HEADER_BYTES, found: bytes.len() })?;
         let magic = u32_at(header, MAGIC);
         if magic != FRAME_MAGIC {
             return Err(DecodeError::Magic { expected: FRAME_MAGIC.into(), found: magic.into() });
         }
+        let covered = Covered::of(bytes, place_word(salt, position.get(), u32_at(header, DURABLE_BACK)))?;
         let attributes = Attributes(u32_at(header, ATTRIBUTES));
-        let blocks_len = blocks_len(attributes, bytes)?;
-        let blocks = bytes.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + blocks_len);
-        let blocks = blocks.ok_or(DecodeError::Truncated { needed: FRAME_HEADER_BYTES + blocks_len, found: bytes.len() })?;
-        let mut input = [0; CRC_PREFIX_BYTES + HEADER_CRC];
-        put(&mut input, 0, &salt.to_le_bytes());
-        put(&mut input, 8, &position.get().to_le_bytes());
-        put(&mut input, CRC_PREFIX_BYTES, &header[..HEADER_CRC]);
-        let found = if blocks.is_empty() { crc32(&input) } else { crc32_of(&[&input, blocks]) };
-        let expected = u32_at(header, HEADER_CRC);
-        if expected != found {
-            return Err(DecodeError::Checksum { what: "frame header", expected, found });
-        }
         check_incompat(attributes.0 & Attributes::INCOMPAT, Attributes::KNOWN_INCOMPAT)?;
+        let frame_len = u32_at(header, FRAME_LEN);
         let decoded = Self {
-            frame_len: u32_at(header, FRAME_LEN),
+            frame_len,
             base_offset: Offset::new(u64_at(header, BASE_OFFSET)),
             base_ts: TimestampNs::new(i64_at(header, BASE_TS)),
             max_ts: TimestampNs::new(i64_at(header, MAX_TS)),
@@ -252,10 +246,10 @@ impl FrameHeader {
             leader_epoch: LeaderEpoch::new(u32_at(header, LEADER_EPOCH)),
             chain: u32_at(header, CHAIN),
             durable_back: u32_at(header, DURABLE_BACK),
-            body_crc: u32_at(header, BODY_CRC),
+            body_crc: if frame_len <= WHOLE_FRAME_BYTES_MAX { 0 } else { u32_at(header, BODY_CRC) },
         };
-        decoded.check(blocks_len)?;
-        Ok((decoded, blocks_len))
+        decoded.check(covered.blocks_len)?;
+        Ok((decoded, covered))
     }
 
     #[inline(always)]
@@ -284,14 +278,44 @@ impl FrameHeader {
     }
 }
 
-/// The chain after a frame: CRC-32 of the chain before it, its logical header bytes (0..48), its body checksum and its blocks.
-#[inline]
-pub fn chain_after(chain: u32, logical: &[u8; CHAIN], body_crc: u32, blocks: &[u8]) -> u32 {
-    let mut input = [0; 4 + CHAIN + 4];
-    put(&mut input, 0, &chain.to_le_bytes());
-    put(&mut input, 4, logical);
-    put(&mut input, 4 + CHAIN, &body_crc.to_le_bytes());
-    if blocks.is_empty() { crc32(&input) } else { crc32_of(&[&input, blocks]) }
+/// What the checksum of a frame covers. Header and blocks are right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Covered {
+    blocks_len: usize,
+    /// Checksum of the content as it is.
+    content: u32,
+    /// And as it was when the frame was stored.
+    stored: u32,
+}
+
+impl Covered {
+    #[inline(always)]
+    fn of(bytes: &[u8], place: u32) -> Result<Self, DecodeError> {
+        let frame_len = u32_at(bytes, FRAME_LEN);
+        let blocks_len = blocks_len(Attributes(u32_at(bytes, ATTRIBUTES)), bytes)?;
+        let head_end = FRAME_HEADER_BYTES + blocks_len;
+        let is_whole = frame_len <= WHOLE_FRAME_BYTES_MAX;
+        let end = if is_whole { head_end.max(frame_len as usize) } else { head_end };
+        let content = bytes.get(if is_whole { BASE_OFFSET } else { BODY_CRC }..end);
+        let content = crc32(content.ok_or(DecodeError::Truncated { needed: padded(end), found: bytes.len() })?);
+        let (checksum, head_crc) = (u32_at(bytes, CHECKSUM), u32_at(bytes, HEAD_CRC));
+        let stored = checksum ^ place ^ if is_whole { mix32(head_crc) } else { 0 };
+        if content != stored {
+            Self::check_head(bytes, head_end, place, is_whole)?;
+        }
+        Ok(Self { blocks_len, content, stored })
+    }
+
+    /// Whether it is the body alone that is not what was stored.
+    #[cold]
+    fn check_head(bytes: &[u8], head_end: usize, place: u32, is_whole: bool) -> Result<(), DecodeError> {
+        let (expected, found) = if is_whole {
+            (u32_at(bytes, HEAD_CRC), crc32(&bytes[BASE_OFFSET..head_end]) ^ place)
+        } else {
+            (u32_at(bytes, CHECKSUM), crc32(&bytes[BODY_CRC..head_end]) ^ place)
+        };
+        if expected == found { Ok(()) } else { Err(DecodeError::Checksum { what: "frame header", expected, found }) }
+    }
 }
 
 /// What a frame header says of itself, unverified.
@@ -437,8 +461,7 @@ pub struct Frame<'a> {
     pub records: &'a [u8],
     /// The packed nanoseconds.
     pub packed: &'a [u8],
-    /// Header and blocks.
-    head: &'a [u8],
+    covered: Covered,
     pad: &'a [u8],
 }
 
@@ -450,18 +473,19 @@ impl<'a> Frame<'a> {
     /// [`DecodeError::Truncated`] if more bytes are needed to judge, else what is wrong.
     #[inline(always)]
     pub fn decode(bytes: &'a [u8], salt: u64, position: Position) -> Result<Self, DecodeError> {
-        let (header, blocks_len) = FrameHeader::decode(bytes, salt, position)?;
+        let (header, covered) = FrameHeader::decode(bytes, salt, position)?;
         let stored = header.stored_bytes();
         if bytes.len() < stored {
             return Err(DecodeError::Truncated { needed: stored, found: bytes.len() });
         }
+        let blocks_len = covered.blocks_len;
         let block_bytes = &bytes[FRAME_HEADER_BYTES..FRAME_HEADER_BYTES + blocks_len];
         let blocks = if blocks_len == 0 { Blocks::default() } else { Blocks::decode(header.attributes, block_bytes)? };
         let packed_len = blocks.nanos.map_or(0, |nanos| packed_bytes(nanos.width, header.record_count));
         let body = &bytes[FRAME_HEADER_BYTES + blocks_len..header.frame_len as usize];
         let records_len = body.len().checked_sub(packed_len).ok_or(DecodeError::Field { what: "frame_len", found: header.frame_len.into() })?;
         let (records, packed) = body.split_at(records_len);
-        Ok(Self { header, blocks, records, packed, head: &bytes[..FRAME_HEADER_BYTES + blocks_len], pad: &bytes[header.frame_len as usize..stored] })
+        Ok(Self { header, blocks, records, packed, covered, pad: &bytes[header.frame_len as usize..stored] })
     }
 
     /// The time of record number `index` of the body, whose stored delta is `delta_ms`; saturates at the ends of `i64`. `None` if
@@ -482,20 +506,22 @@ impl<'a> Frame<'a> {
         Some(TimestampNs::from_parts(base.millis().saturating_add(delta_ms), sub_millis))
     }
 
-    /// The chain after this frame.
+    /// The chain after this frame, whether or not its body is still what was stored.
+    #[inline]
     pub fn chain_after(&self) -> u32 {
-        self.header.chain_of(&get(self.head, 0), &self.head[FRAME_HEADER_BYTES..])
+        self.header.chain_after(self.covered.stored)
     }
 
-    /// Checks everything that the header checksum does not cover: records, packed nanoseconds, padding.
+    /// Checks everything that the frame's first checksum does not cover: records, packed nanoseconds, padding.
     ///
     /// # Errors
     /// What does not match.
     #[inline(always)]
     pub fn verify_body(&self) -> Result<(), DecodeError> {
-        let found = crc32(self.records);
-        if found != self.header.body_crc {
-            return Err(DecodeError::Checksum { what: "records", expected: self.header.body_crc, found });
+        let (expected, found) =
+            if self.header.is_whole() { (self.covered.stored, self.covered.content) } else { (self.header.body_crc, crc32(self.records)) };
+        if expected != found {
+            return Err(DecodeError::Checksum { what: "records", expected, found });
         }
         if let Some(nanos) = self.blocks.nanos {
             let found = crc32(self.packed);
@@ -538,21 +564,21 @@ fn blocks_len(attributes: Attributes, bytes: &[u8]) -> Result<usize, DecodeError
 }
 
 const MAGIC: usize = 0; // u32
-const FRAME_LEN: usize = MAGIC + size_of::<u32>(); // u32
-const BASE_OFFSET: usize = FRAME_LEN + size_of::<u32>(); // u64
+const CHECKSUM: usize = MAGIC + size_of::<u32>(); // u32
+const DURABLE_BACK: usize = CHECKSUM + size_of::<u32>(); // u32
+const BODY_CRC: usize = DURABLE_BACK + size_of::<u32>(); // u32
+const HEAD_CRC: usize = BODY_CRC; // u32
+const BASE_OFFSET: usize = BODY_CRC + size_of::<u32>(); // u64
 const BASE_TS: usize = BASE_OFFSET + size_of::<u64>(); // i64
 const MAX_TS: usize = BASE_TS + size_of::<i64>(); // i64
 const LAST_OFFSET_DELTA: usize = MAX_TS + size_of::<i64>(); // u32
 const RECORD_COUNT: usize = LAST_OFFSET_DELTA + size_of::<u32>(); // u32
 const ATTRIBUTES: usize = RECORD_COUNT + size_of::<u32>(); // u32
 const LEADER_EPOCH: usize = ATTRIBUTES + size_of::<u32>(); // u32
-const CHAIN: usize = LEADER_EPOCH + size_of::<u32>(); // u32; what stands before it is equal on all replicas
-const DURABLE_BACK: usize = CHAIN + size_of::<u32>(); // u32
-const BODY_CRC: usize = DURABLE_BACK + size_of::<u32>(); // u32
-const HEADER_CRC: usize = BODY_CRC + size_of::<u32>(); // u32
-const _: () = assert!(HEADER_CRC + size_of::<u32>() == FRAME_HEADER_BYTES && CHAIN == 48); // = SPEC.md, "Frame header"
+const FRAME_LEN: usize = LEADER_EPOCH + size_of::<u32>(); // u32
+const CHAIN: usize = FRAME_LEN + size_of::<u32>(); // u32
+const _: () = assert!(CHAIN + size_of::<u32>() == FRAME_HEADER_BYTES && BASE_OFFSET == 16); // = SPEC.md, "Frame header"
 
-const CRC_PREFIX_BYTES: usize = 16; // salt u64, position u64
 const PRODUCER_BYTES: usize = 16;
 const REPLICATION_BYTES: usize = 16;
 const NOTE_HEAD_BYTES: usize = 4; // length u16, zero u16

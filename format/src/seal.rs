@@ -1,7 +1,7 @@
 //! The last 128 bytes of a finished segment: a frame that sums it up, so that it opens in O(1). Takes no offset.
 
 use crate::bytes::{all_zero, i64_at, put, u32_at, u64_at};
-use crate::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, LeaderEpoch, Offset, Position, TimestampNs, crc32};
+use crate::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, LeaderEpoch, Offset, Position, TimestampNs};
 
 /// Size of a seal: a frame header and a 64-byte body.
 pub const SEAL_BYTES: usize = FRAME_HEADER_BYTES + BODY_BYTES;
@@ -44,11 +44,11 @@ impl Seal {
             leader_epoch: self.last_epoch,
             chain: self.chain_out,
             durable_back,
-            body_crc: crc32(&body),
+            body_crc: FrameHeader::body_crc_of(SEAL_BYTES, &body),
         };
         let mut bytes = [0; SEAL_BYTES];
-        put(&mut bytes, 0, &header.encode(self.salt, position, &[]).0);
         put(&mut bytes, FRAME_HEADER_BYTES, &body);
+        header.encode_into(&mut bytes, self.salt, position);
         bytes
     }
 

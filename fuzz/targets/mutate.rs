@@ -119,7 +119,7 @@ fn change_frame(file: &mut File, draw: &mut Draw) {
 /// Where frames seem to stand, and how long they are.
 fn frames(bytes: &[u8]) -> Vec<(usize, usize)> {
     let (mut frames, mut at) = (Vec::new(), FILE_HEADER_BYTES);
-    while let Some(len) = bytes.get(at + 4..at + 8) {
+    while let Some(len) = bytes.get(at + 56..at + 60) {
         let len = padded(u32::from_le_bytes(len.try_into().expect("four bytes")) as usize);
         if len < FRAME_HEADER_BYTES || len > bytes.len() - at {
             break;

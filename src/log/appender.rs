@@ -233,7 +233,7 @@ impl Appender {
         let append_ts = coarse_now();
         let (base_ts, max_ts) = batch.times.unwrap_or((append_ts, append_ts));
         let header = FrameHeader {
-            frame_len: batch.frame_len() as u32,
+            frame_len: batch.frame_len as u32,
             base_offset: Offset::new(self.next_offset),
             base_ts,
             max_ts,
@@ -251,12 +251,12 @@ impl Appender {
             Some(store) if mapped => {
                 let slot = store.slot(self.position as usize, stored);
                 batch.store(slot);
-                header.encode_into(slot, salt, position, batch.blocks)
+                header.encode_into(slot, salt, position)
             }
             _ => {
                 self.frame.resize(stored, 0);
                 batch.store(&mut self.frame);
-                let chain = header.encode_into(&mut self.frame, salt, position, batch.blocks);
+                let chain = header.encode_into(&mut self.frame, salt, position);
                 self.write_frame()?;
                 chain
             }

@@ -1,8 +1,8 @@
 //! What is appended: a record, or a batch of records encoded as it will be stored. Assigns no offset.
 
 use tidelog_format::{
-    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, Header, NOTE_BYTES_MAX, TimestampNs, append_record, crc32,
-    pack_nanos, padded,
+    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, Header, NOTE_BYTES_MAX, TimestampNs,
+    append_record, pack_nanos, padded,
 };
 
 use crate::config::check_codec;
@@ -193,7 +193,10 @@ impl RecordBatch {
         }
         let records = if codec == Codec::None { &self.records[..] } else { &scratch.compressed[..] };
         let times = self.base.map(|base| (base, self.max));
-        Ok(Encoded { blocks: &scratch.blocks, records, packed: &scratch.packed, body_crc: crc32(records), attributes, count: self.count, times })
+        let (blocks, packed) = (&scratch.blocks[..], &scratch.packed[..]);
+        let frame_len = FRAME_HEADER_BYTES + blocks.len() + records.len() + packed.len();
+        let body_crc = FrameHeader::body_crc_of(frame_len, records);
+        Ok(Encoded { frame_len, blocks, records, packed, body_crc, attributes, count: self.count, times })
     }
 
     /// Compresses the records; says so only if that makes them smaller.
@@ -223,6 +226,8 @@ impl Scratch {
 /// A frame but for what the append lock decides: offset, position, chain, claim.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Encoded<'a> {
+    /// Header, blocks and body, without padding.
+    pub(crate) frame_len: usize,
     pub(crate) blocks: &'a [u8],
     pub(crate) records: &'a [u8],
     pub(crate) packed: &'a [u8],
@@ -234,14 +239,9 @@ pub(crate) struct Encoded<'a> {
 }
 
 impl Encoded<'_> {
-    /// Header, blocks and body, without padding.
-    pub(crate) fn frame_len(&self) -> usize {
-        FRAME_HEADER_BYTES + self.blocks.len() + self.records.len() + self.packed.len()
-    }
-
     /// Bytes in the file.
     pub(crate) fn stored_bytes(&self) -> usize {
-        padded(self.frame_len())
+        padded(self.frame_len)
     }
 
     /// Stores everything behind the header into `frame`, which is as long as the stored frame.

@@ -262,13 +262,11 @@ impl<'a> Copying<'a> {
     }
 
     fn copy(&mut self, frame: &Frame<'_>, bytes: &[u8]) -> Result<(), OpenError> {
-        let mut blocks = Vec::new();
-        frame.blocks.encode(&mut blocks);
         let header = tidelog_format::FrameHeader { durable_back: NO_CLAIM, ..frame.header };
         let position = Position::new(self.written + self.out.len() as u64);
-        let (encoded, chain) = header.encode(self.header.salt, position, &blocks);
-        self.out.extend(encoded);
-        self.out.extend(&bytes[FRAME_HEADER_BYTES..frame.header.stored_bytes()]);
+        let at = self.out.len();
+        self.out.extend(&bytes[..frame.header.stored_bytes()]);
+        let chain = header.encode_into(&mut self.out[at..], self.header.salt, position);
         self.seal.records += u64::from(frame.header.record_count);
         if frame.header.record_count > 0 {
             self.seal.max_ts = self.seal.max_ts.max(frame.header.max_ts);

@@ -96,20 +96,21 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
         Walked { runs: vec![run], bad: Vec::new(), clean_end: false, seal: None, claim: None, index: Vec::new(), epoch: 0, scanned_bytes: 0 };
     let mut index_due = start.position;
     loop {
-        let run = *walked.runs.last().expect("a walk begins with a run");
-        let position = Position::new(run.end);
-        let fault = match next_frame(window.from(run.end, 1)?, salt, position, Offset::new(run.next_offset), run.chain) {
+        // Field by field: a copy of what was just stored waits for the stores.
+        let &Run { end, next_offset, chain, .. } = walked.last_run();
+        let position = Position::new(end);
+        let fault = match next_frame(window.from(end, 1)?, salt, position, Offset::new(next_offset), chain) {
             Ok(frame) if dead(&frame.header, limit) => {
                 walked.clean_end = true;
                 break;
             }
             Ok(frame) if is_out_of_reach(&frame.header, base) => {
-                Fault::Offset { expected: Offset::new(run.next_offset), found: frame.header.next_offset() }
+                Fault::Offset { expected: Offset::new(next_offset), found: frame.header.next_offset() }
             }
             Ok(frame) => {
                 walked.add(&frame, position, base, &mut index_due, limit.index_interval);
                 if frame.header.attributes.contains(Attributes::SEAL) {
-                    walked.seal = Seal::decode(&frame).ok();
+                    walked.seal = Seal::decode(&{ frame }).ok();
                     walked.clean_end = true;
                     break;
                 }
@@ -118,20 +119,21 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
             Err(fault) => fault,
         };
         match fault {
-            Fault::Frame(DecodeError::Truncated { needed, .. }) if window.extend(run.end, needed)? => {}
-            Fault::End if window.is_zero_from(run.end)? => {
+            Fault::Frame(DecodeError::Truncated { needed, .. }) if window.extend(end, needed)? => {}
+            Fault::End if window.is_zero_from(end)? => {
                 walked.clean_end = true;
                 break;
             }
             // A newer file answers for what follows: whatever stands here is dead, torn or not.
-            _ if run.next_offset >= limit.offset => {
+            _ if next_offset >= limit.offset => {
                 walked.clean_end = true;
                 break;
             }
             fault => {
-                walked.bad.push(BadSpot { position: run.end, fault });
+                walked.bad.push(BadSpot { position: end, fault });
                 // It meets a frame of a newer version there too.
-                let Some(run) = walked.resync(&mut window, (salt, base), run, limit)? else { break };
+                let before = *walked.last_run();
+                let Some(run) = walked.resync(&mut window, (salt, base), before, limit)? else { break };
                 walked.runs.push(run);
                 index_due = run.position;
             }
@@ -174,6 +176,10 @@ fn dead(header: &FrameHeader, limit: WalkLimit<'_>) -> bool {
 }
 
 impl Walked {
+    fn last_run(&self) -> &Run {
+        self.runs.last().expect("a walk begins with a run")
+    }
+
     fn add(&mut self, frame: &Frame<'_>, position: Position, base: u64, index_due: &mut u64, interval: u32) {
         let header = &frame.header;
         let run = self.runs.last_mut().expect("a walk begins with a run");
@@ -198,8 +204,11 @@ impl Walked {
     }
 
     fn note_claim(&mut self, header: &FrameHeader, position: Position) {
-        let claim = header.durable_position(position).map(|durable| (durable.get(), header.base_offset.get()));
-        self.claim = self.claim.max(claim);
+        let Some(durable) = header.durable_position(position) else { return };
+        let claim = (durable.get(), header.base_offset.get());
+        if self.claim.is_none_or(|furthest| claim > furthest) {
+            self.claim = Some(claim);
+        }
     }
 
     /// What the bytes at a place behind a bad spot are worth.

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidelog_format::{
     Attributes, Blocks, Checkpoint, Codec, FRAME_HEADER_BYTES, FrameHeader, IndexEntry, IndexHeader, LeaderEpoch, Meta, NO_CLAIM, Offset, Position,
-    Producer, Replication, Seal, SegmentHeader, Term, Terms, TimestampNs, crc32, encode_index, encode_record, padded, record_len,
+    Producer, Replication, Seal, SegmentHeader, Term, Terms, TimestampNs, encode_index, encode_record, padded, record_len,
 };
 
 use super::inputs;
@@ -199,16 +199,17 @@ impl Segment {
             leader_epoch: self.header.leader_epoch,
             chain: self.chain,
             durable_back: if self.claims { 0 } else { NO_CLAIM },
-            body_crc: crc32(&body),
+            body_crc: 0,
         };
         change(&mut header, &mut blocks);
         header.attributes = header.attributes.with(blocks.attributes());
         let mut encoded = Vec::new();
         blocks.encode(&mut encoded);
         header.frame_len = (FRAME_HEADER_BYTES + encoded.len() + body.len()) as u32;
-        let (head, chain) = header.encode(self.header.salt, Position::new(at as u64), &encoded);
-        self.bytes.extend([&head[..], &encoded, &body].concat());
+        header.body_crc = FrameHeader::body_crc_of(header.frame_len as usize, &body);
+        self.bytes.extend([&[0; FRAME_HEADER_BYTES][..], &encoded, &body].concat());
         self.bytes.resize(padded(self.bytes.len()), 0);
+        let chain = header.encode_into(&mut self.bytes[at..], self.header.salt, Position::new(at as u64));
         let max_ts_before = TimestampNs::new(if self.records == 0 { i64::MIN } else { time - 1 });
         self.entries.push(IndexEntry { rel_offset: (self.next_offset - self.header.base_offset.get()) as u32, position: at as u32, max_ts_before });
         (self.chain, self.claims) = (chain, false);

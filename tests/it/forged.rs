@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tidelog::{AckLevel, CutError, Found, OpenError, ReadError, TopicError};
 use tidelog_format::{
-    Attributes, Blocks, CHECKPOINT_NAME, Checkpoint, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES,
-    SEQ_MAX, SLOT_BYTES, SegmentHeader, SegmentId, padded,
+    Attributes, CHECKPOINT_NAME, Checkpoint, EPOCH_MAX, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX, SLOT_BYTES,
+    SegmentHeader, SegmentId, padded,
 };
 
 use crate::support::{
@@ -444,10 +444,9 @@ fn rewrite(segment: &Segment, dir: &Path, end: u64) -> PathBuf {
     for spot in segment.frames().into_iter().filter(|spot| spot.next <= end) {
         let at = spot.position as usize;
         let frame = Frame::decode(&old[at..], segment.header.salt, Position::new(spot.position)).unwrap();
-        let mut blocks = Vec::new();
-        Blocks { ..frame.blocks }.encode(&mut blocks);
-        bytes.extend(frame.header.encode(header.salt, Position::new(bytes.len() as u64), &blocks).0);
-        bytes.extend(&old[at + FRAME_HEADER_BYTES..at + padded(spot.frame_len as usize)]);
+        let to = bytes.len();
+        bytes.extend(&old[at..at + padded(spot.frame_len as usize)]);
+        frame.header.encode_into(&mut bytes[to..], header.salt, Position::new(to as u64));
     }
     let path = dir.join(SegmentId { base_offset: segment.id().base_offset, seq: header.seq }.log_name());
     fs::write(&path, bytes).unwrap();

@@ -10,8 +10,8 @@ use tidelog::{
     StoreOptions, SyncPolicy, TopicError, Verdict,
 };
 use tidelog_format::{
-    Attributes, Blocks, CHECKPOINT_NAME, Checkpoint, FRAME_HEADER_BYTES, FileName, Frame, FrameHeader, NO_CLAIM, Offset, Position, SLOT_BYTES,
-    ScanEnd, Scanner, SegmentHeader, SegmentId, crc32,
+    Attributes, CHECKPOINT_NAME, Checkpoint, FRAME_HEADER_BYTES, FileName, Frame, FrameHeader, NO_CLAIM, Offset, Position, SLOT_BYTES, ScanEnd,
+    Scanner, SegmentHeader, SegmentId, crc32,
 };
 
 pub(crate) const TOPIC: &str = "t";
@@ -318,11 +318,9 @@ impl Segment {
 fn rewrite_header(bytes: &mut [u8], salt: u64, spot: Spot, change: &impl Fn(&mut FrameHeader)) {
     let (position, at) = (Position::new(spot.position), spot.position as usize);
     let frame = Frame::decode(&bytes[at..], salt, position).unwrap();
-    let (mut header, mut blocks) = (frame.header, Vec::new());
-    Blocks { ..frame.blocks }.encode(&mut blocks);
+    let mut header = frame.header;
     change(&mut header);
-    let (encoded, _) = header.encode(salt, position, &blocks);
-    bytes[at..at + FRAME_HEADER_BYTES].copy_from_slice(&encoded);
+    header.encode_into(&mut bytes[at..], salt, position);
 }
 
 pub(crate) fn copy_tree(from: &Path, to: &Path) {

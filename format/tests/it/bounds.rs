@@ -46,10 +46,10 @@ fn headers_hold_the_highest_values_there_are() {
 fn frames_hold_the_highest_values_there_are() {
     let (good, _) = encode_frame(Place::at(SALT, 128, 7, 1), &[Rec::plain(5, b"one")]);
     let decoded = |at, bytes: &[u8]| Frame::decode(&with_frame_field(&good, SALT, 128, 0, at, bytes), SALT, START).map(|frame| frame.header);
-    assert_eq!(decoded(32, &i32::MAX.to_le_bytes()).unwrap().next_offset(), Offset::new(8 + i32::MAX as u64));
-    assert_eq!(decoded(44, &EPOCH_MAX.to_le_bytes()).unwrap().leader_epoch, EPOCH_MAX);
+    assert_eq!(decoded(40, &i32::MAX.to_le_bytes()).unwrap().next_offset(), Offset::new(8 + i32::MAX as u64));
+    assert_eq!(decoded(52, &EPOCH_MAX.to_le_bytes()).unwrap().leader_epoch, EPOCH_MAX);
     let longest = DecodeError::Truncated { needed: FRAME_BYTES_MAX as usize, found: good.len() };
-    assert_eq!(decoded(4, &FRAME_BYTES_MAX.to_le_bytes()), Err(longest));
+    assert_eq!(decoded(56, &FRAME_BYTES_MAX.to_le_bytes()), Err(longest));
 }
 
 /// A reader of part of a file goes by it: too few would make it ask again and again, too many end it early.
@@ -57,10 +57,52 @@ fn frames_hold_the_highest_values_there_are() {
 fn a_cut_frame_says_how_many_bytes_it_takes() {
     let producer = Some(Producer { id: 1, epoch: 2, base_sequence: 3 });
     let place = Place { blocks: Blocks { producer, note: Some(b"abc"), ..Blocks::default() }, ..Place::at(SALT, 128, 7, 1) };
-    let (bytes, _) = encode_frame(place, &[Rec::plain(5, b"one")]);
-    let needed = |len: usize| Frame::decode(&bytes[..len], SALT, START).map_err(|error| (error, len)).unwrap_err();
-    for (len, expected) in [(0, 64), (63, 64), (64, 84), (83, 84), (84, 88), (87, 88), (88, bytes.len()), (bytes.len() - 1, bytes.len())] {
-        assert_eq!(needed(len), (DecodeError::Truncated { needed: expected, found: len }, len));
+    let (small, _) = encode_frame(place, &[Rec::plain(5, b"one")]);
+    let (large, _) = encode_frame(place, &[Rec::plain(5, &[7; 500])]);
+    let needed = |bytes: &[u8], len: usize| Frame::decode(&bytes[..len], SALT, START).map_err(|error| (error, len)).unwrap_err();
+    let whole = small.len();
+    for (len, expected) in [(0, 64), (63, 64), (64, 84), (83, 84), (84, whole), (whole - 1, whole)] {
+        assert_eq!(needed(&small, len), (DecodeError::Truncated { needed: expected, found: len }, len));
+    }
+    let whole = large.len();
+    for (len, expected) in [(0, 64), (63, 64), (64, 84), (83, 84), (84, 88), (87, 88), (88, whole), (whole - 1, whole)] {
+        assert_eq!(needed(&large, len), (DecodeError::Truncated { needed: expected, found: len }, len));
+    }
+}
+
+/// A frame of 512 bytes is under one checksum, one of 513 under two.
+#[test]
+fn small_frames_are_under_one_checksum() {
+    let empty = encode_frame(Place::at(SALT, 128, 7, 1), &[Rec::plain(5, b"")]).0.len();
+    for value_len in empty..1024 {
+        let (bytes, chain) = encode_frame(Place::at(SALT, 128, 7, 1), &[Rec::plain(5, &vec![7; value_len])]);
+        let frame = Frame::decode(&bytes, SALT, START).unwrap();
+        let is_small = frame.header.frame_len <= 512;
+        assert_eq!((frame.header.is_whole(), frame.header.body_crc == 0), (is_small, is_small));
+        assert_eq!(frame.header.body_crc, if is_small { 0 } else { crc32(frame.records) });
+        assert_eq!((frame.chain_after(), frame.verify_body()), (chain, Ok(())));
+        let mut flipped = bytes.clone();
+        flipped[70] ^= 1;
+        let found = Frame::decode(&flipped, SALT, START);
+        let found = found.unwrap();
+        assert_eq!((found.header, found.chain_after()), (frame.header, chain), "a header is right without its body");
+        assert!(matches!(found.verify_body(), Err(DecodeError::Checksum { what: "records", .. })));
+    }
+}
+
+/// The claim is not part of the content; each of its bits changes the checksum all the same.
+#[test]
+fn every_claim_has_a_checksum_of_its_own() {
+    let (good, _) = encode_frame(Place::at(SALT, 128, 7, 1), &[Rec::plain(5, b"one")]);
+    for bit in 0..32 {
+        let mut changed = good.clone();
+        changed[8 + bit / 8] ^= 1 << (bit % 8);
+        assert!(matches!(Frame::decode(&changed, SALT, START), Err(DecodeError::Checksum { .. })));
+        for sum_bit in 0..32 {
+            let mut twice = changed.clone();
+            twice[4 + sum_bit / 8] ^= 1 << (sum_bit % 8);
+            assert!(Frame::decode(&twice, SALT, START).is_err(), "bits {bit} and {sum_bit} do not cancel out");
+        }
     }
 }
 
@@ -123,12 +165,12 @@ fn a_glance_is_what_the_frame_says_unless_it_cannot_be_one() {
         glance(&changed)
     };
     assert_eq!(edited(0, &[0; 4]), None, "no magic number, the length of a frame");
-    assert_eq!((edited(4, &63u32.to_le_bytes()), edited(4, &(FRAME_BYTES_MAX + 1).to_le_bytes())), (None, None));
+    assert_eq!((edited(56, &63u32.to_le_bytes()), edited(56, &(FRAME_BYTES_MAX + 1).to_le_bytes())), (None, None));
     let stored = |found: Option<Glance>| found.map(|found| found.stored_bytes);
-    assert_eq!(stored(edited(4, &64u32.to_le_bytes())), Some(64));
-    assert_eq!(stored(edited(4, &FRAME_BYTES_MAX.to_le_bytes())), Some(FRAME_BYTES_MAX as usize));
-    assert_eq!(edited(8, &(u64::MAX - 2).to_le_bytes()), None);
-    let taking_none = edited(40, &Attributes::NO_OFFSETS.0.to_le_bytes());
+    assert_eq!(stored(edited(56, &64u32.to_le_bytes())), Some(64));
+    assert_eq!(stored(edited(56, &FRAME_BYTES_MAX.to_le_bytes())), Some(FRAME_BYTES_MAX as usize));
+    assert_eq!(edited(16, &(u64::MAX - 2).to_le_bytes()), None);
+    let taking_none = edited(48, &Attributes::NO_OFFSETS.0.to_le_bytes());
     assert_eq!(taking_none, Some(Glance { next_offset: Offset::new(7), ..expected }));
 }
 
@@ -153,7 +195,7 @@ fn a_seal_has_one_length_and_no_blocks() {
     for len in [48, 64] {
         let body = &good[64..64 + len];
         let attributes = frame.header.attributes.with(blocks.attributes());
-        let header = FrameHeader { attributes, body_crc: crc32(body), ..frame.header };
+        let header = FrameHeader { attributes, ..frame.header };
         let (bytes, _) = assemble(header, Place::at(SALT, 128, 7, 3), &blocks, body);
         let found = Seal::decode(&Frame::decode(&bytes, SALT, START).unwrap());
         assert_eq!(found, Err(DecodeError::Field { what: "seal length", found: len as u64 }));

@@ -9,8 +9,8 @@ use tidelog_format::*;
 mod build;
 
 /// Where the frames of segment.log stand, and the end of the file.
-const POSITIONS: [u64; 7] = [128, 208, 440, 552, 672, 760, 832];
-const END: u64 = 960;
+const POSITIONS: [u64; 7] = [128, 208, 768, 880, 1000, 1088, 1160];
+const END: u64 = 1288;
 const SALT: u64 = 0xfeed_f00d_dead_beef;
 
 #[test]
@@ -74,11 +74,11 @@ fn the_frames_hold_their_values() {
     let expected = vec![
         (128, 1000, 5, None, 0, 1_700_000_000_123_456_789, 1_700_000_000_123_456_789),
         (208, 1001, 5, Some(128), 0x0084_0000, 1_700_000_001_000_000_007, 1_700_000_001_250_999_999),
-        (440, 1006, 5, Some(440), 0x0100_0000, -1, -1),
-        (552, 1007, 5, None, 0x0003_0018, 1_700_000_001_995_000_000, 1_700_000_002_000_000_000),
-        (672, 1009, 6, Some(552), 0x0008_0000, -62_135_596_800_000, 253_402_300_799_999),
-        (760, 1011, 6, None, 0x0050_0000, 0, 0),
-        (832, 1011, 6, Some(760), 0x0030_0000, i64::MAX, i64::MAX),
+        (768, 1006, 5, Some(768), 0x0100_0000, -1, -1),
+        (880, 1007, 5, None, 0x0003_0018, 1_700_000_001_995_000_000, 1_700_000_002_000_000_000),
+        (1000, 1009, 6, Some(880), 0x0008_0000, -62_135_596_800_000, 253_402_300_799_999),
+        (1088, 1011, 6, None, 0x0050_0000, 0, 0),
+        (1160, 1011, 6, Some(1088), 0x0030_0000, i64::MAX, i64::MAX),
     ];
     assert_eq!(found, expected);
     assert_eq!(frames.last().unwrap().frame.header.next_offset(), Offset::new(1011));
@@ -114,7 +114,7 @@ fn the_records_hold_their_values() {
         (1002, 1_700_000_000_999_999_999, Some(b""), Some(b""), vec![]),
         (1003, 1_699_999_999_875_000_000, Some(b"gone"), None, vec![]),
         (1004, 1_700_000_001_250_999_999, None, Some(b"\x00\xff"), vec![("\u{fc}n\u{ef}", Some(b"\x80"))]),
-        (1005, 1_700_000_001_000_000_007, None, Some(&[0x61; 70]), vec![]),
+        (1005, 1_700_000_001_000_000_007, None, Some(&[0x61; 400]), vec![]),
         (1006, -1, None, Some(b"before 1970"), vec![]),
         (1007, 1_700_000_002_000_000_000, Some(b"p"), Some(b"1"), vec![]),
         (1008, 1_700_000_002_000_000_000, Some(b"p"), Some(b"2"), vec![]),
@@ -130,9 +130,9 @@ fn the_frames_encode_to_the_same_bytes() {
     for FrameAt { position, frame } in frames_of(&bytes) {
         let mut blocks = Vec::new();
         frame.blocks.encode(&mut blocks);
-        let (header, chain) = frame.header.encode(SALT, position, &blocks);
-        let mut again = [&header[..], &blocks, &body_again(&frame)].concat();
+        let mut again = [&[0; FRAME_HEADER_BYTES][..], &blocks, &body_again(&frame)].concat();
         again.resize(padded(again.len()), 0);
+        let chain = frame.header.encode_into(&mut again, SALT, position);
         assert_eq!(chain, frame.chain_after());
         assert_eq!(bytes[position.get() as usize..][..again.len()], again);
     }
@@ -155,10 +155,10 @@ fn the_seal_holds_its_values() {
     };
     assert_eq!(Seal::decode(&last.frame), Ok(expected));
     for salt in [None, Some(SALT)] {
-        assert_eq!(decode_seal_at_end(&bytes, END, salt), Some((expected, Position::new(832))));
-        assert_eq!(decode_seal_at_end(&bytes[832..], END, salt), Some((expected, Position::new(832))));
+        assert_eq!(decode_seal_at_end(&bytes, END, salt), Some((expected, Position::new(1160))));
+        assert_eq!(decode_seal_at_end(&bytes[1160..], END, salt), Some((expected, Position::new(1160))));
     }
-    assert_eq!(expected.encode(Position::new(832), (832 - 760) / 8), bytes[832..]);
+    assert_eq!(expected.encode(Position::new(1160), (1160 - 1088) / 8), bytes[1160..]);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn the_index_holds_its_values() {
         base_offset: Offset::new(1000),
         seq: 3,
         entries: 3,
-        covered: Position::new(832),
+        covered: Position::new(1160),
         next_offset: Offset::new(1011),
         records: 11,
         max_ts: TimestampNs::new(i64::MAX),
@@ -222,7 +222,7 @@ fn the_index_holds_its_values() {
     };
     assert_eq!(header, expected);
     let entry = |rel_offset, position, max_ts| IndexEntry { rel_offset, position, max_ts_before: TimestampNs::new(max_ts) };
-    let entries = [entry(0, 128, i64::MIN), entry(6, 440, 1_700_000_001_250_999_999), entry(9, 672, 1_700_000_002_000_000_000)];
+    let entries = [entry(0, 128, i64::MIN), entry(6, 768, 1_700_000_001_250_999_999), entry(9, 1000, 1_700_000_002_000_000_000)];
     let (position, len) = index_block_at(3, 0).unwrap();
     assert_eq!((position.get(), len, index_bytes(3), index_block_at(3, 1)), (128, 64, bytes.len(), None));
     let block = IndexBlock::decode(&bytes[128..], SALT, 0).unwrap();
@@ -258,7 +258,7 @@ fn the_checkpoint_holds_its_values() {
             durable_next_offset: Offset::new(1009),
             active_seq: 3,
             active_salt: SALT,
-            tail_pos: Position::new(672),
+            tail_pos: Position::new(1000),
             tail_chain: 0x1122_3344,
             max_ts: TimestampNs::new(1_700_000_002_000_000_000),
             high_water_mark: Offset::new(1009),

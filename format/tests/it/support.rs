@@ -2,7 +2,7 @@
 
 use tidelog_format::{
     Attributes, Blocks, FRAME_HEADER_BYTES, FrameHeader, Header, LeaderEpoch, NO_CLAIM, NanosBlock, Offset, Position, TimestampNs, append_record,
-    crc32, encode_record, pack_nanos, padded, record_len,
+    encode_record, pack_nanos, packed_bytes, padded, record_len,
 };
 
 /// CRC-32 as the books define it, bit by bit: what the crate computes is checked against this.
@@ -31,18 +31,36 @@ pub(crate) fn with_field(header: &[u8], at: usize, field: &[u8]) -> Vec<u8> {
     changed
 }
 
-/// A frame with some of its bytes overwritten, under a right header checksum.
+/// A frame with some of its bytes overwritten, under a right checksum.
 pub(crate) fn with_frame_field(frame: &[u8], salt: u64, position: u64, blocks_len: usize, at: usize, field: &[u8]) -> Vec<u8> {
     let mut changed = frame.to_vec();
     changed[at..at + field.len()].copy_from_slice(field);
-    let crc = header_crc(&changed, salt, position, blocks_len);
-    changed[60..64].copy_from_slice(&crc.to_le_bytes());
+    let word = |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
+    let (place, head_end, frame_len) = (plain_place(salt, position, word(&changed, 8)), 64 + blocks_len, word(&changed, 56) as usize);
+    let checksum = if frame_len > 512 {
+        plain_crc32(&changed[12..head_end]) ^ place
+    } else {
+        let head_crc = plain_crc32(&changed[16..head_end]) ^ place;
+        changed[12..16].copy_from_slice(&head_crc.to_le_bytes());
+        plain_crc32(&changed[16..frame_len.max(head_end)]) ^ place ^ plain_mix(head_crc)
+    };
+    changed[4..8].copy_from_slice(&checksum.to_le_bytes());
     changed
 }
 
-/// The header checksum of a frame, from the words of the specification.
-pub(crate) fn header_crc(frame: &[u8], salt: u64, position: u64, blocks_len: usize) -> u32 {
-    plain_crc32(&[&salt.to_le_bytes()[..], &position.to_le_bytes(), &frame[..60], &frame[64..64 + blocks_len]].concat())
+/// The place of a frame, from the words of the specification.
+pub(crate) fn plain_place(salt: u64, position: u64, durable_back: u32) -> u32 {
+    let mut p = (u128::from(salt) + u128::from(position) * 0x9e37_79b9_7f4a_7c15) as u64;
+    for (shift, factor) in [(30, 0xbf58_476d_1ce4_e5b9u64), (27, 0x94d0_49bb_1331_11eb), (31, 1)] {
+        p = (u128::from(p ^ (p >> shift)) * u128::from(factor)) as u64;
+    }
+    (p >> 32) as u32 ^ plain_mix(durable_back)
+}
+
+fn plain_mix(word: u32) -> u32 {
+    [(16, 0x85eb_ca6bu32), (13, 0xc2b2_ae35), (16, 1)]
+        .into_iter()
+        .fold(word, |word, (shift, factor)| (u64::from(word ^ (word >> shift)) * u64::from(factor)) as u32)
 }
 
 #[derive(Debug, Clone)]
@@ -116,18 +134,20 @@ pub(crate) fn encode_frame(place: Place<'_>, records: &[Rec<'_>]) -> (Vec<u8>, u
         leader_epoch: LeaderEpoch::new(place.leader_epoch),
         chain: place.chain,
         durable_back: place.durable_back,
-        body_crc: crc32(&body),
+        body_crc: 0,
     };
     assemble(header, place, &blocks, &[body, packed].concat())
 }
 
-/// A whole padded frame from its parts; `frame_len` is set.
+/// A whole padded frame from its parts; `frame_len` and `body_crc` are set.
 pub(crate) fn assemble(mut header: FrameHeader, place: Place<'_>, blocks: &Blocks<'_>, body: &[u8]) -> (Vec<u8>, u32) {
     let mut block_bytes = Vec::new();
     blocks.encode(&mut block_bytes);
     header.frame_len = (FRAME_HEADER_BYTES + block_bytes.len() + body.len()) as u32;
-    let (encoded, chain) = header.encode(place.salt, Position::new(place.position), &block_bytes);
-    let mut bytes = [&encoded[..], &block_bytes, body].concat();
+    let packed_len = blocks.nanos.map_or(0, |nanos| packed_bytes(nanos.width, header.record_count));
+    header.body_crc = FrameHeader::body_crc_of(header.frame_len as usize, &body[..body.len() - packed_len]);
+    let mut bytes = [&[0; FRAME_HEADER_BYTES][..], &block_bytes, body].concat();
     bytes.resize(padded(bytes.len()), 0);
+    let chain = header.encode_into(&mut bytes, place.salt, Position::new(place.position));
     (bytes, chain)
 }
