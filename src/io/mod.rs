@@ -161,19 +161,23 @@ pub(crate) fn write_all_at(file: &dyn File, bytes: &[u8], position: u64) -> io::
 pub(crate) fn allocate_or_zero(file: &dyn File, position: u64, len: u64) -> io::Result<()> {
     match file.allocate(position, len) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
-            let end = position + len;
             // Never over bytes that are there already: they may be frames.
-            let mut at = position.max(file.len()?);
-            while at < end {
-                let count = (end - at).min(ZEROS.len() as u64);
-                write_all_at(file, &ZEROS[..count as usize], at)?;
-                at += count;
-            }
-            Ok(())
+            write_zeros(file, position.max(file.len()?), position + len)
         }
         other => other,
     }
+}
+
+/// Writes zeros from `from` to before `to`.
+pub(crate) fn write_zeros(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+    let mut at = from;
+    while at < to {
+        let count = (to - at).min(ZEROS.len() as u64);
+        write_all_at(file, &ZEROS[..count as usize], at)?;
+        at += count;
+    }
+    Ok(())
 }
 
 /// Writes a small file so that its name is there whole or not at all: `{path}.tmp`, sync, rename, directory sync.

@@ -10,7 +10,7 @@ use tidelog_format::{
 
 use crate::clock::{coarse_now, now};
 use crate::error::{AppendError, IoContext, IoError};
-use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at};
+use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at, write_zeros};
 use crate::log::ahead::Ahead;
 use crate::log::maps;
 use crate::log::offset_index::GrowingIndex;
@@ -42,8 +42,21 @@ pub(crate) struct Appender {
     /// Where the next request to fill ahead is due, and how far ahead.
     fill_due: u64,
     fill_window: u64,
+    zeros: ZerosAhead,
     frame: Vec<u8>,
     pub(crate) closed: bool,
+}
+
+/// Zeros written before the frames that are synced one by one. The first sync of a block that is merely reserved makes the file system note
+/// that it holds data now, which takes another write and as long as two syncs; of a block with zeros it does not.
+#[derive(Debug)]
+struct ZerosAhead {
+    /// A frame that ends behind this makes the next step due.
+    due: u64,
+    /// How long it is.
+    step: u64,
+    /// Position and number of syncs at the last step.
+    since: (u64, u64),
 }
 
 /// A segment file that has no name yet, made ahead of the roll.
@@ -80,6 +93,8 @@ pub(crate) struct StoreHow {
     pub(crate) index_interval: u32,
     /// Durable position in the active segment, if there is one.
     pub(crate) durable: Option<u64>,
+    /// Syncs so far.
+    pub(crate) syncs: u64,
 }
 
 /// A segment that was left behind.
@@ -188,6 +203,7 @@ impl Appender {
             ahead,
             fill_due: end.position + FILL_AFTER,
             fill_window: FILL_WINDOW_MIN,
+            zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
             frame: Vec::new(),
             closed: false,
         }
@@ -254,6 +270,9 @@ impl Appender {
                 header.encode_into(slot, salt, position)
             }
             _ => {
+                if self.position + stored as u64 > self.zeros.due {
+                    self.write_zeros_ahead(stored, how.syncs);
+                }
                 self.frame.resize(stored, 0);
                 batch.store(&mut self.frame);
                 let chain = header.encode_into(&mut self.frame, salt, position);
@@ -273,6 +292,20 @@ impl Appender {
         self.first_epoch.get_or_insert(self.epoch);
         self.publish(false);
         Ok(Assigned { base_offset, next_offset: self.next_offset, append_ts })
+    }
+
+    /// A step of zeros behind the block that the end is in, unless what is synced at once is so large that writing it twice costs more.
+    #[cold]
+    fn write_zeros_ahead(&mut self, stored: usize, syncs: u64) {
+        let (bytes, rounds) = (self.position - self.zeros.since.0, syncs - self.zeros.since.1);
+        let is_large = stored as u64 >= SYNCED_AT_ONCE_MAX || bytes > rounds.saturating_mul(SYNCED_AT_ONCE_MAX);
+        let from = self.position.next_multiple_of(BLOCK_BYTES);
+        let to = (from + self.zeros.step).min(self.allocated);
+        if !is_large && write_zeros(&*self.file, from, to).is_ok() {
+            self.zeros.step = (self.zeros.step * 2).min(ZEROS_MAX);
+        }
+        self.zeros.due = to.max(from);
+        self.zeros.since = (self.position, syncs);
     }
 
     fn push_index(&mut self, interval: u32) {
@@ -391,6 +424,8 @@ impl Appender {
         self.first_epoch = None;
         self.allocation_step = ALLOCATION_STEP_MAX;
         self.fill_due = self.position + self.fill_window / 4;
+        self.zeros.due = self.position;
+        self.zeros.since.0 = self.position;
         Rolled { sealed, half_sealed }
     }
 
@@ -550,5 +585,11 @@ const FILL_WINDOW_MIN: u64 = 256 << 10;
 const FILL_WINDOW_MAX: u64 = 4 << 20;
 /// From here on, one write costs less than making pages present and storing to them (measured).
 const WRITE_FROM_BYTES: usize = 64 << 10;
+/// Zeros ahead of frames: the first step, the longest, and how many bytes a sync may cover for them to pay.
+const ZEROS_MIN: u64 = 16 << 10;
+const ZEROS_MAX: u64 = 256 << 10;
+const SYNCED_AT_ONCE_MAX: u64 = 64 << 10;
+/// What file systems note of their files is by blocks, mostly of this size.
+const BLOCK_BYTES: u64 = 4096;
 /// Making a small segment in line costs less than the thread that would make it ahead.
 const SPARE_FROM_BYTES: u64 = 1 << 20;

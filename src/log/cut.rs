@@ -187,7 +187,7 @@ impl Log {
         let prepared = NamedSegment::prepare(spare, &self.view.storage, &self.view.dir, self.view.uuid, new)?;
         let mut fresh = Appender::begin(prepared, end);
         if let Some(encoded) = &encoded {
-            let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: None };
+            let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: None, syncs: self.syncs() };
             fresh.store(encoded, how).map_err(|failure| failure.error)?;
         }
         // Whether the cut is done is unknown when this fails, so nothing may be acknowledged above it any more: the next open settles it.

@@ -152,7 +152,7 @@ impl Log {
             appender = self.make_room(appender, stored, batch.count)?;
         }
         appender.reserve(stored)?;
-        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender) };
+        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
         let assigned = match appender.store(batch, how) {
             Ok(assigned) => assigned,
             Err(failure) => {
@@ -405,6 +405,11 @@ impl Log {
         self.acks.wake(end);
         self.view.sync_waiters.wake(end);
         self.view.wake_other_processes();
+    }
+
+    /// Sync rounds so far.
+    pub(super) fn syncs(&self) -> u64 {
+        self.group.rounds.load(Ordering::Relaxed)
     }
 
     fn sync_files(&self, sealed: &[Arc<Segment>], active: &Arc<Segment>, names: bool) -> Result<(), IoError> {

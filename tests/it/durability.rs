@@ -1,6 +1,7 @@
 //! What an acknowledgement promises: syncs are made, shared, and never believed after one failed. Faults come through the I/O seam.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,37 @@ fn a_durable_append_syncs_and_a_written_one_does_not() {
         assert!(ack.durable_end > ack.last_offset);
         assert_eq!(partition.durable_end_offset(), ack.durable_end);
     }
+}
+
+/// The first sync of a reserved block costs as much as two. Zeros go there ahead, and never over anything; not where they would cost more.
+#[test]
+fn zeros_are_written_ahead_of_what_is_synced_in_small_pieces() {
+    let writes_of = |records: usize, value: &[u8]| {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        let (_store, partition) = home.partition(options);
+        faulty.record_calls();
+        (0..records).for_each(|_| _ = partition.append(Record::new(value)).unwrap());
+        let calls = faulty.recorded_calls();
+        let is_log = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "log");
+        calls.into_iter().filter(|call| call.op == Op::Write && is_log(&call.path)).map(|call| call.position..call.position + call.bytes).collect()
+    };
+    let (records, frame_bytes, block_bytes) = (4000, 176, 4096);
+    let writes: Vec<Range<u64>> = writes_of(records, &[b'x'; 100]);
+    let (mut end, mut zeros) = (128, 0);
+    for write in &writes {
+        if write.end - write.start == frame_bytes {
+            assert_eq!(write.start, end);
+            end = write.end;
+            assert!(end <= zeros.max(block_bytes), "{write:?} after {zeros}");
+        } else {
+            assert!(write.start >= end && write.start.is_multiple_of(block_bytes), "{write:?} behind {end}");
+            zeros = write.end;
+        }
+    }
+    assert_eq!(end, 128 + records as u64 * frame_bytes);
+    assert!(zeros < end + 2 * (256 << 10) && writes.len() < records + 40, "{zeros} after {end}, {} writes", writes.len());
+    assert_eq!(writes_of(20, &[b'x'; 100_000]).len(), 20, "large ones are written once");
 }
 
 /// One sync serves all that wait; nobody is forgotten, not even where no keeper comes by.
