@@ -14,6 +14,12 @@ pub(crate) fn now() -> TimestampNs {
     now_of(ClockId::Realtime)
 }
 
+/// Nanoseconds since some moment of this boot, to the kernel's tick.
+#[inline]
+pub(crate) fn coarse_uptime_ns() -> u64 {
+    now_of(ClockId::MonotonicCoarse).get() as u64
+}
+
 fn now_of(clock: ClockId) -> TimestampNs {
     let time = clock_gettime(clock);
     TimestampNs::new(time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec))

@@ -26,6 +26,7 @@ mod recover_many;
 mod recovery;
 mod repair;
 mod scrub;
+mod seen;
 mod segment;
 mod stored;
 mod surgery;

@@ -10,6 +10,7 @@ use tidelog_format::{
 use crate::config::codec_name;
 use crate::io::SegmentMap;
 use crate::log::codec::decompress;
+use crate::log::seen;
 use crate::log::segment::Owner;
 
 /// A batch as it was appended, verified. Cheap to clone; keeps its bytes alive.
@@ -366,11 +367,11 @@ impl StoredRecord {
         let delta = u32::try_from(offset.get().checked_sub(header.base_offset.get())?).ok()?;
         let is_dense = delta < header.record_count && u64::from(header.record_count) == u64::from(header.last_offset_delta) + 1;
         let is_data = !attributes.contains(Attributes::NO_OFFSETS) && !attributes.contains(Attributes::CONTROL);
-        if !is_dense || !is_data || attributes.codec() != Ok(Codec::None) || frame.verify_body().is_err() {
+        if !is_dense || !is_data || attributes.codec() != Ok(Codec::None) {
             return None;
         }
         let from = at + (frame.records.as_ptr().addr() - bytes.as_ptr().addr());
-        let record = (0..delta).try_fold(0, |at, _| RecordSpan::skip(frame.records, at))?;
+        let record = seen::record_at(&frame, salt, Position::new(at as u64), delta)?;
         let span = RecordSpan::decode(frame.records, record).ok()?;
         let packed = frame.blocks.nanos.as_ref().map(|nanos| (nanos, frame.packed));
         if span.offset_delta != delta {

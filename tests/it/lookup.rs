@@ -2,12 +2,14 @@
 //! another one. How fast it is, the benches say.
 
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::Duration;
 
-use tidelog::{AckLevel, Partition, PartitionView, Record, RecordBatch};
+use tidelog::{AckLevel, Partition, PartitionView, ReadError, Record, RecordBatch};
 use tidelog_format::{ENTRIES_PER_BLOCK, FRAME_HEADER_BYTES, IndexBlock, IndexEntry, IndexHeader, encode_index, index_block_at};
 
-use crate::reading_support::{Home, Random, small};
-use crate::support::{Lab, TOPIC, append, options};
+use crate::reading_support::{Home, Random, copy, small};
+use crate::support::{Lab, TOPIC, append, options, segments};
 
 /// Records of the batch at an offset, and bytes of their values.
 type Shape = Box<dyn FnMut(u64) -> (usize, usize)>;
@@ -62,6 +64,8 @@ fn every_record_is_where_it_is_looked_for() {
         ("batches alike", Box::new(|_| (10, 100))),
         ("singles, then batches", Box::new(|number| (if number < 1500 { 1 } else { 7 }, 64))),
         ("anything", Box::new(move |_| (1 + any(9), 8 + any(300)))),
+        ("large batches alike", Box::new(|_| (500, 100))),
+        ("large batches, each of its size", Box::new(|number| (100 + number as usize % 300, 64))),
     ];
     for (name, shape) in &mut shapes {
         println!("{name}");
@@ -75,6 +79,78 @@ fn every_record_is_where_it_is_looked_for() {
         check(&home.read_only());
         check(home.partition(small()).1.view());
     }
+}
+
+/// A large batch is looked at as a whole once, and then where its records stand is known: records of every size, equal in places.
+#[test]
+fn records_of_large_batches_are_where_they_were_before() {
+    let mut random = Random::new(5);
+    let home = Home::new();
+    let (_store, partition) = home.partition(small().segment_bytes(1 << 20));
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    for count in [1, 40, 63, 64, 65, 128, 200, 1000, 2500] {
+        let mut batch = RecordBatch::new();
+        for _ in 0..count {
+            let number = values.len() as u64;
+            values.push(value(number, 100 + if number / 50 % 2 == 0 { random.below(50) as usize } else { 8 }));
+            batch.push(&Record::new(&values[number as usize])).unwrap();
+        }
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+    }
+    for _ in 0..4 * values.len() {
+        let offset = random.below(values.len() as u64);
+        let record = partition.get(offset).unwrap();
+        assert_eq!((record.offset().get(), record.value()), (offset, Some(&values[offset as usize][..])));
+    }
+}
+
+/// A batch of a hundred records, numbered from `first`.
+fn put_hundred(partition: &Partition, first: u64) {
+    let mut batch = RecordBatch::new();
+    (first..first + 100).for_each(|number| batch.push(&Record::new(&value(number, 100 + number as usize % 7))).unwrap());
+    partition.append_batch(&batch, AckLevel::Durable).unwrap();
+}
+
+/// Changes a byte of the first record of the batch that begins at `offset`, in the file below the map.
+fn rot(store: &Path, offset: u64) {
+    let segment = &segments(&store.join("topics/default/t/0"))[0];
+    let at = segment.frame_of(offset).position + FRAME_HEADER_BYTES as u64 + 20;
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&segment.path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+}
+
+/// What was right a moment ago is taken to be right, but not for long: the disk may rot under a page that memory dropped.
+#[test]
+fn a_large_batch_is_looked_at_again() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(options());
+    [0, 100, 200].into_iter().for_each(|first| put_hundred(&partition, first));
+    assert_eq!(partition.get(170).unwrap().value().unwrap()[..8], 170u64.to_le_bytes());
+    rot(home.path(), 100);
+    std::thread::sleep(Duration::from_millis(1100));
+    let found = partition.get(170).map(|record| record.offset());
+    assert!(matches!(found, Err(ReadError::Corrupt { from, to, .. }) if (from, to) == (170.into(), 200.into())), "{found:?}");
+}
+
+/// A log that lost its end goes on in the same segment, at the same position, with a batch of the same shape: that the one before was right says
+/// nothing of it.
+#[test]
+fn a_batch_in_the_place_of_another_is_another() {
+    let home = Home::new();
+    let (store, partition) = home.partition(options());
+    put_hundred(&partition, 0);
+    let before = copy(home.path());
+    put_hundred(&partition, 1050);
+    assert_eq!(partition.get(170).unwrap().value().unwrap()[..8], 1120u64.to_le_bytes());
+    drop((store, partition));
+    let store = options().open(before.path()).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    put_hundred(&partition, 2100);
+    rot(before.path(), 100);
+    let found = partition.get(170).map(|record| record.offset());
+    assert!(matches!(found, Err(ReadError::Corrupt { from, to, .. }) if (from, to) == (170.into(), 200.into())), "{found:?}");
 }
 
 /// A walk over headers believes them: one that lies must not lead to a wrong record, nor hide those behind it for good.
