@@ -269,16 +269,7 @@ impl Appender {
                 batch.store(slot);
                 header.encode_into(slot, salt, position)
             }
-            _ => {
-                if self.position + stored as u64 > self.zeros.due {
-                    self.write_zeros_ahead(stored, how.syncs);
-                }
-                self.frame.resize(stored, 0);
-                batch.store(&mut self.frame);
-                let chain = header.encode_into(&mut self.frame, salt, position);
-                self.write_frame()?;
-                chain
-            }
+            _ => self.store_by_write(batch, &header, how.syncs)?,
         };
         if self.position >= self.index_due {
             self.push_index(how.index_interval);
@@ -292,6 +283,19 @@ impl Appender {
         self.first_epoch.get_or_insert(self.epoch);
         self.publish(false);
         Ok(Assigned { base_offset, next_offset: self.next_offset, append_ts })
+    }
+
+    #[inline(never)]
+    fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, syncs: u64) -> Result<u32, StoreFailure> {
+        let stored = batch.stored_bytes();
+        if self.position + stored as u64 > self.zeros.due {
+            self.write_zeros_ahead(stored, syncs);
+        }
+        self.frame.resize(stored, 0);
+        batch.store(&mut self.frame);
+        let chain = header.encode_into(&mut self.frame, self.active.header.salt, Position::new(self.position));
+        self.write_frame()?;
+        Ok(chain)
     }
 
     /// A step of zeros behind the block that the end is in, unless what is synced at once is so large that writing it twice costs more.

@@ -220,7 +220,7 @@ impl List<'_> {
     fn frame_lies(&mut self, body: &Body) {
         let step = body.spots.len().div_ceil(LYING_FRAMES).max(1);
         for spot in body.spots.iter().step_by(step) {
-            for at in [4, 32, 36, 52] {
+            for at in [8, 40, 44, 56] {
                 self.lie(&body.name(), spot.at + at, 4, None);
             }
             // The length of the first record.

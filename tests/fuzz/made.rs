@@ -30,7 +30,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         File { kind, bytes, ..File::default() }
     };
     seeds.push(("image", "golden".to_owned(), Directory { how: [0, 0], files: files.map(file).to_vec() }.encode()));
-    for (number, at) in [128, 208, 440, 552, 672, 760, 832].into_iter().enumerate() {
+    for (number, at) in [128, 208, 768, 880, 1000, 1088, 1160].into_iter().enumerate() {
         let place = [&0xfeed_f00d_dead_beef_u64.to_le_bytes()[..], &(at as u32 / 8).to_le_bytes()].concat();
         seeds.push(("frame", format!("golden-{number}"), [&place[..], &segment[at..]].concat()));
         seeds.push(("record", format!("golden-{number}"), segment[at + FRAME_HEADER_BYTES..].to_vec()));

@@ -92,7 +92,7 @@ fn records_of_large_batches_are_where_they_were_before() {
         let mut batch = RecordBatch::new();
         for _ in 0..count {
             let number = values.len() as u64;
-            values.push(value(number, 100 + if number / 50 % 2 == 0 { random.below(50) as usize } else { 8 }));
+            values.push(value(number, 100 + if (number / 50).is_multiple_of(2) { random.below(50) as usize } else { 8 }));
             batch.push(&Record::new(&values[number as usize])).unwrap();
         }
         partition.append_batch(&batch, AckLevel::Written).unwrap();
