@@ -107,6 +107,15 @@ impl RecordSpan {
         body.checked_add(usize::try_from(len).ok()?).filter(|&end| end <= bytes.len())
     }
 
+    /// As [`skip`](Self::skip), if the record has this offset delta.
+    #[inline]
+    pub fn skip_numbered(bytes: &[u8], at: usize, offset_delta: u32) -> Option<usize> {
+        let (_, body) = get_varint(bytes, at).ok()?;
+        let (_, after_time) = get_varint(bytes, body + 1).ok()?; // behind the attributes
+        let (found, _) = get_varint(bytes, after_time).ok()?;
+        if found == i64::from(offset_delta) { Self::skip(bytes, at) } else { None }
+    }
+
     /// The key in `bytes`, the array that this layout was read from.
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {

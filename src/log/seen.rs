@@ -2,6 +2,7 @@
 //! neither all of their bytes nor all of the records before. One table for the process, of bounded size; whoever reads it decides nothing by it
 //! that a full look would decide otherwise, but for bytes that change within [`TRUSTED_FOR_NS`].
 
+use std::ops::Range;
 use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwapOption;
@@ -15,7 +16,7 @@ use crate::clock::coarse_uptime_ns;
 pub(crate) fn record_at(frame: &Frame<'_>, salt: u64, position: Position, number: u32) -> Option<usize> {
     if frame.header.stored_bytes() < LARGE_BYTES {
         frame.verify_body().ok()?;
-        return skip(frame.records, 0, number);
+        return skip_numbered(frame.records, 0, 0..number);
     }
     record_of_large(frame, salt, position, number)
 }
@@ -41,6 +42,12 @@ fn record_of_large(frame: &Frame<'_>, salt: u64, position: Position, number: u32
     let slot = slots.iter().find(is_here).or_else(|| slots.iter().min_by_key(|slot| age(slot)))?;
     slot.store(Some(Arc::new(seen)));
     found
+}
+
+/// Passes by records that are numbered as they follow each other. Others are read from the first one on: an offset is of the first that has it.
+#[inline]
+fn skip_numbered(records: &[u8], from: usize, mut numbers: Range<u32>) -> Option<usize> {
+    numbers.try_fold(from, |at, number| RecordSpan::skip_numbered(records, at, number))
 }
 
 #[inline]
@@ -73,7 +80,7 @@ struct Seen {
     identity: Identity,
     at_ns: u64,
     stride: u32,
-    /// Where every `stride`-th record begins, and the end.
+    /// Where every `stride`-th record begins, and the end. All are numbered as they follow each other.
     marks: [u32; MARKS + 1],
     /// By mark, whether the records up to the next one are equally long.
     is_even: u64,
@@ -89,7 +96,7 @@ impl Seen {
             seen.marks[mark] = u32::try_from(at).ok()?;
             let (begin, mut is_even, mut first_len) = (at, true, 0);
             for number in first..count.min(first + stride) {
-                let end = RecordSpan::skip(frame.records, at)?;
+                let end = RecordSpan::skip_numbered(frame.records, at, number)?;
                 first_len = if number == first { end - begin } else { first_len };
                 is_even &= end - at == first_len;
                 at = end;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tidelog::{AckLevel, CutError, Found, OpenError, ReadError, TopicError};
 use tidelog_format::{
-    Attributes, CHECKPOINT_NAME, Checkpoint, EPOCH_MAX, Frame, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX, SLOT_BYTES,
-    SegmentHeader, SegmentId, padded,
+    Attributes, CHECKPOINT_NAME, Checkpoint, EPOCH_MAX, Frame, FrameHeader, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX, SLOT_BYTES,
+    SegmentHeader, SegmentId, get_varint, padded,
 };
 
 use crate::support::{
@@ -30,6 +30,36 @@ fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
     let batch = partition.view().read_from(0).unwrap().next_batch().unwrap().unwrap();
     let borrowed: Vec<u64> = batch.records().filter_map(|record| Some(record.ok()?.offset().get())).collect();
     assert_eq!(borrowed, [0, 1]);
+}
+
+/// Two records of a batch say that they are of one offset: whichever way it is read, it is the first of them.
+#[test]
+fn an_offset_is_of_the_first_record_that_has_it() {
+    for count in [3, 100] {
+        let lab = Lab::killed(|partition, oracle| (0..3).for_each(|_| append_batch(partition, oracle, count, 100, AckLevel::Durable)));
+        let segment = &lab.segments()[0];
+        let spot = segment.frame_of(count);
+        let at = spot.position as usize;
+        let mut body_crc = 0;
+        segment.edit(|bytes| {
+            let frame = Frame::decode(&bytes[at..], segment.header.salt, Position::new(spot.position)).unwrap();
+            let records = at + (frame.records.as_ptr().addr() - bytes[at..].as_ptr().addr());
+            let end = records + frame.records.len();
+            let (_, body) = get_varint(bytes, records).unwrap();
+            let (_, offset_delta) = get_varint(bytes, body + 1).unwrap();
+            assert_eq!(std::mem::replace(&mut bytes[offset_delta], 2), 0, "1, where 0 was");
+            body_crc = FrameHeader::body_crc_of(spot.frame_len as usize, &bytes[records..end]);
+        });
+        segment.rewrite_header(spot, |header| header.body_crc = body_crc);
+        let (_store, partition) = lab.open();
+        let shared = count + 1;
+        let forwards = partition.read_from(shared).unwrap().next().unwrap().unwrap();
+        for _ in 0..2 {
+            let found = partition.get(shared).unwrap();
+            assert_eq!((found.offset(), found.value()), (shared.into(), forwards.value()), "of {count}");
+        }
+        assert_eq!(partition.get(shared + 1).unwrap().offset(), shared + 1);
+    }
 }
 
 /// Counted were those below the log start, of which there were more than the batch had records.

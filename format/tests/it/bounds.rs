@@ -216,6 +216,9 @@ fn records_are_passed_by_their_length_alone() {
     assert_eq!(RecordSpan::skip(&bytes[..9], 0), Some(9));
     assert_eq!((RecordSpan::skip(&bytes[..8], 0), RecordSpan::skip(&bytes, 9), RecordSpan::skip(&bytes, 10)), (None, None, None));
     assert_eq!(RecordSpan::skip(&[0x01], 0), None, "a length below zero");
+    let numbered = [0x08, 0x07, 0x81, 0x01, 0x06, 0xff];
+    assert_eq!((RecordSpan::skip_numbered(&numbered, 0, 3), RecordSpan::skip_numbered(&numbered, 0, 4)), (Some(5), None));
+    assert_eq!((RecordSpan::skip_numbered(&numbered[..4], 0, 3), RecordSpan::skip_numbered(&numbered, 6, 3)), (None, None));
     let left_over = RecordView::decode(&[0x10, 0, 0, 0, 1, 1, 0, 0, 0], 0);
     assert_eq!(left_over, Err(DecodeError::Trailing { bytes: 2 }));
 }
