@@ -14,7 +14,7 @@ pub const FRAME_MAGIC: u32 = u32::from_le_bytes(*b"TDLF");
 /// Largest `frame_len`: 1 GiB, so that sums of two positions stay below 4 GiB.
 pub const FRAME_BYTES_MAX: u32 = 1 << 30;
 /// Frames of at most this many bytes are under one checksum, body and all: two short ones cost twice as much.
-pub const WHOLE_FRAME_BYTES_MAX: u32 = 512;
+pub const SMALL_FRAME_BYTES_MAX: u32 = 512;
 /// Largest note in a NOTE block.
 pub const NOTE_BYTES_MAX: usize = 1024;
 /// Most bytes that the optional blocks of one frame take.
@@ -140,7 +140,7 @@ pub struct FrameHeader {
     pub chain: u32,
     /// Distance back to the durable position of this segment, in units of 8 bytes; [`NO_CLAIM`] for none.
     pub durable_back: u32,
-    /// CRC-32 of the records as stored; 0 in a frame of at most [`WHOLE_FRAME_BYTES_MAX`].
+    /// CRC-32 of the records as stored; 0 in a frame of at most [`SMALL_FRAME_BYTES_MAX`].
     pub body_crc: u32,
 }
 
@@ -173,21 +173,21 @@ impl FrameHeader {
     }
 
     /// Whether one checksum covers all of the frame.
-    pub const fn is_whole(&self) -> bool {
-        self.frame_len <= WHOLE_FRAME_BYTES_MAX
+    pub const fn is_small(&self) -> bool {
+        self.frame_len <= SMALL_FRAME_BYTES_MAX
     }
 
     /// `body_crc` of a frame of `frame_len` bytes with these records.
     #[inline]
     pub fn body_crc_of(frame_len: usize, records: &[u8]) -> u32 {
-        if frame_len <= WHOLE_FRAME_BYTES_MAX as usize { 0 } else { crc32(records) }
+        if frame_len <= SMALL_FRAME_BYTES_MAX as usize { 0 } else { crc32(records) }
     }
 
     /// Stores this header into the first 64 bytes of `frame`, whose blocks and body are there already, for `position` of the segment that
     /// `salt` belongs to. Returns the chain after it.
     ///
     /// # Panics
-    /// If `frame` ends before what the checksum covers: the blocks, and the body of a frame of at most [`WHOLE_FRAME_BYTES_MAX`].
+    /// If `frame` ends before what the checksum covers: the blocks, and the body of a frame of at most [`SMALL_FRAME_BYTES_MAX`].
     #[inline(always)]
     pub fn encode_into(&self, frame: &mut [u8], salt: u64, position: Position) -> u32 {
         let place = place_word(salt, position.get(), self.durable_back);
@@ -206,7 +206,7 @@ impl FrameHeader {
         put(&mut header, CHAIN, &self.chain.to_le_bytes());
         frame[..FRAME_HEADER_BYTES].copy_from_slice(&header);
         let head_end = FRAME_HEADER_BYTES + blocks_len(self.attributes, frame).expect("the blocks are there");
-        let (content, bound) = if self.is_whole() {
+        let (content, bound) = if self.is_small() {
             let head_crc = crc32(&frame[BASE_OFFSET..head_end]) ^ place;
             put(frame, HEAD_CRC, &head_crc.to_le_bytes());
             (crc32(&frame[BASE_OFFSET..self.frame_len as usize]), place ^ mix32(head_crc))
@@ -246,7 +246,7 @@ impl FrameHeader {
             leader_epoch: LeaderEpoch::new(u32_at(header, LEADER_EPOCH)),
             chain: u32_at(header, CHAIN),
             durable_back: u32_at(header, DURABLE_BACK),
-            body_crc: if frame_len <= WHOLE_FRAME_BYTES_MAX { 0 } else { u32_at(header, BODY_CRC) },
+            body_crc: if frame_len <= SMALL_FRAME_BYTES_MAX { 0 } else { u32_at(header, BODY_CRC) },
         };
         decoded.check(covered.blocks_len)?;
         Ok((decoded, covered))
@@ -291,29 +291,35 @@ struct Covered {
 impl Covered {
     #[inline(always)]
     fn of(bytes: &[u8], place: u32) -> Result<Self, DecodeError> {
-        let frame_len = u32_at(bytes, FRAME_LEN);
-        let blocks_len = blocks_len(Attributes(u32_at(bytes, ATTRIBUTES)), bytes)?;
+        let (frame_len, attributes, checksum) = (u32_at(bytes, FRAME_LEN), Attributes(u32_at(bytes, ATTRIBUTES)), u32_at(bytes, CHECKSUM));
+        let blocks_len = blocks_len(attributes, bytes)?;
         let head_end = FRAME_HEADER_BYTES + blocks_len;
-        let is_whole = frame_len <= WHOLE_FRAME_BYTES_MAX;
-        let end = if is_whole { head_end.max(frame_len as usize) } else { head_end };
-        let content = bytes.get(if is_whole { BASE_OFFSET } else { BODY_CRC }..end);
-        let content = crc32(content.ok_or(DecodeError::Truncated { needed: padded(end), found: bytes.len() })?);
-        let (checksum, head_crc) = (u32_at(bytes, CHECKSUM), u32_at(bytes, HEAD_CRC));
-        let stored = checksum ^ place ^ if is_whole { mix32(head_crc) } else { 0 };
+        let truncated = |end| DecodeError::Truncated { needed: padded(end), found: bytes.len() };
+        if frame_len > SMALL_FRAME_BYTES_MAX {
+            let content = crc32(bytes.get(BODY_CRC..head_end).ok_or(truncated(head_end))?);
+            if content ^ place != checksum {
+                return Err(DecodeError::Checksum { what: "frame header", expected: checksum, found: content ^ place });
+            }
+            return Ok(Self { blocks_len, content, stored: content });
+        }
+        let end = head_end.max(frame_len as usize);
+        let Some(content) = bytes.get(BASE_OFFSET..end) else {
+            // What is there is told apart all the same: it may be of a newer version.
+            Self::check_head(bytes.get(..head_end).ok_or(truncated(head_end))?, place)?;
+            check_incompat(attributes.0 & Attributes::INCOMPAT, Attributes::KNOWN_INCOMPAT)?;
+            return Err(truncated(end));
+        };
+        let (content, stored) = (crc32(content), checksum ^ place ^ mix32(u32_at(bytes, HEAD_CRC)));
         if content != stored {
-            Self::check_head(bytes, head_end, place, is_whole)?;
+            Self::check_head(&bytes[..head_end], place)?;
         }
         Ok(Self { blocks_len, content, stored })
     }
 
-    /// Whether it is the body alone that is not what was stored.
+    /// Whether header and blocks of a small frame are right by themselves.
     #[cold]
-    fn check_head(bytes: &[u8], head_end: usize, place: u32, is_whole: bool) -> Result<(), DecodeError> {
-        let (expected, found) = if is_whole {
-            (u32_at(bytes, HEAD_CRC), crc32(&bytes[BASE_OFFSET..head_end]) ^ place)
-        } else {
-            (u32_at(bytes, CHECKSUM), crc32(&bytes[BODY_CRC..head_end]) ^ place)
-        };
+    fn check_head(head: &[u8], place: u32) -> Result<(), DecodeError> {
+        let (expected, found) = (u32_at(head, HEAD_CRC), crc32(&head[BASE_OFFSET..]) ^ place);
         if expected == found { Ok(()) } else { Err(DecodeError::Checksum { what: "frame header", expected, found }) }
     }
 }
@@ -506,7 +512,7 @@ impl<'a> Frame<'a> {
         Some(TimestampNs::from_parts(base.millis().saturating_add(delta_ms), sub_millis))
     }
 
-    /// The chain after this frame, whether or not its body is still what was stored.
+    /// The chain after this frame, whether or not its body is still what was stored; not if its checksum is what is damaged.
     #[inline]
     pub fn chain_after(&self) -> u32 {
         self.header.chain_after(self.covered.stored)
@@ -519,7 +525,7 @@ impl<'a> Frame<'a> {
     #[inline(always)]
     pub fn verify_body(&self) -> Result<(), DecodeError> {
         let (expected, found) =
-            if self.header.is_whole() { (self.covered.stored, self.covered.content) } else { (self.header.body_crc, crc32(self.records)) };
+            if self.header.is_small() { (self.covered.stored, self.covered.content) } else { (self.header.body_crc, crc32(self.records)) };
         if expected != found {
             return Err(DecodeError::Checksum { what: "records", expected, found });
         }

@@ -189,7 +189,7 @@ impl<'a> Iterator for Scanner<'a> {
 }
 
 /// The first whole frame in `bytes` (which begin at `start`, a multiple of 8) at offset `from` or later and below `below`: how a
-/// walk goes on after damage. Salt and position are under the header checksum, so that a log stored as a message is never taken for one.
+/// walk goes on after damage. Salt and position are in its checksum, so that a log stored as a message is not taken for one.
 pub fn resync<'a>(bytes: &'a [u8], start: Position, salt: u64, from: Offset, below: Offset) -> Option<FrameAt<'a>> {
     (0..bytes.len()).step_by(FRAME_ALIGN).find_map(|at| {
         let position = Position::new(start.get() + at as u64);

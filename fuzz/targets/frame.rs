@@ -16,7 +16,9 @@ pub fn run(data: &[u8]) {
 fn check(bytes: &[u8], salt: u64, position: Position) {
     let Ok(frame) = Frame::decode(bytes, salt, position) else { return };
     heal::check_frame(bytes, &frame, salt, position);
-    assert!(Frame::decode(bytes, salt ^ 1, position).is_err() && Frame::decode(bytes, salt, Position::new(position.get() ^ 8)).is_err());
+    // One other place may have the same word, once in 2^32 times; not each of three.
+    let neighbours = [(salt ^ 1, position), (salt, Position::new(position.get() ^ 8)), (salt ^ 2, Position::new(position.get() ^ 16))];
+    assert!(neighbours.iter().any(|&(salt, position)| Frame::decode(bytes, salt, position).is_err()), "a frame is right at one place only");
     let stored = frame.header.stored_bytes();
     assert_eq!(Frame::decode(&bytes[..stored], salt, position), Ok(frame), "nothing behind a frame is part of it");
     assert!(Frame::decode(&bytes[..stored - 1], salt, position).is_err());

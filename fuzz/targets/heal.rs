@@ -2,7 +2,7 @@
 
 use tidelog_format::{
     Attributes, ENTRIES_PER_BLOCK, FILE_HEADER_BYTES, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameHeader, INDEX_ENTRY_BYTES, LeaderEpoch,
-    NOTE_BYTES_MAX, Offset, Position, SegmentHeader, TERMS_MAX, TimestampNs, WHOLE_FRAME_BYTES_MAX, crc32, padded,
+    NOTE_BYTES_MAX, Offset, Position, SMALL_FRAME_BYTES_MAX, SegmentHeader, TERMS_MAX, TimestampNs, crc32, padded,
 };
 
 pub const CHECKSUM: usize = 124;
@@ -117,10 +117,10 @@ fn encode(bytes: &mut [u8], salt: u64, position: Position, body_crc: u32) {
         }
         end += padded(4 + len);
     }
-    if frame_len <= WHOLE_FRAME_BYTES_MAX && (frame_len as usize) < end {
+    if frame_len <= SMALL_FRAME_BYTES_MAX && (frame_len as usize) < end {
         return;
     }
-    if bytes.len() < end.max(if frame_len <= WHOLE_FRAME_BYTES_MAX { frame_len as usize } else { 0 }) {
+    if bytes.len() < end.max(if frame_len <= SMALL_FRAME_BYTES_MAX { frame_len as usize } else { 0 }) {
         return;
     }
     let header = FrameHeader {
@@ -148,7 +148,7 @@ pub fn check_frame(bytes: &[u8], frame: &Frame<'_>, salt: u64, position: Positio
     again[..FRAME_HEADER_BYTES].fill(0);
     let chain_after = frame.header.encode_into(&mut again, salt, position);
     // Where one checksum covers the body too, another body has another.
-    if !frame.header.is_whole() || frame.verify_body().is_ok() {
+    if !frame.header.is_small() || frame.verify_body().is_ok() {
         assert_eq!(
             (&again[..FRAME_HEADER_BYTES], chain_after),
             (&bytes[..FRAME_HEADER_BYTES], frame.chain_after()),

@@ -89,20 +89,21 @@ impl Cursor {
     /// The header here, if it is right; `None` at the end and at damage.
     fn peek(&mut self) -> Result<Option<Passed>, IoError> {
         let (position, salt) = (self.position, self.entry.segment.header.salt);
-        let Some(bytes) = self.bytes(FRAME_HEADER_BYTES)? else { return Ok(None) };
         let passed = |frame: &Frame<'_>| Passed {
             base_offset: frame.header.base_offset.get(),
             next_offset: frame.header.next_offset().get(),
             max_ts: if frame.header.record_count == 0 { TimestampNs::new(i64::MIN) } else { max_timestamp(&frame.header) },
             end: position + frame.header.stored_bytes() as u64,
         };
-        match Frame::decode(bytes, salt, Position::new(position)) {
-            Ok(frame) => Ok(Some(passed(&frame))),
-            Err(DecodeError::Truncated { needed, .. }) => {
-                let Some(bytes) = self.bytes(needed)? else { return Ok(None) };
-                Ok(Frame::decode(bytes, salt, Position::new(position)).ok().map(|frame| passed(&frame)))
+        let mut asked = FRAME_HEADER_BYTES;
+        loop {
+            let Some(bytes) = self.bytes(asked)? else { return Ok(None) };
+            match Frame::decode(bytes, salt, Position::new(position)) {
+                Ok(frame) => return Ok(Some(passed(&frame))),
+                // Header, blocks and body may each take another look.
+                Err(DecodeError::Truncated { needed, .. }) if needed > asked => asked = needed,
+                Err(_) => return Ok(None),
             }
-            Err(_) => Ok(None),
         }
     }
 
@@ -113,10 +114,13 @@ impl Cursor {
             if self.bytes(FRAME_HEADER_BYTES)?.is_none() {
                 return Ok(Step::End);
             }
+            let mut asked = FRAME_HEADER_BYTES;
             let mut outcome = self.read_here(batch);
-            if let Err(Unreadable::Decode(DecodeError::Truncated { needed, .. })) = outcome
+            while let Err(Unreadable::Decode(DecodeError::Truncated { needed, .. })) = outcome
+                && needed > asked
                 && self.bytes(needed)?.is_some_and(|bytes| bytes.len() >= needed)
             {
+                asked = needed;
                 outcome = self.read_here(batch);
             }
             match outcome {

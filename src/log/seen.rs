@@ -22,7 +22,8 @@ pub(crate) fn record_at(frame: &Frame<'_>, salt: u64, position: Position, number
 }
 
 fn record_of_large(frame: &Frame<'_>, salt: u64, position: Position, number: u32) -> Option<usize> {
-    let identity = Identity { salt, position: position.get(), content: frame.chain_after(), body_crc: frame.header.body_crc };
+    let address = frame.records.as_ptr().addr();
+    let identity = Identity { address, salt, position: position.get(), content: frame.chain_after(), body_crc: frame.header.body_crc };
     let now = coarse_uptime_ns();
     let slots = identity.slots();
     for slot in slots {
@@ -55,9 +56,11 @@ fn skip(records: &[u8], from: usize, count: u32) -> Option<usize> {
     (0..count).try_fold(from, |at, _| RecordSpan::skip(records, at))
 }
 
-/// What tells a batch from any other. The content is the checksum over all of the header and `body_crc` the one over the records.
+/// What tells a batch from any other. The content is the checksum over all of the header and `body_crc` the one over the records; the address is
+/// of the map, because a copy of a file has all else alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
+    address: usize,
     salt: u64,
     position: u64,
     content: u32,

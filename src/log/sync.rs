@@ -59,7 +59,6 @@ impl GroupCommit {
         let mut has_arrived = false;
         loop {
             let mut state = self.state.lock();
-            state.arrived += u32::from(!std::mem::replace(&mut has_arrived, true));
             if is_done() {
                 // Woken to lead the sync of this number, but the one before covered this caller too: another sleeper must lead.
                 if slept_for > state.number && !state.running && state.sleepers > 0 {
@@ -67,6 +66,12 @@ impl GroupCommit {
                     futex::wake_one(self.word(slept_for), false);
                 }
                 return;
+            }
+            if !std::mem::replace(&mut has_arrived, true) {
+                // Who appended before the end was looked at is covered, and may append again.
+                let is_covered = state.running && state.covers != u64::MAX && target <= state.covers;
+                let count = if is_covered { &mut state.covered } else { &mut state.arrived };
+                *count += 1;
             }
             if state.running {
                 let number = if target <= state.covers { state.number } else { state.number + 1 };

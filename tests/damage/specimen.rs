@@ -239,7 +239,9 @@ impl Maker {
         let torn: Vec<_> = last.data().filter(|spot| spot.base >= durable).copied().collect();
         if let Some(first) = torn.get(self.random.below(torn.len().max(1) as u64) as usize) {
             let mut bytes = last.bytes.to_vec();
-            bytes[first.at + 8..torn[torn.len() - 1].end].fill(0xA7);
+            // All but the magic number and the length.
+            bytes[first.at + 4..first.at + 56].fill(0xA7);
+            bytes[first.at + 60..torn[torn.len() - 1].end].fill(0xA7);
             let mut torn = image.clone();
             torn.set_file(&last.name(), bytes);
             torn.put(&self.dir);

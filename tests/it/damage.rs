@@ -270,7 +270,7 @@ fn frames_in_a_payload_are_never_taken_for_the_logs() {
         drop(partition);
         let segments = lab.segments();
         let holder = segments.iter().find(|segment| segment.header.base_offset == 100).unwrap();
-        holder.flip(holder.frame_of(100).position + 5);
+        holder.flip(holder.frame_of(100).position + 57);
         let _ = fs::remove_file(holder.index_path());
         let (_store, partition) = lab.open();
         let (records, damage) = read_all(partition.view());
@@ -438,7 +438,7 @@ fn every_record_beside_a_damaged_frame_is_found() {
     assert!(segment.index_path().exists());
     let good = segment.bytes();
     for frame in segment.frames() {
-        segment.flip(frame.position + 9);
+        segment.flip(frame.position + 17);
         let view = options().open_read_only(lab.tmp.path()).unwrap().topic(TOPIC).unwrap().partition(0).unwrap();
         for (offset, value) in &lab.oracle {
             let (record, read) = (view.get(*offset), view.read_from(*offset).unwrap().next().unwrap());

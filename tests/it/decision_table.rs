@@ -73,7 +73,7 @@ fn row_04_bad_frame_then_valid_frames_before_the_durable_point() {
 
 #[test]
 fn row_04_a_flipped_length_costs_its_own_batch() {
-    for byte in [4, 5, 6, 7, 8, 36, 40, 60] {
+    for byte in [4, 8, 12, 16, 40, 44, 48, 56, 57, 58, 59, 60] {
         let lab = Lab::ten_records(Durable::Everything);
         let segment = &lab.segments()[0];
         segment.flip(segment.frame_of(5).position + byte);
@@ -447,6 +447,35 @@ fn row_25_newer_version_or_unknown_feature() {
     // Beside damage it is none.
     segment.flip(before.position + 100);
     check_unsupported(&lab);
+    // Where the seal should be, of any length, whole or not: none that this version writes stands there.
+    for frame_len in [128, 200, 512, 600] {
+        let lab = Lab::three_segments(Durable::Everything);
+        let segment = &lab.segments()[0];
+        let (seal, salt) = (segment.seal().position, segment.header.salt);
+        segment.edit(|bytes| {
+            bytes.truncate(seal as usize);
+            bytes.resize(seal as usize + frame_len, 7);
+            let header = tidelog_format::FrameHeader {
+                frame_len: frame_len as u32,
+                base_offset: lab.segments()[1].header.base_offset,
+                base_ts: TimestampNs::new(0),
+                max_ts: TimestampNs::new(0),
+                last_offset_delta: 0,
+                record_count: 0,
+                attributes: tidelog_format::Attributes(1 << 30),
+                leader_epoch: tidelog_format::LeaderEpoch::new(0),
+                chain: 0,
+                durable_back: tidelog_format::NO_CLAIM,
+                body_crc: 0,
+            };
+            header.encode_into(&mut bytes[seal as usize..], salt, Position::new(seal));
+        });
+        check_unsupported(&lab);
+        if frame_len < 512 {
+            segment.edit(|bytes| bytes.truncate(seal as usize + 128));
+            check_unsupported(&lab);
+        }
+    }
     // Without a right checksum it is damage like any other.
     let lab = Lab::three_segments(Durable::Everything);
     lab.segments()[1].edit(|bytes| bytes[8] = 2);

@@ -153,6 +153,21 @@ fn a_batch_in_the_place_of_another_is_another() {
     assert!(matches!(found, Err(ReadError::Corrupt { from, to, .. }) if (from, to) == (170.into(), 200.into())), "{found:?}");
 }
 
+/// A copy of a store has all alike, but for what has rotted in it.
+#[test]
+fn a_batch_that_was_right_in_one_file_is_not_taken_to_be_right_in_its_copy() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(options());
+    [0, 100, 200].into_iter().for_each(|first| put_hundred(&partition, first));
+    let backup = copy(home.path());
+    rot(backup.path(), 100);
+    let store = options().open(backup.path()).unwrap();
+    let rotten = store.topic("t").unwrap().partition(0).unwrap();
+    assert_eq!(partition.get(170).unwrap().offset(), 170);
+    let found = rotten.get(170).map(|record| record.offset());
+    assert!(matches!(found, Err(ReadError::Corrupt { .. } | ReadError::OffsetOutOfRange { .. })), "{found:?}");
+}
+
 /// A walk over headers believes them: one that lies must not lead to a wrong record, nor hide those behind it for good.
 #[test]
 fn a_header_that_lies_leads_to_no_wrong_record() {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tidelog::{AckLevel, CutError, PartitionView, ReadError, ReadIsolation, Record, Start, StoreOptions, SyncPolicy};
+use tidelog::{AckLevel, CutError, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Start, StoreOptions, SyncPolicy};
 
-use crate::reading_support::{Home, append_numbered, batch, check_numbered, numbered, small, ts};
+use crate::reading_support::{Home, append_numbered, batch, check_numbered, faulty, numbered, small, ts};
 
 fn out_of_range<T>(result: Result<T, ReadError>, requested: u64, earliest: u64, latest: u64) {
     match result {
@@ -13,6 +13,24 @@ fn out_of_range<T>(result: Result<T, ReadError>, requested: u64, earliest: u64, 
         }
         Err(error) => panic!("{error}"),
         Ok(_) => panic!("{requested} is not out of range"),
+    }
+}
+
+/// A reader that reads by calls sees a header, its blocks and its body one after the other, wherever the end of what it holds is.
+#[test]
+fn batches_with_notes_are_read_without_a_map() {
+    for lead in (6000..7200).step_by(64) {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        faulty.allow_mapping(false);
+        let (_store, partition) = home.partition(options.sync_policy(SyncPolicy::OsOnly));
+        partition.append_with(Record::new(&vec![1; lead]), AckLevel::Written).unwrap();
+        let mut batch = RecordBatch::new();
+        batch.push(&Record::new(&vec![2; 100_000])).unwrap();
+        batch.set_note(Some(&[3; 1000])).unwrap();
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+        let found: Vec<_> = partition.read_from(0).unwrap().map(|record| record.map(|record| record.value().unwrap().len())).collect();
+        assert!(matches!(found[..], [Ok(first), Ok(100_000)] if first == lead), "{lead}: {found:?}");
     }
 }
 

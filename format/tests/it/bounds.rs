@@ -60,13 +60,28 @@ fn a_cut_frame_says_how_many_bytes_it_takes() {
     let (small, _) = encode_frame(place, &[Rec::plain(5, b"one")]);
     let (large, _) = encode_frame(place, &[Rec::plain(5, &[7; 500])]);
     let needed = |bytes: &[u8], len: usize| Frame::decode(&bytes[..len], SALT, START).map_err(|error| (error, len)).unwrap_err();
-    let whole = small.len();
-    for (len, expected) in [(0, 64), (63, 64), (64, 84), (83, 84), (84, whole), (whole - 1, whole)] {
-        assert_eq!(needed(&small, len), (DecodeError::Truncated { needed: expected, found: len }, len));
+    for bytes in [small, large] {
+        let whole = bytes.len();
+        for (len, expected) in [(0, 64), (63, 64), (64, 84), (83, 84), (84, 88), (87, 88), (88, whole), (whole - 1, whole)] {
+            assert_eq!(needed(&bytes, len), (DecodeError::Truncated { needed: expected, found: len }, len));
+        }
     }
-    let whole = large.len();
-    for (len, expected) in [(0, 64), (63, 64), (64, 84), (83, 84), (84, 88), (87, 88), (88, whole), (whole - 1, whole)] {
-        assert_eq!(needed(&large, len), (DecodeError::Truncated { needed: expected, found: len }, len));
+}
+
+/// The header of a frame that is cut short is judged as that of a whole one: it may be damaged, or of a newer version.
+#[test]
+fn the_header_of_a_cut_frame_is_judged() {
+    for value_len in [3, 1000] {
+        let (good, _) = encode_frame(Place::at(SALT, 128, 7, 1), &[Rec::plain(5, &vec![7; value_len])]);
+        let newer = with_frame_field(&good, SALT, 128, 0, 48, &(1u32 << 30).to_le_bytes());
+        let mut flipped = good.clone();
+        flipped[16] ^= 1;
+        for len in [64, good.len() - 1] {
+            let found = |bytes: &[u8]| Frame::decode(&bytes[..len], SALT, START).unwrap_err();
+            assert_eq!(found(&good), DecodeError::Truncated { needed: good.len(), found: len });
+            assert_eq!(found(&newer), DecodeError::Incompatible { bits: 1 << 30 });
+            assert!(matches!(found(&flipped), DecodeError::Checksum { what: "frame header", .. }));
+        }
     }
 }
 
@@ -78,7 +93,7 @@ fn small_frames_are_under_one_checksum() {
         let (bytes, chain) = encode_frame(Place::at(SALT, 128, 7, 1), &[Rec::plain(5, &vec![7; value_len])]);
         let frame = Frame::decode(&bytes, SALT, START).unwrap();
         let is_small = frame.header.frame_len <= 512;
-        assert_eq!((frame.header.is_whole(), frame.header.body_crc == 0), (is_small, is_small));
+        assert_eq!((frame.header.is_small(), frame.header.body_crc == 0), (is_small, is_small));
         assert_eq!(frame.header.body_crc, if is_small { 0 } else { crc32(frame.records) });
         assert_eq!((frame.chain_after(), frame.verify_body()), (chain, Ok(())));
         let mut flipped = bytes.clone();

@@ -182,11 +182,13 @@ impl Frames {
             };
             at += (skip * FRAME_ALIGN) as u64;
             let position = Position::new(at);
-            let needed = match Frame::decode(window.from(at, FRAME_HEADER_BYTES).map_err(failed)?, self.salt, position) {
-                Err(DecodeError::Truncated { needed, .. }) => needed,
-                _ => FRAME_HEADER_BYTES,
-            };
-            let bytes = window.from(at, needed).map_err(failed)?;
+            let mut asked = FRAME_HEADER_BYTES;
+            while let Err(DecodeError::Truncated { needed, .. }) = Frame::decode(window.from(at, asked).map_err(failed)?, self.salt, position)
+                && needed > asked
+            {
+                asked = needed;
+            }
+            let bytes = window.from(at, asked).map_err(failed)?;
             if let Ok(frame) = Frame::decode(bytes, self.salt, position) {
                 let is_whole = frame.verify_body().is_ok();
                 self.claimed = self.claimed.max(frame.header.durable_position(position).map_or(0, Position::get));
@@ -244,7 +246,7 @@ fn described(frame: &Frame<'_>, position: Position) -> Structure {
         .field("chain", Field::Bits32(header.chain))
         .field("durable_to", claim);
     // In a small frame the one checksum covers the body too.
-    let structure = if header.is_whole() { structure } else { structure.field("body_crc", Field::Bits32(header.body_crc)) };
+    let structure = if header.is_small() { structure } else { structure.field("body_crc", Field::Bits32(header.body_crc)) };
     with_blocks(structure, frame)
 }
 
