@@ -21,8 +21,9 @@ pub enum AckLevel {
 /// When written records are made durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SyncPolicy {
-    /// A durable append syncs at once, for everyone who is waiting; where several threads append, it gives the others up to 75 us to join. What nobody waits for is synced within 100 ms, or when
-    /// `max_bytes` are unsynced, which is looked at every 20 ms. The high water mark is the durable end.
+    /// A durable append syncs at once, for everyone who is waiting; where several threads append, it gives the others up to 75 us to join.
+    /// What nobody waits for is synced within 100 ms, or when `max_bytes` are unsynced, which is looked at every 20 ms. The high water mark
+    /// is the durable end.
     Group {
         /// How long a sync may wait for company; zero, the default, is best for most.
         max_wait: Duration,
