@@ -8,8 +8,8 @@ use tidelog_format::{Attributes, FILE_HEADER_BYTES, FRAME_ALIGN, FileName, Frame
 
 use super::served::DIR;
 
-/// Whether in each segment the offsets of right frames grow, none is of a term that had ended before its segment began, and those that stand side
-/// by side follow each other.
+/// Whether in each segment the offsets of right frames grow, none stands inside another, none is of a term that had ended before its segment
+/// began, and those that stand side by side follow each other.
 pub fn agree(image: &Image) -> bool {
     image.files().filter(|(path, _)| path.parent() == Some(Path::new(DIR))).all(|(path, bytes)| {
         let name = path.file_name().and_then(|name| FileName::parse(name.to_str()?));
@@ -30,7 +30,7 @@ fn frames_agree(bytes: &[u8]) -> bool {
             continue;
         };
         let found = (frame.header.base_offset, frame.header.chain);
-        if before.is_some_and(|before| found.0 < before.0 || at == end && found != before) {
+        if at < end || before.is_some_and(|before| found.0 < before.0 || at == end && found != before) {
             return false;
         }
         let ended = |header: SegmentHeader| frame.header.leader_epoch < header.leader_epoch && found.0 >= header.epoch_start;
@@ -43,8 +43,8 @@ fn frames_agree(bytes: &[u8]) -> bool {
             return false;
         }
         before = Some((frame.header.next_offset(), frame.chain_after()));
-        at += frame.header.stored_bytes();
-        end = at;
+        end = at + frame.header.stored_bytes();
+        at += FRAME_ALIGN;
     }
     true
 }

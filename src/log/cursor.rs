@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Offset, Position, TimestampNs, resync};
 
 use crate::error::IoError;
-use crate::log::segment::{Chunk, Place, Segment};
+use crate::log::segment::{Chunk, Place, Segment, frames_end};
 use crate::log::stored::{StoredBatch, Unreadable, max_timestamp};
 use crate::log::view::LiveSegment;
 
@@ -173,11 +173,11 @@ impl Cursor {
 
     /// At least `min` bytes from here on, fewer where the segment ends; `None` at its end.
     fn bytes(&mut self, min: usize) -> Result<Option<&[u8]>, IoError> {
-        let published = u64::from(self.entry.segment.published().end);
-        if self.position >= published {
+        let end = self.entry.segment.frames_end();
+        if self.position >= end {
             return Ok(None);
         }
-        let min = (min as u64).min(published - self.position);
+        let min = (min as u64).min(end - self.position);
         let held = self.chunk.as_ref().is_some_and(|chunk| chunk.start <= self.position && self.position + min <= chunk.end);
         if !held {
             let want = self.want.max(min as usize);
@@ -189,7 +189,7 @@ impl Cursor {
 
     /// Moves over damage that ends at or before `offset`; whether there was any.
     fn pass_damage(&mut self, offset: u64) -> Result<bool, IoError> {
-        let rest = u64::from(self.entry.segment.published().end).saturating_sub(self.position) as usize;
+        let rest = self.entry.segment.frames_end().saturating_sub(self.position) as usize;
         if rest == 0 {
             return Ok(false);
         }
@@ -204,8 +204,7 @@ impl Cursor {
 
     /// Moves to the next right frame behind damage, below `below`; returns its offset, or `None` if there is none in this segment.
     pub(crate) fn skip_damage(&mut self, offset: u64, below: u64) -> Result<Option<u64>, IoError> {
-        let published = u64::from(self.entry.segment.published().end);
-        let rest = published.saturating_sub(self.position) as usize;
+        let rest = self.entry.segment.frames_end().saturating_sub(self.position) as usize;
         if rest == 0 {
             return Ok(None);
         }
@@ -226,7 +225,7 @@ impl Cursor {
     pub(crate) fn claimed_end(&self, offset: u64) -> Option<u64> {
         let published = self.entry.segment.published();
         let claimed = self.entry.segment.id.base_offset + u64::from(published.next);
-        (self.position >= u64::from(published.end) && claimed > offset).then_some(claimed)
+        (self.position >= u64::from(frames_end(published)) && claimed > offset).then_some(claimed)
     }
 
     pub(crate) fn segment(&self) -> &Arc<Segment> {

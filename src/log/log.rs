@@ -18,7 +18,7 @@ use crate::log::maps::{self, MapHolder};
 use crate::log::offset_index::write_index;
 use crate::log::record_batch::Encoded;
 use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
-use crate::log::segment::Segment;
+use crate::log::segment::{Segment, frames_end};
 use crate::log::sync::GroupCommit;
 use crate::log::view::{LiveSegment, LogView, Marks};
 use crate::log::waiters::Waiters;
@@ -570,13 +570,12 @@ impl Log {
             }
             segment.close_writable();
             if let (Some(index), Some(sums), Some(&chain)) = (segment.growing_index(), segment.sums.get(), segment.chain_out.get()) {
-                let end = u64::from(published.end) - if published.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 };
                 let header = IndexHeader {
                     salt: segment.header.salt,
                     base_offset: segment.base(),
                     seq: segment.id.seq,
                     entries: 0,
-                    covered: Position::new(end),
+                    covered: Position::new(frames_end(published).into()),
                     next_offset: Offset::new(segment.next_offset()),
                     records: sums.records,
                     max_ts: sums.max_ts,

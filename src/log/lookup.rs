@@ -4,7 +4,7 @@
 use tidelog_format::{Offset, glance};
 
 use crate::io::{Published, SegmentMap};
-use crate::log::segment::Segment;
+use crate::log::segment::{Segment, frames_end};
 use crate::log::stored::StoredRecord;
 use crate::log::view::LogView;
 
@@ -36,7 +36,7 @@ pub(crate) fn find(view: &LogView, offset: u64) -> Option<StoredRecord> {
         return None;
     }
     let at = place_of(&segment, map, offset, published)?;
-    StoredRecord::find(map.clone(), at, published.end as usize, segment.header.salt, Offset::new(offset))
+    StoredRecord::find(map.clone(), at, frames_end(published) as usize, segment.header.salt, Offset::new(offset))
 }
 
 /// Touches no byte of the segment: a list is held meanwhile.
@@ -47,13 +47,13 @@ fn likely(segment: &Segment, offset: u64) -> Option<Likely> {
     let at = segment.even_guess(offset, published)?;
     // What follows before the bytes are looked at takes about as long as memory does.
     map.prefetch(at, at + NEAR_BYTES);
-    Some(Likely { map: map.clone(), at, end: published.end as usize, salt: segment.header.salt })
+    Some(Likely { map: map.clone(), at, end: frames_end(published) as usize, salt: segment.header.salt })
 }
 
 /// Where the frame of `offset` stands if every header on the way tells the truth.
 #[inline]
 fn place_of(segment: &Segment, map: &SegmentMap, offset: u64, published: Published) -> Option<usize> {
-    let bytes = map.bytes(0, published.end as usize);
+    let bytes = map.bytes(0, frames_end(published) as usize);
     if let Some(likely) = segment.even_guess(offset, published) {
         if begins_at(bytes, likely, offset) {
             return Some(likely);

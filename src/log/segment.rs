@@ -193,9 +193,15 @@ impl Segment {
         *self.writable.lock() = None;
     }
 
-    /// Bytes from `position` on: all that is published where the segment is mapped, else about `want` of them, fewer at the end.
+    /// Where the published frames end, but for the seal: one that reaches over it is none that a writer stored.
+    #[inline]
+    pub(crate) fn frames_end(&self) -> u64 {
+        frames_end(self.published()).into()
+    }
+
+    /// Bytes from `position` on: all frames that are published where the segment is mapped, else about `want` of them, fewer at the end.
     pub(crate) fn chunk(&self, position: u64, want: usize) -> Result<Chunk, IoError> {
-        let end = u64::from(self.published().end);
+        let end = self.frames_end();
         if let Some(map) = self.map()? {
             return Ok(Chunk { owner: Owner::Map(map.clone()), _file: None, start: 0, end });
         }
@@ -345,7 +351,13 @@ impl Segment {
 /// Relative offset and position behind the last frame but the seal.
 #[inline]
 fn last_place(end: Published) -> (u32, u32) {
-    (end.next, end.end.saturating_sub(if end.sealed { SEAL_BYTES as u32 } else { 0 }))
+    (end.next, frames_end(end))
+}
+
+/// The position behind the last frame but the seal.
+#[inline]
+pub(crate) fn frames_end(end: Published) -> u32 {
+    end.end.saturating_sub(if end.sealed { SEAL_BYTES as u32 } else { 0 })
 }
 
 /// The position of the frame at `rel`, if all frames between two places are alike.
