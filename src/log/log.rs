@@ -598,6 +598,10 @@ impl Log {
         loop {
             let word = view.wake.load(Ordering::Acquire);
             fence(Ordering::SeqCst);
+            // Woken for what it waits for: no need to meet those who append meanwhile.
+            if is_there() {
+                break;
+            }
             // Through the append lock: an append before this is seen below, one after it sees the sleeper.
             let closed = self.appender.lock().closed;
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
