@@ -1,4 +1,4 @@
-"""Makes odd records, and compares what five Parquet readers find in their export with them.
+"""Makes odd records, and compares what six readers find in their export with them: five of Parquet, and deltalake by the Delta log.
 
 `make` prints one JSON object a line: partition, ts_ns, key, value, headers; bytes in base64, null as null.
 `check RECORDS OUT` reads the export of topic `odd` under OUT.
@@ -18,6 +18,7 @@ import polars
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from deltalake import DeltaTable
 
 # More than a row group of 131,072 rows in the first partition, so that filters have something to leave out.
 ROWS_PER_PARTITION = [140_000, 1_000]
@@ -97,6 +98,7 @@ def check(records_path: str, out: str) -> None:
                 f"  {name}: partition {partition}: {len(whole)} rows, sum of offsets {sum(row.offset for row in whole)}, {len(in_range)} in the range: as made"
             )
     check_hive(out)
+    check_delta(str(Path(out) / "topic=odd"), records(records_path))
 
 
 def compare(what: str, found: list[Row], expected: list[Row]) -> None:
@@ -221,10 +223,29 @@ def read_fastparquet(files: list[str]) -> tuple[list[Row], list[Row]]:
 def check_hive(out: str) -> None:
     """Topic and partition come from the path."""
     sql = "SELECT topic, partition, count(*), sum(_offset) FROM read_parquet(?, hive_partitioning = true) GROUP BY ALL ORDER BY partition"
-    found = duckdb.execute(sql, [f"{out}/**/*.parquet"]).fetchall()
+    found = duckdb.execute(sql, [f"{out}/topic=*/partition=*/*.parquet"]).fetchall()
     expected = [("odd", partition, rows, rows * (rows - 1) // 2) for partition, rows in enumerate(ROWS_PER_PARTITION)]
     assert found == expected, f"found {found}, expected {expected}"
     print("  DuckDB: topic and partition from the path")
+
+
+def check_delta(table: str, expected: list[list[Row]]) -> None:
+    """The Delta log names all files, its statistics leave out what a range does not need, and its transactions are the next offsets."""
+    delta = DeltaTable(table)
+    columns = [(field.name, str(field.type)) for field in delta.schema().fields]
+    assert columns[0] == ("_offset", 'PrimitiveType("long")') and columns[-1] == ("partition", 'PrimitiveType("integer")'), columns
+    for partition, wanted in enumerate(expected):
+        found = delta.to_pyarrow_table(filters=[("partition", "=", partition)]).sort_by("_offset")
+        compare(f"deltalake, partition {partition}", rows_of(found.to_pydict()), wanted)
+        in_range = (ds.field("partition") == partition) & (ds.field("_offset") >= RANGE[0]) & (ds.field("_offset") < RANGE[1])
+        found = delta.to_pyarrow_dataset().to_table(filter=in_range).sort_by("_offset")
+        compare(f"deltalake, partition {partition}, range", rows_of(found.to_pydict()), wanted[slice(*RANGE)])
+        assert delta.transaction_version(f"tidelog:odd/{partition}") == len(wanted)
+    # Polars' own reader takes the `topic=` of the table's path for a column that the table should have.
+    scanned = polars.scan_delta(table, use_pyarrow=True).group_by("partition").agg(polars.len(), polars.col("_offset").sum()).sort("partition").collect()
+    sums = [(partition, len(rows), sum(row.offset for row in rows)) for partition, rows in enumerate(expected)]
+    assert scanned.rows() == sums, f"Polars by the Delta log: {scanned.rows()}, expected {sums}"
+    print(f"  deltalake, Polars: version {delta.version()} of the table, {len(delta.file_uris())} files: as made")
 
 
 match sys.argv[1:]:

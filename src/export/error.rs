@@ -48,6 +48,28 @@ pub enum ExportError {
         /// The file that begins before the first one ends.
         second: PathBuf,
     },
+    /// The Delta log cannot be continued: it is damaged, of another version, or of other columns. Export elsewhere.
+    #[error("{} is no Delta log that this export can go on with: {reason}", path.display())]
+    Table {
+        /// The log, or one of its commits.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// Another process exported the same partition meanwhile, and was first. Nothing of this run is part of the table; run again.
+    #[error("{}: another process has exported the partition up to offset {watermark} meanwhile", path.display())]
+    Fenced {
+        /// The Delta log.
+        path: PathBuf,
+        /// Where the export of the partition is now.
+        watermark: Offset,
+    },
+    /// A file that the Delta log names is not there. Put it back, or export anew elsewhere.
+    #[error("{} is missing: the Delta log names it", path.display())]
+    MissingFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// Between two files there are offsets that the log holds: a file was removed. Put it back, or export anew elsewhere.
     #[error("a file is missing from {}: the log has offset {missing}, which lies between two files", path.display())]
     Missing {

@@ -1,14 +1,18 @@
-//! The directory of one partition in an export: its path, its lock, the files that are there. Removes leftovers, never a complete file.
+//! The directory of one partition in an export: its path, its lock, the files that are there and which of them are part of the table. Removes
+//! what was not finished, never a complete file.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{Offset, STORE_NAME};
+use tidelog_format::STORE_NAME;
 
 use crate::error::{IoContext, IoError};
+use crate::export::delta_log::{DeltaLog, NewFile};
 use crate::export::error::ExportError;
-use crate::export::footer::{self, Source};
+use crate::export::footer::{self, Contents, Source};
+use crate::export::report::ExportGap;
 use crate::io::{Kind, Lock, Storage};
 
 /// The directory, held exclusively.
@@ -16,11 +20,22 @@ use crate::io::{Kind, Lock, Storage};
 pub(super) struct ExportDirectory {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) path: PathBuf,
-    /// Complete files of earlier runs, in offset order, not overlapping.
+    pub(super) table: DeltaLog,
+    /// The files that are part of the table, in offset order, not overlapping.
     pub(super) files: Vec<FileRange>,
-    /// Those of them that have not a row for each of their offsets.
-    pub(super) sparse: Vec<FileRange>,
+    /// What was left out of them.
+    pub(super) gaps: Vec<ExportGap>,
+    /// Complete files behind them that are no part of the table: their run was killed before it could commit them.
+    pub(super) uncommitted: Vec<Uncommitted>,
     _lock: Box<dyn Lock>,
+}
+
+/// A complete file that is no part of the table yet.
+#[derive(Debug)]
+pub(super) struct Uncommitted {
+    pub(super) range: FileRange,
+    pub(super) bytes: u64,
+    pub(super) contents: Contents,
 }
 
 /// The offsets of a file, as its name says.
@@ -58,23 +73,82 @@ impl ExportDirectory {
         let path = path_of(out, source);
         create_all(&*storage, &path)?;
         let lock = storage.lock(&path).at("lock", &path)?.ok_or_else(|| ExportError::Locked { path: path.clone() })?;
-        let (files, sparse) = existing(&*storage, &path, source)?;
-        Ok(Self { storage, path, files, sparse, _lock: lock })
+        let table = DeltaLog::open(storage.clone(), &table_of(out, source), source)?;
+        table.remove_partial()?;
+        let mut directory = Self { storage, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock };
+        directory.read(source)?;
+        Ok(directory)
     }
 
-    /// Where the next file begins, if there is one already.
-    pub(super) fn end(&self) -> Option<Offset> {
-        self.files.last().map(|file| Offset::new(file.last + 1))
+    fn read(&mut self, source: &Source) -> Result<(), ExportError> {
+        let (storage, mut missing) = (self.storage.clone(), self.table.files().map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>());
+        for entry in storage.list(&self.path).at("list", &self.path)? {
+            let at = self.path.join(&entry.name);
+            // What is not Unicode is not ours.
+            let Some(name) = entry.name.to_str() else { continue };
+            if entry.kind == Kind::File && name.starts_with('.') && name.ends_with(PARTIAL_SUFFIX) {
+                storage.unlink(&at).at("remove", &at)?;
+            } else if !name.starts_with('.') && name.ends_with(EXTENSION) && !self.table.was_removed(name) {
+                self.look_at(source, name, missing.remove(name))?;
+            }
+        }
+        if let Some(name) = missing.pop_first() {
+            return Err(ExportError::MissingFile { path: self.path.join(name) });
+        }
+        self.files.sort();
+        self.gaps.sort_by_key(|gap| gap.from);
+        self.uncommitted.sort_by_key(|file| file.range);
+        let all: Vec<FileRange> = self.files.iter().copied().chain(self.uncommitted.iter().map(|file| file.range)).collect();
+        match all.windows(2).find(|pair| pair[1].first <= pair[0].last) {
+            Some(pair) => Err(ExportError::Overlap { first: self.path.join(pair[0].name()), second: self.path.join(pair[1].name()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks a file, and whether it is part of the table or not yet.
+    fn look_at(&mut self, source: &Source, name: &str, is_committed: bool) -> Result<(), ExportError> {
+        let at = self.path.join(name);
+        let Some(range) = FileRange::parse(name) else {
+            // Others may have put files together, and committed that.
+            let reason = "its name is not that of two offsets".to_owned();
+            return if is_committed { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
+        };
+        let (contents, bytes) = footer::check(&*self.storage, &at, source, range.first, range.last)?;
+        if is_committed {
+            self.files.push(range);
+            self.gaps.extend(contents.gaps);
+        } else {
+            self.uncommitted.push(Uncommitted { range, bytes, contents });
+        }
+        Ok(())
+    }
+
+    /// Makes a complete file part of the table; removes it if another process was first.
+    pub(super) fn commit(&mut self, range: FileRange, bytes: u64, contents: &Contents) -> Result<(), ExportError> {
+        let name = range.name();
+        let committed = self.table.commit(NewFile { name: &name, bytes, contents });
+        if matches!(committed, Err(ExportError::Fenced { .. })) {
+            let path = self.path.join(name);
+            self.storage.unlink(&path).at("remove", &path)?;
+        }
+        committed?;
+        self.files.push(range);
+        Ok(())
     }
 }
 
 fn path_of(out: &Path, source: &Source) -> PathBuf {
+    table_of(out, source).join(format!("partition={}", source.partition))
+}
+
+/// The directory of the topic, which is a table.
+pub(super) fn table_of(out: &Path, source: &Source) -> PathBuf {
     // Hive's own escape for what separates directories; a topic's name holds no other character that needs one.
-    out.join(format!("topic={}", source.topic.replace('/', "%2F"))).join(format!("partition={}", source.partition))
+    out.join(format!("topic={}", source.topic.replace('/', "%2F")))
 }
 
 /// Makes a directory and those above it, each durable in its parent.
-fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
+pub(super) fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
     match storage.create_dir(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -89,32 +163,6 @@ fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     storage.sync_dir(parent).at("sync", parent)
-}
-
-/// The files that are there, and those of them that are not dense.
-fn existing(storage: &dyn Storage, path: &Path, source: &Source) -> Result<(Vec<FileRange>, Vec<FileRange>), ExportError> {
-    let (mut files, mut sparse) = (Vec::new(), Vec::new());
-    for entry in storage.list(path).at("list", path)? {
-        let at = path.join(&entry.name);
-        // What is not Unicode is not ours.
-        let Some(name) = entry.name.to_str() else { continue };
-        if entry.kind == Kind::File && name.starts_with('.') && name.ends_with(PARTIAL_SUFFIX) {
-            storage.unlink(&at).at("remove", &at)?;
-        } else if !name.starts_with('.') && name.ends_with(EXTENSION) {
-            let range = FileRange::parse(name);
-            let reason = "its name is not that of two offsets";
-            let range = range.ok_or_else(|| ExportError::NotOfExport { path: at.clone(), reason: reason.to_owned() })?;
-            if !footer::check(storage, &at, source, range.first, range.last)? {
-                sparse.push(range);
-            }
-            files.push(range);
-        }
-    }
-    files.sort();
-    match files.windows(2).find(|pair| pair[1].first <= pair[0].last) {
-        Some(pair) => Err(ExportError::Overlap { first: path.join(pair[0].name()), second: path.join(pair[1].name()) }),
-        None => Ok((files, sparse)),
-    }
 }
 
 /// The end of the name of a file that is being written.

@@ -13,7 +13,7 @@ use crate::error::{IoContext, IoError};
 use crate::export::columns::Columns;
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileRange, PARTIAL_SUFFIX};
-use crate::export::footer::{Extent, Source, key_values};
+use crate::export::footer::{Contents, Source, key_values};
 use crate::export::report::ExportedFile;
 use crate::export::schema::{schema, writer_options};
 use crate::io::{File, Storage, write_all_at};
@@ -67,8 +67,9 @@ impl ExportFile {
     }
 
     /// Writes the footer, makes the file durable and gives it its name. `segments` are the files that its rows stood in.
-    pub(super) fn finish(mut self, source: &Source, extent: &Extent, segments: &[String]) -> Result<ExportedFile, ExportError> {
-        for pair in key_values(source, extent, segments) {
+    pub(super) fn finish(mut self, source: &Source, contents: &Contents, segments: &[String]) -> Result<ExportedFile, ExportError> {
+        let extent = &contents.extent;
+        for pair in key_values(source, contents, segments) {
             self.writer.append_key_value_metadata(pair);
         }
         self.writer.finish().map_err(|error| self.partial.failure(error))?;

@@ -3,10 +3,12 @@
 use std::path::Path;
 
 use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader};
-use tidelog_format::FORMAT_VERSION;
+use serde::{Deserialize, Serialize};
+use tidelog_format::{FORMAT_VERSION, Offset};
 
 use crate::error::IoContext;
 use crate::export::error::ExportError;
+use crate::export::report::{ExportGap, GapReason};
 use crate::export::schema::SCHEMA_VERSION;
 use crate::io::{Access, Storage, read_exact_at};
 use crate::log::PartitionView;
@@ -51,9 +53,47 @@ impl Extent {
     }
 }
 
+/// What a file holds, and what it should hold and cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Contents {
+    pub(super) extent: Extent,
+    /// Offsets before the last row and behind the last row of the file before.
+    pub(super) gaps: Vec<ExportGap>,
+}
+
+/// A gap as it is stored. Without a reason it was deleted from the log.
+#[derive(Serialize, Deserialize)]
+struct StoredGap {
+    from: u64,
+    to: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damaged: Option<String>,
+}
+
+/// Gaps as files and commits say them.
+pub(super) fn gaps_as_json(gaps: &[ExportGap]) -> String {
+    let stored = gaps.iter().map(|gap| {
+        let damaged = if let GapReason::Damaged(reason) = &gap.reason { Some(reason.clone()) } else { None };
+        StoredGap { from: gap.from.get(), to: gap.to.get(), damaged }
+    });
+    serde_json::to_string(&stored.collect::<Vec<_>>()).expect("numbers and strings")
+}
+
+fn gaps_of_json(json: &str) -> serde_json::Result<Vec<ExportGap>> {
+    let stored: Vec<StoredGap> = serde_json::from_str(json)?;
+    let gap = |gap: StoredGap| ExportGap {
+        from: Offset::new(gap.from),
+        to: Offset::new(gap.to),
+        reason: gap.damaged.map_or(GapReason::Deleted, GapReason::Damaged),
+    };
+    Ok(stored.into_iter().map(gap).collect())
+}
+
 /// The key-value metadata of a file.
-pub(super) fn key_values(source: &Source, extent: &Extent, segments: &[String]) -> Vec<KeyValue> {
+pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[String]) -> Vec<KeyValue> {
+    let Contents { extent, gaps } = contents;
     let is_dense = extent.rows == extent.last - extent.first + 1;
+    let gaps = (!gaps.is_empty()).then(|| (GAPS, gaps_as_json(gaps)));
     [
         (SCHEMA, SCHEMA_VERSION.to_string()),
         ("format_version", FORMAT_VERSION.to_string()),
@@ -63,26 +103,29 @@ pub(super) fn key_values(source: &Source, extent: &Extent, segments: &[String]) 
         (FIRST, extent.first.to_string()),
         (LAST, extent.last.to_string()),
         ("next_offset", (extent.last + 1).to_string()),
-        ("min_ts_ns", extent.min_ts_ns.to_string()),
-        ("max_ts_ns", extent.max_ts_ns.to_string()),
+        (MIN_TS, extent.min_ts_ns.to_string()),
+        (MAX_TS, extent.max_ts_ns.to_string()),
         ("source_segments", segments.join(",")),
-        (DENSE, is_dense.to_string()),
+        ("dense", is_dense.to_string()),
         ("writer_version", concat!("tidelog ", env!("CARGO_PKG_VERSION")).to_owned()),
     ]
     .into_iter()
+    .chain(gaps)
     .map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value))
     .collect()
 }
 
-/// Checks that a file is complete and of `source`, and holds the offsets `first..=last` that its name says. Returns whether it has a row for
-/// each of them.
-pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: u64, last: u64) -> Result<bool, ExportError> {
-    let metadata = read(storage, path)?;
+/// Checks that a file is complete and of `source`, and holds the offsets `first..=last` that its name says. Returns what it holds, and its
+/// size in bytes.
+pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: u64, last: u64) -> Result<(Contents, u64), ExportError> {
+    let (metadata, bytes) = read(storage, path)?;
     let refused = |reason: String| ExportError::NotOfExport { path: path.to_owned(), reason };
-    let value = |name: &str| {
+    let optional = |name: &str| {
         let found = metadata.file_metadata().key_value_metadata().into_iter().flatten().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
-        found.and_then(|pair| pair.value.clone()).ok_or_else(|| refused(format!("its metadata has no {PREFIX}{name}")))
+        found.and_then(|pair| pair.value.clone())
     };
+    let value = |name: &str| optional(name).ok_or_else(|| refused(format!("its metadata has no {PREFIX}{name}")));
+    let time = |name: &str| value(name)?.parse().map_err(|error| refused(format!("{PREFIX}{name}: {error}")));
     let expect = |name: &str, expected: String| {
         let found = value(name)?;
         if found == expected { Ok(()) } else { Err(refused(format!("{PREFIX}{name} is {found}, not {expected}"))) }
@@ -96,10 +139,14 @@ pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: 
     expect(PARTITION, source.partition.to_string())?;
     expect(FIRST, first.to_string())?;
     expect(LAST, last.to_string())?;
-    Ok(value(DENSE)? == true.to_string())
+    let rows = u64::try_from(metadata.file_metadata().num_rows()).map_err(|error| refused(error.to_string()))?;
+    let gaps = optional(GAPS).map_or(Ok(Vec::new()), |json| gaps_of_json(&json).map_err(|error| refused(format!("{PREFIX}{GAPS}: {error}"))))?;
+    let extent = Extent { first, last, rows, min_ts_ns: time(MIN_TS)?, max_ts_ns: time(MAX_TS)? };
+    Ok((Contents { extent, gaps }, bytes))
 }
 
-fn read(storage: &dyn Storage, path: &Path) -> Result<ParquetMetaData, ExportError> {
+/// The metadata of a file, and its size.
+fn read(storage: &dyn Storage, path: &Path) -> Result<(ParquetMetaData, u64), ExportError> {
     let refused = |reason: String| ExportError::NotOfExport { path: path.to_owned(), reason };
     let file = storage.open(path, Access::Read).at("open", path)?;
     let len = file.len().at("look at", path)?;
@@ -110,7 +157,8 @@ fn read(storage: &dyn Storage, path: &Path) -> Result<ParquetMetaData, ExportErr
     let footer_at = tail_at.checked_sub(footer.metadata_length() as u64).ok_or_else(|| refused("its footer is longer than the file".to_owned()))?;
     let mut bytes = vec![0; footer.metadata_length()];
     read_exact_at(&*file, &mut bytes, footer_at).at("read", path)?;
-    ParquetMetaDataReader::decode_metadata(&bytes).map_err(|error| refused(error.to_string()))
+    let metadata = ParquetMetaDataReader::decode_metadata(&bytes).map_err(|error| refused(error.to_string()))?;
+    Ok((metadata, len))
 }
 
 const PREFIX: &str = "tidelog.";
@@ -120,6 +168,8 @@ const PARTITION: &str = "partition";
 const UUID: &str = "partition_uuid";
 const FIRST: &str = "first_offset";
 const LAST: &str = "last_offset";
-const DENSE: &str = "dense";
+const MIN_TS: &str = "min_ts_ns";
+const MAX_TS: &str = "max_ts_ns";
+const GAPS: &str = "gaps";
 /// The length of the footer and the magic at the end of a Parquet file.
 const TAIL_BYTES: u64 = 8;

@@ -5,6 +5,12 @@
 //! outside of the namespace `default` is written `topic=<namespace>%2F<name>`: readers of Hive paths undo the escape, and a topic's own
 //! name has no `%`. A file gets its name when it is complete and durable; until then it has one that starts with a dot.
 //!
+//! # The Delta log
+//! `<out>/topic=<topic>` is a table of the [Delta protocol](https://github.com/delta-io/delta/blob/master/PROTOCOL.md) too, of reader version
+//! 1 and writer version 2, with `partition` as its partition column. Its `_delta_log` is the truth on what is exported: one commit makes a file
+//! part of the table and the offset behind it the watermark (`txn` of `tidelog:<topic>/<partition>`), so that a run that is killed at any
+//! moment is continued without a row twice or left out. A file that was complete and not yet committed is committed by the next run.
+//!
 //! # Columns: schema version 1
 //! | column | type |
 //! |---|---|
@@ -18,9 +24,11 @@
 //!
 //! The footer's key-value metadata has, each under `tidelog.`: `schema_version`, `format_version`, `topic`, `partition`, `partition_uuid`,
 //! `first_offset`, `last_offset`, `next_offset`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
-//! last has a row) and `writer_version`.
+//! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`.
 
 mod columns;
+mod delta_action;
+mod delta_log;
 mod error;
 mod export_directory;
 mod export_file;

@@ -8,10 +8,11 @@ use tidelog_format::Offset;
 use crate::config::ReadIsolation;
 use crate::error::ReadError;
 use crate::export::columns::{BatchPart, Columns};
+use crate::export::delta_log::DeltaLog;
 use crate::export::error::ExportError;
-use crate::export::export_directory::ExportDirectory;
+use crate::export::export_directory::{ExportDirectory, FileRange, table_of};
 use crate::export::export_file::ExportFile;
-use crate::export::footer::{Extent, Source};
+use crate::export::footer::{Contents, Extent, Source};
 use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason};
 use crate::export::schema::{GROUP_ROWS, OFFSET_JUMP_MAX, PAGE_ROWS};
 use crate::io::{Disk, Storage};
@@ -46,6 +47,7 @@ pub struct ParquetExport {
     until: Option<Offset>,
     rows_per_file: u64,
     bytes_per_file: u64,
+    allows_gaps: bool,
 }
 
 impl ParquetExport {
@@ -60,6 +62,7 @@ impl ParquetExport {
             until: None,
             rows_per_file: ROWS_PER_FILE,
             bytes_per_file: BYTES_PER_FILE,
+            allows_gaps: false,
         }
     }
 
@@ -91,6 +94,14 @@ impl ParquetExport {
         self
     }
 
+    /// Whether offsets may be left out that are damaged, or that were deleted from the log before they were exported. Otherwise a run ends
+    /// before them. The file behind says in its metadata, and the commit too, what was left out.
+    #[must_use]
+    pub fn allow_gaps(mut self, allows_gaps: bool) -> Self {
+        self.allows_gaps = allows_gaps;
+        self
+    }
+
     /// Where the files are written; by default the file system.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
@@ -98,9 +109,22 @@ impl ParquetExport {
         self
     }
 
+    /// The offset up to which the partition is exported, durably: what lies below need not be kept in the log for the export's sake. `None`
+    /// before the first file is complete.
+    ///
+    /// # Errors
+    /// [`ExportError`], if the export cannot be read or continued.
+    pub fn watermark(&self) -> Result<Option<Offset>, ExportError> {
+        let source = Source::of(&self.view);
+        if !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
+            return Ok(None);
+        }
+        DeltaLog::open(self.storage.clone(), &table_of(&self.out, &source), &source)?.watermark()
+    }
+
     /// Exports. `progress` is told of every few thousand rows. A partition without records makes no file and no directory.
     ///
-    /// Damaged records are left out and reported; a file with such a gap says in its metadata that it is not dense.
+    /// The run ends before a gap, and says so in its report, unless [`allow_gaps`](Self::allow_gaps) leaves it out.
     ///
     /// # Errors
     /// [`ExportError`]: what is complete by then stays, and a later run goes on behind it.
@@ -111,14 +135,13 @@ impl ParquetExport {
             return Err(ReadError::OffsetOutOfRange { requested, earliest, latest: end }.into());
         }
         if end == earliest && !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
-            return Ok(ExportReport { from: end, until: end, kept_files: 0, files: Vec::new(), gaps: Vec::new() });
+            return Ok(ExportReport { from: end, until: end, kept_files: 0, files: Vec::new(), gaps: Vec::new(), stopped_by: None });
         }
-        let directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
-        let (from, gap) = self.start(&directory)?;
+        let mut directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
+        self.adopt(&mut directory)?;
+        let from = self.start(&directory)?;
         let until = self.until.unwrap_or(end).min(end).max(from);
-        let kept_files = directory.files.len();
-        let mut gaps = self.damage_before(&directory)?;
-        gaps.extend(gap);
+        let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
         let mut run = Run {
             export: self,
             source,
@@ -129,7 +152,8 @@ impl ParquetExport {
             until: until.get(),
             rows: 0,
             bytes: 0,
-            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps },
+            left_out: Vec::new(),
+            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps, stopped_by: None },
             progress,
         };
         run.read()?;
@@ -137,78 +161,43 @@ impl ParquetExport {
         Ok(run.report)
     }
 
-    /// The offset to begin with, and what was deleted before it could be exported.
-    fn start(&self, directory: &ExportDirectory) -> Result<(Offset, Option<ExportGap>), ExportError> {
-        let log_start = self.view.log_start_offset();
-        let (Some(exported_end), Some(first)) = (directory.end(), directory.files.first()) else {
-            return Ok((self.from.unwrap_or(log_start).max(log_start), None));
-        };
-        let path = || directory.path.clone();
-        let log_end = self.view.log_end_offset();
-        if exported_end > log_end {
-            return Err(ExportError::AheadOfLog { path: path(), exported_end, log_end });
+    /// Commits the files that a killed run completed.
+    fn adopt(&self, directory: &mut ExportDirectory) -> Result<(), ExportError> {
+        for file in std::mem::take(&mut directory.uncommitted) {
+            let (first, end) = (Offset::new(file.range.first), Offset::new(file.range.last + 1));
+            self.check_end(directory, end)?;
+            if let Some(before) = directory.table.watermark()?
+                && let Some(missing) = self.record_between(before, first)?
+                && !file.contents.gaps.iter().any(|gap| gap.from <= missing && missing < gap.to)
+            {
+                return Err(ExportError::Missing { path: directory.path.clone(), missing });
+            }
+            directory.commit(file.range, file.bytes, &file.contents)?;
+            directory.gaps.extend(file.contents.gaps);
         }
-        let exported_from = Offset::new(first.first);
+        Ok(())
+    }
+
+    /// The offset to begin with.
+    fn start(&self, directory: &ExportDirectory) -> Result<Offset, ExportError> {
+        let log_start = self.view.log_start_offset();
+        let Some(exported_end) = directory.table.watermark()? else { return Ok(self.from.unwrap_or(log_start).max(log_start)) };
+        self.check_end(directory, exported_end)?;
+        let exported_from = directory.files.first().map_or(exported_end, |file| Offset::new(file.first));
         if let Some(from) = self.from.map(|from| from.max(log_start))
             && (from < exported_from || from > exported_end.max(log_start))
         {
-            return Err(ExportError::NotContinuing { path: path(), from, exported_from, exported_end });
+            return Err(ExportError::NotContinuing { path: directory.path.clone(), from, exported_from, exported_end });
         }
-        for pair in directory.files.windows(2) {
-            if let Some(missing) = self.record_between(Offset::new(pair[0].last + 1), Offset::new(pair[1].first))? {
-                return Err(ExportError::Missing { path: path(), missing });
-            }
-        }
-        let deleted = ExportGap { from: exported_end, to: log_start, reason: GapReason::Deleted };
-        Ok((exported_end.max(log_start), (exported_end < log_start).then_some(deleted)))
+        Ok(exported_end)
     }
 
-    /// Damage among the offsets that earlier runs exported: it is in none of their files, and every run tells of it.
-    fn damage_before(&self, directory: &ExportDirectory) -> Result<Vec<ExportGap>, ExportError> {
-        let Some(first) = directory.files.first() else { return Ok(Vec::new()) };
-        let (log_start, first) = (self.view.log_start_offset(), Offset::new(first.first));
-        // What lies before the first file belongs to the export only if all of it is damaged: otherwise a run was asked to begin there.
-        let mut gaps = if log_start < first { self.damage_in(log_start, first, true)? } else { Vec::new() };
-        if gaps.last().is_none_or(|gap| gap.to < first) {
-            gaps.clear();
+    fn check_end(&self, directory: &ExportDirectory, exported_end: Offset) -> Result<(), ExportError> {
+        let log_end = self.view.log_end_offset();
+        if exported_end > log_end {
+            return Err(ExportError::AheadOfLog { path: directory.path.clone(), exported_end, log_end });
         }
-        let between = directory.files.windows(2).map(|pair| (pair[0].last + 1, pair[1].first)).filter(|(from, to)| from < to);
-        let mut sparse: Vec<_> = directory.sparse.iter().map(|file| (file.first, file.last + 1)).chain(between).collect();
-        sparse.sort_unstable();
-        for (from, to) in sparse {
-            gaps.extend(self.damage_in(Offset::new(from).max(log_start), Offset::new(to), false)?);
-        }
-        Ok(gaps)
-    }
-
-    /// The damage in `from..to`, or in its beginning that holds no record.
-    fn damage_in(&self, from: Offset, to: Offset, until_record: bool) -> Result<Vec<ExportGap>, ExportError> {
-        let mut gaps: Vec<ExportGap> = Vec::new();
-        if from >= to {
-            return Ok(gaps);
-        }
-        for record in self.view.with_isolation(ReadIsolation::Written).read_from(from)? {
-            match record {
-                Ok(record) if record.offset() >= to || until_record => break,
-                Ok(_) => {}
-                Err(ReadError::Corrupt { from, .. }) if from >= to => break,
-                Err(ReadError::Corrupt { from, to: end, reason, .. }) => {
-                    let gap = ExportGap { from, to: end.min(to), reason: GapReason::Damaged(reason) };
-                    // A reader that does not get past it would be asked for ever.
-                    if gaps.last() == Some(&gap) {
-                        break;
-                    }
-                    gaps.push(gap);
-                    if end >= to {
-                        break;
-                    }
-                }
-                // Retention was faster: what is deleted is no damage any more.
-                Err(ReadError::OffsetOutOfRange { .. }) => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(gaps)
+        Ok(())
     }
 
     /// The first record of `from..to` that the log holds.
@@ -242,6 +231,8 @@ struct Run<'a> {
     until: u64,
     rows: u64,
     bytes: u64,
+    /// Gaps behind the last row.
+    left_out: Vec<ExportGap>,
     report: ExportReport,
     progress: &'a mut dyn FnMut(ExportProgress),
 }
@@ -249,7 +240,7 @@ struct Run<'a> {
 /// The file that rows go to.
 struct Open {
     file: ExportFile,
-    extent: Extent,
+    contents: Contents,
     /// Bytes of keys, values and headers, those in the columns not counted.
     bytes: u64,
 }
@@ -261,22 +252,31 @@ impl Run<'_> {
             return Ok(());
         }
         let view = self.export.view.clone();
+        let log_start = view.log_start_offset();
+        if self.next < log_start.get() && !self.gap(self.next, log_start, GapReason::Deleted) {
+            return Ok(());
+        }
         let mut reader = view.read_from(Offset::new(self.next))?;
         while self.next < self.until {
             match reader.next_batch() {
                 None => break,
-                Some(Ok(batch)) => self.batch(&batch)?,
+                Some(Ok(batch)) if self.batch(&batch)? => {}
+                Some(Ok(_)) => break,
                 Some(Err(ReadError::Corrupt { from, to, reason, path })) => {
-                    let gap = ExportGap { from, to, reason: GapReason::Damaged(reason) };
-                    if to == from && self.report.gaps.contains(&gap) {
+                    let reason = GapReason::Damaged(reason);
+                    if to == from && self.report.gaps.iter().any(|gap| (gap.from, gap.to, &gap.reason) == (from, to, &reason)) {
                         // A reader that does not get past it would be asked for ever.
-                        return Err(ReadError::Corrupt { from, to, reason: gap.reason.to_string(), path }.into());
+                        return Err(ReadError::Corrupt { from, to, reason: reason.to_string(), path }.into());
                     }
-                    self.gap(gap);
+                    if !self.gap(from.get(), to, reason) {
+                        break;
+                    }
                 }
                 // Retention was faster.
                 Some(Err(ReadError::OffsetOutOfRange { requested, earliest, .. })) if requested < earliest => {
-                    self.gap(ExportGap { from: Offset::new(self.next), to: earliest, reason: GapReason::Deleted });
+                    if !self.gap(self.next, earliest, GapReason::Deleted) {
+                        break;
+                    }
                     reader = view.read_from(earliest)?;
                 }
                 Some(Err(error)) => return Err(error.into()),
@@ -285,7 +285,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn batch(&mut self, batch: &StoredBatch) -> Result<(), ExportError> {
+    /// Whether the run may go on.
+    fn batch(&mut self, batch: &StoredBatch) -> Result<bool, ExportError> {
         let part = BatchPart { leader_epoch: batch.leader_epoch(), producer_id: batch.producer_id() };
         for record in batch.records() {
             match record {
@@ -293,14 +294,15 @@ impl Run<'_> {
                 Ok(record) if record.offset() >= self.until => break,
                 Ok(record) => self.row(&record, part)?,
                 Err(error) => {
-                    let reason = GapReason::Damaged(error.to_string());
-                    self.gap(ExportGap { from: Offset::new(self.next), to: batch.next_offset(), reason });
+                    if !self.gap(self.next, batch.next_offset(), GapReason::Damaged(error.to_string())) {
+                        return Ok(false);
+                    }
                 }
             }
         }
         // Offsets of a compacted batch may have no record.
         self.next = self.next.max(batch.next_offset().get());
-        Ok(())
+        Ok(true)
     }
 
     fn row(&mut self, record: &RecordRef<'_>, part: BatchPart) -> Result<(), ExportError> {
@@ -309,10 +311,14 @@ impl Run<'_> {
             self.close_file()?;
         }
         match &mut self.open {
-            Some(open) => open.extent.add_row(offset, ts_ns),
+            Some(open) => {
+                open.contents.extent.add_row(offset, ts_ns);
+                open.contents.gaps.append(&mut self.left_out);
+            }
             None => {
                 let file = ExportFile::create(&self.directory, offset)?;
-                self.open = Some(Open { file, extent: Extent::of_row(offset, ts_ns), bytes: 0 });
+                let contents = Contents { extent: Extent::of_row(offset, ts_ns), gaps: std::mem::take(&mut self.left_out) };
+                self.open = Some(Open { file, contents, bytes: 0 });
             }
         }
         self.columns.push(record, part);
@@ -326,9 +332,9 @@ impl Run<'_> {
     }
 
     fn is_full(&self, open: &Open, offset: u64) -> bool {
-        open.extent.rows >= self.export.rows_per_file
+        open.contents.extent.rows >= self.export.rows_per_file
             || open.bytes + self.columns.bytes() as u64 >= self.export.bytes_per_file
-            || offset - open.extent.last >= OFFSET_JUMP_MAX
+            || offset - open.contents.extent.last >= OFFSET_JUMP_MAX
     }
 
     /// Gives the file the rows gathered, and says how far this is.
@@ -352,8 +358,11 @@ impl Run<'_> {
     fn close_file(&mut self) -> Result<(), ExportError> {
         self.hand_on()?;
         let Some(open) = self.open.take() else { return Ok(()) };
-        let segments = self.segments(&open.extent);
-        self.report.files.push(open.file.finish(&self.source, &open.extent, &segments)?);
+        let segments = self.segments(&open.contents.extent);
+        let file = open.file.finish(&self.source, &open.contents, &segments)?;
+        let range = FileRange { first: file.first.get(), last: file.last.get() };
+        self.directory.commit(range, file.bytes, &open.contents)?;
+        self.report.files.push(file);
         Ok(())
     }
 
@@ -364,10 +373,20 @@ impl Run<'_> {
         holds.map(|entry| entry.segment.id.log_name()).collect()
     }
 
-    fn gap(&mut self, mut gap: ExportGap) {
-        gap.to = gap.to.min(Offset::new(self.until)).max(gap.from);
+    /// Leaves offsets out, if that is allowed; whether the run may go on.
+    fn gap(&mut self, from: u64, to: Offset, reason: GapReason) -> bool {
+        let from = Offset::new(from);
+        let gap = ExportGap { from, to: to.min(Offset::new(self.until)).max(from), reason };
+        // Damage that held no record leaves nothing out.
+        if !self.export.allows_gaps && gap.from < gap.to {
+            self.report.until = gap.from;
+            self.report.stopped_by = Some(gap);
+            return false;
+        }
         self.next = self.next.max(gap.to.get());
+        self.left_out.push(gap.clone());
         self.report.gaps.push(gap);
+        true
     }
 }
 

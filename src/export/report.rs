@@ -16,9 +16,10 @@ pub struct ExportReport {
     pub kept_files: usize,
     /// The new files, in offset order. None if there was nothing to export.
     pub files: Vec<ExportedFile>,
-    /// Offsets that are in no file, other than those that compaction removed: in `from..until`, and, as far as they are damaged, among those
-    /// that earlier runs exported.
+    /// Offsets that were left out, by this run or by earlier ones: none unless that was allowed. Those that compaction removed are no gap.
     pub gaps: Vec<ExportGap>,
+    /// What this run ended before, because it may leave nothing out.
+    pub stopped_by: Option<ExportGap>,
 }
 
 impl ExportReport {
@@ -34,7 +35,7 @@ impl ExportReport {
 
     /// Whether damage kept records out of the files.
     pub fn has_damage(&self) -> bool {
-        self.gaps.iter().any(|gap| matches!(gap.reason, GapReason::Damaged(_)))
+        self.gaps.iter().chain(&self.stopped_by).any(|gap| matches!(gap.reason, GapReason::Damaged(_)))
     }
 }
 

@@ -9,6 +9,7 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
+use serde_json::{Value, json};
 
 /// The version that files carry in their metadata.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -47,6 +48,24 @@ pub(super) fn header_item() -> Arc<Field> {
 /// The two parts of a header.
 pub(super) fn header_fields() -> Fields {
     Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
+}
+
+/// The columns as a Delta log describes them: those of the files, then the one that the path holds.
+pub(super) fn delta_schema() -> Value {
+    let field = |name: &str, kind: Value, nullable: bool| json!({ "name": name, "type": kind, "nullable": nullable, "metadata": {} });
+    let header = json!({ "type": "struct", "fields": [field("key", json!("string"), false), field("value", json!("binary"), true)] });
+    let columns = [
+        field(OFFSET, json!("long"), false),
+        field(TS_NS, json!("long"), false),
+        field(TS, json!("timestamp"), false),
+        field(KEY, json!("binary"), true),
+        field("_value", json!("binary"), true),
+        field("_headers", json!({ "type": "array", "elementType": header, "containsNull": false }), false),
+        field(LEADER_EPOCH, json!("integer"), true),
+        field(PRODUCER_ID, json!("long"), true),
+        field("partition", json!("integer"), true),
+    ];
+    json!({ "type": "struct", "fields": columns })
 }
 
 /// How a file is written. Every choice is for readers: see the comments.

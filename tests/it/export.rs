@@ -8,14 +8,17 @@ use std::time::Duration;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, Encoding};
 use parquet::column::page::Page;
 use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::json;
 use tempfile::TempDir;
 use tidelog::export::{ExportError, ExportReport, GapReason, ParquetExport};
 use tidelog::io::fault::{EIO, Fault, Faulty, Op};
+use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::io::{Disk, Storage};
 use tidelog::{AckLevel, Partition, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Store, StoreOptions, SyncPolicy, TimestampNs};
 
@@ -156,16 +159,31 @@ fn damage_is_left_out_and_reported() {
     let rows = fixture.append_odd(0..300);
     let (dir, view) = fixture.damage_batch_of(100);
     let out = dir.path().join("exported");
-    let report = ParquetExport::new(&view, &out).run(&mut |_| {}).unwrap();
-    assert!(report.has_damage());
+    let stopped = ParquetExport::new(&view, &out).run(&mut |_| {}).unwrap();
+    assert!(stopped.has_damage() && stopped.gaps.is_empty());
+    let before = stopped.stopped_by.clone().unwrap();
+    assert_eq!((before.from.get(), before.to.get(), stopped.until.get()), (100, 150, 100));
+    assert_eq!((stopped.files.len(), stopped.rows()), (1, 100), "everything below is exported");
+    let export = ParquetExport::new(&view, &out).allow_gaps(true);
+    assert_eq!(export.watermark().unwrap().unwrap().get(), 100);
+    let report = export.run(&mut |_| {}).unwrap();
+    assert!(report.has_damage() && report.stopped_by.is_none());
     assert_eq!(report.gaps.iter().map(|gap| (gap.from.get(), gap.to.get())).collect::<Vec<_>>(), [(100, 150)]);
     assert!(matches!(&report.gaps[0].reason, GapReason::Damaged(reason) if !reason.is_empty()));
     let file = &report.files[0];
-    assert_eq!((report.files.len(), file.rows, file.is_dense()), (1, 250, false));
+    assert_eq!((report.files.len(), file.first.get(), file.rows), (1, 150, 150));
+    assert_eq!(read(&file.path), rows[150..]);
+    let gaps = &key_values(&file.path)["tidelog.gaps"];
+    assert!(gaps.starts_with(r#"[{"from":100,"to":150,"damaged":"#), "{gaps}");
+    let again = export.run(&mut |_| {}).unwrap();
+    assert_eq!((again.kept_files, again.files.len(), again.rows()), (2, 0, 0));
+    assert_eq!(again.gaps, report.gaps, "every run tells of it");
+
+    let all = ParquetExport::new(&view, dir.path().join("in one")).allow_gaps(true).run(&mut |_| {}).unwrap();
+    let file = &all.files[0];
+    assert_eq!((all.files.len(), file.rows, file.is_dense(), &all.gaps), (1, 250, false, &report.gaps));
     assert_eq!(key_values(&file.path)["tidelog.dense"], "false");
     assert_eq!(read(&file.path), [&rows[..100], &rows[150..]].concat());
-    let again = ParquetExport::new(&view, &out).run(&mut |_| {}).unwrap();
-    assert_eq!((again.kept_files, again.files.len()), (1, 0));
 }
 
 #[test]
@@ -173,7 +191,7 @@ fn a_gap_between_files_is_no_missing_file() {
     let fixture = Fixture::new();
     let rows = fixture.append_odd(0..200);
     let (dir, view) = fixture.damage_batch_of(100);
-    let export = ParquetExport::new(&view, dir.path().join("exported")).rows_per_file(100);
+    let export = ParquetExport::new(&view, dir.path().join("exported")).rows_per_file(100).allow_gaps(true);
     let report = export.run(&mut |_| {}).unwrap();
     assert_eq!(report.files.iter().map(|file| (file.first.get(), file.last.get())).collect::<Vec<_>>(), [(0, 99), (150, 199)]);
     assert_eq!(read(&report.files[1].path), rows[150..]);
@@ -189,8 +207,12 @@ fn deleted_offsets_are_reported_once_something_was_exported() {
     assert_eq!((first.from.get(), first.gaps.len(), first.rows()), (20, 0, 80));
     fixture.append_odd(100..200);
     fixture.partition().delete_prefix(150).unwrap();
-    let second = fixture.export();
-    assert_eq!((second.from.get(), second.rows(), second.has_damage()), (150, 50, false));
+    let stopped = fixture.export();
+    assert_eq!((stopped.files.len(), stopped.has_damage()), (0, false));
+    let before = stopped.stopped_by.unwrap();
+    assert_eq!((before.from.get(), before.to.get(), before.reason), (100, 150, GapReason::Deleted));
+    let second = fixture.exporter().allow_gaps(true).run(&mut |_| {}).unwrap();
+    assert_eq!((second.from.get(), second.rows(), second.has_damage()), (100, 50, false));
     assert_eq!((second.gaps[0].from.get(), second.gaps[0].to.get(), &second.gaps[0].reason), (100, 150, &GapReason::Deleted));
     assert_eq!(fixture.names(), [name(20, 99), name(150, 199)]);
     assert_eq!(fixture.export().files.len(), 0, "offsets that nobody has any more are no missing file");
@@ -243,7 +265,7 @@ fn files_that_do_not_fit_are_refused() {
 
     let middle = fs::read(home.join(name(10, 19))).unwrap();
     fs::remove_file(home.join(name(10, 19))).unwrap();
-    refused("the log has offset 10");
+    refused("00000000000000000010-00000000000000000019.parquet is missing: the Delta log names it");
     fs::write(home.join(name(10, 19)), &middle[..middle.len() - 1]).unwrap();
     refused("is no file of this export");
     fs::write(home.join(name(10, 19)), "").unwrap();
@@ -319,11 +341,19 @@ fn a_file_has_its_name_only_when_it_is_durable() {
     storage.record_calls();
     fixture.exporter().storage(Arc::new(storage.clone())).run(&mut |_| {}).unwrap();
     let calls = storage.recorded_calls();
-    let last_of = |op| calls.iter().rposition(|call| call.op == op).unwrap_or_else(|| panic!("no {op:?}"));
-    let named = last_of(Op::RenameNew);
-    assert!(last_of(Op::Write) < last_of(Op::Sync) && last_of(Op::Sync) < named && named < last_of(Op::SyncDir));
-    assert!(calls[named].path.file_name().unwrap().to_str().unwrap().starts_with('.'));
-    assert_eq!((calls[named].to.as_deref(), storage.count(Op::Rename)), (Some(fixture.home().join(name(0, 9)).as_path()), 0));
+    let named: Vec<usize> = (0..calls.len()).filter(|&call| calls[call].op == Op::RenameNew).collect();
+    let names: Vec<&Path> = named.iter().map(|&call| calls[call].to.as_deref().unwrap()).collect();
+    assert_eq!(names, [fixture.home().join(name(0, 9)), fixture.commit(0)], "first the file, then the commit");
+    assert_eq!(storage.count(Op::Rename), 0, "nothing is replaced");
+    for at in named {
+        let (partial, directory) = (&calls[at].path, calls[at].path.parent().unwrap());
+        assert!(partial.file_name().unwrap().to_str().unwrap().starts_with('.'));
+        let is_of = |call: &tidelog::io::fault::Call, op| call.op == op && call.path == *partial;
+        let written = calls.iter().rposition(|call| is_of(call, Op::Write)).unwrap();
+        let synced = calls.iter().rposition(|call| is_of(call, Op::Sync)).unwrap();
+        assert!(written < synced && synced < at, "durable before it has its name");
+        assert!((calls[at + 1].op, calls[at + 1].path.as_path()) == (Op::SyncDir, directory), "and then its name");
+    }
 }
 
 /// Whatever call fails, the next run leaves every row in exactly one file.
@@ -351,6 +381,182 @@ fn a_run_that_fails_anywhere_is_made_good_by_the_next() {
         assert_eq!(fixture.names(), [name(0, 9), name(10, 19), name(20, 29)], "call {nth}");
     }
     assert!(nth > 20, "only {nth} calls");
+}
+
+/// Killed after any call, the next run commits what was complete, and each row once.
+#[test]
+fn a_run_that_is_killed_anywhere_is_continued() {
+    let mut nth = 0;
+    let mut adopted = 0;
+    loop {
+        nth += 1;
+        let fixture = Fixture::new();
+        let rows = fixture.append_odd(0..30);
+        let storage = Faulty::new(Arc::new(Disk::new()));
+        storage.inject(Fault::anywhere().nth(nth).error(EIO).from_then_on());
+        let export = fixture.exporter().rows_per_file(10).storage(Arc::new(storage.clone()));
+        let outcome = export.run(&mut |_| {});
+        if storage.fired() == 0 {
+            outcome.unwrap();
+            break;
+        }
+        outcome.unwrap_err();
+        let (committed, complete) = (fixture.table(), fixture.complete_names());
+        let watermark = committed.iter().map(|(_, rows)| rows).sum::<u64>();
+        assert_eq!(fixture.exporter().watermark().unwrap().map_or(0, |offset| offset.get()), watermark, "call {nth}");
+        adopted += complete.len() - committed.len();
+        let report = fixture.exporter().rows_per_file(10).run(&mut |_| {}).unwrap();
+        assert_eq!(report.kept_files, complete.len(), "call {nth}");
+        assert_eq!(fixture.read_all(), rows, "call {nth}");
+        assert_eq!(fixture.table(), [(name(0, 9), 10), (name(10, 19), 10), (name(20, 29), 10)], "call {nth}");
+    }
+    assert!(nth > 20 && adopted > 0, "only {nth} calls, {adopted} files were complete and not committed");
+}
+
+/// Wherever power fails, in the first run and in the one that makes it good, the files that the Delta log names hold each row once.
+#[test]
+fn a_run_that_loses_power_anywhere_is_continued() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..30);
+    let export = |disk: &SimDisk, nth: u64| {
+        let storage = Faulty::new(Arc::new(disk.clone()));
+        storage.inject(Fault::anywhere().nth(nth).error(EIO).from_then_on());
+        let export = ParquetExport::new(fixture.partition().view(), "/out").rows_per_file(10).storage(Arc::new(storage.clone()));
+        let outcome = export.run(&mut |_| {});
+        assert!(outcome.is_ok() || storage.fired() > 0, "call {nth}: {outcome:?}");
+        storage.fired() > 0
+    };
+    for names in [NameModel::Strict, NameModel::Journal] {
+        let mut nth = 1;
+        loop {
+            let disk = SimDisk::new(nth, names);
+            let is_cut = export(&disk, nth);
+            let mut disk = disk.power_cut().disk(nth + 1000, names);
+            for again in [7, 19, 31] {
+                export(&disk, again);
+                disk = disk.power_cut().disk(nth + again, names);
+            }
+            export(&disk, u64::MAX);
+            let image = disk.power_cut();
+            let files: HashMap<&Path, &[u8]> = image.files().collect();
+            let table = Path::new("/out/topic=odd");
+            let mut found = Vec::new();
+            for version in 0.. {
+                let Some(commit) = files.get(table.join(format!("_delta_log/{version:020}.json")).as_path()) else { break };
+                for line in commit.split(|&byte| byte == b'\n').filter(|line| line.starts_with(b"{\"add\"")) {
+                    let action: serde_json::Value = serde_json::from_slice(line).unwrap();
+                    let path = table.join(action["add"]["path"].as_str().unwrap());
+                    found.extend(read_bytes(Bytes::copy_from_slice(files[path.as_path()])));
+                }
+            }
+            assert_eq!(found, rows, "{names:?}, call {nth}");
+            let complete = files.keys().filter(|path| path.extension().is_some_and(|extension| extension == "parquet")).count();
+            assert_eq!(complete, 3, "{names:?}, call {nth}");
+            if !is_cut {
+                break;
+            }
+            nth += 1;
+        }
+        assert!(nth > 40, "only {nth} calls");
+    }
+}
+
+#[test]
+fn the_delta_log_says_what_is_exported() {
+    let fixture = Fixture::new();
+    assert_eq!(fixture.exporter().watermark().unwrap(), None);
+    fixture.append_odd(0..10);
+    fixture.export();
+    let rows = fixture.append_odd(10..25);
+    fixture.export();
+    assert_eq!(fixture.exporter().watermark().unwrap().unwrap().get(), 25);
+    let first = fixture.actions(0);
+    assert_eq!(first.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["commitInfo", "protocol", "metaData", "add", "txn"]);
+    assert_eq!(first[1].1, json!({ "minReaderVersion": 1, "minWriterVersion": 2 }));
+    assert_eq!((&first[2].1["partitionColumns"], &first[2].1["name"]), (&json!(["partition"]), &json!("odd")));
+    let second = fixture.actions(1);
+    assert_eq!(second.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["commitInfo", "add", "txn"]);
+    let add = &second[1].1;
+    let file = fixture.home().join(name(10, 24));
+    assert_eq!(add["path"], json!(format!("partition=0/{}", name(10, 24))));
+    assert_eq!((&add["partitionValues"], &add["size"]), (&json!({ "partition": "0" }), &json!(fs::metadata(file).unwrap().len())));
+    let times = rows.iter().map(|row| row.ts_ns);
+    let stats: serde_json::Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        stats,
+        json!({
+            "numRecords": 15,
+            "minValues": { "_offset": 10, "_ts_ns": times.clone().min() }, "maxValues": { "_offset": 24, "_ts_ns": times.max() },
+            "nullCount": { "_offset": 0, "_ts_ns": 0 },
+        })
+    );
+    assert_eq!((&second[2].1["appId"], &second[2].1["version"]), (&json!("tidelog:odd/0"), &json!(25)));
+}
+
+#[test]
+fn a_race_for_a_commit_is_tried_again_and_a_lost_partition_is_not() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    fixture.export();
+    fixture.append_odd(10..20);
+    // Another partition's exporter is first, after this one has read the log.
+    let mut calls = 0;
+    let other = format!("{}\n", json!({ "txn": { "appId": "tidelog:odd/1", "version": 7 } }));
+    let commit_first = |other: &str, calls: &mut u32, version| {
+        *calls += 1;
+        if *calls == 1 {
+            fs::write(fixture.commit(version), other).unwrap();
+        }
+    };
+    let report = fixture.exporter().run(&mut |_| commit_first(&other, &mut calls, 1)).unwrap();
+    assert_eq!((report.rows(), calls), (10, 1));
+    assert_eq!(fixture.actions(2).last().unwrap().1["version"], json!(20));
+
+    fixture.append_odd(20..30);
+    let mut calls = 0;
+    let other = format!("{}\n", json!({ "txn": { "appId": "tidelog:odd/0", "version": 25 } }));
+    let error = fixture.exporter().run(&mut |_| commit_first(&other, &mut calls, 3)).unwrap_err();
+    assert!(matches!(&error, ExportError::Fenced { watermark, .. } if watermark.get() == 25), "{error}");
+    assert_eq!(fixture.names(), [name(0, 9), name(10, 19)], "the file of the one that lost is gone");
+    assert_eq!(fixture.export().rows(), 5);
+}
+
+#[test]
+fn a_delta_log_that_cannot_be_continued_is_refused() {
+    let fixture = Fixture::new();
+    for to in [10, 20, 30] {
+        fixture.append_odd(to - 10..to);
+        fixture.export();
+    }
+    let good = fs::read_to_string(fixture.commit(1)).unwrap();
+    let refused = |expected: &str| {
+        let before = fixture.names();
+        for error in [fixture.exporter().run(&mut |_| {}).unwrap_err(), fixture.exporter().watermark().unwrap_err()] {
+            assert!(matches!(error, ExportError::Table { .. }) && error.is_refusal(), "{error}");
+            assert!(error.to_string().contains(expected), "expected {expected:?} in: {error}");
+        }
+        assert_eq!(fixture.names(), before);
+    };
+    fs::remove_file(fixture.commit(1)).unwrap();
+    refused("commit 1 is missing");
+    for (content, expected) in [
+        ("{\"add\":", "EOF while parsing"),
+        ("{\"protocol\":{\"minReaderVersion\":3,\"minWriterVersion\":7}}", "reader version 3 and writer version 7"),
+        ("{\"txn\":{\"appId\":\"tidelog:odd/0\",\"version\":-1}}", "offset -1 is next"),
+    ] {
+        let is_last_word = content.contains("txn");
+        fs::write(fixture.commit(if is_last_word { 3 } else { 1 }), content).unwrap();
+        if is_last_word {
+            fs::write(fixture.commit(1), &good).unwrap();
+        }
+        refused(expected);
+    }
+    let other_columns =
+        good + r#"{"metaData":{"id":"x","format":{"provider":"parquet"},"schemaString":"{}","partitionColumns":[],"configuration":{}}}"#;
+    fs::write(fixture.commit(3), other_columns).unwrap();
+    refused("its columns are not those of this export");
+    fs::remove_file(fixture.commit(3)).unwrap();
+    assert_eq!(fixture.export().kept_files, 3);
 }
 
 struct Fixture {
@@ -432,6 +638,38 @@ impl Fixture {
         names
     }
 
+    /// The names of files that are complete, whether they are committed or not.
+    fn complete_names(&self) -> Vec<String> {
+        if !self.home().exists() {
+            return Vec::new();
+        }
+        self.names().into_iter().filter(|name| !name.starts_with('.')).collect()
+    }
+
+    fn commit(&self, version: u64) -> PathBuf {
+        self.out().join(format!("topic=odd/_delta_log/{version:020}.json"))
+    }
+
+    /// The actions of a commit, by kind.
+    fn actions(&self, version: u64) -> Vec<(String, serde_json::Value)> {
+        let commit = fs::read_to_string(self.commit(version)).unwrap();
+        let action = |line| serde_json::from_str::<serde_json::Map<_, _>>(line).unwrap().into_iter().next().unwrap();
+        commit.lines().map(action).collect()
+    }
+
+    /// The files that the Delta log names, and their rows.
+    fn table(&self) -> Vec<(String, u64)> {
+        let mut files = Vec::new();
+        for version in (0..).take_while(|&version| self.commit(version).exists()) {
+            for (_, add) in self.actions(version).into_iter().filter(|(kind, _)| kind == "add") {
+                let stats: serde_json::Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
+                let path = add["path"].as_str().unwrap();
+                files.push((path.strip_prefix("partition=0/").unwrap().to_owned(), stats["numRecords"].as_u64().unwrap()));
+            }
+        }
+        files
+    }
+
     fn read_all(&self) -> Vec<Row> {
         self.names().iter().flat_map(|name| read(&self.home().join(name))).collect()
     }
@@ -474,8 +712,12 @@ fn odd(number: u64) -> Row {
 }
 
 fn read(path: &Path) -> Vec<Row> {
+    read_bytes(fs::read(path).unwrap().into())
+}
+
+fn read_bytes(file: Bytes) -> Vec<Row> {
     let mut rows = Vec::new();
-    for batch in ParquetRecordBatchReaderBuilder::try_new(File::open(path).unwrap()).unwrap().build().unwrap() {
+    for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
         let batch = batch.unwrap();
         let names: Vec<_> = batch.schema().fields().iter().map(|field| field.name().clone()).collect();
         assert_eq!(names, ["_offset", "_ts_ns", "_ts", "_key", "_value", "_headers", "_leader_epoch", "_producer_id"]);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use tidelog::PartitionView;
-use tidelog::export::{ExportError, ExportReport, ExportedFile, GapReason, ParquetExport};
+use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetExport};
 
 use super::progress::Progress;
 use super::store::{self, Isolation, TopicArgs};
@@ -17,12 +17,14 @@ use crate::output::{Results, counted};
 Examples:
   tidelog export data events --to parquet-out              everything, or what is new since the last run
   tidelog export data events --to part -p 0 --from 1000 --until 2000
-  duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/**/*.parquet' ORDER BY _offset LIMIT 10\"
+  duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/*/partition=*/*.parquet' ORDER BY _offset LIMIT 10\"
 
 The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; a topic shop/orders is topic=shop%2Forders.
+<DIR>/topic=<topic> is a Delta table too: its _delta_log says, in one step, which files count and how far each partition is exported.
 Columns: _offset, _ts_ns, _ts, _key, _value, _headers, _leader_epoch, _producer_id. A null key or value is not an empty one.
 A later run to the same directory keeps the files that are there and goes on behind them; a run may be killed at any moment.
-Damaged offsets are left out and listed, by later runs too; the exit code is then 4. Files of another partition are refused with exit code 3.")]
+A run ends before offsets that are damaged (exit code 4) or were deleted before they were exported (exit code 3); what lies below is exported.
+With --allow-gaps they are left out and listed, by later runs too. Files of another partition are refused with exit code 3.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
@@ -44,6 +46,9 @@ pub(crate) struct Args {
     /// Rows of a file at most; it also ends at 512 MiB of keys, values and headers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows_per_file: Option<u64>,
+    /// Leave out what is damaged, or was deleted before it was exported, and list it.
+    #[arg(long)]
+    allow_gaps: bool,
     /// Print one JSON object: {"rows":N,"bytes":N,"partitions":[{..}, ..]}.
     #[arg(long)]
     json: bool,
@@ -88,12 +93,18 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let (rows, files) = (counted(rows, "row", "rows"), counted(files as u64, "new file", "new files"));
         results.line(&format!("{rows}, {bytes} bytes in {files}"))?;
     }
-    Ok(if reports.iter().any(|(_, report)| report.has_damage()) { Exit::Damage } else { Exit::Done })
+    let is_stopped = reports.iter().any(|(_, report)| report.stopped_by.is_some());
+    let has_damage = reports.iter().any(|(_, report)| report.has_damage());
+    Ok(match (has_damage, is_stopped) {
+        (true, _) => Exit::Damage,
+        (false, true) => Exit::Refused,
+        (false, false) => Exit::Done,
+    })
 }
 
 fn export(args: &Args, view: &PartitionView) -> Result<ExportReport, Failure> {
     let place = place(view);
-    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to);
+    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to).allow_gaps(args.allow_gaps);
     if let Some(from) = args.from {
         export = export.from(from);
     }
@@ -109,6 +120,10 @@ fn export(args: &Args, view: &PartitionView) -> Result<ExportReport, Failure> {
     let report = report.map_err(|error| failure(&place, error))?;
     for gap in &report.gaps {
         super::say(&format!("{place}: offsets {}..{} are not exported: {}", gap.from, gap.to, gap.reason));
+    }
+    if let Some(gap) = &report.stopped_by {
+        super::say(&format!("{place}: exported up to offset {}, for {}..{} cannot be: {}", gap.from, gap.from, gap.to, gap.reason));
+        super::say("--allow-gaps leaves them out");
     }
     Ok(report)
 }
@@ -151,16 +166,17 @@ fn value(view: &PartitionView, report: &ExportReport) -> Value {
             "first_offset": file.first.get(), "last_offset": file.last.get(), "dense": file.is_dense(),
         })
     };
-    let gaps = report.gaps.iter().map(|gap| {
+    let gap = |gap: &ExportGap| {
         let is_damage = matches!(gap.reason, GapReason::Damaged(_));
         json!({ "from": gap.from.get(), "to": gap.to.get(), "damage": is_damage, "reason": gap.reason.to_string() })
-    });
+    };
     json!({
         "topic": view.topic(), "partition": view.index(),
         "from": report.from.get(), "until": report.until.get(),
         "rows": report.rows(), "bytes": report.bytes(), "kept_files": report.kept_files,
         "files": report.files.iter().map(file).collect::<Vec<_>>(),
-        "gaps": gaps.collect::<Vec<_>>(),
+        "gaps": report.gaps.iter().map(gap).collect::<Vec<_>>(),
+        "stopped_by": report.stopped_by.as_ref().map(gap),
     })
 }
 

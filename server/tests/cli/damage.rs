@@ -52,23 +52,41 @@ fn damage_is_printed_in_its_place_and_is_exit_4() {
     assert!(run.text().contains("DAMAGED") && run.text().contains("offsets 1..2"), "{}", run.text());
     let report: serde_json::Value = serde_json::from_str(&sandbox.run(&["verify", "data", "--json"]).expect(4).text()).unwrap();
     assert_eq!((&report["ok"], &report["partitions"][0]["damage"][0]["from"]), (&json!(false), &json!(1)));
-    let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--allow-gaps"]).expect(4).says("offsets 1..2 are not exported: damaged");
     assert!(run.text().contains("2 rows, offsets 0..=2"), "{}", run.text());
     for _ in 0..2 {
-        let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
+        let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--allow-gaps"]).expect(4).says("offsets 1..2 are not exported: damaged");
         assert!(run.text().contains("nothing new"), "{}", run.text());
     }
-    let run = sandbox.run(&["export", "data", "logs", "--to", "again", "--json"]).expect(4);
+    let run = sandbox.run(&["export", "data", "logs", "--to", "again", "--json", "--allow-gaps"]).expect(4);
     let report: serde_json::Value = serde_json::from_str(&run.text()).unwrap();
     assert_eq!((&report["partitions"][0]["files"][0]["dense"], &report["partitions"][0]["gaps"][0]["from"]), (&json!(false), &json!(1)));
     sandbox.run_unread(&["verify", "data"], b"").expect(4);
     assert_eq!(sandbox.snapshot("data"), before, "looking at damage repairs nothing");
 
     sandbox.ok_with(&["append", "data", "logs"], "fourth record\n");
-    let run = sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("offsets 1..2 are not exported: damaged");
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--allow-gaps"]).expect(4).says("offsets 1..2 are not exported: damaged");
     assert!(run.text().contains("offsets 3..=3"), "{}", run.text());
     let run = sandbox.run(&["cat", "data", "logs", "--output", "raw"]).expect(4);
     assert_eq!(run.stdout, b"first record\nthird record\nfourth record\n", "appending goes on");
+}
+
+#[test]
+fn an_export_ends_before_damage_unless_it_may_leave_it_out() {
+    let sandbox = Sandbox::new();
+    let segment = three(&sandbox);
+    flip(&segment, position_of(&segment, "second record"));
+    for _ in 0..2 {
+        let run =
+            sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(4).says("logs/0: exported up to offset 1, for 1..2 cannot be: damaged");
+        assert!(run.stderr.ends_with("--allow-gaps leaves them out\n"), "{}", run.stderr);
+    }
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--json"]).expect(4);
+    let report: serde_json::Value = serde_json::from_str(&run.text()).unwrap();
+    let partition = &report["partitions"][0];
+    assert_eq!((&partition["until"], &partition["stopped_by"]["to"], &partition["kept_files"]), (&json!(1), &json!(2), &json!(1)));
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--allow-gaps"]).expect(4).says("offsets 1..2 are not exported: damaged");
+    assert!(run.text().contains("1 row, offsets 2..=2"), "{}", run.text());
 }
 
 /// Wherever the damage lies, and however the files are cut around it, each run tells of it, and of nothing else.
@@ -81,7 +99,7 @@ fn damage_is_told_by_every_export() {
             flip(&segment, position_of(&segment, value));
             let says = format!("offsets {damaged}..{} are not exported: damaged", damaged + 1);
             for _ in 0..2 {
-                let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--rows-per-file", rows]).expect(4).says(&says);
+                let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--rows-per-file", rows, "--allow-gaps"]).expect(4).says(&says);
                 assert_eq!(run.stderr.lines().count(), 1, "{}", run.stderr);
             }
         }

@@ -1,0 +1,240 @@
+//! What a Delta log says: the actions of its commits, and what they add up to. Reads and writes no file.
+//!
+//! The names and the meaning are those of the Delta transaction log protocol (PROTOCOL.md of delta-io/delta), reader version 1, writer
+//! version 2.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One line of a commit; one of the fields is there. Actions that are not known change nothing that is.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Action {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) commit_info: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) protocol: Option<Protocol>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) meta_data: Option<MetaData>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) add: Option<Add>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) remove: Option<Remove>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) txn: Option<Txn>,
+}
+
+/// What a program must know to take part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Protocol {
+    pub(super) min_reader_version: u32,
+    pub(super) min_writer_version: u32,
+}
+
+/// What the table is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MetaData {
+    pub(super) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    pub(super) format: Format,
+    pub(super) schema_string: String,
+    pub(super) partition_columns: Vec<String>,
+    pub(super) configuration: BTreeMap<String, Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) created_time: Option<i64>,
+}
+
+/// How the files of a table are encoded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Format {
+    pub(super) provider: String,
+    #[serde(default)]
+    pub(super) options: BTreeMap<String, String>,
+}
+
+/// A file is part of the table from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Add {
+    /// Below the table's directory.
+    pub(super) path: String,
+    pub(super) partition_values: BTreeMap<String, Option<String>>,
+    pub(super) size: i64,
+    pub(super) modification_time: i64,
+    pub(super) data_change: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stats: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tags: Option<BTreeMap<String, Option<String>>>,
+}
+
+impl MetaData {
+    /// The columns; the order of the keys does not matter.
+    pub(super) fn schema(&self) -> Option<Value> {
+        serde_json::from_str(&self.schema_string).ok()
+    }
+}
+
+/// A file is no part of the table from here on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Remove {
+    pub(super) path: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deletion_timestamp: Option<i64>,
+    pub(super) data_change: bool,
+}
+
+/// How far an application is that writes to the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Txn {
+    pub(super) app_id: String,
+    pub(super) version: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) last_updated: Option<i64>,
+}
+
+/// A table as its commits up to one of them make it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Snapshot {
+    /// The number of the next commit.
+    pub(super) next_version: u64,
+    pub(super) meta_data: Option<MetaData>,
+    /// By path.
+    pub(super) files: BTreeMap<String, Add>,
+    /// Paths of files that were part of the table.
+    pub(super) removed: BTreeSet<String>,
+    /// By application.
+    pub(super) txns: BTreeMap<String, i64>,
+}
+
+impl Snapshot {
+    /// Takes over the next commit.
+    ///
+    /// # Errors
+    /// What is wrong with it, or asks for more than this program knows. Nothing was taken over.
+    pub(super) fn apply(&mut self, commit: &[u8]) -> Result<(), String> {
+        let lines = commit.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+        let actions: Vec<Action> = lines.map(|line| serde_json::from_slice(line).map_err(|error| error.to_string())).collect::<Result<_, _>>()?;
+        for protocol in actions.iter().filter_map(|action| action.protocol) {
+            protocol.check()?;
+        }
+        for action in actions {
+            self.take(action);
+        }
+        self.next_version += 1;
+        Ok(())
+    }
+
+    fn take(&mut self, action: Action) {
+        if let Some(meta_data) = action.meta_data {
+            self.meta_data = Some(meta_data);
+        }
+        if let Some(add) = action.add {
+            self.removed.remove(&add.path);
+            self.files.insert(add.path.clone(), add);
+        }
+        if let Some(remove) = action.remove {
+            self.files.remove(&remove.path);
+            self.removed.insert(remove.path);
+        }
+        if let Some(txn) = action.txn {
+            self.txns.insert(txn.app_id, txn.version);
+        }
+    }
+}
+
+impl Protocol {
+    /// What is written, and the most that is understood.
+    pub(super) const OURS: Self = Self { min_reader_version: 1, min_writer_version: 2 };
+
+    fn check(self) -> Result<(), String> {
+        let ours = Self::OURS;
+        if self.min_reader_version <= ours.min_reader_version && self.min_writer_version <= ours.min_writer_version {
+            return Ok(());
+        }
+        let Self { min_reader_version: reader, min_writer_version: writer } = self;
+        Err(format!(
+            "it asks for reader version {reader} and writer version {writer} of the protocol; this build knows {} and {}",
+            ours.min_reader_version, ours.min_writer_version
+        ))
+    }
+}
+
+/// A commit as it is stored: a line an action.
+pub(super) fn encode(actions: &[Action]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for action in actions {
+        serde_json::to_writer(&mut bytes, action).expect("actions hold only numbers, strings, lists and maps with string keys");
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(path: &str) -> Action {
+        let add = Add {
+            path: path.to_owned(),
+            partition_values: BTreeMap::new(),
+            size: 1,
+            modification_time: 2,
+            data_change: true,
+            stats: None,
+            tags: None,
+        };
+        Action { add: Some(add), ..Action::default() }
+    }
+
+    #[test]
+    fn the_last_word_on_a_file_counts() {
+        let mut snapshot = Snapshot::default();
+        let remove =
+            |path: &str| Action { remove: Some(Remove { path: path.to_owned(), deletion_timestamp: None, data_change: false }), ..Action::default() };
+        snapshot.apply(&encode(&[add("one"), add("two")])).unwrap();
+        snapshot.apply(&encode(&[remove("one"), add("three"), remove("four")])).unwrap();
+        snapshot.apply(&encode(&[add("four")])).unwrap();
+        assert_eq!(snapshot.files.keys().collect::<Vec<_>>(), ["four", "three", "two"]);
+        assert_eq!(snapshot.removed.iter().collect::<Vec<_>>(), ["one"]);
+        assert_eq!(snapshot.next_version, 3);
+    }
+
+    #[test]
+    fn a_commit_that_asks_for_more_changes_nothing() {
+        let mut snapshot = Snapshot::default();
+        let protocol =
+            |reader, writer| Action { protocol: Some(Protocol { min_reader_version: reader, min_writer_version: writer }), ..Action::default() };
+        snapshot.apply(&encode(&[protocol(1, 2)])).unwrap();
+        let before = snapshot.clone();
+        for more in [protocol(3, 2), protocol(1, 7)] {
+            let error = snapshot.apply(&encode(&[add("one"), more])).unwrap_err();
+            assert!(error.contains("this build knows 1 and 2"), "{error}");
+        }
+        assert!(snapshot.apply(b"{\"add\":7}\n").is_err());
+        assert_eq!(snapshot, before);
+    }
+
+    #[test]
+    fn what_others_write_is_understood() {
+        let commit = br#"{"commitInfo":{"timestamp":1,"operation":"WRITE"}}
+{"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
+{"metaData":{"id":"x","name":null,"description":null,"format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":[],"createdTime":5,"configuration":{}}}
+{"add":{"path":"a%20b.parquet","partitionValues":{"partition":null},"size":7,"modificationTime":8,"dataChange":true,"stats":"{}","tags":null,"deletionVector":null}}
+{"txn":{"appId":"app","version":9}}
+
+{"domainMetadata":{"domain":"d","configuration":"","removed":false}}
+"#;
+        let mut snapshot = Snapshot::default();
+        snapshot.apply(commit).unwrap();
+        assert_eq!((snapshot.files["a%20b.parquet"].size, snapshot.txns["app"], snapshot.next_version), (7, 9, 1));
+        assert_eq!(snapshot.meta_data.unwrap().created_time, Some(5));
+    }
+}

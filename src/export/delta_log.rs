@@ -1,0 +1,233 @@
+//! The Delta log of a topic in an export: which files are part of it, and how far each partition is. One commit makes both true at once.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::json;
+use tidelog_format::Offset;
+
+use crate::clock::now;
+use crate::error::IoContext;
+
+use crate::export::delta_action::{Action, Add, Format, MetaData, Protocol, Snapshot, Txn, encode};
+use crate::export::error::ExportError;
+use crate::export::export_directory::create_all;
+use crate::export::footer::{Contents, Source, gaps_as_json};
+use crate::export::schema::delta_schema;
+use crate::io::{Access, Storage, read_exact_at, write_all_at};
+
+/// The log of one table, as one of those who commit to it sees it.
+#[derive(Debug)]
+pub(super) struct DeltaLog {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    topic: String,
+    /// Whose commits these are.
+    app_id: String,
+    /// The name of a commit on its way; no other process that lives uses it.
+    partial: PathBuf,
+    partition: u32,
+    snapshot: Snapshot,
+}
+
+/// A file to be made part of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NewFile<'a> {
+    /// In the partition's directory.
+    pub(super) name: &'a str,
+    pub(super) bytes: u64,
+    pub(super) contents: &'a Contents,
+}
+
+impl DeltaLog {
+    /// Reads the log of the table at `table`, if there is one. Changes nothing.
+    pub(super) fn open(storage: Arc<dyn Storage>, table: &Path, source: &Source) -> Result<Self, ExportError> {
+        let path = table.join(DIRECTORY);
+        let partial = path.join(format!(".partition-{}.partial", source.partition));
+        let app_id = format!("tidelog:{}/{}", source.topic, source.partition);
+        let (topic, partition) = (source.topic.clone(), source.partition);
+        let mut log = Self { storage, path, topic, app_id, partial, partition, snapshot: Snapshot::default() };
+        if log.storage.kind(&log.path).at("look at", &log.path)?.is_none() {
+            return Ok(log);
+        }
+        log.check_names()?;
+        log.refresh()?;
+        if let Some(meta_data) = &log.snapshot.meta_data
+            && (meta_data.partition_columns != [PARTITION] || meta_data.schema().is_none_or(|schema| schema != delta_schema()))
+        {
+            return Err(log.refused("its columns are not those of this export".to_owned()));
+        }
+        Ok(log)
+    }
+
+    /// The offset that this partition is exported up to.
+    pub(super) fn watermark(&self) -> Result<Option<Offset>, ExportError> {
+        let Some(&version) = self.snapshot.txns.get(&self.app_id) else { return Ok(None) };
+        let offset = u64::try_from(version).map_err(|_| self.refused(format!("it says that offset {version} is next")))?;
+        Ok(Some(Offset::new(offset)))
+    }
+
+    /// What is part of the table of this partition, by name in its directory.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &Add)> {
+        let prefix = self.path_in_table("");
+        self.snapshot.files.values().filter_map(move |add| Some((add.path.strip_prefix(&prefix)?, add)))
+    }
+
+    /// Whether a file was part of the table and is no more.
+    pub(super) fn was_removed(&self, name: &str) -> bool {
+        self.snapshot.removed.contains(&self.path_in_table(name))
+    }
+
+    /// Makes a file part of the table, and its end the watermark.
+    ///
+    /// # Errors
+    /// [`ExportError::Fenced`] if another process moved the watermark since this log was read.
+    pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
+        let before = self.watermark()?;
+        if self.storage.kind(&self.path).at("look at", &self.path)?.is_none() {
+            create_all(&*self.storage, &self.path)?;
+        }
+        loop {
+            let (commit, to) = (encode(&self.actions(file)), self.commit_path(self.snapshot.next_version));
+            self.write_partial(&commit)?;
+            match self.storage.rename_new(&self.partial, &to) {
+                Ok(()) => {
+                    self.storage.sync_dir(&self.path).at("sync", &self.path)?;
+                    return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
+                }
+                // Somebody else's commit; it need not be about this partition.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    self.refresh()?;
+                    let watermark = self.watermark()?;
+                    if watermark != before {
+                        return Err(ExportError::Fenced { path: self.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
+                    }
+                }
+                Err(error) => return Err(error).at("name", &to).map_err(ExportError::from),
+            }
+        }
+    }
+
+    fn actions(&self, file: NewFile<'_>) -> Vec<Action> {
+        let now = now().get() / 1_000_000;
+        let extent = &file.contents.extent;
+        let next_offset = extent.last + 1;
+        let info = json!({
+            "timestamp": now,
+            "operation": "STREAMING UPDATE",
+            "operationParameters": { "outputMode": "Append", "queryId": self.app_id, "epochId": next_offset.to_string() },
+            "operationMetrics": { "numAddedFiles": "1", "numOutputRows": extent.rows.to_string(), "numOutputBytes": file.bytes.to_string() },
+            "isBlindAppend": true,
+            "engineInfo": concat!("tidelog/", env!("CARGO_PKG_VERSION")),
+        });
+        let stats = json!({
+            "numRecords": extent.rows,
+            "minValues": { "_offset": extent.first, "_ts_ns": extent.min_ts_ns },
+            "maxValues": { "_offset": extent.last, "_ts_ns": extent.max_ts_ns },
+            "nullCount": { "_offset": 0, "_ts_ns": 0 },
+        });
+        let gaps = &file.contents.gaps;
+        let tags = (!gaps.is_empty()).then(|| BTreeMap::from([(GAPS_TAG.to_owned(), Some(gaps_as_json(gaps)))]));
+        let add = Add {
+            path: self.path_in_table(file.name),
+            partition_values: BTreeMap::from([(PARTITION.to_owned(), Some(self.partition.to_string()))]),
+            size: file.bytes.cast_signed(),
+            modification_time: now,
+            data_change: true,
+            stats: Some(stats.to_string()),
+            tags,
+        };
+        let txn = Txn { app_id: self.app_id.clone(), version: next_offset.cast_signed(), last_updated: Some(now) };
+        let mut actions = vec![Action { commit_info: Some(info), ..Action::default() }];
+        if self.snapshot.meta_data.is_none() {
+            actions.push(Action { protocol: Some(Protocol::OURS), ..Action::default() });
+            actions.push(Action { meta_data: Some(self.meta_data(now)), ..Action::default() });
+        }
+        actions.push(Action { add: Some(add), ..Action::default() });
+        actions.push(Action { txn: Some(txn), ..Action::default() });
+        actions
+    }
+
+    fn meta_data(&self, created_time: i64) -> MetaData {
+        let (high, low) = (self.storage.random(), self.storage.random());
+        // A random UUID of RFC 9562: version 4, variant 10.
+        let (version, variant) = (0x4000 | high & 0xfff, 0x8000 | low >> 48 & 0x3fff);
+        let id = format!("{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff);
+        MetaData {
+            id,
+            name: Some(self.topic.clone()),
+            format: Format { provider: "parquet".to_owned(), options: BTreeMap::new() },
+            schema_string: delta_schema().to_string(),
+            partition_columns: vec![PARTITION.to_owned()],
+            configuration: BTreeMap::new(),
+            created_time: Some(created_time),
+        }
+    }
+
+    /// Reads the commits that were made since.
+    fn refresh(&mut self) -> Result<(), ExportError> {
+        loop {
+            let path = self.commit_path(self.snapshot.next_version);
+            let file = match self.storage.open(&path, Access::Read) {
+                Ok(file) => file,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error).at("open", &path).map_err(ExportError::from),
+            };
+            let mut bytes = vec![0; file.len().at("look at", &path)? as usize];
+            read_exact_at(&*file, &mut bytes, 0).at("read", &path)?;
+            self.snapshot.apply(&bytes).map_err(|reason| ExportError::Table { path, reason })?;
+        }
+    }
+
+    /// Refuses a log whose commits do not go from the first on without a hole.
+    fn check_names(&self) -> Result<(), ExportError> {
+        let mut versions = Vec::new();
+        for entry in self.storage.list(&self.path).at("list", &self.path)? {
+            versions.extend(entry.name.to_str().and_then(version_of));
+        }
+        versions.sort_unstable();
+        match (0..).zip(&versions).find(|(expected, version)| expected != *version) {
+            Some((missing, _)) => Err(self.refused(format!("commit {missing} is missing"))),
+            None => Ok(()),
+        }
+    }
+
+    fn write_partial(&self, commit: &[u8]) -> Result<(), ExportError> {
+        self.remove_partial()?;
+        let file = self.storage.create(&self.partial).at("create", &self.partial)?;
+        write_all_at(&*file, commit, 0).at("write", &self.partial)?;
+        Ok(file.sync().at("sync", &self.partial)?)
+    }
+
+    /// Removes what a process that was killed has left. The partition's directory is locked.
+    pub(super) fn remove_partial(&self) -> Result<(), ExportError> {
+        match self.storage.unlink(&self.partial) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at("remove", &self.partial).map_err(ExportError::from),
+            _ => Ok(()),
+        }
+    }
+
+    fn path_in_table(&self, name: &str) -> String {
+        format!("{PARTITION}={}/{name}", self.partition)
+    }
+
+    fn commit_path(&self, version: u64) -> PathBuf {
+        self.path.join(format!("{version:020}.json"))
+    }
+
+    fn refused(&self, reason: String) -> ExportError {
+        ExportError::Table { path: self.path.clone(), reason }
+    }
+}
+
+fn version_of(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".json").filter(|digits| digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+    digits.parse().ok()
+}
+
+/// What is in no file though it lies between the last row of the file before and the last row of this one; in the file's metadata as well.
+const GAPS_TAG: &str = "tidelog.gaps";
+const DIRECTORY: &str = "_delta_log";
+const PARTITION: &str = "partition";
