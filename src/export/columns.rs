@@ -66,6 +66,13 @@ impl Columns {
         self.bytes
     }
 
+    /// Forgets the rows gathered, which a run that failed may have left.
+    pub(super) fn clear(&mut self) {
+        if self.len() > 0 {
+            *self = Self::new();
+        }
+    }
+
     /// Adds a row.
     pub(super) fn push(&mut self, record: &RecordRef<'_>, part: BatchPart) {
         // An offset is at most i64::MAX.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tidelog_format::Offset;
+use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::error::{IoError, ReadError};
 
@@ -88,6 +88,18 @@ pub enum ExportError {
         exported_end: Offset,
         /// Next offset that the log will assign.
         log_end: Offset,
+    },
+    /// The log was cut off below what is exported, and has other records for these offsets now. Export anew elsewhere.
+    #[error("offset {offset} was exported to {} in term {exported}, and is of term {found} now: the log was cut off meanwhile", path.display())]
+    Diverged {
+        /// The partition's directory in the export.
+        path: PathBuf,
+        /// The last one exported.
+        offset: Offset,
+        /// Term of the record that was exported.
+        exported: LeaderEpoch,
+        /// Term of the record that the log has.
+        found: LeaderEpoch,
     },
     /// The start asked for leaves out offsets between it and what is exported. Leave it out to continue, or export elsewhere.
     #[error("cannot start at offset {from}: {} has offsets {exported_from} to {exported_end}", path.display())]

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::STORE_NAME;
+use tidelog_format::{LeaderEpoch, Offset, STORE_NAME};
 
 use crate::error::{IoContext, IoError};
 use crate::export::delta_log::{DeltaLog, NewFile};
@@ -23,6 +23,8 @@ pub(super) struct ExportDirectory {
     pub(super) table: DeltaLog,
     /// The files that are part of the table, in offset order, not overlapping.
     pub(super) files: Vec<FileRange>,
+    /// The last row of all and its term.
+    pub(super) last: Option<(Offset, LeaderEpoch)>,
     /// What was left out of them.
     pub(super) gaps: Vec<ExportGap>,
     /// Complete files behind them that are no part of the table: their run was killed before it could commit them.
@@ -75,7 +77,7 @@ impl ExportDirectory {
         let lock = storage.lock(&path).at("lock", &path)?.ok_or_else(|| ExportError::Locked { path: path.clone() })?;
         let table = DeltaLog::open(storage.clone(), &table_of(out, source), source)?;
         table.remove_partial()?;
-        let mut directory = Self { storage, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock };
+        let mut directory = Self { storage, path, table, files: Vec::new(), last: None, gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock };
         directory.read(source)?;
         Ok(directory)
     }
@@ -115,8 +117,7 @@ impl ExportDirectory {
         };
         let (contents, bytes) = footer::check(&*self.storage, &at, source, range.first, range.last)?;
         if is_committed {
-            self.files.push(range);
-            self.gaps.extend(contents.gaps);
+            self.take(range, &contents);
         } else {
             self.uncommitted.push(Uncommitted { range, bytes, contents });
         }
@@ -132,8 +133,14 @@ impl ExportDirectory {
             self.storage.unlink(&path).at("remove", &path)?;
         }
         committed?;
-        self.files.push(range);
+        self.take(range, contents);
         Ok(())
+    }
+
+    fn take(&mut self, range: FileRange, contents: &Contents) {
+        self.files.push(range);
+        self.gaps.extend(contents.gaps.iter().cloned());
+        self.last = self.last.max(Some((Offset::new(range.last), contents.leader_epoch)));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use serde::{Deserialize, Serialize};
-use tidelog_format::{FORMAT_VERSION, Offset};
+use tidelog_format::{FORMAT_VERSION, LeaderEpoch, Offset};
 
 use crate::error::IoContext;
 use crate::export::error::ExportError;
@@ -57,6 +57,8 @@ impl Extent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Contents {
     pub(super) extent: Extent,
+    /// Term of the last row.
+    pub(super) leader_epoch: LeaderEpoch,
     /// Offsets before the last row and behind the last row of the file before.
     pub(super) gaps: Vec<ExportGap>,
 }
@@ -91,7 +93,7 @@ fn gaps_of_json(json: &str) -> serde_json::Result<Vec<ExportGap>> {
 
 /// The key-value metadata of a file.
 pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[String]) -> Vec<KeyValue> {
-    let Contents { extent, gaps } = contents;
+    let Contents { extent, leader_epoch, gaps } = contents;
     let is_dense = extent.rows == extent.last - extent.first + 1;
     let gaps = (!gaps.is_empty()).then(|| (GAPS, gaps_as_json(gaps)));
     [
@@ -103,6 +105,7 @@ pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[Strin
         (FIRST, extent.first.to_string()),
         (LAST, extent.last.to_string()),
         ("next_offset", (extent.last + 1).to_string()),
+        (EPOCH, leader_epoch.to_string()),
         (MIN_TS, extent.min_ts_ns.to_string()),
         (MAX_TS, extent.max_ts_ns.to_string()),
         ("source_segments", segments.join(",")),
@@ -125,6 +128,7 @@ pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: 
         found.and_then(|pair| pair.value.clone())
     };
     let value = |name: &str| optional(name).ok_or_else(|| refused(format!("its metadata has no {PREFIX}{name}")));
+    let epoch = value(EPOCH)?.parse().map(LeaderEpoch::new).map_err(|error| refused(format!("{PREFIX}{EPOCH}: {error}")));
     let time = |name: &str| value(name)?.parse().map_err(|error| refused(format!("{PREFIX}{name}: {error}")));
     let expect = |name: &str, expected: String| {
         let found = value(name)?;
@@ -142,7 +146,7 @@ pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: 
     let rows = u64::try_from(metadata.file_metadata().num_rows()).map_err(|error| refused(error.to_string()))?;
     let gaps = optional(GAPS).map_or(Ok(Vec::new()), |json| gaps_of_json(&json).map_err(|error| refused(format!("{PREFIX}{GAPS}: {error}"))))?;
     let extent = Extent { first, last, rows, min_ts_ns: time(MIN_TS)?, max_ts_ns: time(MAX_TS)? };
-    Ok((Contents { extent, gaps }, bytes))
+    Ok((Contents { extent, leader_epoch: epoch?, gaps }, bytes))
 }
 
 /// The metadata of a file, and its size.
@@ -168,6 +172,7 @@ const PARTITION: &str = "partition";
 const UUID: &str = "partition_uuid";
 const FIRST: &str = "first_offset";
 const LAST: &str = "last_offset";
+const EPOCH: &str = "last_leader_epoch";
 const MIN_TS: &str = "min_ts_ns";
 const MAX_TS: &str = "max_ts_ns";
 const GAPS: &str = "gaps";

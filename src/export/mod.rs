@@ -23,7 +23,7 @@
 //! | `_producer_id` | INT64, optional |
 //!
 //! The footer's key-value metadata has, each under `tidelog.`: `schema_version`, `format_version`, `topic`, `partition`, `partition_uuid`,
-//! `first_offset`, `last_offset`, `next_offset`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
+//! `first_offset`, `last_offset`, `next_offset`, `last_leader_epoch`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
 //! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`.
 
 mod columns;
@@ -38,5 +38,5 @@ mod report;
 mod schema;
 
 pub use error::ExportError;
-pub use parquet_export::ParquetExport;
+pub use parquet_export::{ExportSession, ParquetExport};
 pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason};

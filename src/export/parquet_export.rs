@@ -129,36 +129,30 @@ impl ParquetExport {
     /// # Errors
     /// [`ExportError`]: what is complete by then stays, and a later run goes on behind it.
     pub fn run(&self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
-        let source = Source::of(&self.view);
         let (earliest, end) = (self.view.log_start_offset(), self.view.end_offset());
-        if let Some(requested) = self.from.filter(|from| *from > end) {
-            return Err(ReadError::OffsetOutOfRange { requested, earliest, latest: end }.into());
-        }
-        if end == earliest && !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
+        if end == earliest
+            && self.from.is_none_or(|from| from <= end)
+            && !ExportDirectory::exists(&*self.storage, &self.out, &Source::of(&self.view))?
+        {
             return Ok(ExportReport { from: end, until: end, kept_files: 0, files: Vec::new(), gaps: Vec::new(), stopped_by: None });
+        }
+        self.begin()?.run(progress)
+    }
+
+    /// Takes the partition's place in the export, for as long as the value lives: the way to export again and again what is new.
+    ///
+    /// # Errors
+    /// [`ExportError`].
+    pub fn begin(&self) -> Result<ExportSession, ExportError> {
+        let source = Source::of(&self.view);
+        let (earliest, latest) = (self.view.log_start_offset(), self.view.end_offset());
+        if let Some(requested) = self.from.filter(|from| *from > latest) {
+            return Err(ReadError::OffsetOutOfRange { requested, earliest, latest }.into());
         }
         let mut directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
         self.adopt(&mut directory)?;
-        let from = self.start(&directory)?;
-        let until = self.until.unwrap_or(end).min(end).max(from);
-        let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
-        let mut run = Run {
-            export: self,
-            source,
-            directory,
-            columns: Columns::new(),
-            open: None,
-            next: from.get(),
-            until: until.get(),
-            rows: 0,
-            bytes: 0,
-            left_out: Vec::new(),
-            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps, stopped_by: None },
-            progress,
-        };
-        run.read()?;
-        run.close_file()?;
-        Ok(run.report)
+        let next = self.start(&directory)?;
+        Ok(ExportSession { export: self.clone(), source, directory, columns: Columns::new(), next, left_out: Vec::new() })
     }
 
     /// Commits the files that a killed run completed.
@@ -173,7 +167,6 @@ impl ParquetExport {
                 return Err(ExportError::Missing { path: directory.path.clone(), missing });
             }
             directory.commit(file.range, file.bytes, &file.contents)?;
-            directory.gaps.extend(file.contents.gaps);
         }
         Ok(())
     }
@@ -182,7 +175,6 @@ impl ParquetExport {
     fn start(&self, directory: &ExportDirectory) -> Result<Offset, ExportError> {
         let log_start = self.view.log_start_offset();
         let Some(exported_end) = directory.table.watermark()? else { return Ok(self.from.unwrap_or(log_start).max(log_start)) };
-        self.check_end(directory, exported_end)?;
         let exported_from = directory.files.first().map_or(exported_end, |file| Offset::new(file.first));
         if let Some(from) = self.from.map(|from| from.max(log_start))
             && (from < exported_from || from > exported_end.max(log_start))
@@ -196,6 +188,20 @@ impl ParquetExport {
         let log_end = self.view.log_end_offset();
         if exported_end > log_end {
             return Err(ExportError::AheadOfLog { path: directory.path.clone(), exported_end, log_end });
+        }
+        Ok(())
+    }
+
+    /// Refuses what the log has other records for: it was cut off below, and went on in a later term.
+    fn check_last(&self, directory: &ExportDirectory) -> Result<(), ExportError> {
+        let Some((offset, exported)) = directory.last.filter(|(offset, _)| *offset >= self.view.log_start_offset()) else { return Ok(()) };
+        let mut reader = self.view.with_isolation(ReadIsolation::Written).read_from(offset)?;
+        // What is damaged, compacted away or deleted meanwhile says nothing.
+        if let Some(Ok(batch)) = reader.next_batch()
+            && batch.base_offset() <= offset
+            && batch.leader_epoch() != exported
+        {
+            return Err(ExportError::Diverged { path: directory.path.clone(), offset, exported, found: batch.leader_epoch() });
         }
         Ok(())
     }
@@ -218,13 +224,91 @@ impl ParquetExport {
     }
 }
 
+/// An export that nobody else can continue while this lives. It is done run by run; dropped, another may go on.
+///
+/// ```
+/// use tidelog::export::ParquetExport;
+/// use tidelog::{Record, Store};
+///
+/// # let (data, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
+/// let store = Store::open(data.path())?;
+/// let orders = store.topic("orders")?.partition(0)?;
+/// let mut session = ParquetExport::new(orders.view(), out.path()).begin()?;
+/// for order in ["one", "two"] {
+///     orders.append(Record::new(order))?;
+///     assert_eq!(session.run(&mut |_| {})?.rows(), 1); // every minute, say
+/// }
+/// assert_eq!(session.watermark(), Some(2.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ExportSession {
+    export: ParquetExport,
+    source: Source,
+    directory: ExportDirectory,
+    columns: Columns,
+    /// Where the next run begins.
+    next: Offset,
+    /// Gaps behind the last row, which the next file will tell of.
+    left_out: Vec<ExportGap>,
+}
+
+impl ExportSession {
+    /// Exports what the view shows now and is not exported yet.
+    ///
+    /// # Errors
+    /// [`ExportError`]. What was complete by then is committed, or will be by the next session: begin one.
+    pub fn run(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
+        let Self { export, source, directory, columns, next, left_out } = self;
+        export.check_end(directory, *next)?;
+        export.check_last(directory)?;
+        let (from, end) = (*next, export.view.end_offset());
+        let until = export.until.unwrap_or(end).min(end).max(from);
+        let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
+        columns.clear();
+        let mut run = Run {
+            export,
+            source,
+            directory,
+            columns,
+            open: None,
+            next: from.get(),
+            until: until.get(),
+            rows: 0,
+            bytes: 0,
+            left_out: std::mem::take(left_out),
+            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps, stopped_by: None },
+            progress,
+        };
+        run.read()?;
+        run.close_file()?;
+        (*next, *left_out) = (Offset::new(run.next), run.left_out);
+        Ok(run.report)
+    }
+
+    /// The offset up to which the partition is exported; `None` before the first file is complete.
+    pub fn watermark(&self) -> Option<Offset> {
+        self.directory.table.watermark().ok().flatten()
+    }
+
+    /// Whether the view shows records that a run would export.
+    pub fn has_more(&self) -> bool {
+        self.export.view.end_offset() > self.next && self.export.until.is_none_or(|until| until > self.next)
+    }
+
+    /// The partition that is exported.
+    pub fn view(&self) -> &PartitionView {
+        &self.export.view
+    }
+}
+
 /// A run under way.
 struct Run<'a> {
     export: &'a ParquetExport,
-    source: Source,
-    directory: ExportDirectory,
+    source: &'a Source,
+    directory: &'a mut ExportDirectory,
     /// Rows that are not yet in the open file.
-    columns: Columns,
+    columns: &'a mut Columns,
     open: Option<Open>,
     /// Everything below is exported, or reported as a gap.
     next: u64,
@@ -313,11 +397,13 @@ impl Run<'_> {
         match &mut self.open {
             Some(open) => {
                 open.contents.extent.add_row(offset, ts_ns);
+                open.contents.leader_epoch = part.leader_epoch;
                 open.contents.gaps.append(&mut self.left_out);
             }
             None => {
-                let file = ExportFile::create(&self.directory, offset)?;
-                let contents = Contents { extent: Extent::of_row(offset, ts_ns), gaps: std::mem::take(&mut self.left_out) };
+                let file = ExportFile::create(self.directory, offset)?;
+                let contents =
+                    Contents { extent: Extent::of_row(offset, ts_ns), leader_epoch: part.leader_epoch, gaps: std::mem::take(&mut self.left_out) };
                 self.open = Some(Open { file, contents, bytes: 0 });
             }
         }
@@ -341,7 +427,7 @@ impl Run<'_> {
     fn hand_on(&mut self) -> Result<(), ExportError> {
         let Some(open) = &mut self.open else { return Ok(()) };
         let (rows, bytes) = (self.columns.len() as u64, self.columns.bytes() as u64);
-        open.file.write(&mut self.columns)?;
+        open.file.write(self.columns)?;
         open.bytes += bytes;
         self.rows += rows;
         self.bytes += bytes;
@@ -359,7 +445,7 @@ impl Run<'_> {
         self.hand_on()?;
         let Some(open) = self.open.take() else { return Ok(()) };
         let segments = self.segments(&open.contents.extent);
-        let file = open.file.finish(&self.source, &open.contents, &segments)?;
+        let file = open.file.finish(self.source, &open.contents, &segments)?;
         let range = FileRange { first: file.first.get(), last: file.last.get() };
         self.directory.commit(range, file.bytes, &open.contents)?;
         self.report.files.push(file);

@@ -90,6 +90,7 @@ fn the_footer_says_what_the_file_holds() {
         ("first_offset", "0".to_owned()),
         ("last_offset", "299".to_owned()),
         ("next_offset", "300".to_owned()),
+        ("last_leader_epoch", "0".to_owned()),
         ("min_ts_ns", times.iter().min().unwrap().to_string()),
         ("max_ts_ns", times.iter().max().unwrap().to_string()),
         ("source_segments", segment),
@@ -308,6 +309,49 @@ fn files_that_are_ahead_of_the_log_are_refused() {
     fixture.partition().truncate_suffix(50).unwrap();
     let error = fixture.exporter().run(&mut |_| {}).unwrap_err();
     assert!(matches!(&error, ExportError::AheadOfLog { exported_end, log_end, .. } if (exported_end.get(), log_end.get()) == (100, 50)), "{error}");
+}
+
+#[test]
+fn records_that_took_the_place_of_exported_ones_are_refused() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..100);
+    fixture.export();
+    fixture.partition().truncate_suffix(50).unwrap();
+    fixture.append_odd(50..150);
+    let error = fixture.exporter().run(&mut |_| {}).unwrap_err();
+    assert!(matches!(&error, ExportError::Diverged { offset, .. } if offset.get() == 99) && error.is_refusal(), "{error}");
+    fixture.partition().delete_prefix(120).unwrap();
+    let report = fixture.exporter().allow_gaps(true).run(&mut |_| {}).unwrap();
+    assert_eq!((report.from.get(), report.rows()), (100, 30), "nothing of it is left that could be compared");
+}
+
+#[test]
+fn a_session_exports_again_and_again() {
+    let fixture = Fixture::new();
+    let mut session = fixture.exporter().allow_gaps(true).begin().unwrap();
+    assert_eq!((session.has_more(), session.watermark()), (false, None));
+    assert!(matches!(fixture.exporter().begin(), Err(ExportError::Locked { .. })));
+    let mut rows = fixture.append_odd(0..10);
+    assert!(session.has_more());
+    assert_eq!(session.run(&mut |_| {}).unwrap().rows(), 10);
+    // What was cut off before it was exported never was.
+    rows.extend_from_slice(&fixture.append_odd(10..20)[..5]);
+    fixture.partition().truncate_suffix(15).unwrap();
+    assert_eq!(session.run(&mut |_| {}).unwrap().rows(), 5);
+    // A gap is told of once, and by the file behind it.
+    fixture.append_odd(15..40);
+    fixture.partition().delete_prefix(40).unwrap();
+    assert_eq!(session.run(&mut |_| {}).unwrap().gaps.len(), 1);
+    assert_eq!((session.has_more(), session.watermark().unwrap().get()), (false, 15));
+    assert_eq!(session.run(&mut |_| {}).unwrap().gaps.len(), 0);
+    rows.extend(fixture.append_odd(40..45));
+    let report = session.run(&mut |_| {}).unwrap();
+    let said = key_values(&report.files[0].path);
+    assert_eq!((said["tidelog.gaps"].as_str(), said["tidelog.last_leader_epoch"].as_str()), (r#"[{"from":15,"to":40}]"#, "1"));
+    assert_eq!(session.watermark().unwrap().get(), 45);
+    drop(session);
+    assert_eq!(fixture.export().gaps.len(), 1);
+    assert_eq!(fixture.read_all(), rows);
 }
 
 #[test]
@@ -731,7 +775,7 @@ fn read_bytes(file: Bytes) -> Vec<Row> {
         assert_eq!((batch.column(1).null_count(), headers.null_count()), (0, 0));
         for i in 0..batch.num_rows() {
             assert_eq!(micros.value(i), nanos.value(i).div_euclid(1000));
-            assert_eq!(leader_epochs.value(i), 0);
+            assert!(leader_epochs.is_valid(i));
             let bytes = |column: &arrow::array::BinaryArray| column.is_valid(i).then(|| column.value(i).to_vec());
             let found = headers.value(i);
             let parts = found.as_struct();

@@ -1,7 +1,9 @@
 //! `export`: files, the words about them, exit codes. What is in the files is the engine's test, and that of readers nobody here wrote.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
+use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
 
@@ -51,6 +53,39 @@ fn a_range_of_one_partition_is_exported() {
     assert_eq!(ranges(&sandbox.path("out/topic=logs/partition=0")), [(10, 29), (30, 39)]);
 }
 
+/// What is appended while an export follows the log is in a file a second later, whoever is killed, and once.
+#[test]
+fn a_followed_export_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs", "--partitions", "2", "-p", "0"], "one\ntwo\n");
+    let home = |partition: u32| sandbox.path(&format!("out/topic=logs/partition={partition}"));
+    let rows = |partition| if home(partition).exists() { ranges(&home(partition)) } else { Vec::new() };
+    let until = |expected: [&[(u64, u64)]; 2]| {
+        let began = std::time::Instant::now();
+        while [rows(0), rows(1)] != expected {
+            assert!(began.elapsed().as_secs() < 30, "{:?} is no {expected:?}", [rows(0), rows(1)]);
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    let follow = || {
+        let mut command = sandbox.command(&["export", "data", "logs", "--to", "out", "--follow", "--every", "1"]);
+        Killed(command.stdout(Stdio::piped()).spawn().unwrap())
+    };
+    let first = follow();
+    until([&[(0, 1)], &[]]);
+    sandbox.run(&["export", "data", "logs", "--to", "out"]).expect(3).says("is being exported to by another process");
+    sandbox.ok_with(&["append", "data", "logs", "-p", "1"], "three\n");
+    until([&[(0, 1)], &[(0, 0)]]);
+    first.said();
+    sandbox.ok_with(&["append", "data", "logs", "-p", "0"], "four\n");
+    let second = follow();
+    until([&[(0, 1), (2, 2)], &[(0, 0)]]);
+    std::thread::sleep(std::time::Duration::from_millis(300)); // it has said so by then
+    let said = second.said();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("logs/0: 1 row, offsets 2..=2, "), "{said}");
+}
+
 /// Killed in the middle five times; in the end every offset is in exactly one file.
 #[test]
 fn a_killed_export_is_continued() {
@@ -74,6 +109,26 @@ fn a_killed_export_is_continued() {
 }
 
 /// First and last offset of each file, by their names.
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Killed {
+    /// Kills it; what it had printed.
+    fn said(mut self) -> String {
+        self.0.kill().unwrap();
+        let mut said = String::new();
+        self.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+        said
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        self.0.wait().unwrap();
+    }
+}
+
 fn ranges(home: &Path) -> Vec<(u64, u64)> {
     let names = fs::read_dir(home).into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut ranges: Vec<_> = names

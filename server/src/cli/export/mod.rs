@@ -1,11 +1,16 @@
 //! `tidelog export`: writes the records of a topic to Parquet files. Changes not one byte of the store.
 
+mod side_by_side;
+
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::PartitionView;
 use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetExport};
 
+use self::side_by_side::{Job, Outcome, run_all};
 use super::progress::Progress;
 use super::store::{self, Isolation, TopicArgs};
 use crate::exit::{Exit, Failure};
@@ -17,6 +22,7 @@ use crate::output::{Results, counted};
 Examples:
   tidelog export data events --to parquet-out              everything, or what is new since the last run
   tidelog export data events --to part -p 0 --from 1000 --until 2000
+  tidelog export data events --to parquet-out --follow     for ever: what is new, every minute
   duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/*/partition=*/*.parquet' ORDER BY _offset LIMIT 10\"
 
 The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; a topic shop/orders is topic=shop%2Forders.
@@ -49,7 +55,13 @@ pub(crate) struct Args {
     /// Leave out what is damaged, or was deleted before it was exported, and list it.
     #[arg(long)]
     allow_gaps: bool,
-    /// Print one JSON object: {"rows":N,"bytes":N,"partitions":[{..}, ..]}.
+    /// Go on for ever: export what is new every --every seconds, as a file a partition at most that has it. Kill it at any moment.
+    #[arg(long, conflicts_with = "until")]
+    follow: bool,
+    /// With --follow: seconds from one round to the next.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+    /// Print one JSON object: {"rows":N,"bytes":N,"partitions":[{..}, ..]}; with --follow, one a round that exported something.
     #[arg(long)]
     json: bool,
 }
@@ -76,34 +88,78 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let count = views.len();
         return Err(Failure::new(Exit::Usage, format!("an offset belongs to one of the {count} partitions; say which with --partition")));
     }
-    let (mut reports, mut results) = (Vec::new(), Results::default());
+    let mut jobs = Vec::new();
     for view in views {
-        let report = export(args, &view)?;
-        if !args.json {
-            results.line(&text(&view, &report))?;
+        let export = export_of(args, &view);
+        jobs.push(if args.follow {
+            Job::Session(Box::new(export.begin().map_err(|error| failure(&place(&view), error))?))
+        } else {
+            Job::Once(view, Box::new(export))
+        });
+    }
+    let mut results = Results::default();
+    if !args.follow {
+        return round(args, &mut jobs.iter_mut().collect::<Vec<_>>(), &mut results);
+    }
+    loop {
+        let began = Instant::now();
+        let mut due = Vec::new();
+        for job in &mut jobs {
+            job.view().refresh().map_err(|error| store::read_failure(&place(job.view()), error))?;
+            if job.has_more() {
+                due.push(job);
+            }
         }
-        reports.push((view, report));
+        if !due.is_empty() {
+            let exit = round(args, &mut due, &mut results)?;
+            if exit != Exit::Done {
+                return Ok(exit);
+            }
+        }
+        sleep(Duration::from_secs(args.every).saturating_sub(began.elapsed()));
+    }
+}
+
+/// Exports some partitions, and says what became of each.
+fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Exit, Failure> {
+    let bar = Progress::of_records(&args.topic.topic);
+    let outcomes = run_all(jobs, &bar);
+    drop(bar);
+    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    for (job, outcome) in jobs.iter().zip(outcomes) {
+        match said(args, job.view(), outcome) {
+            Ok(report) => {
+                if !args.json {
+                    results.line(&text(job.view(), &report))?;
+                }
+                reports.push((job.view(), report));
+            }
+            Err(failure) => failures.push(failure),
+        }
     }
     let (rows, bytes) = reports.iter().fold((0, 0), |(rows, bytes), (_, report)| (rows + report.rows(), bytes + report.bytes()));
     if args.json {
         let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
         results.json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions }))?;
-    } else {
+    } else if !args.follow {
         let files: usize = reports.iter().map(|(_, report)| report.files.len()).sum();
         let (rows, files) = (counted(rows, "row", "rows"), counted(files as u64, "new file", "new files"));
         results.line(&format!("{rows}, {bytes} bytes in {files}"))?;
     }
+    if let Some(last) = failures.pop() {
+        failures.iter().for_each(|failure| super::say(&failure.to_string()));
+        return Err(last);
+    }
     let is_stopped = reports.iter().any(|(_, report)| report.stopped_by.is_some());
-    let has_damage = reports.iter().any(|(_, report)| report.has_damage());
-    Ok(match (has_damage, is_stopped) {
+    Ok(match (reports.iter().any(|(_, report)| report.has_damage()), is_stopped) {
+        (true, false) if args.follow => Exit::Done, // it was told, and goes on
         (true, _) => Exit::Damage,
         (false, true) => Exit::Refused,
         (false, false) => Exit::Done,
     })
 }
 
-fn export(args: &Args, view: &PartitionView) -> Result<ExportReport, Failure> {
-    let place = place(view);
+fn export_of(args: &Args, view: &PartitionView) -> ParquetExport {
     let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to).allow_gaps(args.allow_gaps);
     if let Some(from) = args.from {
         export = export.from(from);
@@ -114,11 +170,15 @@ fn export(args: &Args, view: &PartitionView) -> Result<ExportReport, Failure> {
     if let Some(rows) = args.rows_per_file {
         export = export.rows_per_file(rows);
     }
-    let bar = Progress::of_records(&place);
-    let report = export.run(&mut |progress| bar.set_of(progress.offset.get() - progress.from.get(), progress.until.get() - progress.from.get()));
-    drop(bar);
-    let report = report.map_err(|error| failure(&place, error))?;
-    for gap in &report.gaps {
+    export
+}
+
+/// Tells what was left out, and why an export ended.
+fn said(args: &Args, view: &PartitionView, outcome: Outcome) -> Result<ExportReport, Failure> {
+    let place = place(view);
+    let report = outcome.map_err(|error| failure(&place, error))?;
+    // What is followed is told of once.
+    for gap in report.gaps.iter().filter(|gap| !args.follow || gap.from >= report.from) {
         super::say(&format!("{place}: offsets {}..{} are not exported: {}", gap.from, gap.to, gap.reason));
     }
     if let Some(gap) = &report.stopped_by {
