@@ -2,9 +2,15 @@
 //! `TIDELOG_KILL_ROUNDS` sets how many, `TIDELOG_KILL_SEED` makes other moments.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::record::Field;
 use serde_json::Value;
 
 use crate::sandbox::{Random, Sandbox, checked, json_lines};
@@ -175,6 +181,111 @@ fn kill9_import_rejects() {
         assert!(found == bad, "generation {generation}, {kills} kills: expected {differs:?} among others");
     }
     println!("{kills} kills");
+}
+
+/// An export that follows a log under load, killed again and again: in the end the files that the Delta log names are all that there are, and
+/// hold each record once.
+#[test]
+fn kill9_export() {
+    let sandbox = Sandbox::new();
+    let mut random = random(5);
+    let mut load = Load::start(&sandbox, &["append", "data", "logs", "--partitions", "2", "--ack", "written", "--segment-bytes", "256KiB"]);
+    while !sandbox.run(&["info", "data"]).text().contains("partition              1") {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut files = 0;
+    for _ in 0..rounds() {
+        let mut child =
+            sandbox.command(&["export", "data", "logs", "--to", "out", "--follow", "--every", "1", "--rows-per-file", "50"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(random.below(250_000)));
+        child.kill().unwrap();
+        let run = checked(child.wait_with_output().unwrap());
+        assert_eq!(run.code, None, "it goes on until it is killed: {run:?}");
+        files += run.text().lines().count();
+    }
+    let appended = load.stop();
+    sandbox.ok(&["export", "data", "logs", "--to", "out", "--rows-per-file", "50"]);
+    let mut rows = 0;
+    for partition in ["0", "1"] {
+        let expected: Vec<(i64, String)> = sandbox.records(&["logs", "-p", partition]).iter().map(row_of).collect();
+        let found = exported(&sandbox.path("out/topic=logs"), partition);
+        assert!(found == expected, "partition {partition}: {} rows of {} records", found.len(), expected.len());
+        rows += found.len();
+    }
+    println!("{rows} rows once each, {files} files told of, in {} kills", rounds());
+    assert_eq!(rows, appended);
+}
+
+fn row_of(record: &Value) -> (i64, String) {
+    (record["offset"].as_i64().unwrap(), record["value"].as_str().unwrap().to_owned())
+}
+
+/// Offsets and values of a partition in the files that the Delta log names, which must be all of those that are there.
+fn exported(table: &Path, partition: &str) -> Vec<(i64, String)> {
+    let directory = format!("partition={partition}");
+    let mut named = Vec::new();
+    for version in 0.. {
+        let Ok(commit) = std::fs::read_to_string(table.join(format!("_delta_log/{version:020}.json"))) else { break };
+        let actions = json_lines(&commit);
+        named.extend(actions.iter().filter_map(|action| action["add"]["path"].as_str()?.strip_prefix(&format!("{directory}/")).map(str::to_owned)));
+    }
+    let mut there: Vec<String> =
+        std::fs::read_dir(table.join(&directory)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    there.sort();
+    assert!(there == named, "there are {} files, the Delta log names {}", there.len(), named.len());
+    let mut rows = Vec::new();
+    for name in named {
+        let file = std::fs::File::open(table.join(&directory).join(name)).unwrap();
+        for row in SerializedFileReader::new(file).unwrap().get_row_iter(None).unwrap() {
+            let columns: Vec<_> = row.unwrap().into_columns();
+            let (Field::Long(offset), Field::Bytes(value)) = (&columns[0].1, &columns[4].1) else { panic!("{columns:?}") };
+            rows.push((*offset, String::from_utf8(value.data().to_vec()).unwrap()));
+        }
+    }
+    rows
+}
+
+/// A program that is fed lines, a few thousand a second, until it is stopped.
+struct Load {
+    program: Child,
+    feeder: Option<JoinHandle<usize>>,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Load {
+    fn start(sandbox: &Sandbox, arguments: &[&str]) -> Self {
+        let mut program = sandbox.command(arguments).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+        let (mut stdin, is_stopped) = (program.stdin.take().unwrap(), Arc::new(AtomicBool::new(false)));
+        let stop = is_stopped.clone();
+        let feeder = std::thread::spawn(move || {
+            let mut number = 0;
+            while !stop.load(Ordering::Relaxed) {
+                for _ in 0..20 {
+                    writeln!(stdin, "record {number}").unwrap();
+                    number += 1;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            number
+        });
+        Self { program, feeder: Some(feeder), is_stopped }
+    }
+
+    /// Waits until it has taken everything; how many lines it was fed.
+    fn stop(&mut self) -> usize {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let lines = self.feeder.take().unwrap().join().unwrap();
+        assert!(self.program.wait().unwrap().success());
+        lines
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+        let _ = self.program.kill(); // it has ended, if nothing failed
+        let _ = self.program.wait();
+    }
 }
 
 #[test]
