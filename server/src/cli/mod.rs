@@ -9,6 +9,7 @@ mod dump;
 mod export;
 mod import;
 mod info;
+mod inspect;
 mod man;
 mod parse;
 mod progress;
@@ -49,6 +50,7 @@ enum Command {
     Repair(repair::Args),
     Demo(demo::Args),
     Export(export::Args),
+    Inspect(inspect::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -96,6 +98,7 @@ impl Command {
             Self::Repair(args) => repair::run(args),
             Self::Demo(args) => demo::run(args),
             Self::Export(args) => export::run(args),
+            Self::Inspect(args) => inspect::run(args),
             Self::Bench(args) => bench::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),

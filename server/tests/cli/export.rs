@@ -142,6 +142,32 @@ fn ranges(home: &Path) -> Vec<(u64, u64)> {
 }
 
 #[test]
+fn a_file_is_inspected() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "x\n".repeat(100));
+    sandbox.ok(&["export", "data", "logs", "--to", "out", "--rows-per-file", "60"]);
+    let file = "out/topic=logs/partition=0/00000000000000000060-00000000000000000099.parquet";
+    let text = sandbox.ok(&["inspect", file]);
+    for expected in ["rows                        40\n", "tidelog.last_offset         99\n", "tidelog.dense               true\n"] {
+        assert!(text.contains(expected), "{expected:?} is not in:\n{text}");
+    }
+    let groups = text.lines().skip_while(|line| !line.trim_start().starts_with("ROW GROUP")).skip(1).collect::<Vec<_>>();
+    assert_eq!((groups.len(), groups[0].contains("  60..=99  ")), (1, true), "{text}");
+    let value: Value = serde_json::from_str(&sandbox.ok(&["inspect", "--json", file])).unwrap();
+    assert_eq!((&value["rows"], &value["row_groups"][0]["offsets"]), (&json!(40), &json!([60, 99])));
+    assert_eq!(value["columns"][2], json!({ "name": "_ts", "type": "TIMESTAMP(MICROS, UTC)", "optional": false }));
+    assert_eq!(value["row_groups"][0]["columns"][0]["codec"], json!("ZSTD"));
+
+    sandbox.run(&["inspect", "nowhere"]).expect(1).says("opening nowhere");
+    sandbox.run(&["inspect", "out"]).expect(1).says("out is a directory");
+    let whole = fs::read(sandbox.path(file)).unwrap();
+    for len in [0, 5, whole.len() / 2, whole.len() - 1] {
+        sandbox.write("broken", &whole[..len]);
+        sandbox.run(&["inspect", "broken"]).expect(1).says("broken is no Parquet file that can be read");
+    }
+}
+
+#[test]
 fn an_empty_partition_is_said_to_be_empty() {
     let sandbox = Sandbox::new();
     sandbox.ok(&["append", "data", "logs"]);
