@@ -33,10 +33,12 @@ mod error;
 mod export_directory;
 mod export_file;
 mod footer;
+mod json_path;
 mod parquet_export;
 mod report;
 mod schema;
 
 pub use error::ExportError;
+pub use json_path::{JsonPath, PathError};
 pub use parquet_export::{ExportSession, ParquetExport};
 pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason};

@@ -1,8 +1,10 @@
 //! Arguments that say how input becomes records, shared by the commands that write. Reads nothing.
 
+use tidelog::export::JsonPath;
+
 use super::write::RECORD_OVERHEAD_BYTES;
 use crate::exit::{Exit, Failure};
-use crate::input::{Format, JsonPath, ReaderOptions, TimeUnit};
+use crate::input::{Format, ReaderOptions, TimeUnit};
 
 /// Where key and time are found in a record.
 #[derive(Debug, clap::Args)]

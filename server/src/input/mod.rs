@@ -4,7 +4,6 @@ mod csv;
 mod decimal;
 mod error;
 mod frames;
-mod json_path;
 mod ndjson;
 mod reader;
 mod rejects;
@@ -13,7 +12,6 @@ mod source;
 mod timestamp;
 
 pub(crate) use error::{InputError, LineError};
-pub(crate) use json_path::JsonPath;
 pub(crate) use reader::{Format, Item, Mark, ReaderOptions, RecordReader};
 pub(crate) use rejects::{Rejects, RejectsError};
 pub(crate) use source::{Compression, Source};

@@ -1,9 +1,9 @@
 //! One JSON value a line: finds the key and the time in it. The value is the line itself, byte for byte.
 
 use tidelog::TimestampNs;
+use tidelog::export::JsonPath;
 
 use super::error::LineError;
-use super::json_path::JsonPath;
 use super::timestamp::{TimeUnit, timestamp_of, unescaped};
 
 /// What a line tells beside its value. The key's bytes are in the scratch buffer.

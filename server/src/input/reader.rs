@@ -3,11 +3,11 @@
 use std::io;
 
 use tidelog::TimestampNs;
+use tidelog::export::JsonPath;
 
 use super::csv::CsvRows;
 use super::error::{InputError, LineError};
 use super::frames::{FRAME_HEAD_BYTES, is_buffered, next_frame};
-use super::json_path::JsonPath;
 use super::ndjson::{self, Facts};
 use super::source::Source;
 use super::timestamp::TimeUnit;

@@ -6,9 +6,9 @@ use std::str::FromStr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A path into a JSON value. `.` alone is the value itself.
+/// A path into a JSON value: `.user.ids[0]`, `."odd name"`. `.` alone is the value itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct JsonPath {
+pub struct JsonPath {
     text: String,
     steps: Vec<Step>,
 }
@@ -22,7 +22,7 @@ enum Step {
 /// Why a text is no path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("expected {expected} at character {at}; a path looks like .a.b[0] or .\"odd name\"")]
-pub(crate) struct PathError {
+pub struct PathError {
     expected: &'static str,
     at: usize,
 }
@@ -32,12 +32,21 @@ impl JsonPath {
     ///
     /// # Errors
     /// If `json` is not one JSON value: all of it is checked, not only what the paths name.
-    pub(crate) fn find<'j, const N: usize>(paths: [Option<&Self>; N], json: &'j str) -> Result<[Option<&'j str>; N], serde_json::Error> {
+    pub fn find<'j, const N: usize>(paths: [Option<&Self>; N], json: &'j str) -> Result<[Option<&'j str>; N], serde_json::Error> {
         let mut found = [None; N];
-        let wanted: Vec<Wanted<'_>> =
-            paths.iter().enumerate().filter_map(|(slot, path)| path.map(|path| Wanted { slot, steps: &path.steps })).collect();
-        descend(json, &wanted, &mut found)?;
+        Self::find_all(paths, json, &mut found)?;
         Ok(found)
+    }
+
+    /// As [`find`](Self::find), for paths in any number: `found` has a place for each, and is all `None`.
+    pub(super) fn find_all<'p, 'j>(
+        paths: impl IntoIterator<Item = Option<&'p Self>>,
+        json: &'j str,
+        found: &mut [Option<&'j str>],
+    ) -> Result<(), serde_json::Error> {
+        let paths = paths.into_iter().enumerate();
+        let wanted: Vec<Wanted<'_>> = paths.filter_map(|(slot, path)| path.map(|path| Wanted { slot, steps: &path.steps })).collect();
+        descend(json, &wanted, found)
     }
 }
 
