@@ -2,11 +2,13 @@
 
 `make` prints one JSON object a line: partition, ts_ns, key, value, headers; bytes in base64, null as null.
 `check RECORDS OUT` reads the export of topic `odd` under OUT.
+`typed LINES OUT` compares the typed columns of topic `quakes` under OUT with what Python's own JSON finds in LINES.
 """
 
 import base64
 import json
 import sys
+from datetime import datetime, timezone
 from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
@@ -248,10 +250,39 @@ def check_delta(table: str, expected: list[list[Row]]) -> None:
     print(f"  deltalake, Polars: version {delta.version()} of the table, {len(delta.file_uris())} files: as made")
 
 
+def check_typed(lines: str, out: str) -> None:
+    """Each typed column has what the JSON value has, in every reader, by the Delta log too."""
+    with open(lines, encoding="utf-8") as file:
+        expected = [json.loads(line) for line in file]
+    names = list(expected[0])
+    instant = lambda text: datetime.fromisoformat(text.replace("Z", "+00:00"))
+    wanted = {name: [instant(row[name]) if name == "time" else row[name] for row in expected] for name in names}
+    wanted["mag"] = [float(value) for value in wanted["mag"]]
+    files = sorted(str(path) for path in (Path(out) / "topic=quakes/partition=0").glob("*.parquet"))
+    # fastparquet gives times without their zone.
+    utc = lambda column: [value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc) for value in column]
+    for reader, read in [
+        ("pyarrow", lambda: ds.dataset(files).to_table(columns=names).to_pydict()),
+        ("pandas", lambda: pandas.concat([pandas.read_parquet(file, columns=names) for file in files]).to_dict("list")),
+        ("DuckDB", lambda: duckdb.read_parquet(files).order("_offset").select(*names).to_arrow_table().to_pydict()),
+        ("Polars", lambda: polars.read_parquet(files, columns=names).to_dict(as_series=False)),
+        ("fastparquet", lambda: fastparquet.ParquetFile(files).to_pandas(columns=names).to_dict("list")),
+        ("deltalake", lambda: DeltaTable(f"{out}/topic=quakes").to_pyarrow_table().sort_by("_offset").select(names).to_pydict()),
+    ]:
+        found = read()
+        for name in names:
+            column = utc(found[name]) if name == "time" else found[name]
+            for number, (have, want) in enumerate(zip_longest(column, wanted[name])):
+                assert have == want, f"{reader}: row {number}: {name} is {have!r}, expected {want!r}"
+        print(f"  {reader}: {len(expected)} rows of {len(names)} typed columns: as in their JSON")
+
+
 match sys.argv[1:]:
     case ["make"]:
         make()
     case ["check", records_path, out]:
         check(records_path, out)
+    case ["typed", lines, out]:
+        check_typed(lines, out)
     case _:
         sys.exit(__doc__)

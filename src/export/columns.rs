@@ -5,16 +5,20 @@ use std::sync::Arc;
 use arrow::array::builder::NullBufferBuilder;
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::ArrowNativeType;
+use arrow::datatypes::{ArrowNativeType, SchemaRef};
 use arrow::error::ArrowError;
 use tidelog_format::{Header, LeaderEpoch, TimestampNs};
 
+use crate::export::report::Unfit;
 use crate::export::schema::{PAGE_ROWS, UTC, header_fields, header_item, schema};
+use crate::export::typed_column::TypedColumns;
+use crate::export::typed_values::TypedValues;
 use crate::log::RecordRef;
 
 /// The rows of one page at most.
 #[derive(Debug)]
 pub(super) struct Columns {
+    schema: SchemaRef,
     offsets: Reused<i64>,
     ts_ns: Reused<i64>,
     ts: Reused<i64>,
@@ -27,6 +31,7 @@ pub(super) struct Columns {
     leader_epochs_valid: NullBufferBuilder,
     producer_ids: Reused<i64>,
     producer_ids_valid: NullBufferBuilder,
+    typed: TypedValues,
     bytes: usize,
 }
 
@@ -38,8 +43,10 @@ pub(super) struct BatchPart {
 }
 
 impl Columns {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(declared: &TypedColumns) -> Self {
         Self {
+            schema: schema(declared),
+            typed: TypedValues::new(declared),
             offsets: Reused::new(),
             ts_ns: Reused::new(),
             ts: Reused::new(),
@@ -66,11 +73,13 @@ impl Columns {
         self.bytes
     }
 
-    /// Forgets the rows gathered, which a run that failed may have left.
-    pub(super) fn clear(&mut self) {
-        if self.len() > 0 {
-            *self = Self::new();
-        }
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What the declared columns could not take since this was asked.
+    pub(super) fn take_unfit(&mut self) -> Vec<Unfit> {
+        self.typed.take_unfit()
     }
 
     /// Adds a row.
@@ -81,6 +90,7 @@ impl Columns {
         self.ts.vec.push(micros(record.timestamp()));
         self.keys.push(record.key());
         self.values.push(record.value());
+        self.typed.push(record.offset().get(), record.value());
         self.bytes += len(record.key()) + len(record.value());
         for Header { name, value } in record.headers() {
             self.header_names.push(Some(name.as_bytes()));
@@ -109,7 +119,7 @@ impl Columns {
         let header_values = self.header_values.lend()?;
         let headers = StructArray::try_new(header_fields(), vec![Arc::new(header_names), header_values], None)?;
         let header_ends = OffsetBuffer::new(self.header_ends.lend_scalars());
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::try_new(self.offsets.lend_scalars(), None)?),
             Arc::new(Int64Array::try_new(self.ts_ns.lend_scalars(), None)?),
             Arc::new(ts),
@@ -119,7 +129,8 @@ impl Columns {
             Arc::new(Int32Array::try_new(self.leader_epochs.lend_scalars(), self.leader_epochs_valid.finish())?),
             Arc::new(Int64Array::try_new(self.producer_ids.lend_scalars(), self.producer_ids_valid.finish())?),
         ];
-        RecordBatch::try_new(schema(), columns)
+        columns.extend(self.typed.take()?);
+        RecordBatch::try_new(self.schema.clone(), columns)
     }
 
     fn take_back(&mut self) {

@@ -16,6 +16,7 @@ use crate::export::error::ExportError;
 use crate::export::export_directory::create_all;
 use crate::export::footer::{Contents, Source, gaps_as_json};
 use crate::export::schema::delta_schema;
+use crate::export::typed_column::TypedColumns;
 use crate::io::{Access, Storage, read_exact_at, write_all_at};
 
 /// The log of one table, as one of those who commit to it sees it.
@@ -29,6 +30,8 @@ pub(super) struct DeltaLog {
     /// The name of a commit on its way; no other process that lives uses it.
     partial: PathBuf,
     partition: u32,
+    /// The columns that the files of this partition have from now on.
+    declared: TypedColumns,
     snapshot: Snapshot,
 }
 
@@ -48,18 +51,40 @@ impl DeltaLog {
         let partial = path.join(format!(".partition-{}.partial", source.partition));
         let app_id = format!("tidelog:{}/{}", source.topic, source.partition);
         let (topic, partition) = (source.topic.clone(), source.partition);
-        let mut log = Self { storage, path, topic, app_id, partial, partition, snapshot: Snapshot::default() };
+        let mut log = Self { storage, path, topic, app_id, partial, partition, declared: TypedColumns::default(), snapshot: Snapshot::default() };
         if log.storage.kind(&log.path).at("look at", &log.path)?.is_none() {
             return Ok(log);
         }
         log.check_names()?;
         log.refresh()?;
+        log.declared = log.columns()?;
         if let Some(meta_data) = &log.snapshot.meta_data
-            && (meta_data.partition_columns != [PARTITION] || meta_data.schema().is_none_or(|schema| schema != delta_schema()))
+            && (meta_data.partition_columns != [PARTITION] || meta_data.schema().is_none_or(|schema| schema != delta_schema(&log.declared)))
         {
             return Err(log.refused("its columns are not those of this export".to_owned()));
         }
         Ok(log)
+    }
+
+    /// The columns that the table declares beside those of every export.
+    fn columns(&self) -> Result<TypedColumns, ExportError> {
+        let stored = self.snapshot.meta_data.as_ref().and_then(|meta_data| meta_data.configuration.get(COLUMNS)?.as_deref());
+        stored.map_or_else(|| Ok(TypedColumns::default()), |json| TypedColumns::from_json(json).map_err(|reason| self.refused(reason)))
+    }
+
+    /// Goes on with other columns, of which the table's are a part.
+    pub(super) fn declare(&mut self, columns: &TypedColumns) -> Result<(), ExportError> {
+        if self.snapshot.meta_data.is_some()
+            && let Some(reason) = self.columns()?.refuses(columns)
+        {
+            return Err(ExportError::Columns { path: self.path.clone(), reason });
+        }
+        self.declared = columns.clone();
+        Ok(())
+    }
+
+    pub(super) fn declared(&self) -> &TypedColumns {
+        &self.declared
     }
 
     /// The offset that this partition is exported up to.
@@ -90,7 +115,7 @@ impl DeltaLog {
             create_all(&*self.storage, &self.path)?;
         }
         loop {
-            let (commit, to) = (encode(&self.actions(file)), self.commit_path(self.snapshot.next_version));
+            let (commit, to) = (encode(&self.actions(file)?), self.commit_path(self.snapshot.next_version));
             self.write_partial(&commit)?;
             match self.storage.rename_new(&self.partial, &to) {
                 Ok(()) => {
@@ -110,7 +135,7 @@ impl DeltaLog {
         }
     }
 
-    fn actions(&self, file: NewFile<'_>) -> Vec<Action> {
+    fn actions(&self, file: NewFile<'_>) -> Result<Vec<Action>, ExportError> {
         let now = now().get() / 1_000_000;
         let extent = &file.contents.extent;
         let next_offset = extent.last + 1;
@@ -143,25 +168,44 @@ impl DeltaLog {
         let mut actions = vec![Action { commit_info: Some(info), ..Action::default() }];
         if self.snapshot.meta_data.is_none() {
             actions.push(Action { protocol: Some(Protocol::OURS), ..Action::default() });
-            actions.push(Action { meta_data: Some(self.meta_data(now)), ..Action::default() });
+        }
+        if let Some(meta_data) = self.new_meta_data(now)? {
+            actions.push(Action { meta_data: Some(meta_data), ..Action::default() });
         }
         actions.push(Action { add: Some(add), ..Action::default() });
         actions.push(Action { txn: Some(txn), ..Action::default() });
-        actions
+        Ok(actions)
     }
 
-    fn meta_data(&self, created_time: i64) -> MetaData {
+    /// What the table is from now on, if it is not that already. Others may have declared columns since this log was opened.
+    fn new_meta_data(&self, now: i64) -> Result<Option<MetaData>, ExportError> {
+        let Some(meta_data) = &self.snapshot.meta_data else { return Ok(Some(self.first_meta_data(now))) };
+        let there = self.columns()?;
+        if self.declared.refuses(&there).is_none() {
+            return Ok(None);
+        }
+        if let Some(reason) = there.refuses(&self.declared) {
+            return Err(ExportError::Columns { path: self.path.clone(), reason });
+        }
+        let mut meta_data = meta_data.clone();
+        meta_data.schema_string = delta_schema(&self.declared).to_string();
+        meta_data.configuration.insert(COLUMNS.to_owned(), Some(self.declared.to_json()));
+        Ok(Some(meta_data))
+    }
+
+    fn first_meta_data(&self, created_time: i64) -> MetaData {
         let (high, low) = (self.storage.random(), self.storage.random());
         // A random UUID of RFC 9562: version 4, variant 10.
         let (version, variant) = (0x4000 | high & 0xfff, 0x8000 | low >> 48 & 0x3fff);
         let id = format!("{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff);
+        let declared = (!self.declared.is_empty()).then(|| (COLUMNS.to_owned(), Some(self.declared.to_json())));
         MetaData {
             id,
             name: Some(self.topic.clone()),
             format: Format { provider: "parquet".to_owned(), options: BTreeMap::new() },
-            schema_string: delta_schema().to_string(),
+            schema_string: delta_schema(&self.declared).to_string(),
             partition_columns: vec![PARTITION.to_owned()],
-            configuration: BTreeMap::new(),
+            configuration: declared.into_iter().collect(),
             created_time: Some(created_time),
         }
     }
@@ -229,5 +273,7 @@ fn version_of(name: &str) -> Option<u64> {
 
 /// What is in no file though it lies between the last row of the file before and the last row of this one; in the file's metadata as well.
 const GAPS_TAG: &str = "tidelog.gaps";
+/// The declared columns: names, paths and types.
+const COLUMNS: &str = "tidelog.columns";
 const DIRECTORY: &str = "_delta_log";
 const PARTITION: &str = "partition";

@@ -56,6 +56,14 @@ pub enum ExportError {
         /// What was expected and what was found.
         reason: String,
     },
+    /// The table has columns that do not go with those declared. Declare the ones that it has, with others beside them, or export elsewhere.
+    #[error("{} cannot go on with these columns: {reason}", path.display())]
+    Columns {
+        /// The Delta log.
+        path: PathBuf,
+        /// Which, and what is wrong with it.
+        reason: String,
+    },
     /// Another process exported the same partition meanwhile, and was first. Nothing of this run is part of the table; run again.
     #[error("{}: another process has exported the partition up to offset {watermark} meanwhile", path.display())]
     Fenced {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
 use tidelog_format::Offset;
@@ -15,7 +16,7 @@ use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileRange, PARTIAL_SUFFIX};
 use crate::export::footer::{Contents, Source, key_values};
 use crate::export::report::ExportedFile;
-use crate::export::schema::{schema, writer_options};
+use crate::export::schema::writer_options;
 use crate::io::{File, Storage, write_all_at};
 
 /// A file being written. Dropped before [`finish`](Self::finish), it is removed.
@@ -35,12 +36,12 @@ struct Partial {
 }
 
 impl ExportFile {
-    pub(super) fn create(directory: &ExportDirectory, first: u64) -> Result<Self, ExportError> {
+    pub(super) fn create(directory: &ExportDirectory, first: u64, schema: &SchemaRef) -> Result<Self, ExportError> {
         let path = directory.path.join(format!(".{first:020}{PARTIAL_SUFFIX}"));
         let file = directory.storage.create(&path).at("create", &path)?;
         let partial = Partial { storage: directory.storage.clone(), file: file.clone(), path, is_named: false };
         let sink = SeamWriter { file, position: 0 };
-        let writer = writer_options().and_then(|options| ArrowWriter::try_new_with_options(sink, schema(), options));
+        let writer = writer_options().and_then(|options| ArrowWriter::try_new_with_options(sink, schema.clone(), options));
         Ok(Self { writer: writer.map_err(|error| partial.failure(error))?, partial })
     }
 

@@ -26,6 +26,7 @@
 //! `first_offset`, `last_offset`, `next_offset`, `last_leader_epoch`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
 //! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`.
 
+mod column_type;
 mod columns;
 mod delta_action;
 mod delta_log;
@@ -37,8 +38,12 @@ mod json_path;
 mod parquet_export;
 mod report;
 mod schema;
+mod typed_column;
+mod typed_values;
 
+pub use column_type::{ColumnType, TimestampUnit, TypeError};
 pub use error::ExportError;
 pub use json_path::{JsonPath, PathError};
 pub use parquet_export::{ExportSession, ParquetExport};
-pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason};
+pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
+pub use typed_column::{ColumnError, TypedColumn, TypedColumns};

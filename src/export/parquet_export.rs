@@ -15,6 +15,7 @@ use crate::export::export_file::ExportFile;
 use crate::export::footer::{Contents, Extent, Source};
 use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason};
 use crate::export::schema::{GROUP_ROWS, OFFSET_JUMP_MAX, PAGE_ROWS};
+use crate::export::typed_column::TypedColumns;
 use crate::io::{Disk, Storage};
 use crate::log::{PartitionView, RecordRef, StoredBatch};
 
@@ -48,6 +49,7 @@ pub struct ParquetExport {
     rows_per_file: u64,
     bytes_per_file: u64,
     allows_gaps: bool,
+    columns: Option<TypedColumns>,
 }
 
 impl ParquetExport {
@@ -63,6 +65,7 @@ impl ParquetExport {
             rows_per_file: ROWS_PER_FILE,
             bytes_per_file: BYTES_PER_FILE,
             allows_gaps: false,
+            columns: None,
         }
     }
 
@@ -102,6 +105,14 @@ impl ParquetExport {
         self
     }
 
+    /// Takes columns out of values that are JSON, beside `_value`. A table that has columns keeps them, also if none are declared for a run;
+    /// others may come. What does not fit a column is null there, and counted in the report.
+    #[must_use]
+    pub fn columns(mut self, columns: TypedColumns) -> Self {
+        self.columns = Some(columns);
+        self
+    }
+
     /// Where the files are written; by default the file system.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
@@ -134,7 +145,15 @@ impl ParquetExport {
             && self.from.is_none_or(|from| from <= end)
             && !ExportDirectory::exists(&*self.storage, &self.out, &Source::of(&self.view))?
         {
-            return Ok(ExportReport { from: end, until: end, kept_files: 0, files: Vec::new(), gaps: Vec::new(), stopped_by: None });
+            return Ok(ExportReport {
+                from: end,
+                until: end,
+                kept_files: 0,
+                files: Vec::new(),
+                gaps: Vec::new(),
+                unfit: Vec::new(),
+                stopped_by: None,
+            });
         }
         self.begin()?.run(progress)
     }
@@ -150,9 +169,12 @@ impl ParquetExport {
             return Err(ReadError::OffsetOutOfRange { requested, earliest, latest }.into());
         }
         let mut directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
+        if let Some(columns) = &self.columns {
+            directory.table.declare(columns)?;
+        }
         self.adopt(&mut directory)?;
-        let next = self.start(&directory)?;
-        Ok(ExportSession { export: self.clone(), source, directory, columns: Columns::new(), next, left_out: Vec::new() })
+        let (next, columns) = (self.start(&directory)?, Columns::new(directory.table.declared()));
+        Ok(ExportSession { export: self.clone(), source, directory, columns, next, left_out: Vec::new() })
     }
 
     /// Commits the files that a killed run completed.
@@ -265,7 +287,9 @@ impl ExportSession {
         let (from, end) = (*next, export.view.end_offset());
         let until = export.until.unwrap_or(end).min(end).max(from);
         let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
-        columns.clear();
+        if columns.len() > 0 {
+            *columns = Columns::new(directory.table.declared()); // what a run that failed has left
+        }
         let mut run = Run {
             export,
             source,
@@ -277,11 +301,12 @@ impl ExportSession {
             rows: 0,
             bytes: 0,
             left_out: std::mem::take(left_out),
-            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps, stopped_by: None },
+            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps, unfit: Vec::new(), stopped_by: None },
             progress,
         };
         run.read()?;
         run.close_file()?;
+        run.report.unfit = run.columns.take_unfit();
         (*next, *left_out) = (Offset::new(run.next), run.left_out);
         Ok(run.report)
     }
@@ -401,7 +426,7 @@ impl Run<'_> {
                 open.contents.gaps.append(&mut self.left_out);
             }
             None => {
-                let file = ExportFile::create(self.directory, offset)?;
+                let file = ExportFile::create(self.directory, offset, self.columns.schema())?;
                 let contents =
                     Contents { extent: Extent::of_row(offset, ts_ns), leader_epoch: part.leader_epoch, gaps: std::mem::take(&mut self.left_out) };
                 self.open = Some(Open { file, contents, bytes: 0 });

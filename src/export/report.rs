@@ -18,6 +18,8 @@ pub struct ExportReport {
     pub files: Vec<ExportedFile>,
     /// Offsets that were left out, by this run or by earlier ones: none unless that was allowed. Those that compaction removed are no gap.
     pub gaps: Vec<ExportGap>,
+    /// What the declared columns could not take.
+    pub unfit: Vec<Unfit>,
     /// What this run ended before, because it may leave nothing out.
     pub stopped_by: Option<ExportGap>,
 }
@@ -71,6 +73,24 @@ pub struct ExportGap {
     pub to: Offset,
     /// Why they are missing.
     pub reason: GapReason,
+}
+
+/// Values that a declared column could not take: they are null there, and whole in `_value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfit {
+    /// The column and its type; `None` for values that are no JSON at all, of which no column could take any.
+    pub column: Option<(String, String)>,
+    /// How many.
+    pub values: u64,
+    /// Offset of the first.
+    pub first: Option<Offset>,
+}
+
+impl Unfit {
+    pub(super) fn note(&mut self, offset: u64) {
+        self.values += 1;
+        self.first.get_or_insert(Offset::new(offset));
+    }
 }
 
 /// Why offsets are missing from an export.

@@ -1,6 +1,6 @@
 //! Schema version 1 and how its columns are encoded. A change of either the columns or their meaning is a new version.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
@@ -10,6 +10,8 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use serde_json::{Value, json};
+
+use crate::export::typed_column::TypedColumns;
 
 /// The version that files carry in their metadata.
 pub(super) const SCHEMA_VERSION: u32 = 1;
@@ -23,21 +25,20 @@ pub(super) const PAGE_ROWS: usize = 4096;
 /// The time zone of `_ts`, as readers name it.
 pub(super) const UTC: &str = "UTC";
 
-/// The columns, in order.
-pub(super) fn schema() -> SchemaRef {
-    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
-        Arc::new(Schema::new(vec![
-            Field::new(OFFSET, DataType::Int64, false),
-            Field::new(TS_NS, DataType::Int64, false),
-            Field::new(TS, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
-            Field::new(KEY, DataType::Binary, true),
-            Field::new("_value", DataType::Binary, true),
-            Field::new("_headers", DataType::List(header_item()), false),
-            Field::new(LEADER_EPOCH, DataType::Int32, true),
-            Field::new(PRODUCER_ID, DataType::Int64, true),
-        ]))
-    });
-    SCHEMA.clone()
+/// The columns, in order: those that every export has, then those that are declared.
+pub(super) fn schema(declared: &TypedColumns) -> SchemaRef {
+    let mut fields = vec![
+        Field::new(OFFSET, DataType::Int64, false),
+        Field::new(TS_NS, DataType::Int64, false),
+        Field::new(TS, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
+        Field::new(KEY, DataType::Binary, true),
+        Field::new("_value", DataType::Binary, true),
+        Field::new("_headers", DataType::List(header_item()), false),
+        Field::new(LEADER_EPOCH, DataType::Int32, true),
+        Field::new(PRODUCER_ID, DataType::Int64, true),
+    ];
+    fields.extend(declared.iter().map(|column| Field::new(&column.name, column.kind.arrow(), true)));
+    Arc::new(Schema::new(fields))
 }
 
 /// What `_headers` is a list of.
@@ -50,11 +51,12 @@ pub(super) fn header_fields() -> Fields {
     Fields::from(vec![Field::new("key", DataType::Utf8, false), Field::new("value", DataType::Binary, true)])
 }
 
-/// The columns as a Delta log describes them: those of the files, then the one that the path holds.
-pub(super) fn delta_schema() -> Value {
+/// The columns as a Delta log describes them: those of the files, then the one that the path holds. A declared column of a type that Delta
+/// does not have is in the files alone.
+pub(super) fn delta_schema(declared: &TypedColumns) -> Value {
     let field = |name: &str, kind: Value, nullable: bool| json!({ "name": name, "type": kind, "nullable": nullable, "metadata": {} });
     let header = json!({ "type": "struct", "fields": [field("key", json!("string"), false), field("value", json!("binary"), true)] });
-    let columns = [
+    let mut columns = vec![
         field(OFFSET, json!("long"), false),
         field(TS_NS, json!("long"), false),
         field(TS, json!("timestamp"), false),
@@ -63,8 +65,9 @@ pub(super) fn delta_schema() -> Value {
         field("_headers", json!({ "type": "array", "elementType": header, "containsNull": false }), false),
         field(LEADER_EPOCH, json!("integer"), true),
         field(PRODUCER_ID, json!("long"), true),
-        field("partition", json!("integer"), true),
     ];
+    columns.extend(declared.iter().filter_map(|column| Some(field(&column.name, column.kind.delta()?, true))));
+    columns.push(field("partition", json!("integer"), true));
     json!({ "type": "struct", "fields": columns })
 }
 

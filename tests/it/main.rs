@@ -35,3 +35,5 @@ mod time;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod topics;
+#[cfg(feature = "parquet")]
+mod typed_export;

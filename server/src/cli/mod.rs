@@ -8,6 +8,7 @@ mod demo;
 mod dump;
 mod export;
 mod import;
+mod infer;
 mod info;
 mod inspect;
 mod man;
@@ -51,6 +52,7 @@ enum Command {
     Demo(demo::Args),
     Export(export::Args),
     Inspect(inspect::Args),
+    Infer(infer::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -99,6 +101,7 @@ impl Command {
             Self::Demo(args) => demo::run(args),
             Self::Export(args) => export::run(args),
             Self::Inspect(args) => inspect::run(args),
+            Self::Infer(args) => infer::run(args),
             Self::Bench(args) => bench::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),

@@ -208,3 +208,69 @@ fn what_cannot_be_exported_has_its_exit_code() {
     sandbox.ok(&["export", "data", "logs", "--to", "out"]);
     sandbox.run(&["export", "other", "logs", "--to", "out"]).expect(3).says("is of another partition");
 }
+
+#[test]
+fn inferred_columns_are_exported() {
+    let sandbox = Sandbox::new();
+    let lines = [
+        r#"{"id":1,"_mag":2,"ratio":0.5,"at":"2024-05-06T07:08:09Z","day":"2024-05-06","tags":["a"],"geo":{"lat":1,"odd key":2},"x":1,"none":null,"a.b":true}"#,
+        r#"{"id":2,"_mag":2.5,"ratio":null,"at":"2024-05-06T07:08:09.123456789+02:00","day":"2024-05-07","tags":[],"geo":{"lat":1.5},"x":"y","none":null}"#,
+        "not json",
+    ];
+    sandbox.ok_with(&["append", "data", "logs"], lines.join("\n") + "\n");
+    let toml = sandbox.ok(&["infer", "data", "logs"]);
+    assert!(toml.starts_with("# Columns inferred from 3 values of logs, 1 of them not JSON. "), "{toml}");
+    for expected in [
+        "\n[[column]] # in 2\nname = \"mag\"\npath = \"._mag\"\ntype = \"float64\"\n",
+        "\nname = \"at\"\npath = \".at\"\ntype = \"timestamp(ns, UTC)\"\n",
+        "\nname = \"day\"\npath = \".day\"\ntype = \"date\"\n",
+        "\nname = \"tags\"\npath = \".tags\"\ntype = \"list<string>\"\n",
+        "\nname = \"geo\"\npath = \".geo\"\ntype = \"struct<lat: float64>\"\n",
+        "\n# .x is of several types: number, string\n",
+        "\n# .none is null in all of them\n",
+        "\n[[column]] # in 1\nname = \"a_b\"\npath = \".\\\"a.b\\\"\"\ntype = \"bool\"\n",
+    ] {
+        assert!(toml.contains(expected), "{expected:?} is not in:\n{toml}");
+    }
+    sandbox.write("logs.toml", &toml);
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--schema", "logs.toml"]).expect(0);
+    assert_eq!(run.stderr, "tidelog: logs/0: 1 value not JSON (offset 2): no column has anything of that, _value has it\n");
+    let text = sandbox.ok(&["inspect", "out/topic=logs/partition=0/00000000000000000000-00000000000000000002.parquet"]);
+    let columns: Vec<&str> = text.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    for name in ["id", "mag", "ratio", "at", "day", "tags.list.element", "geo.lat", "a_b"] {
+        assert!(columns.contains(&name), "{name} is not in:\n{text}");
+    }
+
+    sandbox.ok_with(&["append", "data", "logs"], "{\"id\":\"three\",\"day\":\"soon\"}\n{\"id\":\"four\"}\n");
+    let run = sandbox.run(&["export", "data", "logs", "--to", "out", "--json"]).expect(0);
+    let said = run.stderr.clone();
+    assert!(said.contains("logs/0: 2 values did not fit column id, int64 (first at offset 3): null there, whole in _value\n"), "{said}");
+    let report: Value = serde_json::from_str(&run.text()).unwrap();
+    assert_eq!(report["partitions"][0]["unfit"][0], json!({ "column": "id", "values": 2, "first_offset": 3 }));
+    sandbox.write("other.toml", toml.replace("int64", "string"));
+    sandbox
+        .run(&["export", "data", "logs", "--to", "out", "--schema", "other.toml"])
+        .expect(3)
+        .says("its column id is int64 at .id and cannot become string");
+}
+
+#[test]
+fn a_schema_that_is_wrong_says_where() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "{}\n");
+    let column = |name: &str, path: &str, kind: &str| format!("[[column]]\nname = {name:?}\npath = {path:?}\ntype = {kind:?}\n");
+    for (schema, expected) in [
+        ("[[column]]\nname = \"a\"\n".to_owned(), "missing field `path`"),
+        (column("a", ".a", "int64") + "width = 3\n", "unknown field `width`"),
+        ("[[column]\n".to_owned(), "line 1"),
+        (column("a", "a", "int64"), "column a: path a: expected '.' or '[' at character 1"),
+        (column("a", ".a", "float"), "column a: \"float\" is no type: expected bool, int32"),
+        (column("_a", ".a", "int64"), "a column cannot be named \"_a\": names that begin with '_' are those of the export"),
+        (column("a", ".a", "int64") + &column("A", ".b", "int64"), "there are two columns named \"A\", but for capitals"),
+    ] {
+        sandbox.write("schema.toml", &schema);
+        sandbox.run(&["export", "data", "logs", "--to", "out", "--schema", "schema.toml"]).expect(2).says("schema.toml: ").says(expected);
+    }
+    sandbox.run(&["export", "data", "logs", "--to", "out", "--schema", "nowhere"]).expect(2).says("reading nowhere");
+    assert!(!sandbox.path("out").exists());
+}

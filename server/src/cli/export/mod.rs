@@ -1,5 +1,6 @@
 //! `tidelog export`: writes the records of a topic to Parquet files. Changes not one byte of the store.
 
+mod schema_file;
 mod side_by_side;
 
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::PartitionView;
-use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetExport};
+use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetExport, TypedColumns, Unfit};
 
 use self::side_by_side::{Job, Outcome, run_all};
 use super::progress::Progress;
@@ -22,6 +23,7 @@ use crate::output::{Results, counted};
 Examples:
   tidelog export data events --to parquet-out              everything, or what is new since the last run
   tidelog export data events --to part -p 0 --from 1000 --until 2000
+  tidelog export data events --to parquet-out --schema events.toml   with typed columns beside _value: see tidelog infer
   tidelog export data events --to parquet-out --follow     for ever: what is new, every minute
   duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/*/partition=*/*.parquet' ORDER BY _offset LIMIT 10\"
 
@@ -52,6 +54,9 @@ pub(crate) struct Args {
     /// Rows of a file at most; it also ends at 512 MiB of keys, values and headers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows_per_file: Option<u64>,
+    /// Columns to take out of values that are JSON, as `tidelog infer` prints them. A table keeps the columns that it has; others may come.
+    #[arg(long, value_name = "FILE")]
+    schema: Option<PathBuf>,
     /// Leave out what is damaged, or was deleted before it was exported, and list it.
     #[arg(long)]
     allow_gaps: bool,
@@ -80,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let (to, around) = (args.to.display(), around.display());
         return Err(Failure::new(Exit::Usage, format!("{to} is in the store {around}: export to a directory outside of it")));
     }
+    let columns = args.schema.as_deref().map(schema_file::read).transpose()?;
     let store = store::open_read_only(&args.topic.dir)?;
     let name = &args.topic.topic;
     let topic = store.topic(name).map_err(|error| store::topic_failure(name, error))?;
@@ -90,7 +96,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     let mut jobs = Vec::new();
     for view in views {
-        let export = export_of(args, &view);
+        let export = export_of(args, &view, columns.as_ref());
         jobs.push(if args.follow {
             Job::Session(Box::new(export.begin().map_err(|error| failure(&place(&view), error))?))
         } else {
@@ -159,7 +165,7 @@ fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Ex
     })
 }
 
-fn export_of(args: &Args, view: &PartitionView) -> ParquetExport {
+fn export_of(args: &Args, view: &PartitionView, columns: Option<&TypedColumns>) -> ParquetExport {
     let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to).allow_gaps(args.allow_gaps);
     if let Some(from) = args.from {
         export = export.from(from);
@@ -170,7 +176,21 @@ fn export_of(args: &Args, view: &PartitionView) -> ParquetExport {
     if let Some(rows) = args.rows_per_file {
         export = export.rows_per_file(rows);
     }
+    if let Some(columns) = columns {
+        export = export.columns(columns.clone());
+    }
     export
+}
+
+/// Values that are in `_value` alone.
+fn about(Unfit { column, values, first, .. }: &Unfit) -> String {
+    let first =
+        first.map_or_else(String::new, |offset| if *values == 1 { format!(" (offset {offset})") } else { format!(" (first at offset {offset})") });
+    let values = counted(*values, "value", "values");
+    match column {
+        Some((name, kind)) => format!("{values} did not fit column {name}, {kind}{first}: null there, whole in _value"),
+        None => format!("{values} not JSON{first}: no column has anything of that, _value has it"),
+    }
 }
 
 /// Tells what was left out, and why an export ended.
@@ -180,6 +200,9 @@ fn said(args: &Args, view: &PartitionView, outcome: Outcome) -> Result<ExportRep
     // What is followed is told of once.
     for gap in report.gaps.iter().filter(|gap| !args.follow || gap.from >= report.from) {
         super::say(&format!("{place}: offsets {}..{} are not exported: {}", gap.from, gap.to, gap.reason));
+    }
+    for unfit in &report.unfit {
+        super::say(&format!("{place}: {}", about(unfit)));
     }
     if let Some(gap) = &report.stopped_by {
         super::say(&format!("{place}: exported up to offset {}, for {}..{} cannot be: {}", gap.from, gap.from, gap.to, gap.reason));
@@ -226,6 +249,10 @@ fn value(view: &PartitionView, report: &ExportReport) -> Value {
             "first_offset": file.first.get(), "last_offset": file.last.get(), "dense": file.is_dense(),
         })
     };
+    let unfit = |unfit: &Unfit| {
+        let column = unfit.column.as_ref().map(|(name, _)| name);
+        json!({ "column": column, "values": unfit.values, "first_offset": unfit.first.map(tidelog::Offset::get) })
+    };
     let gap = |gap: &ExportGap| {
         let is_damage = matches!(gap.reason, GapReason::Damaged(_));
         json!({ "from": gap.from.get(), "to": gap.to.get(), "damage": is_damage, "reason": gap.reason.to_string() })
@@ -236,6 +263,7 @@ fn value(view: &PartitionView, report: &ExportReport) -> Value {
         "rows": report.rows(), "bytes": report.bytes(), "kept_files": report.kept_files,
         "files": report.files.iter().map(file).collect::<Vec<_>>(),
         "gaps": report.gaps.iter().map(gap).collect::<Vec<_>>(),
+        "unfit": report.unfit.iter().map(unfit).collect::<Vec<_>>(),
         "stopped_by": report.stopped_by.as_ref().map(gap),
     })
 }
