@@ -1,5 +1,6 @@
 //! Rows gathered into columns: each key and value is copied once, into buffers that are used again. Knows no file.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::builder::NullBufferBuilder;
@@ -10,12 +11,13 @@ use arrow::error::ArrowError;
 use tidelog_format::{Header, LeaderEpoch, TimestampNs};
 
 use crate::export::report::Unfit;
-use crate::export::schema::{PAGE_ROWS, UTC, header_fields, header_item, schema};
+use crate::export::row_group_writers::Times;
+use crate::export::schema::{GROUP_ROWS, PAGE_ROWS, UTC, header_fields, header_item, schema, times_of};
 use crate::export::typed_column::TypedColumns;
 use crate::export::typed_values::TypedValues;
 use crate::log::RecordRef;
 
-/// The rows of one page at most.
+/// The rows of one row group at most.
 #[derive(Debug)]
 pub(super) struct Columns {
     schema: SchemaRef,
@@ -33,6 +35,9 @@ pub(super) struct Columns {
     producer_ids_valid: NullBufferBuilder,
     typed: TypedValues,
     bytes: usize,
+    /// Where pages end, and the bytes before the last end.
+    page_ends: Vec<usize>,
+    page_bytes: usize,
 }
 
 /// The part of a row that its batch gives it.
@@ -60,7 +65,35 @@ impl Columns {
             producer_ids: Reused::new(),
             producer_ids_valid: NullBufferBuilder::new(PAGE_ROWS),
             bytes: 0,
+            page_ends: Vec::new(),
+            page_bytes: 0,
         }
+    }
+
+    /// Whether a page ends here: it has its rows, or a few MiB.
+    pub(super) fn is_page(&self) -> bool {
+        self.len().is_multiple_of(PAGE_ROWS) || self.bytes - self.page_bytes >= PAGE_BYTES
+    }
+
+    /// Ends a page.
+    pub(super) fn end_page(&mut self) {
+        self.page_ends.push(self.len());
+        self.page_bytes = self.bytes;
+    }
+
+    /// Whether they are as much as a row group may be.
+    pub(super) fn is_group(&self) -> bool {
+        self.len() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+    }
+
+    /// How far the times are apart.
+    pub(super) fn times(&self) -> Times {
+        times_of(&self.ts_ns.vec)
+    }
+
+    /// The same columns, without a row.
+    pub(super) fn empty(&self) -> Self {
+        Self::new(self.typed.declared())
     }
 
     /// Rows gathered.
@@ -106,9 +139,11 @@ impl Columns {
         self.producer_ids_valid.append(part.producer_id.is_some());
     }
 
-    /// Hands the rows to `write`, and is empty afterwards.
-    pub(super) fn drain<E: From<ArrowError>>(&mut self, write: impl FnOnce(RecordBatch) -> Result<(), E>) -> Result<(), E> {
-        let outcome = self.lend().map_err(E::from).and_then(write);
+    /// Hands the rows to `write`, with the rows of each page, and is empty afterwards.
+    pub(super) fn drain<E: From<ArrowError>>(&mut self, write: impl FnOnce(RecordBatch, Vec<Range<usize>>) -> Result<(), E>) -> Result<(), E> {
+        let ends = self.page_ends.iter().copied().chain([self.len()]);
+        let pages = ends.scan(0, |start, end| Some(std::mem::replace(start, end)..end)).filter(|page| !page.is_empty()).collect();
+        let outcome = self.lend().map_err(E::from).and_then(|rows| write(rows, pages));
         self.take_back();
         outcome
     }
@@ -143,7 +178,8 @@ impl Columns {
         self.leader_epochs.take_back();
         self.header_ends.take_back();
         self.header_ends.vec.push(0);
-        self.bytes = 0;
+        self.page_ends.clear();
+        (self.bytes, self.page_bytes) = (0, 0);
     }
 }
 
@@ -228,10 +264,15 @@ impl<T: ArrowNativeType> Reused<T> {
     }
 }
 
-/// A page's rows have less than 2 GiB: the caller hands them on at a few MiB, and one record has at most 1 GiB.
+/// A row group has less than 2 GiB: it ends at [`GROUP_BYTES`], and one record has at most 1 GiB.
 fn i32_len(len: usize) -> i32 {
-    i32::try_from(len).expect("a batch is at most 1 GiB, and rows are handed on at a few MiB")
+    i32::try_from(len).expect("a batch is at most 1 GiB, and a row group ends at 64 MiB")
 }
+
+/// Bytes of keys, values and headers at which a page ends that has not its rows yet.
+const PAGE_BYTES: usize = 4 << 20;
+/// Bytes of keys, values and headers at which a row group ends, however few rows it has.
+const GROUP_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {

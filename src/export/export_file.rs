@@ -1,28 +1,33 @@
 //! One Parquet file on its way to the disk: written under a name with a dot, named when it is complete and durable. Chooses no rows.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
+use parquet::file::writer::SerializedFileWriter;
 use tidelog_format::Offset;
 
 use crate::error::{IoContext, IoError};
 use crate::export::columns::Columns;
+use crate::export::encoders::{EncodedGroup, Encoders};
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileRange, PARTIAL_SUFFIX};
 use crate::export::footer::{Contents, Source, key_values};
 use crate::export::report::ExportedFile;
-use crate::export::schema::writer_options;
+use crate::export::row_group_writers::RowGroupWriters;
 use crate::io::{File, Storage, write_all_at};
 
 /// A file being written. Dropped before [`finish`](Self::finish), it is removed.
-#[derive(Debug)]
 pub(super) struct ExportFile {
-    writer: ArrowWriter<SeamWriter>,
+    writer: SerializedFileWriter<SeamWriter>,
+    groups: Arc<RowGroupWriters>,
+    /// Row groups that are being encoded, in their order.
+    under_way: VecDeque<Receiver<EncodedGroup>>,
+    group_count: usize,
     partial: Partial,
 }
 
@@ -41,40 +46,43 @@ impl ExportFile {
         let file = directory.storage.create(&path).at("create", &path)?;
         let partial = Partial { storage: directory.storage.clone(), file: file.clone(), path, is_named: false };
         let sink = SeamWriter { file, position: 0 };
-        let writer = writer_options().and_then(|options| ArrowWriter::try_new_with_options(sink, schema.clone(), options));
-        Ok(Self { writer: writer.map_err(|error| partial.failure(error))?, partial })
+        let opened = RowGroupWriters::new(schema).and_then(|groups| Ok((groups.for_file(sink)?, groups)));
+        let (writer, groups) = opened.map_err(|error| partial.failure(error))?;
+        Ok(Self { writer, groups: Arc::new(groups), under_way: VecDeque::new(), group_count: 0, partial })
     }
 
-    /// Rows in the row group that is being gathered.
-    pub(super) fn group_rows(&self) -> usize {
-        self.writer.in_progress_rows()
-    }
-
-    /// Takes all rows of `columns`.
-    pub(super) fn write(&mut self, columns: &mut Columns) -> Result<(), ExportError> {
-        if columns.len() == 0 {
-            return Ok(());
-        }
-        columns.drain(|rows| self.write_rows(&rows)).map_err(|error| self.partial.failure(error))
-    }
-
-    fn write_rows(&mut self, rows: &RecordBatch) -> Result<(), ParquetError> {
-        self.writer.write(rows)?;
-        // Rows of a group wait in memory, encoded, until it is complete.
-        if self.writer.in_progress_size() >= GROUP_BYTES {
-            self.writer.flush()?;
-        }
+    /// Takes all rows of `columns` as a row group, and puts columns in their place that are empty.
+    pub(super) fn write_group(&mut self, columns: &mut Columns, encoders: &Encoders) -> Result<(), ExportError> {
+        // At most as many row groups are in memory as there are threads, and the one that is being gathered.
+        let empty = if self.under_way.len() >= encoders.count() { self.write_next()? } else { None };
+        let full = std::mem::replace(columns, empty.unwrap_or_else(|| columns.empty()));
+        self.under_way.push_back(encoders.encode(full, &self.groups, self.group_count));
+        self.group_count += 1;
         Ok(())
+    }
+
+    /// Writes the row group that comes next, once it is encoded; its columns are empty. What did not fit them is in `unfit`.
+    fn write_next(&mut self) -> Result<Option<Columns>, ExportError> {
+        let Some(next) = self.under_way.pop_front() else { return Ok(None) };
+        let lost = || ExportError::Encode { path: self.partial.path.clone(), reason: "the thread that encodes it has ended".to_owned() };
+        let EncodedGroup { columns, chunks } = next.recv().map_err(|_| lost())?;
+        let written = chunks.and_then(|chunks| {
+            let mut group = self.writer.next_row_group()?;
+            chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut group))?;
+            group.close()
+        });
+        written.map_err(|error| self.partial.failure(error))?;
+        Ok(Some(columns))
     }
 
     /// Writes the footer, makes the file durable and gives it its name. `segments` are the files that its rows stood in.
     pub(super) fn finish(mut self, source: &Source, contents: &Contents, segments: &[String]) -> Result<ExportedFile, ExportError> {
+        while self.write_next()?.is_some() {}
         let extent = &contents.extent;
         for pair in key_values(source, contents, segments) {
             self.writer.append_key_value_metadata(pair);
         }
         self.writer.finish().map_err(|error| self.partial.failure(error))?;
-        self.writer.sync().at("write", &self.partial.path)?;
         let Partial { file, storage, path, .. } = &self.partial;
         let bytes = file.len().at("look at", path)?;
         file.sync().at("sync", path)?;
@@ -129,6 +137,3 @@ impl Write for SeamWriter {
         Ok(())
     }
 }
-
-/// Encoded bytes of a row group at which it ends, however few rows it has.
-const GROUP_BYTES: usize = 128 << 20;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 
 use tidelog_format::Offset;
 
@@ -9,12 +10,13 @@ use crate::config::ReadIsolation;
 use crate::error::ReadError;
 use crate::export::columns::{BatchPart, Columns};
 use crate::export::delta_log::DeltaLog;
+use crate::export::encoders::Encoders;
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileRange, table_of};
 use crate::export::export_file::ExportFile;
 use crate::export::footer::{Contents, Extent, Source};
-use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason};
-use crate::export::schema::{GROUP_ROWS, OFFSET_JUMP_MAX, PAGE_ROWS};
+use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
+use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS};
 use crate::export::typed_column::TypedColumns;
 use crate::io::{Disk, Storage};
 use crate::log::{PartitionView, RecordRef, StoredBatch};
@@ -50,6 +52,7 @@ pub struct ParquetExport {
     bytes_per_file: u64,
     allows_gaps: bool,
     columns: Option<TypedColumns>,
+    threads: usize,
 }
 
 impl ParquetExport {
@@ -66,6 +69,7 @@ impl ParquetExport {
             bytes_per_file: BYTES_PER_FILE,
             allows_gaps: false,
             columns: None,
+            threads: available_parallelism().map_or(1, usize::from),
         }
     }
 
@@ -102,6 +106,14 @@ impl ParquetExport {
     #[must_use]
     pub fn allow_gaps(mut self, allows_gaps: bool) -> Self {
         self.allows_gaps = allows_gaps;
+        self
+    }
+
+    /// Encodes so many row groups at once, each on a thread and in memory (64 MiB of keys, values and headers at most, or one record that is
+    /// larger). By default one a processor; with 1, none but the caller's.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -174,7 +186,8 @@ impl ParquetExport {
         }
         self.adopt(&mut directory)?;
         let (next, columns) = (self.start(&directory)?, Columns::new(directory.table.declared()));
-        Ok(ExportSession { export: self.clone(), source, directory, columns, next, left_out: Vec::new() })
+        let encoders = Encoders::new(self.threads);
+        Ok(ExportSession { export: self.clone(), source, directory, encoders, columns, next, left_out: Vec::new() })
     }
 
     /// Commits the files that a killed run completed.
@@ -268,6 +281,7 @@ pub struct ExportSession {
     export: ParquetExport,
     source: Source,
     directory: ExportDirectory,
+    encoders: Encoders,
     columns: Columns,
     /// Where the next run begins.
     next: Offset,
@@ -281,19 +295,20 @@ impl ExportSession {
     /// # Errors
     /// [`ExportError`]. What was complete by then is committed, or will be by the next session: begin one.
     pub fn run(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
-        let Self { export, source, directory, columns, next, left_out } = self;
+        let Self { export, source, directory, encoders, columns, next, left_out } = self;
         export.check_end(directory, *next)?;
         export.check_last(directory)?;
         let (from, end) = (*next, export.view.end_offset());
         let until = export.until.unwrap_or(end).min(end).max(from);
         let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
         if columns.len() > 0 {
-            *columns = Columns::new(directory.table.declared()); // what a run that failed has left
+            *columns = columns.empty(); // what a run that failed has left
         }
         let mut run = Run {
             export,
             source,
             directory,
+            encoders,
             columns,
             open: None,
             next: from.get(),
@@ -306,7 +321,6 @@ impl ExportSession {
         };
         run.read()?;
         run.close_file()?;
-        run.report.unfit = run.columns.take_unfit();
         (*next, *left_out) = (Offset::new(run.next), run.left_out);
         Ok(run.report)
     }
@@ -332,6 +346,7 @@ struct Run<'a> {
     export: &'a ParquetExport,
     source: &'a Source,
     directory: &'a mut ExportDirectory,
+    encoders: &'a Encoders,
     /// Rows that are not yet in the open file.
     columns: &'a mut Columns,
     open: Option<Open>,
@@ -409,8 +424,8 @@ impl Run<'_> {
                 }
             }
         }
-        // Offsets of a compacted batch may have no record.
-        self.next = self.next.max(batch.next_offset().get());
+        // Offsets of a compacted batch may have no record. What lies behind the end is for the next run.
+        self.next = self.next.max(batch.next_offset().get().min(self.until));
         Ok(true)
     }
 
@@ -434,9 +449,11 @@ impl Run<'_> {
         }
         self.columns.push(record, part);
         self.next = offset + 1;
-        // Pages and row groups end at multiples of their rows, so that what is handed on must not straddle one.
-        let group_rows = self.open.as_ref().map_or(0, |open| open.file.group_rows());
-        if (group_rows + self.columns.len()).is_multiple_of(PAGE_ROWS) || self.columns.bytes() >= COLUMN_BYTES {
+        if self.columns.is_page() {
+            self.columns.end_page();
+            self.tell();
+        }
+        if self.columns.is_group() {
             self.hand_on()?;
         }
         Ok(())
@@ -445,30 +462,35 @@ impl Run<'_> {
     fn is_full(&self, open: &Open, offset: u64) -> bool {
         open.contents.extent.rows >= self.export.rows_per_file
             || open.bytes + self.columns.bytes() as u64 >= self.export.bytes_per_file
-            || offset - open.contents.extent.last >= OFFSET_JUMP_MAX
+            || offset - open.contents.extent.last >= DIFFERENCE_MAX
     }
 
-    /// Gives the file the rows gathered, and says how far this is.
+    /// Gives the file the rows gathered as a row group.
     fn hand_on(&mut self) -> Result<(), ExportError> {
-        let Some(open) = &mut self.open else { return Ok(()) };
+        let Some(open) = self.open.as_mut().filter(|_| self.columns.len() > 0) else { return Ok(()) };
         let (rows, bytes) = (self.columns.len() as u64, self.columns.bytes() as u64);
-        open.file.write(self.columns)?;
         open.bytes += bytes;
         self.rows += rows;
         self.bytes += bytes;
+        Unfit::add(&mut self.report.unfit, self.columns.take_unfit());
+        open.file.write_group(self.columns, self.encoders)
+    }
+
+    /// Says how far this is.
+    fn tell(&mut self) {
         (self.progress)(ExportProgress {
             from: self.report.from,
             offset: Offset::new(self.next),
             until: self.report.until,
-            rows: self.rows,
-            bytes: self.bytes,
+            rows: self.rows + self.columns.len() as u64,
+            bytes: self.bytes + self.columns.bytes() as u64,
         });
-        Ok(())
     }
 
     fn close_file(&mut self) -> Result<(), ExportError> {
         self.hand_on()?;
         let Some(open) = self.open.take() else { return Ok(()) };
+        self.tell();
         let segments = self.segments(&open.contents.extent);
         let file = open.file.finish(self.source, &open.contents, &segments)?;
         let range = FileRange { first: file.first.get(), last: file.last.get() };
@@ -501,7 +523,5 @@ impl Run<'_> {
     }
 }
 
-/// Bytes of keys, values and headers at which rows are handed to the encoder before there is a page of them.
-const COLUMN_BYTES: usize = 4 << 20;
 const ROWS_PER_FILE: u64 = 128 * GROUP_ROWS as u64;
 const BYTES_PER_FILE: u64 = 512 << 20;

@@ -87,6 +87,16 @@ pub struct Unfit {
 }
 
 impl Unfit {
+    /// Adds what was found later.
+    pub(super) fn add(all: &mut Vec<Self>, later: Vec<Self>) {
+        for unfit in later {
+            match all.iter_mut().find(|before| before.column == unfit.column) {
+                Some(before) => before.values += unfit.values,
+                None => all.push(unfit),
+            }
+        }
+    }
+
     pub(super) fn note(&mut self, offset: u64) {
         self.values += 1;
         self.first.get_or_insert(Offset::new(offset));

@@ -42,6 +42,10 @@ impl TypedValues {
         }
     }
 
+    pub(super) fn declared(&self) -> &TypedColumns {
+        &self.columns
+    }
+
     /// Adds the row of the record at `offset`.
     pub(super) fn push(&mut self, offset: u64, value: Option<&[u8]>) {
         if self.columns.is_empty() {

@@ -72,6 +72,33 @@ fn a_file_is_encoded_as_its_readers_need_it() {
 }
 
 #[test]
+fn times_that_are_near_are_differences() {
+    let fixture = Fixture::new();
+    let mut rows = Vec::new();
+    // Milliseconds, seconds and minutes apart, forwards and back; a row group each.
+    for (group, step) in [7_000_000, 7_000_000_000, 600_000_000_000_i64].into_iter().enumerate() {
+        let numbers = (0..131_072_i64).map(|number| START_NS + number * step - number % 3 * step * 2);
+        rows.extend(numbers.enumerate().map(|(number, ts_ns)| ((group * 131_072 + number) as i64, ts_ns)));
+    }
+    for chunk in rows.chunks(10_000) {
+        fixture.append(chunk.iter().map(|(_, ts_ns)| Record::new("").timestamp(TimestampNs::new(*ts_ns))));
+    }
+    for threads in [1, 3] {
+        let out = fixture.dir.path().join(format!("with {threads}"));
+        let report = ParquetExport::new(fixture.partition().view(), out).threads(threads).run(&mut |_| {}).unwrap();
+        let metadata = metadata(&report.files[0].path);
+        let is_delta = |group: usize, column: usize| {
+            let encodings: Vec<Encoding> = metadata.row_group(group).column(column).encodings().collect();
+            assert!(encodings.contains(&Encoding::DELTA_BINARY_PACKED) != encodings.contains(&Encoding::PLAIN), "{encodings:?}");
+            encodings.contains(&Encoding::DELTA_BINARY_PACKED)
+        };
+        assert_eq!([0, 1, 2].map(|group| (is_delta(group, 1), is_delta(group, 2))), [(true, true), (false, true), (false, false)]);
+        let found: Vec<(i64, i64)> = read(&report.files[0].path).iter().map(|row| (row.offset, row.ts_ns)).collect();
+        assert!(found == rows, "with {threads} threads");
+    }
+}
+
+#[test]
 fn the_footer_says_what_the_file_holds() {
     let fixture = Fixture::new();
     fixture.append_odd(0..300);

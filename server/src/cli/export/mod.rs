@@ -4,7 +4,7 @@ mod schema_file;
 mod side_by_side;
 
 use std::path::{Path, PathBuf};
-use std::thread::sleep;
+use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -94,9 +94,11 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let count = views.len();
         return Err(Failure::new(Exit::Usage, format!("an offset belongs to one of the {count} partitions; say which with --partition")));
     }
+    // Of partitions that are exported side by side, each has its own.
+    let threads = available_parallelism().map_or(1, usize::from).div_ceil(views.len().max(1));
     let mut jobs = Vec::new();
     for view in views {
-        let export = export_of(args, &view, columns.as_ref());
+        let export = export_of(args, &view, columns.as_ref(), threads);
         jobs.push(if args.follow {
             Job::Session(Box::new(export.begin().map_err(|error| failure(&place(&view), error))?))
         } else {
@@ -165,8 +167,8 @@ fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Ex
     })
 }
 
-fn export_of(args: &Args, view: &PartitionView, columns: Option<&TypedColumns>) -> ParquetExport {
-    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to).allow_gaps(args.allow_gaps);
+fn export_of(args: &Args, view: &PartitionView, columns: Option<&TypedColumns>, threads: usize) -> ParquetExport {
+    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to).allow_gaps(args.allow_gaps).threads(threads);
     if let Some(from) = args.from {
         export = export.from(from);
     }
