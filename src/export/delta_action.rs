@@ -35,7 +35,7 @@ pub(super) struct Protocol {
 }
 
 /// What the table is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MetaData {
     pub(super) id: String,
@@ -47,6 +47,9 @@ pub(super) struct MetaData {
     pub(super) configuration: BTreeMap<String, Option<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) created_time: Option<i64>,
+    /// What others have said of the table.
+    #[serde(flatten)]
+    pub(super) rest: BTreeMap<String, Value>,
 }
 
 /// How the files of a table are encoded.
@@ -100,14 +103,18 @@ pub(super) struct Txn {
     pub(super) last_updated: Option<i64>,
 }
 
-/// A table as its commits up to one of them make it.
-#[derive(Debug, Clone, Default, PartialEq)]
+/// A table as its commits up to one of them make it, as far as it concerns one who writes to it: a table may have very many files.
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Snapshot {
+    /// What the paths of the files of interest begin with.
+    directory: String,
+    /// What the applications of interest begin with.
+    application: String,
     /// The number of the next commit.
     pub(super) next_version: u64,
     pub(super) meta_data: Option<MetaData>,
-    /// By path.
-    pub(super) files: BTreeMap<String, Add>,
+    /// Paths of files.
+    pub(super) files: BTreeSet<String>,
     /// Paths of files that were part of the table.
     pub(super) removed: BTreeSet<String>,
     /// By application.
@@ -115,6 +122,12 @@ pub(super) struct Snapshot {
 }
 
 impl Snapshot {
+    /// A table without a commit, of which the files below `directory` and the applications that begin with `application` are of interest.
+    pub(super) fn new(directory: String, application: String) -> Self {
+        let (files, removed, txns) = Default::default();
+        Self { directory, application, next_version: 0, meta_data: None, files, removed, txns }
+    }
+
     /// Takes over the next commit.
     ///
     /// # Errors
@@ -136,15 +149,15 @@ impl Snapshot {
         if let Some(meta_data) = action.meta_data {
             self.meta_data = Some(meta_data);
         }
-        if let Some(add) = action.add {
+        if let Some(add) = action.add.filter(|add| add.path.starts_with(&self.directory)) {
             self.removed.remove(&add.path);
-            self.files.insert(add.path.clone(), add);
+            self.files.insert(add.path);
         }
-        if let Some(remove) = action.remove {
+        if let Some(remove) = action.remove.filter(|remove| remove.path.starts_with(&self.directory)) {
             self.files.remove(&remove.path);
             self.removed.insert(remove.path);
         }
-        if let Some(txn) = action.txn {
+        if let Some(txn) = action.txn.filter(|txn| txn.app_id.starts_with(&self.application)) {
             self.txns.insert(txn.app_id, txn.version);
         }
     }
@@ -181,6 +194,10 @@ pub(super) fn encode(actions: &[Action]) -> Vec<u8> {
 mod tests {
     use super::*;
 
+    fn snapshot() -> Snapshot {
+        Snapshot::new("p/".to_owned(), "app".to_owned())
+    }
+
     fn add(path: &str) -> Action {
         let add = Add {
             path: path.to_owned(),
@@ -196,20 +213,20 @@ mod tests {
 
     #[test]
     fn the_last_word_on_a_file_counts() {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = snapshot();
         let remove =
             |path: &str| Action { remove: Some(Remove { path: path.to_owned(), deletion_timestamp: None, data_change: false }), ..Action::default() };
-        snapshot.apply(&encode(&[add("one"), add("two")])).unwrap();
-        snapshot.apply(&encode(&[remove("one"), add("three"), remove("four")])).unwrap();
-        snapshot.apply(&encode(&[add("four")])).unwrap();
-        assert_eq!(snapshot.files.keys().collect::<Vec<_>>(), ["four", "three", "two"]);
-        assert_eq!(snapshot.removed.iter().collect::<Vec<_>>(), ["one"]);
+        snapshot.apply(&encode(&[add("p/one"), add("p/two"), add("q/one")])).unwrap();
+        snapshot.apply(&encode(&[remove("p/one"), add("p/three"), remove("p/four"), remove("q/two")])).unwrap();
+        snapshot.apply(&encode(&[add("p/four")])).unwrap();
+        assert_eq!(snapshot.files.iter().collect::<Vec<_>>(), ["p/four", "p/three", "p/two"]);
+        assert_eq!(snapshot.removed.iter().collect::<Vec<_>>(), ["p/one"]);
         assert_eq!(snapshot.next_version, 3);
     }
 
     #[test]
     fn a_commit_that_asks_for_more_changes_nothing() {
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = snapshot();
         let protocol =
             |reader, writer| Action { protocol: Some(Protocol { min_reader_version: reader, min_writer_version: writer }), ..Action::default() };
         snapshot.apply(&encode(&[protocol(1, 2)])).unwrap();
@@ -226,15 +243,19 @@ mod tests {
     fn what_others_write_is_understood() {
         let commit = br#"{"commitInfo":{"timestamp":1,"operation":"WRITE"}}
 {"protocol":{"minReaderVersion":1,"minWriterVersion":2}}
-{"metaData":{"id":"x","name":null,"description":null,"format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":[],"createdTime":5,"configuration":{}}}
-{"add":{"path":"a%20b.parquet","partitionValues":{"partition":null},"size":7,"modificationTime":8,"dataChange":true,"stats":"{}","tags":null,"deletionVector":null}}
+{"metaData":{"id":"x","name":null,"description":"theirs","format":{"provider":"parquet","options":{}},"schemaString":"{}","partitionColumns":[],"createdTime":5,"configuration":{}}}
+{"add":{"path":"p/a%20b.parquet","partitionValues":{"partition":null},"size":7,"modificationTime":8,"dataChange":true,"stats":"{}","tags":null,"deletionVector":null}}
 {"txn":{"appId":"app","version":9}}
+{"txn":{"appId":"other","version":8}}
 
 {"domainMetadata":{"domain":"d","configuration":"","removed":false}}
 "#;
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = snapshot();
         snapshot.apply(commit).unwrap();
-        assert_eq!((snapshot.files["a%20b.parquet"].size, snapshot.txns["app"], snapshot.next_version), (7, 9, 1));
-        assert_eq!(snapshot.meta_data.unwrap().created_time, Some(5));
+        assert_eq!((snapshot.files.contains("p/a%20b.parquet"), snapshot.txns["app"], snapshot.next_version), (true, 9, 1));
+        let meta_data = snapshot.meta_data.unwrap();
+        assert_eq!((meta_data.created_time, &meta_data.rest["description"]), (Some(5), &Value::from("theirs")));
+        let again = Action { meta_data: Some(meta_data), ..Action::default() };
+        assert!(String::from_utf8(encode(&[again])).unwrap().contains(r#""description":"theirs""#), "what others said is said again");
     }
 }

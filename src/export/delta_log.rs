@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
-use tidelog_format::Offset;
+use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::clock::now;
 use crate::error::IoContext;
@@ -30,8 +30,12 @@ pub(super) struct DeltaLog {
     /// The name of a commit on its way; no other process that lives uses it.
     partial: PathBuf,
     partition: u32,
+    /// Identity of the partition.
+    uuid: String,
     /// The columns that the files of this partition have from now on.
     declared: TypedColumns,
+    /// Whether the log's own name is known to be durable.
+    is_named: bool,
     snapshot: Snapshot,
 }
 
@@ -45,31 +49,64 @@ pub(super) struct NewFile<'a> {
 }
 
 impl DeltaLog {
-    /// Reads the log of the table at `table`, if there is one. Changes nothing.
-    pub(super) fn open(storage: Arc<dyn Storage>, table: &Path, source: &Source) -> Result<Self, ExportError> {
+    /// The log of the table at `table`, of which nothing is known yet.
+    pub(super) fn new(storage: Arc<dyn Storage>, table: &Path, source: &Source) -> Self {
         let path = table.join(DIRECTORY);
         let partial = path.join(format!(".partition-{}.partial", source.partition));
         let app_id = format!("tidelog:{}/{}", source.topic, source.partition);
-        let (topic, partition) = (source.topic.clone(), source.partition);
-        let mut log = Self { storage, path, topic, app_id, partial, partition, declared: TypedColumns::default(), snapshot: Snapshot::default() };
-        if log.storage.kind(&log.path).at("look at", &log.path)?.is_none() {
-            return Ok(log);
+        let (topic, partition, uuid) = (source.topic.clone(), source.partition, source.uuid.clone());
+        let snapshot = Snapshot::new(format!("{PARTITION}={partition}/"), app_id.clone());
+        Self { storage, path, topic, app_id, partial, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot }
+    }
+
+    /// Reads what is new in it, or all of it, and checks that it can be continued.
+    pub(super) fn read(&mut self) -> Result<(), ExportError> {
+        if self.storage.kind(&self.path).at("look at", &self.path)?.is_none() {
+            return Ok(());
         }
-        log.check_names()?;
-        log.refresh()?;
-        log.declared = log.columns()?;
-        if let Some(meta_data) = &log.snapshot.meta_data
-            && (meta_data.partition_columns != [PARTITION] || meta_data.schema().is_none_or(|schema| schema != delta_schema(&log.declared)))
+        self.check_names()?;
+        self.refresh()?;
+        self.declared = self.columns()?;
+        self.check_uuid()?;
+        if let Some(meta_data) = &self.snapshot.meta_data
+            && (meta_data.partition_columns != [PARTITION] || meta_data.schema().is_none_or(|schema| schema != delta_schema(&self.declared)))
         {
-            return Err(log.refused("its columns are not those of this export".to_owned()));
+            return Err(self.refused("its columns are not those of this export".to_owned()));
         }
-        Ok(log)
+        // The process that made the last commits may have been killed before they were durable.
+        Ok(self.storage.sync_dir(&self.path).at("sync", &self.path)?)
+    }
+
+    /// Refuses the exported offsets of another partition, whatever became of their files.
+    fn check_uuid(&self) -> Result<(), ExportError> {
+        let prefix = format!("{}{UUID}", self.app_id);
+        match self.snapshot.txns.keys().filter_map(|app_id| app_id.strip_prefix(&prefix)).find(|found| *found != self.uuid) {
+            Some(found) => Err(ExportError::OtherPartition { path: self.path.clone(), expected: self.uuid.clone(), found: found.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Term of the last row that is exported.
+    pub(super) fn last_epoch(&self) -> Option<LeaderEpoch> {
+        let version = self.snapshot.txns.get(&format!("{}{EPOCH}", self.app_id))?;
+        u32::try_from(*version).ok().map(LeaderEpoch::new)
     }
 
     /// The columns that the table declares beside those of every export.
     fn columns(&self) -> Result<TypedColumns, ExportError> {
         let stored = self.snapshot.meta_data.as_ref().and_then(|meta_data| meta_data.configuration.get(COLUMNS)?.as_deref());
         stored.map_or_else(|| Ok(TypedColumns::default()), |json| TypedColumns::from_json(json).map_err(|reason| self.refused(reason)))
+    }
+
+    /// Takes over what others have committed; whether the table has columns that files from now on must have too.
+    pub(super) fn catch_up(&mut self) -> Result<bool, ExportError> {
+        self.refresh()?;
+        let there = self.columns()?;
+        let has_more = there.refuses(&self.declared).is_some() && self.declared.refuses(&there).is_none();
+        if has_more {
+            self.declared = there;
+        }
+        Ok(has_more)
     }
 
     /// Goes on with other columns, of which the table's are a part.
@@ -95,9 +132,14 @@ impl DeltaLog {
     }
 
     /// What is part of the table of this partition, by name in its directory.
-    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &Add)> {
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let prefix = self.path_in_table("");
-        self.snapshot.files.values().filter_map(move |add| Some((add.path.strip_prefix(&prefix)?, add)))
+        self.snapshot.files.iter().filter_map(move |path| path.strip_prefix(&prefix))
+    }
+
+    /// Whether a file is part of the table.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.snapshot.files.contains(&self.path_in_table(name))
     }
 
     /// Whether a file was part of the table and is no more.
@@ -111,8 +153,9 @@ impl DeltaLog {
     /// [`ExportError::Fenced`] if another process moved the watermark since this log was read.
     pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
         let before = self.watermark()?;
-        if self.storage.kind(&self.path).at("look at", &self.path)?.is_none() {
+        if !self.is_named {
             create_all(&*self.storage, &self.path)?;
+            self.is_named = true;
         }
         loop {
             let (commit, to) = (encode(&self.actions(file)?), self.commit_path(self.snapshot.next_version));
@@ -164,7 +207,10 @@ impl DeltaLog {
             stats: Some(stats.to_string()),
             tags,
         };
-        let txn = Txn { app_id: self.app_id.clone(), version: next_offset.cast_signed(), last_updated: Some(now) };
+        let txn = |suffix: String, version| {
+            let txn = Txn { app_id: format!("{}{suffix}", self.app_id), version, last_updated: Some(now) };
+            Action { txn: Some(txn), ..Action::default() }
+        };
         let mut actions = vec![Action { commit_info: Some(info), ..Action::default() }];
         if self.snapshot.meta_data.is_none() {
             actions.push(Action { protocol: Some(Protocol::OURS), ..Action::default() });
@@ -173,7 +219,10 @@ impl DeltaLog {
             actions.push(Action { meta_data: Some(meta_data), ..Action::default() });
         }
         actions.push(Action { add: Some(add), ..Action::default() });
-        actions.push(Action { txn: Some(txn), ..Action::default() });
+        // Whoever puts files together keeps nothing that is said of them.
+        actions.push(txn(String::new(), next_offset.cast_signed()));
+        actions.push(txn(format!("{UUID}{}", self.uuid), next_offset.cast_signed()));
+        actions.push(txn(EPOCH.to_owned(), file.contents.leader_epoch.get().into()));
         Ok(actions)
     }
 
@@ -181,8 +230,14 @@ impl DeltaLog {
     fn new_meta_data(&self, now: i64) -> Result<Option<MetaData>, ExportError> {
         let Some(meta_data) = &self.snapshot.meta_data else { return Ok(Some(self.first_meta_data(now))) };
         let there = self.columns()?;
-        if self.declared.refuses(&there).is_none() {
-            return Ok(None);
+        match (self.declared.refuses(&there), there.refuses(&self.declared)) {
+            (None, None) => return Ok(None),
+            // The file would be without theirs for good.
+            (None, Some(_)) => {
+                let reason = "another process has declared more of them meanwhile; run again".to_owned();
+                return Err(ExportError::Columns { path: self.path.clone(), reason });
+            }
+            _ => {}
         }
         if let Some(reason) = there.refuses(&self.declared) {
             return Err(ExportError::Columns { path: self.path.clone(), reason });
@@ -207,6 +262,7 @@ impl DeltaLog {
             partition_columns: vec![PARTITION.to_owned()],
             configuration: declared.into_iter().collect(),
             created_time: Some(created_time),
+            rest: BTreeMap::new(),
         }
     }
 
@@ -233,7 +289,7 @@ impl DeltaLog {
         }
         versions.sort_unstable();
         match (0..).zip(&versions).find(|(expected, version)| expected != *version) {
-            Some((missing, _)) => Err(self.refused(format!("commit {missing} is missing"))),
+            Some((missing, _)) => Err(self.refused(format!("commit {missing} is missing (this version reads no checkpoints: keep all commits)"))),
             None => Ok(()),
         }
     }
@@ -276,4 +332,7 @@ const GAPS_TAG: &str = "tidelog.gaps";
 /// The declared columns: names, paths and types.
 const COLUMNS: &str = "tidelog.columns";
 const DIRECTORY: &str = "_delta_log";
+/// Behind the partition's application: its identity, and the term of its last row.
+const UUID: &str = "#uuid=";
+const EPOCH: &str = "#last_leader_epoch";
 const PARTITION: &str = "partition";

@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{LeaderEpoch, Offset, STORE_NAME};
+use tidelog_format::STORE_NAME;
 
 use crate::error::{IoContext, IoError};
 use crate::export::delta_log::{DeltaLog, NewFile};
@@ -23,8 +23,6 @@ pub(super) struct ExportDirectory {
     pub(super) table: DeltaLog,
     /// The files that are part of the table, in offset order, not overlapping.
     pub(super) files: Vec<FileRange>,
-    /// The last row of all and its term.
-    pub(super) last: Option<(Offset, LeaderEpoch)>,
     /// What was left out of them.
     pub(super) gaps: Vec<ExportGap>,
     /// Complete files behind them that are no part of the table: their run was killed before it could commit them.
@@ -75,21 +73,24 @@ impl ExportDirectory {
         let path = path_of(out, source);
         create_all(&*storage, &path)?;
         let lock = storage.lock(&path).at("lock", &path)?.ok_or_else(|| ExportError::Locked { path: path.clone() })?;
-        let table = DeltaLog::open(storage.clone(), &table_of(out, source), source)?;
-        table.remove_partial()?;
-        let mut directory = Self { storage, path, table, files: Vec::new(), last: None, gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock };
-        directory.read(source)?;
-        Ok(directory)
+        sync_names(&*storage, &path, out)?;
+        let table = DeltaLog::new(storage.clone(), &table_of(out, source), source);
+        Ok(Self { storage, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock })
     }
 
-    fn read(&mut self, source: &Source) -> Result<(), ExportError> {
-        let (storage, mut missing) = (self.storage.clone(), self.table.files().map(|(name, _)| name.to_owned()).collect::<BTreeSet<_>>());
+    /// Finds out what is there, and removes what was not finished.
+    pub(super) fn read(&mut self, source: &Source) -> Result<(), ExportError> {
+        self.table.read()?;
+        self.storage.sync_dir(&self.path).at("sync", &self.path)?;
+        (self.files, self.gaps, self.uncommitted) = Default::default();
+        let (storage, mut partials) = (self.storage.clone(), Vec::new());
+        let mut missing = self.table.files().map(str::to_owned).collect::<BTreeSet<_>>();
         for entry in storage.list(&self.path).at("list", &self.path)? {
             let at = self.path.join(&entry.name);
             // What is not Unicode is not ours.
             let Some(name) = entry.name.to_str() else { continue };
             if entry.kind == Kind::File && name.starts_with('.') && name.ends_with(PARTIAL_SUFFIX) {
-                storage.unlink(&at).at("remove", &at)?;
+                partials.push(at);
             } else if !name.starts_with('.') && name.ends_with(EXTENSION) && !self.table.was_removed(name) {
                 self.look_at(source, name, missing.remove(name))?;
             }
@@ -97,6 +98,8 @@ impl ExportDirectory {
         if let Some(name) = missing.pop_first() {
             return Err(ExportError::MissingFile { path: self.path.join(name) });
         }
+        self.table.remove_partial()?;
+        partials.iter().try_for_each(|at| storage.unlink(at).at("remove", at))?;
         self.files.sort();
         self.gaps.sort_by_key(|gap| gap.from);
         self.uncommitted.sort_by_key(|file| file.range);
@@ -128,19 +131,28 @@ impl ExportDirectory {
     pub(super) fn commit(&mut self, range: FileRange, bytes: u64, contents: &Contents) -> Result<(), ExportError> {
         let name = range.name();
         let committed = self.table.commit(NewFile { name: &name, bytes, contents });
-        if matches!(committed, Err(ExportError::Fenced { .. })) {
-            let path = self.path.join(name);
-            self.storage.unlink(&path).at("remove", &path)?;
+        match committed {
+            // Whoever was first has found this very file and committed it, or it was this process, and its file system did not say so.
+            Err(ExportError::Fenced { .. }) if self.table.has(&name) => {}
+            Err(error @ (ExportError::Fenced { .. } | ExportError::Columns { .. })) => {
+                self.remove(range)?;
+                return Err(error);
+            }
+            other => other?,
         }
-        committed?;
         self.take(range, contents);
         Ok(())
+    }
+
+    /// Removes a file that is no part of the table.
+    pub(super) fn remove(&self, range: FileRange) -> Result<(), ExportError> {
+        let path = self.path.join(range.name());
+        Ok(self.storage.unlink(&path).at("remove", &path)?)
     }
 
     fn take(&mut self, range: FileRange, contents: &Contents) {
         self.files.push(range);
         self.gaps.extend(contents.gaps.iter().cloned());
-        self.last = self.last.max(Some((Offset::new(range.last), contents.leader_epoch)));
     }
 }
 
@@ -148,16 +160,39 @@ fn path_of(out: &Path, source: &Source) -> PathBuf {
     table_of(out, source).join(format!("partition={}", source.partition))
 }
 
-/// The directory of the topic, which is a table.
+/// The directory of the topic, which is a table. Readers of Delta tables undo escapes in its path, so there are none.
 pub(super) fn table_of(out: &Path, source: &Source) -> PathBuf {
-    // Hive's own escape for what separates directories; a topic's name holds no other character that needs one.
-    out.join(format!("topic={}", source.topic.replace('/', "%2F")))
+    match source.topic.split_once('/') {
+        Some((namespace, topic)) => out.join(format!("namespace={namespace}")).join(format!("topic={topic}")),
+        None => out.join(format!("topic={}", source.topic)),
+    }
+}
+
+/// Makes the names of `path` and of the directories above it durable, up to that of `out`: whoever made them may have been killed before they were.
+fn sync_names(storage: &dyn Storage, path: &Path, out: &Path) -> Result<(), IoError> {
+    for named in path.ancestors() {
+        let parent = parent_of(named);
+        match storage.sync_dir(parent) {
+            // A place that was given to this program in a directory that was not.
+            Err(error) if named == out && error.kind() == ErrorKind::PermissionDenied => {}
+            other => other.at("sync", parent)?,
+        }
+        if named == out {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes a directory and those above it, each durable in its parent.
 pub(super) fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
     match storage.create_dir(path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(()),
+        // Another process may have made it a moment ago.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let Some(parent) = path.parent() else { return Err(IoError::new("create", path, error)) };
             create_all(storage, parent)?;
@@ -168,8 +203,7 @@ pub(super) fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoErr
         }
         other => other.at("create", path)?,
     }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    storage.sync_dir(parent).at("sync", parent)
+    storage.sync_dir(parent_of(path)).at("sync", parent_of(path))
 }
 
 /// The end of the name of a file that is being written.
@@ -199,9 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_is_escaped_in_the_path() {
+    fn a_namespace_is_a_directory_of_its_own() {
         let source = |topic: &str| Source { topic: topic.to_owned(), partition: 3, uuid: String::new() };
         assert_eq!(path_of(Path::new("out"), &source("orders")), Path::new("out/topic=orders/partition=3"));
-        assert_eq!(path_of(Path::new("out"), &source("shop/orders")), Path::new("out/topic=shop%2Forders/partition=3"));
+        assert_eq!(path_of(Path::new("out"), &source("shop/orders")), Path::new("out/namespace=shop/topic=orders/partition=3"));
     }
 }

@@ -10,6 +10,7 @@ use crate::error::IoContext;
 use crate::export::error::ExportError;
 use crate::export::report::{ExportGap, GapReason};
 use crate::export::schema::SCHEMA_VERSION;
+use crate::export::typed_column::TypedColumns;
 use crate::io::{Access, Storage, read_exact_at};
 use crate::log::PartitionView;
 
@@ -61,6 +62,8 @@ pub(super) struct Contents {
     pub(super) leader_epoch: LeaderEpoch,
     /// Offsets before the last row and behind the last row of the file before.
     pub(super) gaps: Vec<ExportGap>,
+    /// The declared columns that it has.
+    pub(super) columns: TypedColumns,
 }
 
 /// A gap as it is stored. Without a reason it was deleted from the log.
@@ -93,7 +96,7 @@ fn gaps_of_json(json: &str) -> serde_json::Result<Vec<ExportGap>> {
 
 /// The key-value metadata of a file.
 pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[String]) -> Vec<KeyValue> {
-    let Contents { extent, leader_epoch, gaps } = contents;
+    let Contents { extent, leader_epoch, gaps, columns } = contents;
     let is_dense = extent.rows == extent.last - extent.first + 1;
     let gaps = (!gaps.is_empty()).then(|| (GAPS, gaps_as_json(gaps)));
     [
@@ -114,6 +117,7 @@ pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[Strin
     ]
     .into_iter()
     .chain(gaps)
+    .chain((!columns.is_empty()).then(|| (COLUMNS, columns.to_json())))
     .map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value))
     .collect()
 }
@@ -146,7 +150,8 @@ pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: 
     let rows = u64::try_from(metadata.file_metadata().num_rows()).map_err(|error| refused(error.to_string()))?;
     let gaps = optional(GAPS).map_or(Ok(Vec::new()), |json| gaps_of_json(&json).map_err(|error| refused(format!("{PREFIX}{GAPS}: {error}"))))?;
     let extent = Extent { first, last, rows, min_ts_ns: time(MIN_TS)?, max_ts_ns: time(MAX_TS)? };
-    Ok((Contents { extent, leader_epoch: epoch?, gaps }, bytes))
+    let columns = optional(COLUMNS).map_or(Ok(TypedColumns::default()), |json| TypedColumns::from_json(&json)).map_err(refused)?;
+    Ok((Contents { extent, leader_epoch: epoch?, gaps, columns }, bytes))
 }
 
 /// The metadata of a file, and its size.
@@ -176,5 +181,6 @@ const EPOCH: &str = "last_leader_epoch";
 const MIN_TS: &str = "min_ts_ns";
 const MAX_TS: &str = "max_ts_ns";
 const GAPS: &str = "gaps";
+const COLUMNS: &str = "columns";
 /// The length of the footer and the magic at the end of a Parquet file.
 const TAIL_BYTES: u64 = 8;

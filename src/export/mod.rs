@@ -2,14 +2,16 @@
 //!
 //! # Files
 //! `<out>/topic=<topic>/partition=<number>/<first offset>-<last offset>.parquet`, the offsets with 20 digits, so that names sort. A topic
-//! outside of the namespace `default` is written `topic=<namespace>%2F<name>`: readers of Hive paths undo the escape, and a topic's own
-//! name has no `%`. A file gets its name when it is complete and durable; until then it has one that starts with a dot.
+//! outside of the namespace `default` is in `namespace=<namespace>/topic=<name>`. A file gets its name when it is complete and
+//! durable; until then it has one that starts with a dot.
 //!
 //! # The Delta log
 //! `<out>/topic=<topic>` is a table of the [Delta protocol](https://github.com/delta-io/delta/blob/master/PROTOCOL.md) too, of reader version
 //! 1 and writer version 2, with `partition` as its partition column. Its `_delta_log` is the truth on what is exported: one commit makes a file
-//! part of the table and the offset behind it the watermark (`txn` of `tidelog:<topic>/<partition>`), so that a run that is killed at any
-//! moment is continued without a row twice or left out. A file that was complete and not yet committed is committed by the next run.
+//! part of the table and the offset behind it the watermark (`txn` of `tidelog:<topic>/<partition>`; two more tell the partition's uuid and the
+//! term of the last row, whatever becomes of the files), so that a run that is killed at any moment is continued without a row twice or left
+//! out. A file that was complete and not yet committed is committed by the next run. All commits are read: a log that others cleaned up behind
+//! a checkpoint is refused.
 //!
 //! # Columns: schema version 1
 //! | column | type |

@@ -142,7 +142,9 @@ impl ParquetExport {
         if !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
             return Ok(None);
         }
-        DeltaLog::open(self.storage.clone(), &table_of(&self.out, &source), &source)?.watermark()
+        let mut table = DeltaLog::new(self.storage.clone(), &table_of(&self.out, &source), &source);
+        table.read()?;
+        table.watermark()
     }
 
     /// Exports. `progress` is told of every few thousand rows. A partition without records makes no file and no directory.
@@ -180,22 +182,34 @@ impl ParquetExport {
         if let Some(requested) = self.from.filter(|from| *from > latest) {
             return Err(ReadError::OffsetOutOfRange { requested, earliest, latest }.into());
         }
-        let mut directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
-        if let Some(columns) = &self.columns {
-            directory.table.declare(columns)?;
-        }
-        self.adopt(&mut directory)?;
-        let (next, columns) = (self.start(&directory)?, Columns::new(directory.table.declared()));
-        let encoders = Encoders::new(self.threads);
-        Ok(ExportSession { export: self.clone(), source, directory, encoders, columns, next, left_out: Vec::new() })
+        let directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
+        let (encoders, columns) = (Encoders::new(self.threads), Columns::new(&TypedColumns::default()));
+        let (export, next, left_out) = (self.clone(), Offset::ZERO, Vec::new());
+        let mut session = ExportSession { export, source, directory, encoders, columns, next, left_out, is_behind: true };
+        session.catch_up()?;
+        Ok(session)
     }
 
-    /// Commits the files that a killed run completed.
+    /// Commits the files that a killed run completed, unless they have other columns than those to come: then they are written again.
     fn adopt(&self, directory: &mut ExportDirectory) -> Result<(), ExportError> {
         for file in std::mem::take(&mut directory.uncommitted) {
             let (first, end) = (Offset::new(file.range.first), Offset::new(file.range.last + 1));
             self.check_end(directory, end)?;
-            if let Some(before) = directory.table.watermark()?
+            let before = directory.table.watermark()?;
+            if let Some(watermark) = before.filter(|watermark| *watermark > first) {
+                let reason = format!("what it holds is exported already, up to offset {watermark}");
+                return Err(ExportError::NotOfExport { path: directory.path.join(file.range.name()), reason });
+            }
+            let declared = directory.table.declared();
+            if let Some(reason) = declared.refuses(&file.contents.columns).or_else(|| file.contents.columns.refuses(declared)) {
+                if first < self.view.log_start_offset() {
+                    let reason = format!("{}, which the log has no more: {reason}", file.range.name());
+                    return Err(ExportError::Columns { path: directory.path.clone(), reason });
+                }
+                directory.remove(file.range)?;
+                continue;
+            }
+            if let Some(before) = before
                 && let Some(missing) = self.record_between(before, first)?
                 && !file.contents.gaps.iter().any(|gap| gap.from <= missing && missing < gap.to)
             {
@@ -229,7 +243,9 @@ impl ParquetExport {
 
     /// Refuses what the log has other records for: it was cut off below, and went on in a later term.
     fn check_last(&self, directory: &ExportDirectory) -> Result<(), ExportError> {
-        let Some((offset, exported)) = directory.last.filter(|(offset, _)| *offset >= self.view.log_start_offset()) else { return Ok(()) };
+        let last = directory.table.watermark()?.and_then(|watermark| watermark.get().checked_sub(1)).map(Offset::new);
+        let last = last.filter(|offset| *offset >= self.view.log_start_offset()).zip(directory.table.last_epoch());
+        let Some((offset, exported)) = last else { return Ok(()) };
         let mut reader = self.view.with_isolation(ReadIsolation::Written).read_from(offset)?;
         // What is damaged, compacted away or deleted meanwhile says nothing.
         if let Some(Ok(batch)) = reader.next_batch()
@@ -287,23 +303,48 @@ pub struct ExportSession {
     next: Offset,
     /// Gaps behind the last row, which the next file will tell of.
     left_out: Vec<ExportGap>,
+    /// Whether it is not known what is exported: a run has failed.
+    is_behind: bool,
 }
 
 impl ExportSession {
-    /// Exports what the view shows now and is not exported yet.
+    /// Exports what the view shows now and is not exported yet. After an error, the next run finds out first what is there.
     ///
     /// # Errors
-    /// [`ExportError`]. What was complete by then is committed, or will be by the next session: begin one.
+    /// [`ExportError`]. What was complete by then is committed, or will be by the next run.
     pub fn run(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
-        let Self { export, source, directory, encoders, columns, next, left_out } = self;
+        if self.is_behind {
+            self.catch_up()?;
+        } else if self.directory.table.catch_up()? {
+            self.columns = Columns::new(self.directory.table.declared());
+        }
+        self.is_behind = true;
+        let report = self.run_on(progress)?;
+        self.is_behind = false;
+        Ok(report)
+    }
+
+    /// Finds out what is exported, from what is there.
+    fn catch_up(&mut self) -> Result<(), ExportError> {
+        let Self { export, source, directory, columns, next, left_out, is_behind, .. } = self;
+        directory.read(source)?;
+        if let Some(declared) = &export.columns {
+            directory.table.declare(declared)?;
+        }
+        export.adopt(directory)?;
+        (*next, *columns) = (export.start(directory)?, Columns::new(directory.table.declared()));
+        left_out.clear();
+        *is_behind = false;
+        Ok(())
+    }
+
+    fn run_on(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
+        let Self { export, source, directory, encoders, columns, next, left_out, .. } = self;
         export.check_end(directory, *next)?;
         export.check_last(directory)?;
         let (from, end) = (*next, export.view.end_offset());
         let until = export.until.unwrap_or(end).min(end).max(from);
         let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
-        if columns.len() > 0 {
-            *columns = columns.empty(); // what a run that failed has left
-        }
         let mut run = Run {
             export,
             source,
@@ -442,8 +483,12 @@ impl Run<'_> {
             }
             None => {
                 let file = ExportFile::create(self.directory, offset, self.columns.schema())?;
-                let contents =
-                    Contents { extent: Extent::of_row(offset, ts_ns), leader_epoch: part.leader_epoch, gaps: std::mem::take(&mut self.left_out) };
+                let contents = Contents {
+                    extent: Extent::of_row(offset, ts_ns),
+                    leader_epoch: part.leader_epoch,
+                    gaps: std::mem::take(&mut self.left_out),
+                    columns: self.directory.table.declared().clone(),
+                };
                 self.open = Some(Open { file, contents, bytes: 0 });
             }
         }

@@ -400,7 +400,7 @@ fn a_namespace_is_part_of_the_topic_in_the_path() {
     partition.append(Record::new("x")).unwrap();
     let report = ParquetExport::new(partition.view(), dir.path().join("out")).run(&mut |_| {}).unwrap();
     let path = &report.files[0].path;
-    assert_eq!(path.parent().unwrap(), dir.path().join("out/topic=shop%2Forders/partition=0"));
+    assert_eq!(path.parent().unwrap(), dir.path().join("out/namespace=shop/topic=orders/partition=0"));
     assert_eq!(key_values(path)["tidelog.topic"], "shop/orders");
 }
 
@@ -542,11 +542,11 @@ fn the_delta_log_says_what_is_exported() {
     fixture.export();
     assert_eq!(fixture.exporter().watermark().unwrap().unwrap().get(), 25);
     let first = fixture.actions(0);
-    assert_eq!(first.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["commitInfo", "protocol", "metaData", "add", "txn"]);
+    assert_eq!(first.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["commitInfo", "protocol", "metaData", "add", "txn", "txn", "txn"]);
     assert_eq!(first[1].1, json!({ "minReaderVersion": 1, "minWriterVersion": 2 }));
     assert_eq!((&first[2].1["partitionColumns"], &first[2].1["name"]), (&json!(["partition"]), &json!("odd")));
     let second = fixture.actions(1);
-    assert_eq!(second.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["commitInfo", "add", "txn"]);
+    assert_eq!(second.iter().map(|(kind, _)| kind.as_str()).collect::<Vec<_>>(), ["commitInfo", "add", "txn", "txn", "txn"]);
     let add = &second[1].1;
     let file = fixture.home().join(name(10, 24));
     assert_eq!(add["path"], json!(format!("partition=0/{}", name(10, 24))));
@@ -562,6 +562,132 @@ fn the_delta_log_says_what_is_exported() {
         })
     );
     assert_eq!((&second[2].1["appId"], &second[2].1["version"]), (&json!("tidelog:odd/0"), &json!(25)));
+    assert_eq!(fixture.txn(1, "tidelog:odd/0#last_leader_epoch"), Some(json!(0)));
+}
+
+/// Killed, continued, and then the power fails: what the run in between took over from the killed one was made durable.
+#[test]
+fn what_a_killed_run_left_is_made_durable_by_the_next() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..30);
+    let export = |disk: &SimDisk, nth: u64| {
+        let storage = Faulty::new(Arc::new(disk.clone()));
+        storage.inject(Fault::anywhere().nth(nth).error(EIO).from_then_on());
+        let export = ParquetExport::new(fixture.partition().view(), "/out/of").rows_per_file(10).storage(Arc::new(storage.clone()));
+        (export.run(&mut |_| {}), storage.fired() > 0)
+    };
+    for names in [NameModel::Strict, NameModel::Journal] {
+        // Which of the names that are not durable the power takes is drawn anew each time.
+        for (nth, seed) in (1..).flat_map(|nth| (0..3).map(move |seed| (nth, seed))) {
+            let disk = SimDisk::new(1000 * seed + nth, names);
+            let (_, is_killed) = export(&disk, nth);
+            if !is_killed {
+                break;
+            }
+            let disk = disk.kill();
+            export(&disk, u64::MAX).0.unwrap();
+            let disk = disk.power_cut().disk(nth, names);
+            let watermark = ParquetExport::new(fixture.partition().view(), "/out/of").storage(Arc::new(disk.clone())).watermark();
+            assert_eq!(watermark.unwrap(), Some(30.into()), "{names:?}, call {nth}: the log may have been deleted up to there");
+            let (report, _) = export(&disk, u64::MAX);
+            let report = report.unwrap_or_else(|error| panic!("{names:?}, call {nth}: {error}"));
+            assert_eq!((report.kept_files, report.rows()), (3, 0), "{names:?}, call {nth}: nothing is to be done again");
+            let image = disk.image();
+            let files = image.files().filter(|(path, _)| path.extension().is_some_and(|extension| extension == "parquet"));
+            let found: Vec<Row> = files.flat_map(|(_, bytes)| read_bytes(Bytes::copy_from_slice(bytes))).collect();
+            assert_eq!(found, rows, "{names:?}, call {nth}");
+        }
+    }
+}
+
+/// A session in which a run failed finds out what is there before it goes on, wherever that was.
+#[test]
+fn a_session_goes_on_after_a_run_that_failed() {
+    for nth in 1.. {
+        let fixture = Fixture::new();
+        let mut rows = fixture.append_odd(0..20);
+        let storage = Faulty::new(Arc::new(Disk::new()));
+        let export = fixture.exporter().rows_per_file(10).allow_gaps(true).storage(Arc::new(storage.clone()));
+        let mut session = export.begin().unwrap();
+        storage.inject(Fault::anywhere().nth(nth).error(EIO));
+        let outcome = session.run(&mut |_| {});
+        if storage.fired() == 0 {
+            outcome.unwrap();
+            assert!(nth > 20, "only {nth} calls");
+            break;
+        }
+        storage.heal();
+        // The log goes on, and what is exported may be deleted.
+        fixture.partition().delete_prefix(session.watermark().map_or(0, |watermark| watermark.get() / 2)).unwrap();
+        rows.extend(fixture.append_odd(20..25));
+        session.run(&mut |_| {}).unwrap();
+        assert_eq!(session.watermark().unwrap().get(), 25);
+        assert_eq!(fixture.read_all(), rows, "call {nth}");
+        assert_eq!(fixture.table().iter().map(|(_, rows)| rows).sum::<u64>(), 25, "call {nth}");
+        drop(session);
+        assert_eq!(fixture.exporter().run(&mut |_| {}).unwrap().rows(), 0, "call {nth}");
+    }
+}
+
+/// Whoever does not see the lock may commit the very file that another is about to commit: then it is committed.
+#[test]
+fn a_file_that_another_process_committed_stays() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    let commit = fixture.commit(0);
+    let mut is_first = true;
+    let report = fixture
+        .exporter()
+        .run(&mut |_| {
+            if std::mem::take(&mut is_first) {
+                // As this process would, but for the size, which nobody looks at here.
+                let path = format!("partition=0/{}", name(0, 9));
+                let add =
+                    json!({ "add": { "path": path, "partitionValues": { "partition": "0" }, "size": 1, "modificationTime": 1, "dataChange": true } });
+                let txn = json!({ "txn": { "appId": "tidelog:odd/0", "version": 10 } });
+                fs::create_dir_all(commit.parent().unwrap()).unwrap();
+                fs::write(&commit, format!("{add}\n{txn}\n")).unwrap();
+            }
+        })
+        .unwrap();
+    assert_eq!((report.rows(), fixture.names()), (10, vec![name(0, 9)]));
+}
+
+/// Others may put files together: who and what is exported is known all the same.
+#[test]
+fn a_table_whose_files_others_put_together_goes_on() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    fixture.export();
+    let home = fixture.home();
+    fs::rename(home.join(name(0, 9)), home.join("part-0.zstd.parquet")).unwrap();
+    let part = json!({ "path": "partition=0/part-0.zstd.parquet", "partitionValues": { "partition": "0" }, "size": 1, "modificationTime": 1, "dataChange": false });
+    let remove = json!({ "path": format!("partition=0/{}", name(0, 9)), "dataChange": false });
+    fs::write(fixture.commit(1), format!("{}\n{}\n", json!({ "remove": remove }), json!({ "add": part }))).unwrap();
+    fixture.append_odd(10..20);
+    assert_eq!(fixture.export().from.get(), 10);
+    assert_eq!(fixture.names(), [name(10, 19), "part-0.zstd.parquet".to_owned()]);
+
+    let other = Fixture::new();
+    other.append_odd(0..40);
+    let error = ParquetExport::new(other.partition().view(), fixture.out()).run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::OtherPartition { .. }), "{error}");
+    fixture.append_odd(20..30);
+    fixture.partition().truncate_suffix(5).unwrap();
+    fixture.append_odd(5..40);
+    let error = fixture.exporter().run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::Diverged { .. }), "{error}");
+
+    let fixture = Fixture::new();
+    fixture.append_odd(0..10);
+    fixture.export();
+    let away = fixture.dir.path().join("away");
+    let again = ParquetExport::new(fixture.partition().view(), &away).from(3).until(7).run(&mut |_| {}).unwrap();
+    fs::remove_file(fixture.home().join(name(0, 9))).unwrap();
+    fs::write(fixture.commit(1), format!("{}\n", json!({ "remove": remove }))).unwrap();
+    fs::copy(&again.files[0].path, fixture.home().join(name(3, 6))).unwrap();
+    let error = fixture.exporter().run(&mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("what it holds is exported already, up to offset 10"), "{error}");
 }
 
 #[test]
@@ -581,7 +707,7 @@ fn a_race_for_a_commit_is_tried_again_and_a_lost_partition_is_not() {
     };
     let report = fixture.exporter().run(&mut |_| commit_first(&other, &mut calls, 1)).unwrap();
     assert_eq!((report.rows(), calls), (10, 1));
-    assert_eq!(fixture.actions(2).last().unwrap().1["version"], json!(20));
+    assert_eq!(fixture.txn(2, "tidelog:odd/0"), Some(json!(20)));
 
     fixture.append_odd(20..30);
     let mut calls = 0;
@@ -726,6 +852,11 @@ impl Fixture {
         let commit = fs::read_to_string(self.commit(version)).unwrap();
         let action = |line| serde_json::from_str::<serde_json::Map<_, _>>(line).unwrap().into_iter().next().unwrap();
         commit.lines().map(action).collect()
+    }
+
+    /// What a commit says of an application.
+    fn txn(&self, version: u64, app_id: &str) -> Option<serde_json::Value> {
+        self.actions(version).into_iter().find(|(kind, txn)| kind == "txn" && txn["appId"] == app_id).map(|(_, txn)| txn["version"].clone())
     }
 
     /// The files that the Delta log names, and their rows.

@@ -126,23 +126,65 @@ fn columns_that_another_process_declared_meanwhile_stay() {
         action.to_string()
     };
     let (a, b) = (json!({ "name": "a", "path": ".a", "type": "int64" }), json!({ "name": "b", "path": ".b", "type": "string" }));
-    for (number, (theirs, is_refused)) in [(json!([a, b]), false), (json!([b]), true)].into_iter().enumerate() {
+    for (theirs, reason) in
+        [(json!([a, b]), "another process has declared more of them"), (json!([b]), "it has a column b, string at .b, which must stay")]
+    {
         let fixture = Fixture::new();
         fixture.append(&[r#"{"a":1,"b":"x"}"#]);
-        let export = fixture.exporter().columns(declared(&[["a", ".a", "int64"]]));
+        let mut session = fixture.exporter().columns(declared(&[["a", ".a", "int64"]])).begin().unwrap();
         let mut is_first = true;
-        let outcome = export.run(&mut |_| {
-            if std::mem::take(&mut is_first) {
-                fs::create_dir_all(fixture.commit(0).parent().unwrap()).unwrap();
-                fs::write(fixture.commit(0), with_columns(theirs.clone())).unwrap();
-            }
-        });
-        assert_eq!(outcome.is_err(), is_refused, "{number}: {outcome:?}");
-        if let Err(error) = outcome {
-            assert!(matches!(error, ExportError::Columns { .. }), "{error}");
-        } else {
-            assert_eq!(fixture.meta_data(1), None, "they have declared all of it");
-        }
+        let error = session
+            .run(&mut |_| {
+                if std::mem::take(&mut is_first) {
+                    fs::create_dir_all(fixture.commit(0).parent().unwrap()).unwrap();
+                    fs::write(fixture.commit(0), with_columns(theirs.clone())).unwrap();
+                }
+            })
+            .unwrap_err();
+        assert!(matches!(error, ExportError::Columns { .. }) && error.to_string().contains(reason), "{error}");
+        let home = fixture.dir.path().join("out/topic=typed/partition=0");
+        assert_eq!(fs::read_dir(home).unwrap().count(), 0, "the file that is without theirs is gone");
+    }
+}
+
+/// A session learns of columns that others have declared since.
+#[test]
+fn a_session_takes_over_the_columns_of_the_table() {
+    let fixture = Fixture::new();
+    fixture.append(&[r#"{"a":1,"b":"x"}"#]);
+    let mut session = fixture.exporter().columns(declared(&[["a", ".a", "int64"]])).begin().unwrap();
+    session.run(&mut |_| {}).unwrap();
+    let meta_data = fixture.meta_data(0).unwrap();
+    let more = declared(&[["a", ".a", "int64"], ["b", ".b", "string"]]);
+    let mut changed = json!({ "metaData": meta_data });
+    let elsewhere = fixture.dir.path().join("elsewhere");
+    ParquetExport::new(fixture.partition().view(), &elsewhere).columns(more).run(&mut |_| {}).unwrap();
+    let other: Value = fs::read_to_string(elsewhere.join("topic=typed/_delta_log/00000000000000000000.json"))
+        .unwrap()
+        .lines()
+        .find_map(|line| serde_json::from_str::<Value>(line).unwrap().get("metaData").cloned())
+        .unwrap();
+    changed["metaData"]["configuration"] = other["configuration"].clone();
+    changed["metaData"]["schemaString"] = other["schemaString"].clone();
+    fs::write(fixture.commit(1), changed.to_string()).unwrap();
+    fixture.append(&[r#"{"a":2,"b":"y"}"#]);
+    let report = session.run(&mut |_| {}).unwrap();
+    assert_eq!(read(&report.files[0].path)["b"].as_string::<i32>().value(0), "y");
+}
+
+/// A file that a killed run left with other columns than the table is to have is written again.
+#[test]
+fn a_file_with_other_columns_is_not_committed() {
+    for (now, expected) in [(&[["a", ".a", "string"]][..], DataType::Utf8), (&[["a", ".a", "int64"]], DataType::Int64)] {
+        let fixture = Fixture::new();
+        fixture.append(&[r#"{"a":1}"#]);
+        fixture.export(&[["a", ".a", "int64"]]).unwrap();
+        fs::remove_file(fixture.commit(0)).unwrap();
+        let report = fixture.export(now).unwrap();
+        assert_eq!((report.rows(), report.kept_files), if expected == DataType::Utf8 { (1, 0) } else { (0, 1) });
+        let home = fixture.dir.path().join("out/topic=typed/partition=0");
+        let files: Vec<PathBuf> = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!((files.len(), read(&files[0])["a"].data_type()), (1, &expected));
     }
 }
 

@@ -22,7 +22,7 @@ fn each_partition_becomes_files_and_the_next_run_goes_on() {
         let file = &partition["files"][0];
         let path = sandbox.path(file["path"].as_str().unwrap());
         let number = &partition["partition"];
-        assert!(path.parent().unwrap().ends_with(format!("topic=shop%2Forders/partition={number}")), "{}", path.display());
+        assert!(path.parent().unwrap().ends_with(format!("namespace=shop/topic=orders/partition={number}")), "{}", path.display());
         let bytes = fs::read(&path).unwrap();
         assert_eq!((bytes.len() as u64, &bytes[..4]), (file["bytes"].as_u64().unwrap(), &b"PAR1"[..]));
         assert_eq!((&file["first_offset"], &file["dense"], &partition["gaps"]), (&json!(0), &json!(true), &json!([])));

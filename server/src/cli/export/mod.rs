@@ -27,7 +27,7 @@ Examples:
   tidelog export data events --to parquet-out --follow     for ever: what is new, every minute
   duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/*/partition=*/*.parquet' ORDER BY _offset LIMIT 10\"
 
-The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; a topic shop/orders is topic=shop%2Forders.
+The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; of a topic shop/orders in <DIR>/namespace=shop.
 <DIR>/topic=<topic> is a Delta table too: its _delta_log says, in one step, which files count and how far each partition is exported.
 Columns: _offset, _ts_ns, _ts, _key, _value, _headers, _leader_epoch, _producer_id. A null key or value is not an empty one.
 A later run to the same directory keeps the files that are there and goes on behind them; a run may be killed at any moment.
