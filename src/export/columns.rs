@@ -72,18 +72,18 @@ impl Columns {
 
     /// Whether a page ends here: it has its rows, or a few MiB.
     pub(super) fn is_page(&self) -> bool {
-        self.len().is_multiple_of(PAGE_ROWS) || self.bytes - self.page_bytes >= PAGE_BYTES
+        self.len().is_multiple_of(PAGE_ROWS) || self.bytes_in_memory() - self.page_bytes >= PAGE_BYTES
     }
 
     /// Ends a page.
     pub(super) fn end_page(&mut self) {
         self.page_ends.push(self.len());
-        self.page_bytes = self.bytes;
+        self.page_bytes = self.bytes_in_memory();
     }
 
     /// Whether they are as much as a row group may be.
     pub(super) fn is_group(&self) -> bool {
-        self.len() >= GROUP_ROWS || self.bytes >= GROUP_BYTES
+        self.len() >= GROUP_ROWS || self.bytes_in_memory() >= GROUP_BYTES
     }
 
     /// How far the times are apart.
@@ -104,6 +104,11 @@ impl Columns {
     /// Bytes of keys, values and headers gathered.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The same, and what is made of them.
+    fn bytes_in_memory(&self) -> usize {
+        self.bytes + self.typed.bytes()
     }
 
     pub(super) fn schema(&self) -> &SchemaRef {

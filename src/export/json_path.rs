@@ -6,12 +6,21 @@ use std::str::FromStr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// A path into a JSON value: `.user.ids[0]`, `."odd name"`. `.` alone is the value itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A path into a JSON value: `.user.ids[0]`, `."odd name"`. `.` alone is the value itself. However it is written, it is equal to one that leads
+/// the same way.
+#[derive(Debug, Clone)]
 pub struct JsonPath {
     text: String,
     steps: Vec<Step>,
 }
+
+impl PartialEq for JsonPath {
+    fn eq(&self, other: &Self) -> bool {
+        self.steps == other.steps
+    }
+}
+
+impl Eq for JsonPath {}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
@@ -27,12 +36,22 @@ pub struct PathError {
     at: usize,
 }
 
+/// A text that is not one JSON value.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct JsonError(#[from] serde_json::Error);
+
 impl JsonPath {
+    /// The value itself: `.`.
+    pub fn root() -> Self {
+        Self { text: ".".to_owned(), steps: Vec::new() }
+    }
+
     /// The values at `paths`, in their order, as written in `json`. Of members with the same name the last counts.
     ///
     /// # Errors
     /// If `json` is not one JSON value: all of it is checked, not only what the paths name.
-    pub fn find<'j, const N: usize>(paths: [Option<&Self>; N], json: &'j str) -> Result<[Option<&'j str>; N], serde_json::Error> {
+    pub fn find<'j, const N: usize>(paths: [Option<&Self>; N], json: &'j str) -> Result<[Option<&'j str>; N], JsonError> {
         let mut found = [None; N];
         Self::find_all(paths, json, &mut found)?;
         Ok(found)
@@ -43,10 +62,10 @@ impl JsonPath {
         paths: impl IntoIterator<Item = Option<&'p Self>>,
         json: &'j str,
         found: &mut [Option<&'j str>],
-    ) -> Result<(), serde_json::Error> {
+    ) -> Result<(), JsonError> {
         let paths = paths.into_iter().enumerate();
         let wanted: Vec<Wanted<'_>> = paths.filter_map(|(slot, path)| path.map(|path| Wanted { slot, steps: &path.steps })).collect();
-        descend(json, &wanted, found)
+        Ok(descend(json, &wanted, found)?)
     }
 }
 
@@ -62,9 +81,15 @@ fn descend<'j>(json: &'j str, wanted: &[Wanted<'_>], found: &mut [Option<&'j str
     for one in wanted.iter().filter(|one| one.steps.is_empty()) {
         found[one.slot] = Some(json.trim_matches(is_json_space));
     }
-    for (one, child) in deeper.iter().zip(children) {
-        if let Some(child) = child {
-            descend(child.get(), &[Wanted { slot: one.slot, steps: &one.steps[1..] }], found)?;
+    for (number, (one, child)) in deeper.iter().zip(children).enumerate() {
+        let is_same = |other: &&Wanted<'_>| other.steps[0] == one.steps[0];
+        // All that lies below a child is looked for at once.
+        if let Some(child) = child
+            && !deeper[..number].iter().any(|before| is_same(&before))
+        {
+            let below: Vec<Wanted<'_>> =
+                deeper[number..].iter().filter(is_same).map(|other| Wanted { slot: other.slot, steps: &other.steps[1..] }).collect();
+            descend(child.get(), &below, found)?;
         }
     }
     Ok(())
@@ -277,6 +302,17 @@ mod tests {
         let (a, b): (JsonPath, JsonPath) = (".x".parse().unwrap(), ".x.y".parse().unwrap());
         let json = r#"{"x":{"y":5}}"#;
         assert_eq!(JsonPath::find([Some(&a), Some(&b), None], json).unwrap(), [Some(r#"{"y":5}"#), Some("5"), None]);
+        let paths: Vec<JsonPath> = [".x.z[1]", ".y", ".x.z", ".x.z[0].w", ".x.q"].map(|path| path.parse().unwrap()).into();
+        let mut found = [None; 5];
+        JsonPath::find_all(paths.iter().map(Some), r#"{"x":{"z":[{"w":1},2]},"y":3}"#, &mut found).unwrap();
+        assert_eq!(found, [Some("2"), Some("3"), Some(r#"[{"w":1},2]"#), Some("1"), None]);
+    }
+
+    #[test]
+    fn paths_are_equal_that_lead_the_same_way() {
+        let path = |text: &str| text.parse::<JsonPath>().unwrap();
+        assert_eq!(path(r#"."a""#), path(".a"));
+        assert_ne!(path(".a"), path("[0]"));
     }
 
     #[test]

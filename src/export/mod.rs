@@ -47,7 +47,7 @@ mod typed_values;
 
 pub use column_type::{ColumnType, TimestampUnit, TypeError};
 pub use error::ExportError;
-pub use json_path::{JsonPath, PathError};
+pub use json_path::{JsonError, JsonPath, PathError};
 pub use parquet_export::{ExportSession, ParquetExport};
 pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
 pub use typed_column::{ColumnError, TypedColumn, TypedColumns};

@@ -1,6 +1,8 @@
 //! Values of declared columns: out of JSON texts into Arrow arrays. What does not fit is null, and counted. Knows no file.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::builder::{
@@ -29,6 +31,7 @@ pub(super) struct TypedValues {
     /// By column.
     unfit: Vec<Unfit>,
     not_json: Unfit,
+    bytes: usize,
 }
 
 impl TypedValues {
@@ -39,6 +42,7 @@ impl TypedValues {
             unfit: unfit.collect(),
             not_json: Unfit { column: None, values: 0, first: None },
             columns: columns.clone(),
+            bytes: 0,
         }
     }
 
@@ -61,16 +65,24 @@ impl TypedValues {
             }
         }
         for (((array, column), json), unfit) in self.arrays.iter_mut().zip(self.columns.iter()).zip(found).zip(&mut self.unfit) {
-            let cell = json.map_or(Some(Cell::Null), |json| cell(&column.kind, json));
+            let mut cells = CELLS_MAX;
+            let cell = json.map_or(Some(Cell::Null), |json| cell(&column.kind, json, &mut cells));
             if cell.is_none() {
                 unfit.note(offset);
             }
+            self.bytes += (CELLS_MAX - cells) * CELL_BYTES;
             array.push(cell.unwrap_or(Cell::Null));
         }
     }
 
+    /// About how many bytes the values gathered take, texts and bytes not counted.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The columns, which are empty afterwards.
     pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.bytes = 0;
         self.arrays.iter_mut().zip(self.columns.iter()).map(|(array, column)| array.take(&column.kind)).collect()
     }
 
@@ -102,8 +114,9 @@ enum Cell<'j> {
     Struct(Vec<Self>),
 }
 
-/// What `json`, a whole JSON value, is as a value of `kind`. `None` if it does not fit.
-fn cell<'j>(kind: &ColumnType, json: &'j str) -> Option<Cell<'j>> {
+/// What `json`, a whole JSON value, is as a value of `kind`. `None` if it does not fit, or takes more than `left` cells, which it is taken off.
+fn cell<'j>(kind: &ColumnType, json: &'j str, left: &mut usize) -> Option<Cell<'j>> {
+    *left = left.checked_sub(1)?;
     if json == "null" {
         return Some(Cell::Null);
     }
@@ -121,18 +134,23 @@ fn cell<'j>(kind: &ColumnType, json: &'j str) -> Option<Cell<'j>> {
         ColumnType::Binary => Cell::Bytes(STANDARD.decode(text_of(json)?.as_bytes()).ok()?),
         ColumnType::Date => Cell::Int32(days(&text_of(json)?)?),
         ColumnType::Time => Cell::Int64(microseconds(&text_of(json)?)?),
-        ColumnType::Timestamp { unit, is_utc } => Cell::Int64(match text_of(json) {
-            Some(text) => timestamp(&text, *unit, *is_utc)?,
-            None => i64::try_from(whole(json)?).ok()?,
-        }),
+        ColumnType::Timestamp { unit, is_utc } => {
+            let units = match text_of(json) {
+                Some(text) => timestamp(&text, *unit, *is_utc)?,
+                None => whole(json)?,
+            };
+            // A number of another unit would be a time that readers cannot show.
+            let is_shown = TIMES_SHOWN.contains(&units.checked_mul(unit.nanoseconds())?.div_euclid(NS_PER_S));
+            Cell::Int64(i64::try_from(units).ok().filter(|_| is_shown)?)
+        }
         ColumnType::List(item) => {
             let items: Vec<&RawValue> = serde_json::from_str(json).ok()?;
-            Cell::List(items.into_iter().map(|json| cell(item, json.get())).collect::<Option<_>>()?)
+            Cell::List(items.into_iter().map(|json| cell(item, json.get(), left)).collect::<Option<_>>()?)
         }
         ColumnType::Struct(fields) => {
-            let members: std::collections::HashMap<Cow<'j, str>, &RawValue> = serde_json::from_str(json).ok()?;
-            let member = |(name, kind): &(String, ColumnType)| members.get(name.as_str()).map_or(Some(Cell::Null), |json| cell(kind, json.get()));
-            Cell::Struct(fields.iter().map(member).collect::<Option<_>>()?)
+            let members: HashMap<Cow<'j, str>, &RawValue> = serde_json::from_str(json).ok()?;
+            let mut member = |(name, kind): &(String, ColumnType)| cell(kind, members.get(name.as_str()).map_or("null", |json| json.get()), left);
+            Cell::Struct(fields.iter().map(&mut member).collect::<Option<_>>()?)
         }
     })
 }
@@ -193,25 +211,31 @@ fn days(text: &str) -> Option<i32> {
 
 /// Microseconds since midnight.
 fn microseconds(text: &str) -> Option<i64> {
-    let is_time = text.as_bytes().get(2) == Some(&b':');
-    let time: civil::Time = is_time.then(|| text.parse().ok())??;
+    let time: civil::Time = is_clock(text).then(|| text.parse().ok())??;
     let ns = (time - civil::Time::midnight()).total(jiff::Unit::Nanosecond).ok()? as i64;
     (ns % 1000 == 0).then_some(ns / 1000)
 }
 
-fn timestamp(text: &str, unit: TimestampUnit, is_utc: bool) -> Option<i64> {
+/// Units since 1970, exactly.
+fn timestamp(text: &str, unit: TimestampUnit, is_utc: bool) -> Option<i128> {
+    let (date, rest) = text.split_at_checked("2006-01-02".len())?;
+    days(date)?;
+    let rest = rest.strip_prefix(['T', 't', ' '])?;
     let ns = if is_utc {
-        text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()
+        let zone = rest.find(['Z', 'z', '+', '-'])?;
+        is_clock(&rest[..zone]).then(|| text.parse::<jiff::Timestamp>().ok())??.as_nanosecond()
     } else {
         // A zone would be lost without a word.
-        if text.parse::<jiff::Timestamp>().is_ok() {
-            return None;
-        }
-        let time: civil::DateTime = text.parse().ok()?;
+        let time: civil::DateTime = is_clock(rest).then(|| text.parse().ok())??;
         jiff::tz::TimeZone::UTC.to_timestamp(time).ok()?.as_nanosecond()
     };
-    let units = ns / unit.nanoseconds();
-    (ns % unit.nanoseconds() == 0).then(|| i64::try_from(units).ok())?
+    (ns % unit.nanoseconds() == 0).then(|| ns / unit.nanoseconds())
+}
+
+/// Whether it is what a clock shows, without a zone. A leap second would become the one before.
+fn is_clock(text: &str) -> bool {
+    let is_leap = text.get(6..8) == Some("60");
+    text.as_bytes().get(2) == Some(&b':') && text.bytes().all(|byte| byte.is_ascii_digit() || b":.".contains(&byte)) && !is_leap
 }
 
 /// An Arrow array that is being built.
@@ -349,13 +373,20 @@ impl Array {
 }
 
 const EPOCH: civil::Date = civil::date(1970, 1, 1);
+const NS_PER_S: i128 = 1_000_000_000;
+/// Seconds since 1970 of the years 1 to 9999.
+const TIMES_SHOWN: Range<i128> = -62_135_596_800..253_402_300_800;
+/// Values of a column that one record may have: a list of structs has many in few bytes.
+const CELLS_MAX: usize = 1 << 20;
+/// About what one takes, in an array and on the way there.
+const CELL_BYTES: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn fits(kind: &str, json: &str) -> Option<String> {
-        cell(&kind.parse().unwrap(), json).map(|cell| format!("{cell:?}"))
+        cell(&kind.parse().unwrap(), json, &mut 100).map(|cell| format!("{cell:?}"))
     }
 
     #[test]
@@ -382,12 +413,21 @@ mod tests {
             ("timestamp(ns, UTC)", r#""2018-01-31T01:49:59.65Z""#, "Int64(1517363399650000000)"),
             ("timestamp(us)", r#""1970-01-01T00:00:01""#, "Int64(1000000)"),
             ("timestamp(us, UTC)", "1700000000000000", "Int64(1700000000000000)"),
+            ("timestamp(ms)", "253402300799999", "Int64(253402300799999)"),
+            ("timestamp(ns)", "-9223372036854775808", "Int64(-9223372036854775808)"),
+            ("timestamp(us, UTC)", r#""1970-01-01 00:00:00-00:30""#, "Int64(1800000000)"),
             ("list<int32>", " [1, null,3] ".trim(), "List([Int32(1), Null, Int32(3)])"),
             ("struct<a: int32, b: string>", r#"{"b":"x","c":7}"#, r#"Struct([Null, Text("x")])"#),
             ("list<struct<a: bool>>", "null", "Null"),
         ] {
             assert_eq!(fits(kind, json).as_deref(), Some(expected), "{json} as {kind}");
         }
+    }
+
+    #[test]
+    fn a_value_that_takes_too_many_cells_does_not_fit() {
+        let fits = |items: usize| fits("list<struct<a: int32, b: int32>>", &format!("[{}]", vec!["{}"; items].join(","))).is_some();
+        assert_eq!([fits(33), fits(34)], [true, false], "a list, and three for each item");
     }
 
     #[test]
@@ -421,6 +461,17 @@ mod tests {
             ("timestamp(us)", r#""2018-01-31T01:49:59Z""#),
             ("timestamp(ns)", r#""9999-01-01T00:00:00""#),
             ("timestamp(us)", "1.5"),
+            ("timestamp(ms, UTC)", "1700000000000000000"),
+            ("timestamp(us, UTC)", "1700000000000000000"),
+            ("timestamp(ms, UTC)", "-99999999999999"),
+            ("timestamp(us, UTC)", r#""2016-12-31T23:59:60Z""#),
+            ("timestamp(us)", r#""2024-01-01T00:00:00[Europe/Berlin]""#),
+            ("timestamp(us)", r#""2024-01-01T00:00:00+02:00""#),
+            ("timestamp(us)", r#""2024-01-01""#),
+            ("time", r#""15:04:05+02:00""#),
+            ("time", r#""15:04:05[Europe/Berlin]""#),
+            ("time", r#""23:59:60""#),
+            ("time", r#""15:04:05Z""#),
             ("list<int32>", r#"[1,"2"]"#),
             ("list<int32>", "{}"),
             ("struct<a: int32>", r#"{"a":"x"}"#),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
-use tidelog::export::{TypedColumn, TypedColumns};
+use tidelog::export::{ColumnType, JsonPath, TypedColumn, TypedColumns};
 
 use super::store::{self, Isolation, TopicArgs};
 use crate::exit::{Exit, Failure};
@@ -71,6 +71,8 @@ enum Kind {
     Null,
     Bool,
     Int,
+    /// Whole numbers of which some are too large for 64 bits with a sign.
+    Large,
     Float,
     Date,
     /// A time with an offset; whether it has digits below a microsecond.
@@ -103,36 +105,36 @@ impl Sample {
         let mut text = format!("# Columns inferred from {} of {topic}", counted(self.values, "value", "values"));
         for (count, what) in [(self.nulls, "null"), (self.not_json, "not JSON")] {
             if count > 0 {
-                write!(text, ", {count} of them {what}").expect("a string takes everything");
+                write!(text, ", {count} of them {what}").expect(TAKES_ALL);
             }
         }
         text.push_str(
             ". What does not fit a column is null there,\n# and whole in _value. Once exported, a column stays what it is; others may come.",
         );
         let members = match &self.kind {
-            Kind::Object(members) => members.clone(),
-            other => vec![(String::new(), other.clone(), self.values)],
+            Kind::Object(members) if members.len() > MEMBERS_MAX => {
+                write!(text, "\n\n# the values have more than {MEMBERS_MAX} different members: they are no columns").expect(TAKES_ALL);
+                return text;
+            }
+            Kind::Object(members) => members.iter().map(|(name, kind, count)| (Some(name.as_str()), kind.clone(), *count)).collect(),
+            other => vec![(None, other.clone(), self.values - self.nulls - self.not_json)],
         };
-        let mut columns: Vec<TypedColumn> = Vec::new();
+        let mut names = BTreeSet::new();
         for (member, kind, count) in members {
-            let path = path_of(&member);
+            let path = member.map_or_else(|| ".".to_owned(), path_of);
             let kind = match kind.to_type() {
                 Ok(kind) => kind,
                 Err(reason) => {
-                    write!(text, "\n\n# {path} {reason}").expect("a string takes everything");
+                    write!(text, "\n\n# {path} {reason}").expect(TAKES_ALL);
                     continue;
                 }
             };
-            let wanted = if member.is_empty() { "value".to_owned() } else { plain_name(&member) };
-            let column = (1..).find_map(|number| {
-                let name = if number == 1 { wanted.clone() } else { format!("{wanted}_{number}") };
-                let column = TypedColumn::new(name.clone(), path.parse().ok()?, kind.parse().ok()?);
-                TypedColumns::new(columns.iter().cloned().chain([column.clone()])).is_ok().then_some((name, column))
-            });
-            let (name, column) = column.expect("with some number the name is another's no more");
-            columns.push(column);
-            let (name, path, kind) = (quoted(&name), quoted(&path), quoted(&kind));
-            write!(text, "\n\n[[column]] # in {count}\nname = {name}\npath = {path}\ntype = {kind}").expect("a string takes everything");
+            let name = name_of(member, &mut names);
+            write!(text, "\n\n[[column]] # in {count}\nname = {}\npath = {}\ntype = {}", quoted(&name), quoted(&path), quoted(&kind))
+                .expect(TAKES_ALL);
+            if kind.contains("(ns") || kind.contains("timestamp(us)") {
+                text.push_str(" # Delta tables have no such type: in the Parquet files alone");
+            }
         }
         text
     }
@@ -145,6 +147,7 @@ impl Kind {
             Value::Null => Self::Null,
             Value::Bool(_) => Self::Bool,
             Value::Number(number) if number.is_i64() => Self::Int,
+            Value::Number(number) if number.is_u64() => Self::Large,
             Value::Number(_) => Self::Float,
             Value::String(text) => Self::of_text(text),
             Value::Array(items) => Self::List(Box::new(items.iter().fold(Self::Null, |kind, item| kind.and(Self::of(item, depth + 1))))),
@@ -153,7 +156,7 @@ impl Kind {
     }
 
     fn of_members(members: &Map<String, Value>, depth: usize) -> Self {
-        Self::Object(members.iter().map(|(name, value)| (name.clone(), Self::of(value, depth + 1), 1)).collect())
+        Self::Object(members.iter().take(MEMBERS_MAX + 1).map(|(name, value)| (name.clone(), Self::of(value, depth + 1), 1)).collect())
     }
 
     fn of_text(text: &str) -> Self {
@@ -174,7 +177,8 @@ impl Kind {
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Null, kind) | (kind, Self::Null) => kind,
-            (Self::Int, Self::Float) | (Self::Float, Self::Int) => Self::Float,
+            (Self::Int, Self::Large) | (Self::Large, Self::Int) => Self::Large,
+            (Self::Int | Self::Large, Self::Float) | (Self::Float, Self::Int | Self::Large) => Self::Float,
             (Self::Instant { is_fine: one }, Self::Instant { is_fine: two }) => Self::Instant { is_fine: one || two },
             (Self::Local { is_fine: one }, Self::Local { is_fine: two }) => Self::Local { is_fine: one || two },
             (one, two) if one == two && !matches!(one, Self::Object(_)) => one,
@@ -182,8 +186,11 @@ impl Kind {
             (Self::List(one), Self::List(two)) => Self::List(Box::new(one.and(*two))),
             (Self::Object(mut one), Self::Object(two)) => {
                 for (name, kind, count) in two {
+                    let is_full = one.len() > MEMBERS_MAX;
                     match one.iter_mut().find(|(other, ..)| *other == name) {
                         Some((_, before, seen)) => (*before, *seen) = (std::mem::take(before).and(kind), *seen + count),
+                        // More than there may be are not told apart: there is no column for any of them.
+                        None if is_full => {}
                         None => one.push((name, kind, count)),
                     }
                 }
@@ -202,7 +209,7 @@ impl Kind {
             Self::Mixed(names) => return names.clone(),
             Self::Null => "null",
             Self::Bool => "bool",
-            Self::Int | Self::Float => "number",
+            Self::Int | Self::Large | Self::Float => "number",
             Self::Date | Self::Instant { .. } | Self::Local { .. } | Self::Text => "string",
             Self::List(_) => "array",
             Self::Object(_) => "object",
@@ -217,13 +224,14 @@ impl Kind {
             Self::Mixed(names) => return Err(format!("is of several types: {}", names.iter().copied().collect::<Vec<_>>().join(", "))),
             Self::Bool => "bool".to_owned(),
             Self::Int => "int64".to_owned(),
+            Self::Large => "decimal(20,0)".to_owned(),
             Self::Float => "float64".to_owned(),
             Self::Date => "date".to_owned(),
             Self::Instant { is_fine } => format!("timestamp({}, UTC)", unit(*is_fine)),
             Self::Local { is_fine } => format!("timestamp({})", unit(*is_fine)),
             Self::Text => "string".to_owned(),
             Self::List(item) => format!("list<{}>", item.to_type().map_err(|reason| format!("is a list, of which each item {reason}"))?),
-            Self::Object(members) if members.len() > MEMBERS_MAX => return Err(format!("has {} members: they are no columns", members.len())),
+            Self::Object(members) if members.len() > MEMBERS_MAX => return Err(format!("has more than {MEMBERS_MAX} members: they are no columns")),
             Self::Object(members) => {
                 let is_word = |name: &str| !name.is_empty() && name.chars().all(|character| character.is_alphanumeric() || character == '_');
                 // A member that is no field is in _value.
@@ -247,25 +255,29 @@ impl Kind {
 
 /// A member as a path.
 fn path_of(member: &str) -> String {
-    match member {
-        "" => ".".to_owned(),
-        _ if member.contains(['.', '[', ']', '"']) => format!(".{}", quoted(member)),
-        _ => format!(".{member}"),
-    }
+    let is_bare = !member.is_empty() && member.chars().all(|character| character.is_alphanumeric() || character == '_');
+    if is_bare { format!(".{member}") } else { format!(".{}", quoted(member)) }
 }
 
-/// A name that columns may have, but for others of the same name.
-fn plain_name(member: &str) -> String {
-    let plain: String = member.chars().map(|character| if character.is_alphanumeric() { character } else { '_' }).collect();
-    let plain = plain.trim_matches('_');
-    if plain.is_empty() { "column".to_owned() } else { plain.to_owned() }
+/// A name that a column may have, and no other has. `names` are those that others have, in small letters.
+fn name_of(member: Option<&str>, names: &mut BTreeSet<String>) -> String {
+    let plain: String = member.unwrap_or("value").chars().map(|character| if character.is_alphanumeric() { character } else { '_' }).collect();
+    let plain = match plain.trim_matches('_') {
+        "" => "column",
+        other => other,
+    };
+    let is_taken = |name: &str| TypedColumns::new([TypedColumn::new(name, JsonPath::root(), ColumnType::String)]).is_err();
+    let numbered = (1..).map(|number: u64| if number == 1 { plain.to_owned() } else { format!("{plain}_{number}") });
+    let mut free = numbered.filter(|name| !is_taken(name) && names.insert(name.to_lowercase()));
+    free.next().expect("with some number it is free")
 }
 
-/// A JSON string is one of TOML too.
+/// A JSON string is one of TOML too, but for one character.
 fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
+    Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }
 
+const TAKES_ALL: &str = "a string takes everything";
 const DEPTH_MAX: usize = 16;
 /// An object of more members holds data in their names.
 const MEMBERS_MAX: usize = 256;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use parquet::basic::LogicalType;
+use parquet::basic::{LogicalType, TimeUnit};
 use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescriptor;
@@ -59,7 +59,8 @@ fn text(metadata: &ParquetMetaData) -> String {
     lines.push(format!("\n{:<28}{:<34}{:<10}{:>14}{:>14}  ENCODINGS", "COLUMN", "TYPE", "CODEC", "BYTES", "UNPACKED"));
     for (number, column) in file.schema_descr().columns().iter().enumerate() {
         let chunks: Vec<_> = groups.iter().map(|group| group.column(number)).collect();
-        let sum = |bytes: fn(&ColumnChunkMetaData) -> i64| chunks.iter().map(|chunk| bytes(chunk)).sum::<i64>();
+        // Sizes that lie must not end the program.
+        let sum = |bytes: fn(&ColumnChunkMetaData) -> i64| chunks.iter().map(|chunk| bytes(chunk)).fold(0, i64::saturating_add);
         let (stored, unpacked) = (sum(ColumnChunkMetaData::compressed_size), sum(ColumnChunkMetaData::uncompressed_size));
         let (codec, encodings) = chunks.first().map_or_else(Default::default, |chunk| (codec_of(chunk), encodings_of(chunk).join(" ")));
         lines.push(format!(
@@ -114,17 +115,29 @@ fn pairs(file: &FileMetaData) -> impl Iterator<Item = (&str, &str)> {
     file.key_value_metadata().into_iter().flatten().map(|pair| (pair.key.as_str(), pair.value.as_deref().unwrap_or_default()))
 }
 
-/// The logical type, if there is one, and the physical one.
+/// The logical type, or the physical one where there is none; with a question mark where nulls may be.
 fn type_of(column: &ColumnDescriptor) -> String {
-    let optional = if is_optional(column) { "?" } else { "" };
-    match column.logical_type_ref() {
-        Some(LogicalType::Timestamp(timestamp)) => {
-            let zone = if timestamp.is_adjusted_to_u_t_c { ", UTC" } else { "" };
-            format!("TIMESTAMP({:?}{zone}){optional}", timestamp.unit).to_uppercase().replace("TIMEUNIT::", "")
-        }
-        Some(logical) => format!("{logical:?}{optional}").to_uppercase(),
-        None => format!("{}{optional}", column.physical_type()),
-    }
+    let kind = match column.logical_type_ref() {
+        Some(LogicalType::Timestamp(found)) => of_time("TIMESTAMP", &found.unit, found.is_adjusted_to_u_t_c),
+        Some(LogicalType::Time(found)) => of_time("TIME", &found.unit, found.is_adjusted_to_u_t_c),
+        Some(LogicalType::Decimal(found)) => format!("DECIMAL({},{})", found.precision, found.scale),
+        Some(LogicalType::Integer(found)) => format!("{}INT{}", if found.is_signed { "" } else { "U" }, found.bit_width),
+        Some(LogicalType::String) => "STRING".to_owned(),
+        Some(LogicalType::Date) => "DATE".to_owned(),
+        Some(LogicalType::Json) => "JSON".to_owned(),
+        Some(LogicalType::Uuid) => "UUID".to_owned(),
+        _ => column.physical_type().to_string(),
+    };
+    kind + if is_optional(column) { "?" } else { "" }
+}
+
+fn of_time(name: &str, unit: &TimeUnit, is_utc: bool) -> String {
+    let unit = match unit {
+        TimeUnit::MILLIS => "MILLIS",
+        TimeUnit::MICROS => "MICROS",
+        TimeUnit::NANOS => "NANOS",
+    };
+    format!("{name}({unit}{})", if is_utc { ", UTC" } else { "" })
 }
 
 fn is_optional(column: &ColumnDescriptor) -> bool {

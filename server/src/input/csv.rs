@@ -79,7 +79,7 @@ impl CsvRows {
                 json.push(b',');
             }
             json.extend_from_slice(name.as_bytes());
-            serde_json::to_writer(&mut *json, self.field(index)?).map_err(LineError::NotJson)?;
+            serde_json::to_writer(&mut *json, self.field(index)?).map_err(LineError::not_json)?;
         }
         json.push(b'}');
         if json.len() > limit { Err(LineError::TooLong { limit }) } else { Ok(()) }
@@ -154,7 +154,7 @@ fn ends_in_quotes(row: &[u8], separator: u8) -> bool {
 fn seen_in_order(rows: &CsvRows, fields: usize) -> Result<Vec<String>, LineError> {
     (0..fields)
         .map(|index| {
-            let mut name = serde_json::to_string(rows.field(index)?).map_err(LineError::NotJson)?;
+            let mut name = serde_json::to_string(rows.field(index)?).map_err(LineError::not_json)?;
             name.push(':');
             Ok(name)
         })

@@ -71,7 +71,7 @@ pub(crate) enum LineError {
     },
     /// JSON was expected.
     #[error("not JSON: {0}")]
-    NotJson(#[source] serde_json::Error),
+    NotJson(#[source] tidelog::export::JsonError),
     /// A line without anything is no JSON value.
     #[error("an empty line, where a JSON value was expected")]
     Empty,
@@ -134,6 +134,13 @@ pub(crate) enum LineError {
         /// Bytes that are there.
         found: u64,
     },
+}
+
+impl LineError {
+    /// JSON was expected, in a part of the line.
+    pub(crate) fn not_json(error: serde_json::Error) -> Self {
+        Self::NotJson(error.into())
+    }
 }
 
 /// The beginning of `text`, enough to recognize it in a message.

@@ -43,7 +43,7 @@ pub(crate) fn facts(
 fn key_of(json: &str, key_bytes: &mut Vec<u8>) -> Result<bool, LineError> {
     match (json.as_bytes().first(), unescaped(json)) {
         (Some(b'"'), Some(text)) => key_bytes.extend_from_slice(text.as_bytes()),
-        (Some(b'"'), None) => key_bytes.extend_from_slice(serde_json::from_str::<String>(json).map_err(LineError::NotJson)?.as_bytes()),
+        (Some(b'"'), None) => key_bytes.extend_from_slice(serde_json::from_str::<String>(json).map_err(LineError::not_json)?.as_bytes()),
         _ if json == "null" => return Ok(false),
         _ => push_compact(json, key_bytes),
     }

@@ -46,7 +46,7 @@ pub(crate) fn timestamp_of(json: &str, unit: Option<TimeUnit>) -> Result<Timesta
         Some(b'"') => {
             let text: std::borrow::Cow<'_, str> = match unescaped(json) {
                 Some(text) => text.into(),
-                None => serde_json::from_str::<String>(json).map_err(LineError::NotJson)?.into(),
+                None => serde_json::from_str::<String>(json).map_err(LineError::not_json)?.into(),
             };
             // CSV knows only strings: with a unit, digits in quotes are a number too.
             match unit {

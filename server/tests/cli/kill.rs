@@ -190,10 +190,12 @@ fn kill9_export() {
     let sandbox = Sandbox::new();
     let mut random = random(5);
     let mut load = Load::start(&sandbox, &["append", "data", "logs", "--partitions", "2", "--ack", "written", "--segment-bytes", "256KiB"]);
+    let began = Instant::now();
     while !sandbox.run(&["info", "data"]).text().contains("partition              1") {
+        assert!(began.elapsed() < Duration::from_secs(30), "nothing is appended");
         std::thread::sleep(Duration::from_millis(10));
     }
-    let mut files = 0;
+    let mut killed = [0; 3];
     for _ in 0..rounds() {
         let mut child =
             sandbox.command(&["export", "data", "logs", "--to", "out", "--follow", "--every", "1", "--rows-per-file", "50"]).spawn().unwrap();
@@ -201,7 +203,10 @@ fn kill9_export() {
         child.kill().unwrap();
         let run = checked(child.wait_with_output().unwrap());
         assert_eq!(run.code, None, "it goes on until it is killed: {run:?}");
-        files += run.text().lines().count();
+        let left = ["0", "1"].map(|partition| left_by_a_kill(&sandbox.path("out/topic=logs"), partition));
+        killed[0] += usize::from(left.iter().any(|left| left.is_partial));
+        killed[1] += usize::from(left.iter().any(|left| left.is_uncommitted));
+        killed[2] = left.iter().map(|left| left.files).sum();
     }
     let appended = load.stop();
     sandbox.ok(&["export", "data", "logs", "--to", "out", "--rows-per-file", "50"]);
@@ -212,8 +217,26 @@ fn kill9_export() {
         assert!(found == expected, "partition {partition}: {} rows of {} records", found.len(), expected.len());
         rows += found.len();
     }
-    println!("{rows} rows once each, {files} files told of, in {} kills", rounds());
+    let [partial, uncommitted, before] = killed;
+    println!("{rows} rows once each; of {} kills {partial} left a file half, {uncommitted} one that was not committed", rounds());
     assert_eq!(rows, appended);
+    assert!(before > 0, "all was done by the last run, which was not killed: the test shows nothing");
+}
+
+/// What stands in the directory of a partition.
+#[derive(Default)]
+struct Left {
+    files: usize,
+    is_partial: bool,
+    is_uncommitted: bool,
+}
+
+fn left_by_a_kill(table: &Path, partition: &str) -> Left {
+    let Ok(entries) = std::fs::read_dir(table.join(format!("partition={partition}"))) else { return Left::default() };
+    let names: Vec<String> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let partials = names.iter().filter(|name| name.starts_with('.')).count();
+    let committed = named_by_the_log(table, partition).len();
+    Left { files: committed, is_partial: partials > 0, is_uncommitted: names.len() - partials > committed }
 }
 
 fn row_of(record: &Value) -> (i64, String) {
@@ -222,13 +245,7 @@ fn row_of(record: &Value) -> (i64, String) {
 
 /// Offsets and values of a partition in the files that the Delta log names, which must be all of those that are there.
 fn exported(table: &Path, partition: &str) -> Vec<(i64, String)> {
-    let directory = format!("partition={partition}");
-    let mut named = Vec::new();
-    for version in 0.. {
-        let Ok(commit) = std::fs::read_to_string(table.join(format!("_delta_log/{version:020}.json"))) else { break };
-        let actions = json_lines(&commit);
-        named.extend(actions.iter().filter_map(|action| action["add"]["path"].as_str()?.strip_prefix(&format!("{directory}/")).map(str::to_owned)));
-    }
+    let (directory, named) = (format!("partition={partition}"), named_by_the_log(table, partition));
     let mut there: Vec<String> =
         std::fs::read_dir(table.join(&directory)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     there.sort();
@@ -243,6 +260,18 @@ fn exported(table: &Path, partition: &str) -> Vec<(i64, String)> {
         }
     }
     rows
+}
+
+/// The files that the Delta log names, in the order of their commits.
+fn named_by_the_log(table: &Path, partition: &str) -> Vec<String> {
+    let mut named = Vec::new();
+    for version in 0.. {
+        let Ok(commit) = std::fs::read_to_string(table.join(format!("_delta_log/{version:020}.json"))) else { break };
+        let actions = json_lines(&commit);
+        let path = |action: &Value| action["add"]["path"].as_str()?.strip_prefix(&format!("partition={partition}/")).map(str::to_owned);
+        named.extend(actions.iter().filter_map(path));
+    }
+    named
 }
 
 /// A program that is fed lines, a few thousand a second, until it is stopped.
