@@ -237,7 +237,7 @@ def check_hive(out: str) -> None:
 
 
 def check_delta(table: str, expected: list[list[Row]]) -> None:
-    """The Delta log names all files, its statistics leave out what a range does not need, and its transactions are the next offsets."""
+    """The Delta log names all files, a range of them is what it is in the files, and its transactions are the next offsets."""
     delta = DeltaTable(table)
     columns = [(field.name, str(field.type)) for field in delta.schema().fields]
     assert columns[0] == ("_offset", 'PrimitiveType("long")') and columns[-1] == ("partition", 'PrimitiveType("integer")'), columns
@@ -280,6 +280,16 @@ def check_typed(lines: str, out: str) -> None:
             for number, (have, want) in enumerate(zip_longest(column, wanted[name])):
                 assert have == want, f"{reader}: row {number}: {name} is {have!r}, expected {want!r}"
         print(f"  {reader}: {len(expected)} rows of {len(names)} typed columns: as in their JSON")
+    strong = [offset for offset, row in enumerate(expected) if row["mag"] > 4.5]
+    table = f"{out}/topic=quakes"
+    for reader, found in [
+        ("pyarrow", ds.dataset(files).to_table(filter=ds.field("mag") > 4.5)["_offset"].to_pylist()),
+        ("DuckDB", [offset for (offset,) in duckdb.sql(f"SELECT _offset FROM read_parquet({files}) WHERE mag > 4.5 ORDER BY _offset").fetchall()]),
+        ("Polars", polars.scan_parquet(files).filter(polars.col("mag") > 4.5).collect()["_offset"].to_list()),
+        ("deltalake", DeltaTable(table).to_pyarrow_table(filters=[("mag", ">", 4.5)])["_offset"].to_pylist()),
+    ]:
+        assert sorted(found) == strong, f"{reader}: mag > 4.5 in {len(found)} rows, expected {len(strong)}"
+    print(f"  {len(strong)} rows by a filter on a typed column, by the Delta log too")
 
 
 match sys.argv[1:]:

@@ -190,12 +190,9 @@ impl DeltaLog {
             "isBlindAppend": true,
             "engineInfo": concat!("tidelog/", env!("CARGO_PKG_VERSION")),
         });
-        let stats = json!({
-            "numRecords": extent.rows,
-            "minValues": { "_offset": extent.first, "_ts_ns": extent.min_ts_ns },
-            "maxValues": { "_offset": extent.last, "_ts_ns": extent.max_ts_ns },
-            "nullCount": { "_offset": 0, "_ts_ns": 0 },
-        });
+        // No least and largest values: deltalake 1.6 leaves out all files in which some column has none of its own, whatever is looked for. What a
+        // range does not need, readers leave out by the statistics in the files.
+        let stats = json!({ "numRecords": extent.rows });
         let gaps = &file.contents.gaps;
         let tags = (!gaps.is_empty()).then(|| BTreeMap::from([(GAPS_TAG.to_owned(), Some(gaps_as_json(gaps)))]));
         let add = Add {

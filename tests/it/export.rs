@@ -538,7 +538,7 @@ fn the_delta_log_says_what_is_exported() {
     assert_eq!(fixture.exporter().watermark().unwrap(), None);
     fixture.append_odd(0..10);
     fixture.export();
-    let rows = fixture.append_odd(10..25);
+    fixture.append_odd(10..25);
     fixture.export();
     assert_eq!(fixture.exporter().watermark().unwrap().unwrap().get(), 25);
     let first = fixture.actions(0);
@@ -551,16 +551,7 @@ fn the_delta_log_says_what_is_exported() {
     let file = fixture.home().join(name(10, 24));
     assert_eq!(add["path"], json!(format!("partition=0/{}", name(10, 24))));
     assert_eq!((&add["partitionValues"], &add["size"]), (&json!({ "partition": "0" }), &json!(fs::metadata(file).unwrap().len())));
-    let times = rows.iter().map(|row| row.ts_ns);
-    let stats: serde_json::Value = serde_json::from_str(add["stats"].as_str().unwrap()).unwrap();
-    assert_eq!(
-        stats,
-        json!({
-            "numRecords": 15,
-            "minValues": { "_offset": 10, "_ts_ns": times.clone().min() }, "maxValues": { "_offset": 24, "_ts_ns": times.max() },
-            "nullCount": { "_offset": 0, "_ts_ns": 0 },
-        })
-    );
+    assert_eq!(add["stats"], json!(r#"{"numRecords":15}"#), "more would make deltalake leave out files that it must not");
     assert_eq!((&second[2].1["appId"], &second[2].1["version"]), (&json!("tidelog:odd/0"), &json!(25)));
     assert_eq!(fixture.txn(1, "tidelog:odd/0#last_leader_epoch"), Some(json!(0)));
 }
