@@ -1,6 +1,9 @@
 //! Runs cells, a row of a log or of its mark each, in rounds and each in a process of its own: what one log leaves in memory, or breaks, is not
 //! the next one's. Measures nothing itself.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -79,7 +82,8 @@ impl Cells {
         self.cells.is_empty()
     }
 
-    pub(crate) fn run(mut self, rounds: usize) -> Vec<Cell> {
+    /// Runs them all; what `kept` has is not run again, and what is run is added to it.
+    pub(crate) fn run(mut self, rounds: usize, mut kept: Option<Kept>) -> Vec<Cell> {
         // Beside the program: the build's disk is never memory, as /tmp may be.
         let program = std::env::current_exe().expect("it has a path");
         let dir = tempfile::tempdir_in(program.parent().expect("it is in a directory")).expect("a directory");
@@ -89,11 +93,20 @@ impl Cells {
             rng.shuffle(&mut order);
             for (done, cell) in order.iter().enumerate() {
                 let cell = &mut self.cells[*cell];
+                if let Some(sample) = kept.as_ref().and_then(|kept| kept.get(round, cell)) {
+                    cell.samples.push(sample);
+                    continue;
+                }
                 eprintln!("round {round} of {rounds}, {} of {}: {}, {}", done + 1, order.len(), cell.by(), cell.row.name);
                 let path = dir.path().join("log");
                 std::fs::create_dir(&path).expect("a directory");
                 match cell.run(&program, &path) {
-                    Ok(sample) => cell.samples.push(sample),
+                    Ok(sample) => {
+                        if let Some(kept) = &mut kept {
+                            kept.add(round, cell, &sample);
+                        }
+                        cell.samples.push(sample);
+                    }
                     Err(why) => {
                         eprintln!("FAILED: {}, {}: {why}", cell.by(), cell.row.name);
                         cell.is_failed = true;
@@ -104,6 +117,38 @@ impl Cells {
         }
         self.cells
     }
+}
+
+/// A file of what was measured, so that a run that is ended goes on.
+pub(crate) struct Kept {
+    file: File,
+    samples: HashMap<String, Sample>,
+}
+
+impl Kept {
+    pub(crate) fn open(path: &str) -> std::io::Result<Self> {
+        let mut file = File::options().read(true).append(true).create(true).open(path)?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        // A line that was being written when the run was ended has no end.
+        let whole = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let samples =
+            whole.filter_map(|line| line.rsplit_once('\t')).filter_map(|(name, figures)| Some((name.to_owned(), Sample::of_line(figures)?)));
+        Ok(Self { samples: samples.collect(), file })
+    }
+
+    fn get(&self, round: usize, cell: &Cell) -> Option<Sample> {
+        self.samples.get(&name_of(round, cell)).cloned()
+    }
+
+    fn add(&mut self, round: usize, cell: &Cell, sample: &Sample) {
+        let line = format!("{}\t{}\n", name_of(round, cell), sample.to_line());
+        self.file.write_all(line.as_bytes()).expect("what was measured is kept");
+    }
+}
+
+fn name_of(round: usize, cell: &Cell) -> String {
+    format!("{round}\t{}\t{}", cell.row.name, cell.by())
 }
 
 /// `ROW:LOG`, parts of both names, or a part of one of them; small and capital letters are the same.

@@ -57,7 +57,14 @@ fn main() -> ExitCode {
         eprintln!("no row and no log is named {}: see --help", asked.filters.join(" or "));
         return ExitCode::from(2);
     }
-    let cells = cells.run(rounds);
+    let kept = match asked.keep.as_deref().map(cells::Kept::open).transpose() {
+        Ok(kept) => kept,
+        Err(error) => {
+            eprintln!("{}: {error}", asked.keep.unwrap_or_default());
+            return ExitCode::FAILURE;
+        }
+    };
+    let cells = cells.run(rounds, kept);
     let table = table::Table::new(&cells, rounds, scale);
     print!("{}", table.markdown());
     if let Some(path) = asked.svg
@@ -73,15 +80,17 @@ fn main() -> ExitCode {
 struct Asked {
     filters: Vec<String>,
     svg: Option<String>,
+    keep: Option<String>,
 }
 
 impl Asked {
     /// None if there is an option that is not known, or without its file.
     fn new(arguments: Vec<String>) -> Option<Self> {
-        let (mut asked, mut arguments) = (Self { filters: Vec::new(), svg: None }, arguments.into_iter());
+        let (mut asked, mut arguments) = (Self { filters: Vec::new(), svg: None, keep: None }, arguments.into_iter());
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--svg" => asked.svg = Some(arguments.next()?),
+                "--keep" => asked.keep = Some(arguments.next()?),
                 option if option.starts_with('-') => return None,
                 _ => asked.filters.push(argument),
             }
@@ -106,11 +115,12 @@ fn number_from(variable: &str, otherwise: f64) -> f64 {
     number
 }
 
-const USAGE: &str = "usage: tidelog-rivals [--svg FILE] [FILTER]...
+const USAGE: &str = "usage: tidelog-rivals [--svg FILE] [--keep FILE] [FILTER]...
 Measures tidelog beside other logs and stores and beside plain code, and prints a Markdown table. Progress goes to stderr.
 Exit codes: 1 a cell failed, or the file could not be written; 2 nothing is named so, or an option is not known.
 
   --svg FILE            draws the table as well, as bars
+  --keep FILE           keeps what is measured there, and does not measure again what is in it: a run that was ended goes on
   FILTER                ROW:LOG, parts of the names of both, or a part of one of them; only the cells that one of the filters is for.
                         One cell: 'durable append, 8 threads:raft-engine'. The plain code of a row is the log named mark.
   TIDELOG_BENCH_ONLY    more filters, with ; between them
