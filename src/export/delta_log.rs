@@ -10,7 +10,6 @@ use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::clock::now;
 use crate::error::IoContext;
-
 use crate::export::delta_action::{Action, Add, Format, MetaData, Protocol, Snapshot, Txn, encode};
 use crate::export::error::ExportError;
 use crate::export::export_directory::create_all;
@@ -150,9 +149,13 @@ impl DeltaLog {
     /// Makes a file part of the table, and its end the watermark.
     ///
     /// # Errors
-    /// [`ExportError::Fenced`] if another process moved the watermark since this log was read.
+    /// [`ExportError::Fenced`] if another process moved the watermark meanwhile, or some of the file is exported already.
     pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
         let before = self.watermark()?;
+        let fenced = |watermark: Offset| ExportError::Fenced { path: self.path.clone(), watermark };
+        if let Some(watermark) = before.filter(|watermark| watermark.get() > file.contents.extent.first) {
+            return Err(fenced(watermark));
+        }
         if !self.is_named {
             create_all(&*self.storage, &self.path)?;
             self.is_named = true;
@@ -227,16 +230,14 @@ impl DeltaLog {
     fn new_meta_data(&self, now: i64) -> Result<Option<MetaData>, ExportError> {
         let Some(meta_data) = &self.snapshot.meta_data else { return Ok(Some(self.first_meta_data(now))) };
         let there = self.columns()?;
-        match (self.declared.refuses(&there), there.refuses(&self.declared)) {
+        let reason = match (self.declared.refuses(&there), there.refuses(&self.declared)) {
             (None, None) => return Ok(None),
+            (Some(_), None) => None,
             // The file would be without theirs for good.
-            (None, Some(_)) => {
-                let reason = "another process has declared more of them meanwhile; run again".to_owned();
-                return Err(ExportError::Columns { path: self.path.clone(), reason });
-            }
-            _ => {}
-        }
-        if let Some(reason) = there.refuses(&self.declared) {
+            (None, Some(_)) => Some("another process has declared more of them meanwhile; declare those too, or none".to_owned()),
+            (Some(_), refused) => refused,
+        };
+        if let Some(reason) = reason {
             return Err(ExportError::Columns { path: self.path.clone(), reason });
         }
         let mut meta_data = meta_data.clone();

@@ -64,7 +64,7 @@ impl ExportDirectory {
         Ok(storage.kind(&path).at("look at", &path)?.is_some())
     }
 
-    /// Makes it if need be, locks it, removes what a killed run left, and checks each file that is there.
+    /// Makes it if need be, and locks it. What is in it is not known before it is [`read`](Self::read).
     pub(super) fn open(storage: Arc<dyn Storage>, out: &Path, source: &Source) -> Result<Self, ExportError> {
         let store_file = out.join(STORE_NAME);
         if storage.kind(&store_file).at("look at", &store_file)?.is_some() {

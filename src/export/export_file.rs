@@ -61,7 +61,7 @@ impl ExportFile {
         Ok(())
     }
 
-    /// Writes the row group that comes next, once it is encoded; its columns are empty. What did not fit them is in `unfit`.
+    /// Writes the row group that comes next, once it is encoded; its columns are empty.
     fn write_next(&mut self) -> Result<Option<Columns>, ExportError> {
         let Some(next) = self.under_way.pop_front() else { return Ok(None) };
         let lost = || ExportError::Encode { path: self.partial.path.clone(), reason: "the thread that encodes it has ended".to_owned() };

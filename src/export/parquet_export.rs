@@ -190,8 +190,9 @@ impl ParquetExport {
         Ok(session)
     }
 
-    /// Commits the files that a killed run completed, unless they have other columns than those to come: then they are written again.
+    /// Commits the files that a killed run completed, up to the first with other columns than those to come: from there on all is written again.
     fn adopt(&self, directory: &mut ExportDirectory) -> Result<(), ExportError> {
+        let mut is_other = false;
         for file in std::mem::take(&mut directory.uncommitted) {
             let (first, end) = (Offset::new(file.range.first), Offset::new(file.range.last + 1));
             self.check_end(directory, end)?;
@@ -201,9 +202,10 @@ impl ParquetExport {
                 return Err(ExportError::NotOfExport { path: directory.path.join(file.range.name()), reason });
             }
             let declared = directory.table.declared();
-            if let Some(reason) = declared.refuses(&file.contents.columns).or_else(|| file.contents.columns.refuses(declared)) {
+            is_other |= declared.refuses(&file.contents.columns).or_else(|| file.contents.columns.refuses(declared)).is_some();
+            if is_other {
                 if first < self.view.log_start_offset() {
-                    let reason = format!("{}, which the log has no more: {reason}", file.range.name());
+                    let reason = format!("{} was completed with others, and the log does not have its records any more", file.range.name());
                     return Err(ExportError::Columns { path: directory.path.clone(), reason });
                 }
                 directory.remove(file.range)?;

@@ -644,6 +644,22 @@ fn a_file_that_another_process_committed_stays() {
     assert_eq!((report.rows(), fixture.names()), (10, vec![name(0, 9)]));
 }
 
+/// A session that does not know what another process has exported since commits none of it again.
+#[test]
+fn a_session_that_was_overtaken_is_fenced() {
+    let fixture = Fixture::new();
+    let mut rows = fixture.append_odd(0..10);
+    let mut session = fixture.exporter().begin().unwrap();
+    session.run(&mut |_| {}).unwrap();
+    fs::write(fixture.commit(1), json!({ "txn": { "appId": "tidelog:odd/0", "version": 15 } }).to_string()).unwrap();
+    rows.extend_from_slice(&fixture.append_odd(10..20)[5..]);
+    let error = session.run(&mut |_| {}).unwrap_err();
+    assert!(matches!(&error, ExportError::Fenced { watermark, .. } if watermark.get() == 15), "{error}");
+    assert_eq!(fixture.names(), [name(0, 9)]);
+    assert_eq!(session.run(&mut |_| {}).unwrap().from.get(), 15);
+    assert_eq!(fixture.read_all(), rows);
+}
+
 /// Others may put files together: who and what is exported is known all the same.
 #[test]
 fn a_table_whose_files_others_put_together_goes_on() {

@@ -95,6 +95,19 @@ fn a_table_keeps_its_columns_and_takes_others() {
     assert_eq!(schemas, [vec!["a".to_owned()], vec!["b".to_owned(), "a".to_owned()]], "the Delta schema changes when the columns do");
 }
 
+/// Of files that were not committed, none is taken over behind one that is written again.
+#[test]
+fn files_behind_one_with_other_columns_are_written_again() {
+    let fixture = Fixture::new();
+    fixture.append(&[r#"{"a":1}"#]);
+    fixture.export(&[["a", ".a", "int64"]]).unwrap();
+    fixture.append(&[r#"{"a":2}"#]);
+    fixture.export(&[["a", ".a", "int64"], ["b", ".b", "string"]]).unwrap();
+    fs::remove_dir_all(fixture.commit(0).parent().unwrap()).unwrap();
+    let report = fixture.export(&[["a", ".a", "int64"], ["b", ".b", "string"]]).unwrap();
+    assert_eq!((report.from.get(), report.rows(), report.kept_files), (0, 2, 0));
+}
+
 #[test]
 fn what_delta_has_no_type_for_is_in_the_files_alone() {
     let fixture = Fixture::new();
