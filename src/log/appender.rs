@@ -14,8 +14,9 @@ use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_
 use crate::log::ahead::Ahead;
 use crate::log::maps;
 use crate::log::offset_index::GrowingIndex;
-use crate::log::record_batch::Encoded;
+use crate::log::record_batch::{Encoded, FrameParts};
 use crate::log::segment::{Segment, Sums};
+use crate::log::stage::{Outcome, Run};
 
 /// The end of the log, held by whoever appends.
 #[derive(Debug)]
@@ -245,22 +246,9 @@ impl Appender {
     /// [`StoreFailure`] if the write fails: then nothing is published, and the bytes it left are zeros again or the log must be poisoned.
     #[inline(always)]
     pub(crate) fn store(&mut self, batch: &Encoded<'_>, how: StoreHow) -> Result<Assigned, StoreFailure> {
-        let stored = batch.stored_bytes();
+        let stored = batch.parts.stored_bytes();
         let append_ts = coarse_now();
-        let (base_ts, max_ts) = batch.times.unwrap_or((append_ts, append_ts));
-        let header = FrameHeader {
-            frame_len: batch.frame_len as u32,
-            base_offset: Offset::new(self.next_offset),
-            base_ts,
-            max_ts,
-            last_offset_delta: batch.count - 1,
-            record_count: batch.count,
-            attributes: batch.attributes,
-            leader_epoch: self.epoch,
-            chain: self.chain,
-            durable_back: self.claim(how.durable),
-            body_crc: batch.body_crc,
-        };
+        let header = self.header(&batch.parts, self.end(), how.durable, append_ts);
         let (salt, position) = (self.active.header.salt, Position::new(self.position));
         let mapped = self.take(stored, how.mapped);
         let chain = match &mut self.store {
@@ -271,31 +259,93 @@ impl Appender {
             }
             _ => self.store_by_write(batch, &header, how.syncs)?,
         };
+        let assigned = self.advance(&batch.parts, chain, append_ts, how.index_interval);
+        self.publish(false);
+        Ok(assigned)
+    }
+
+    /// Stores frames that fit into the segment with one write, and publishes them together. As [`store`](Self::store), for all of them.
+    ///
+    /// # Errors
+    /// [`StoreFailure`]: then none is stored.
+    pub(crate) fn store_run(&mut self, run: Run<'_>, how: StoreHow) -> Result<(), StoreFailure> {
+        let Run { frames, bytes } = run;
+        let append_ts = coarse_now();
+        self.take(bytes.len(), false);
+        self.zeros_before(bytes.len(), how.syncs);
+        let salt = self.active.header.salt;
+        let (mut end, mut rest) = (self.end(), &mut *bytes);
+        for frame in frames.iter() {
+            let (slot, behind) = rest.split_at_mut(frame.parts.stored_bytes());
+            let header = self.header(&frame.parts, end, how.durable, append_ts);
+            let chain = header.encode_into(slot, salt, Position::new(end.position));
+            end = FrameEnd { position: end.position + slot.len() as u64, next_offset: end.next_offset + u64::from(frame.parts.count), chain };
+            rest = behind;
+        }
+        write_or_restore(&*self.file, bytes, self.position, &self.active)?;
+        for frame in frames {
+            frame.outcome = Outcome::Assigned(self.advance(&frame.parts, end.chain, append_ts, how.index_interval));
+        }
+        self.publish(false);
+        Ok(())
+    }
+
+    fn end(&self) -> FrameEnd {
+        FrameEnd { position: self.position, next_offset: self.next_offset, chain: self.chain }
+    }
+
+    /// The header of a frame that begins where another, or the segment's header, ends.
+    #[inline(always)]
+    fn header(&self, parts: &FrameParts, at: FrameEnd, durable: Option<u64>, append_ts: TimestampNs) -> FrameHeader {
+        let (base_ts, max_ts) = parts.times.unwrap_or((append_ts, append_ts));
+        FrameHeader {
+            frame_len: parts.frame_len as u32,
+            base_offset: Offset::new(at.next_offset),
+            base_ts,
+            max_ts,
+            last_offset_delta: parts.count - 1,
+            record_count: parts.count,
+            attributes: parts.attributes,
+            leader_epoch: self.epoch,
+            chain: at.chain,
+            durable_back: claim(at.position, durable),
+            body_crc: parts.body_crc,
+        }
+    }
+
+    /// Goes on behind a frame that is stored, and not yet published.
+    #[inline(always)]
+    fn advance(&mut self, parts: &FrameParts, chain: u32, append_ts: TimestampNs, index_interval: u32) -> Assigned {
+        let max_ts = parts.times.map_or(append_ts, |(_, max_ts)| max_ts);
         if self.position >= self.index_due {
-            self.push_index(how.index_interval);
+            self.push_index(index_interval);
         }
         let base_offset = self.next_offset;
-        self.next_offset += u64::from(batch.count);
-        self.position += stored as u64;
+        self.next_offset += u64::from(parts.count);
+        self.position += parts.stored_bytes() as u64;
         self.chain = chain;
-        self.sums.records += u64::from(batch.count);
+        self.sums.records += u64::from(parts.count);
         self.sums.max_ts = self.sums.max_ts.max(max_ts);
         self.first_epoch.get_or_insert(self.epoch);
-        self.publish(false);
-        Ok(Assigned { base_offset, next_offset: self.next_offset, append_ts })
+        Assigned { base_offset, next_offset: self.next_offset, append_ts }
     }
 
     #[inline(never)]
     fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, syncs: u64) -> Result<u32, StoreFailure> {
-        let stored = batch.stored_bytes();
-        if self.position + stored as u64 > self.zeros.due {
-            self.write_zeros_ahead(stored, syncs);
-        }
+        let stored = batch.parts.stored_bytes();
+        self.zeros_before(stored, syncs);
         self.frame.resize(stored, 0);
         batch.store(&mut self.frame);
         let chain = header.encode_into(&mut self.frame, self.active.header.salt, Position::new(self.position));
-        self.write_frame()?;
+        write_or_restore(&*self.file, &mut self.frame, self.position, &self.active)?;
         Ok(chain)
+    }
+
+    /// Zeros ahead of what is about to be written, when they are due.
+    fn zeros_before(&mut self, stored: usize, syncs: u64) {
+        if self.position + stored as u64 > self.zeros.due {
+            self.write_zeros_ahead(stored, syncs);
+        }
     }
 
     /// A step of zeros behind the block that the end is in, unless what is synced at once is so large that writing it twice costs more.
@@ -318,11 +368,6 @@ impl Appender {
         self.index_due = self.position + u64::from(interval);
     }
 
-    #[inline]
-    fn claim(&self, durable: Option<u64>) -> u32 {
-        durable.map_or(NO_CLAIM, |durable| ((self.position - durable) / FRAME_ALIGN as u64) as u32)
-    }
-
     /// Takes the next `stored` bytes for a frame; whether to store it into the map, if that is wanted.
     #[inline]
     fn take(&mut self, stored: usize, mapped: bool) -> bool {
@@ -342,14 +387,6 @@ impl Appender {
             self.ahead.take(end);
         }
         self.filled = self.ahead.filled();
-    }
-
-    fn write_frame(&mut self) -> Result<(), StoreFailure> {
-        let Err(source) = write_all_at(&*self.file, &self.frame, self.position) else { return Ok(()) };
-        let error = IoError::new("write", &self.active.path(), source);
-        self.frame.fill(0);
-        let restored = write_all_at(&*self.file, &self.frame, self.position).is_ok();
-        Err(StoreFailure { error, restored })
     }
 
     #[inline(always)]
@@ -396,7 +433,7 @@ impl Appender {
             last_epoch: self.epoch,
             chain_out: self.chain,
         };
-        let bytes = seal.encode(Position::new(self.position), self.claim(durable));
+        let bytes = seal.encode(Position::new(self.position), claim(self.position, durable));
         self.ahead.stop();
         // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
         // the next one begins.
@@ -560,6 +597,14 @@ fn map_to_append(file: &dyn File, capacity: u64) -> (Option<SegmentMap>, Option<
     mapped.map_or((None, None), |(map, store)| (Some(map), store))
 }
 
+/// Where a frame ends, and the next begins.
+#[derive(Debug, Clone, Copy)]
+struct FrameEnd {
+    position: u64,
+    next_offset: u64,
+    chain: u32,
+}
+
 /// A write that failed, and whether zeros stand again where it wrote.
 #[derive(Debug)]
 pub(crate) struct StoreFailure {
@@ -572,6 +617,20 @@ impl StoreFailure {
     pub(crate) fn into_error(self) -> AppendError {
         AppendError::Io(self.error)
     }
+}
+
+/// Writes frames; if that fails, zeros in their place.
+fn write_or_restore(file: &dyn File, frames: &mut [u8], position: u64, segment: &Segment) -> Result<(), StoreFailure> {
+    let Err(source) = write_all_at(file, frames, position) else { return Ok(()) };
+    let error = IoError::new("write", &segment.path(), source);
+    frames.fill(0);
+    let restored = write_all_at(file, frames, position).is_ok();
+    Err(StoreFailure { error, restored })
+}
+
+#[inline]
+fn claim(position: u64, durable: Option<u64>) -> u32 {
+    durable.map_or(NO_CLAIM, |durable| ((position - durable) / FRAME_ALIGN as u64) as u32)
 }
 
 /// The published word of a segment.

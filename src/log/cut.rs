@@ -77,8 +77,12 @@ impl Log {
         if offset == to {
             return Ok(());
         }
-        // What stays is durable before the rest goes. Nobody can append meanwhile.
-        self.wait_durable(to)?;
+        // What stays is durable before the rest goes. Nobody can append meanwhile, which is why this waits for no other that syncs: it may be
+        // about to append what others have staged.
+        self.sync_round();
+        if self.is_poisoned() {
+            return Err(self.poisoned().into());
+        }
         let kept = self.batch_across(offset)?;
         self.check_versions(kept.as_ref().map_or(offset, |kept| kept.base))?;
         let seq = appender.next_seq;
@@ -148,7 +152,7 @@ impl Log {
             Some(kept) => Some(kept.encode(Codec::None, &mut scratch).map_err(not_stored)?),
             None => None,
         };
-        let stored = encoded.as_ref().map_or(0, |encoded| encoded.stored_bytes());
+        let stored = encoded.as_ref().map_or(0, |encoded| encoded.parts.stored_bytes());
         let seq = appender.next_seq;
         appender.next_seq += 1;
         let spare =

@@ -10,7 +10,7 @@ use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, T
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
 use crate::io::{Storage, futex};
-use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Spare, StoreHow};
+use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Spare, StoreFailure, StoreHow};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::keeper::Keeper;
 use crate::log::live::LivePage;
@@ -19,7 +19,8 @@ use crate::log::offset_index::write_index;
 use crate::log::record_batch::Encoded;
 use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
 use crate::log::segment::{Segment, frames_end};
-use crate::log::sync::GroupCommit;
+use crate::log::stage::{Outcome, STAGED_BYTES_MAX, Stage};
+use crate::log::sync::{Commit, GroupCommit, Staged};
 use crate::log::view::{LiveSegment, LogView, Marks};
 use crate::log::waiters::Waiters;
 
@@ -53,6 +54,8 @@ pub(crate) struct Log {
     pub(super) queued: AtomicBool,
     spare_wanted: AtomicBool,
     keeper: Arc<Keeper>,
+    /// For what outlives the call that finds it due.
+    this: Weak<Self>,
 }
 
 /// What the next sync has to do besides the active segment.
@@ -76,6 +79,36 @@ pub(crate) struct LogEnd {
     pub(crate) next_offset: u64,
     pub(crate) max_ts: TimestampNs,
     pub(crate) appended_bytes: u64,
+}
+
+impl Commit for Log {
+    fn store(&self, stage: &mut Stage) {
+        if let Err(error) = self.store_staged(stage) {
+            stage.fail(error);
+        }
+        let (sleepers, queued, wants_spare) = {
+            let appender = self.appender.lock();
+            (self.view.append_sleepers.load(Ordering::Relaxed), self.queued.load(Ordering::Relaxed), appender.wants_spare())
+        };
+        if sleepers > 0 {
+            self.view.wake_readers();
+        }
+        let Some(this) = self.this.upgrade() else { return };
+        if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
+            self.keeper.make_spare(this.clone());
+        }
+        if !queued {
+            this.queue();
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.view.written_end()
+    }
+
+    fn sync(&self) {
+        self.sync_round();
+    }
 }
 
 impl Log {
@@ -104,7 +137,7 @@ impl Log {
         );
         let durable_word = durable_word(appender.active.id.seq, appender.position);
         let indexed = AtomicU64::new(appender.position);
-        let log = Arc::new(Self {
+        let log = Arc::new_cyclic(|this| Self {
             view: Arc::new(view),
             report,
             policy: options.sync_policy,
@@ -126,6 +159,7 @@ impl Log {
             queued: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
             keeper,
+            this: this.clone(),
         });
         let holder: Weak<Self> = Arc::downgrade(&log);
         maps::register(holder);
@@ -138,33 +172,24 @@ impl Log {
     /// [`AppendError`]; nothing was appended.
     #[inline(always)]
     pub(crate) fn append(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Assigned, AppendError> {
-        let (stored, body) = (batch.stored_bytes(), (batch.records.len() + batch.packed.len()) as u64);
-        if body > self.batch_bytes_max {
-            return Err(AppendError::TooLarge { bytes: body, limit: self.batch_bytes_max });
-        }
-        let mapped = !matches!(self.policy, SyncPolicy::Group { .. });
+        let (stored, count) = (batch.parts.stored_bytes(), batch.parts.count);
+        self.check_size(batch)?;
+        let mapped = !self.syncs_each();
         let mut appender = self.appender.lock();
         self.check_open(&appender)?;
-        if !appender.has_offsets(batch.count) {
+        if !appender.has_offsets(count) {
             return Err(AppendError::OffsetsExhausted);
         }
-        if appender.is_full_for(stored, batch.count) {
-            appender = self.make_room(appender, stored, batch.count)?;
+        if appender.is_full_for(stored, count) {
+            appender = self.make_room(appender, stored, count)?;
         }
         appender.reserve(stored)?;
         let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
         let assigned = match appender.store(batch, how) {
             Ok(assigned) => assigned,
-            Err(failure) => {
-                if !failure.restored {
-                    self.poison(&failure.error.to_string());
-                }
-                return Err(failure.into_error());
-            }
+            Err(failure) => return Err(self.poison_unless_restored(failure)),
         };
-        self.view.advance_written(assigned.next_offset);
-        let appended = self.appended_bytes.load(Ordering::Relaxed) + stored as u64;
-        self.appended_bytes.store(appended, Ordering::Relaxed);
+        self.note_appended(&appender, stored);
         let fill = if mapped { appender.fill_request(stored) } else { None };
         let wants_spare = appender.wants_spare();
         // Both are read under the lock, through which whoever goes to sleep or stops watching passes too.
@@ -183,6 +208,80 @@ impl Log {
             self.queue();
         }
         Ok(assigned)
+    }
+
+    /// Others see the end of the log move. Under the append lock.
+    #[inline(always)]
+    fn note_appended(&self, appender: &Appender, stored: usize) {
+        self.view.advance_written(appender.next_offset);
+        let appended = self.appended_bytes.load(Ordering::Relaxed) + stored as u64;
+        self.appended_bytes.store(appended, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn check_size(&self, batch: &Encoded<'_>) -> Result<(), AppendError> {
+        let body = (batch.records.len() + batch.packed.len()) as u64;
+        if body > self.batch_bytes_max { Err(AppendError::TooLarge { bytes: body, limit: self.batch_bytes_max }) } else { Ok(()) }
+    }
+
+    /// Whether appends are synced one by one, or in groups: they are written, not stored into the map.
+    #[inline(always)]
+    pub(crate) fn syncs_each(&self) -> bool {
+        matches!(self.policy, SyncPolicy::Group { .. })
+    }
+
+    /// Hands a batch that is to be durable at once to whoever leads the next sync; `None` if it is better appended alone.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLarge`].
+    pub(crate) fn stage(&self, batch: &Encoded<'_>) -> Result<Option<Staged>, AppendError> {
+        self.check_size(batch)?;
+        Ok((batch.parts.stored_bytes() <= STAGED_BYTES_MAX).then(|| self.group.stage(batch)))
+    }
+
+    /// Leads a sync or waits for one, until the staged batch is durable or the log is poisoned. `None` if the batch is better appended alone,
+    /// because one before it failed.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended.
+    pub(crate) fn wait_staged(&self, staged: Staged) -> Result<Option<Assigned>, AppendError> {
+        match self.group.wait_staged(staged, self.max_wait(), self) {
+            Outcome::Assigned(assigned) => Ok(Some(assigned)),
+            Outcome::Left => Ok(None),
+            Outcome::Failed(error) => Err(error),
+        }
+    }
+
+    fn max_wait(&self) -> Duration {
+        if let SyncPolicy::Group { max_wait, .. } = self.policy { max_wait } else { Duration::ZERO }
+    }
+
+    fn store_staged(&self, stage: &mut Stage) -> Result<(), AppendError> {
+        let mut appender = self.appender.lock();
+        self.check_open(&appender)?;
+        while let Some((stored, count)) = stage.next() {
+            if !appender.has_offsets(count) {
+                return Err(AppendError::OffsetsExhausted);
+            }
+            if appender.is_full_for(stored, count) {
+                appender = self.make_room(appender, stored, count)?;
+            }
+            let run = stage.take_run(|bytes, count| !appender.is_full_for(bytes, count) && appender.has_offsets(count));
+            let bytes = run.bytes.len();
+            appender.reserve(bytes)?;
+            let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
+            appender.store_run(run, how).map_err(|failure| self.poison_unless_restored(failure))?;
+            self.note_appended(&appender, bytes);
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn poison_unless_restored(&self, failure: StoreFailure) -> AppendError {
+        if !failure.restored {
+            self.poison(&failure.error.to_string());
+        }
+        failure.into_error()
     }
 
     #[cold]
@@ -216,7 +315,7 @@ impl Log {
     ) -> Result<MutexGuard<'log, Appender>, AppendError> {
         while self.segments_behind() >= SEGMENTS_BEHIND_MAX {
             drop(appender);
-            self.sync();
+            self.sync_round();
             self.finish_sealed();
             appender = self.appender.lock();
             self.check_open(&appender)?;
@@ -324,7 +423,7 @@ impl Log {
         let capacity = Appender::capacity_for(self.segment_bytes, 0);
         // A failure shows at the roll, which makes one in line.
         let Ok(mut spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
-        if !matches!(self.policy, SyncPolicy::Group { .. }) {
+        if !self.syncs_each() {
             spare.fill();
         }
         let mut appender = self.appender.lock();
@@ -340,12 +439,11 @@ impl Log {
     /// # Errors
     /// [`SyncError::Poisoned`] if a sync failed, now or before.
     pub(crate) fn wait_durable(&self, end: u64) -> Result<(), SyncError> {
-        let max_wait = if let SyncPolicy::Group { max_wait, .. } = self.policy { max_wait } else { Duration::ZERO };
-        self.wait_durable_within(end, max_wait)
+        self.wait_durable_within(end, self.max_wait())
     }
 
     fn wait_durable_within(&self, end: u64, max_wait: Duration) -> Result<(), SyncError> {
-        self.group.wait(end, max_wait, || self.is_durable(end) || self.is_poisoned(), || self.view.written_end(), || self.sync());
+        self.group.wait(end, max_wait, || self.is_durable(end) || self.is_poisoned(), self);
         // Asked in this order: what a cut took away meanwhile was done with, even if the log has grown past it again.
         if self.is_poisoned() && !self.is_durable(end) { Err(self.poisoned()) } else { Ok(()) }
     }
@@ -370,7 +468,7 @@ impl Log {
     }
 
     /// One sync round: sealed segments, the active one, names; then, and only then, the durable end.
-    fn sync(&self) {
+    pub(super) fn sync_round(&self) {
         let _round = self.round.lock();
         // After the lock: a failure is reported to one sync alone, the next may succeed and prove nothing.
         if self.poison.get().is_some() {
@@ -414,7 +512,7 @@ impl Log {
 
     fn sync_files(&self, sealed: &[Arc<Segment>], active: &Arc<Segment>, names: bool) -> Result<(), IoError> {
         for segment in sealed.iter().chain([active]) {
-            segment.writable()?.sync().at("sync", &segment.path())?;
+            segment.writable()?.sync().map_err(|error| IoError::new("sync", &segment.path(), error))?;
         }
         if names { self.view.storage.sync_dir(&self.view.dir).at("sync", &self.view.dir) } else { Ok(()) }
     }
@@ -494,7 +592,7 @@ impl Log {
     pub(super) fn put_checkpoint(&self, file: &mut CheckpointFile, end: LogEnd, log_start: u64, slots: Slots) -> Result<(), SyncError> {
         // A segment without a new frame may have been named since the last sync.
         if self.has_unsynced_names() {
-            self.sync();
+            self.sync_round();
         }
         if self.is_poisoned() {
             return Err(self.poisoned());

@@ -28,6 +28,7 @@ mod repair;
 mod scrub;
 mod seen;
 mod segment;
+mod stage;
 mod stored;
 mod surgery;
 mod sync;
@@ -65,6 +66,7 @@ pub(crate) use recovery::{RecoverHow, new_uuid};
 pub(crate) use repair::plan_repair;
 pub(crate) use scrub::Scrubber;
 pub(crate) use surgery::repair;
+pub(crate) use sync::Staged;
 #[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;
 

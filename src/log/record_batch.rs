@@ -196,7 +196,8 @@ impl RecordBatch {
         let (blocks, packed) = (&scratch.blocks[..], &scratch.packed[..]);
         let frame_len = FRAME_HEADER_BYTES + blocks.len() + records.len() + packed.len();
         let body_crc = FrameHeader::body_crc_of(frame_len, records);
-        Ok(Encoded { frame_len, blocks, records, packed, body_crc, attributes, count: self.count, times })
+        let parts = FrameParts { frame_len, body_crc, attributes, count: self.count, times };
+        Ok(Encoded { parts, blocks, records, packed })
     }
 
     /// Compresses the records; says so only if that makes them smaller.
@@ -223,14 +224,11 @@ impl Scratch {
     }
 }
 
-/// A frame but for what the append lock decides: offset, position, chain, claim.
+/// What a frame's header is made of, but for what the append lock decides: offset, position, chain, claim.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Encoded<'a> {
+pub(crate) struct FrameParts {
     /// Header, blocks and body, without padding.
     pub(crate) frame_len: usize,
-    pub(crate) blocks: &'a [u8],
-    pub(crate) records: &'a [u8],
-    pub(crate) packed: &'a [u8],
     pub(crate) body_crc: u32,
     pub(crate) attributes: Attributes,
     pub(crate) count: u32,
@@ -238,12 +236,23 @@ pub(crate) struct Encoded<'a> {
     pub(crate) times: Option<(TimestampNs, TimestampNs)>,
 }
 
-impl Encoded<'_> {
+impl FrameParts {
     /// Bytes in the file.
     pub(crate) fn stored_bytes(&self) -> usize {
         padded(self.frame_len)
     }
+}
 
+/// A frame without its header.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Encoded<'a> {
+    pub(crate) parts: FrameParts,
+    pub(crate) blocks: &'a [u8],
+    pub(crate) records: &'a [u8],
+    pub(crate) packed: &'a [u8],
+}
+
+impl Encoded<'_> {
     /// Stores everything behind the header into `frame`, which is as long as the stored frame.
     #[inline]
     pub(crate) fn store(&self, frame: &mut [u8]) {

@@ -7,7 +7,7 @@ use tidelog_format::{Offset, TimestampNs};
 
 use crate::config::AckLevel;
 use crate::error::{AppendError, CutError, ReadError, SyncError};
-use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Start, StoredRecord};
+use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Staged, Start, StoredRecord};
 use crate::topic::store::StoreInner;
 
 /// A partition: append and read. Cheap to clone; keeps its store open.
@@ -58,6 +58,17 @@ impl Partition {
     /// # Errors
     /// [`AppendError`].
     pub fn append_with(&self, record: Record<'_>, level: AckLevel) -> Result<Ack, AppendError> {
+        let stage = |batch: &mut RecordBatch, scratch: &mut Scratch| {
+            batch.clear();
+            batch.push(&record)?;
+            self.stage(batch, scratch)
+        };
+        if level == AckLevel::Durable
+            && self.log.syncs_each()
+            && let Some(ack) = self.append_staged(stage)?
+        {
+            return Ok(ack);
+        }
         let assigned = BUFFERS.with_borrow_mut(|(batch, scratch)| {
             batch.clear();
             batch.push(&record)?;
@@ -71,6 +82,12 @@ impl Partition {
     /// # Errors
     /// [`AppendError`].
     pub fn append_batch(&self, batch: &RecordBatch, level: AckLevel) -> Result<Ack, AppendError> {
+        if level == AckLevel::Durable
+            && self.log.syncs_each()
+            && let Some(ack) = self.append_staged(|_, scratch| self.stage(batch, scratch))?
+        {
+            return Ok(ack);
+        }
         let assigned = BUFFERS.with_borrow_mut(|(_, scratch)| self.append_encoded(batch, scratch))?;
         self.acknowledge(assigned, level)
     }
@@ -89,6 +106,23 @@ impl Partition {
     fn append_encoded(&self, batch: &RecordBatch, scratch: &mut Scratch) -> Result<Assigned, AppendError> {
         let encoded = batch.encode(self.store.compression, scratch)?;
         self.log.append(&encoded)
+    }
+
+    /// Has a batch appended by whoever leads the next sync, perhaps this thread. `None` if it must be appended alone.
+    #[inline(never)]
+    fn append_staged(
+        &self,
+        stage: impl FnOnce(&mut RecordBatch, &mut Scratch) -> Result<Option<Staged>, AppendError>,
+    ) -> Result<Option<Ack>, AppendError> {
+        // The buffers are free again before anybody waits: what a leader wakes may append on this thread.
+        let Some(staged) = BUFFERS.with_borrow_mut(|(batch, scratch)| stage(batch, scratch))? else { return Ok(None) };
+        let assigned = self.log.wait_staged(staged)?;
+        assigned.map(|assigned| self.acknowledge(assigned, AckLevel::Durable)).transpose()
+    }
+
+    fn stage(&self, batch: &RecordBatch, scratch: &mut Scratch) -> Result<Option<Staged>, AppendError> {
+        let encoded = batch.encode(self.store.compression, scratch)?;
+        self.log.stage(&encoded)
     }
 
     #[inline(always)]

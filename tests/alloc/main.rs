@@ -54,6 +54,17 @@ fn appends_by_write_and_in_batches_allocate_nothing() {
     assert!(found <= steady(6000, 0), "{found} allocations in 6,000 appends");
 }
 
+/// They are staged for whoever leads the next sync, here always the same.
+#[test]
+fn durable_appends_allocate_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::default(), 64 << 20);
+    let append = |count: u64| (0..count).for_each(|_| assert!(partition.append(Record::new(&VALUE)).is_ok()));
+    append(100);
+    let found = measure(|| append(1000)).count_total;
+    assert!(found <= steady(1000, 0), "{found} allocations in 1,000 durable appends");
+}
+
 #[test]
 fn a_roll_allocates_little() {
     let dir = tempfile::tempdir().unwrap();

@@ -97,6 +97,115 @@ fn threads_share_syncs_and_none_is_left_asleep() {
     }
 }
 
+/// Whoever leads a sync writes what the others have staged: with one write for all, in the segment or the next, and each is told its own offset.
+#[test]
+fn what_threads_append_durably_is_written_together() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let (store, partition) = home.partition(options.segment_bytes(64 << 10));
+    faulty.inject(Fault::at(Op::Sync).from_then_on().on_path(".log").slow(Duration::from_millis(1)));
+    faulty.record_calls();
+    let (threads, each) = (16, 60);
+    let acked = in_time("durable appends of 16 threads", {
+        let partition = partition.clone();
+        move || append_from_threads(&partition, threads, each).into_iter().map(Result::unwrap).collect::<Vec<_>>()
+    });
+    let is_log = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "log");
+    let writes = faulty.recorded_calls().iter().filter(|call| call.op == Op::Write && is_log(&call.path)).count() as u64;
+    assert!(writes < threads * each / 2, "{writes} writes");
+    assert!(partition.view().info().unwrap().segments > 3);
+    check_acked(&partition, &acked);
+    drop(partition);
+    store.close().unwrap();
+    check_acked(&Store::open(home.path()).unwrap().topic("t").unwrap().partition(0).unwrap(), &acked);
+}
+
+/// A write for many that fails is told to the first of them; the others append alone then.
+#[test]
+fn what_cannot_be_written_together_is_written_alone() {
+    for fault in [
+        Fault::at(Op::Write).on_path(".log").torn(50, ENOSPC),
+        Fault::at(Op::Write).on_path(".log").torn(300, ENOSPC).nth(5),
+        Fault::at(Op::Allocate).error(ENOSPC),
+        Fault::at(Op::RenameNew).error(ENOSPC),
+    ] {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        let (store, partition) = home.partition(options.segment_bytes(64 << 10));
+        partition.append(Record::new("first")).unwrap();
+        faulty.inject(fault.clone());
+        let (acked, refused): (Vec<_>, Vec<_>) = in_time("durable appends of 8 threads", {
+            let partition = partition.clone();
+            move || append_from_threads(&partition, 8, 60).into_iter().partition(Result::is_ok)
+        });
+        assert_eq!(faulty.fired(), 1, "{fault:?}");
+        assert!(matches!(refused[..], [Err(AppendError::Io(_))]), "{fault:?}: {refused:?}");
+        let mut acked: Vec<_> = acked.into_iter().map(Result::unwrap).collect();
+        acked.push((0, b"first".to_vec()));
+        check_acked(&partition, &acked);
+        drop(partition);
+        store.close().unwrap();
+        let reopened = Store::open(home.path()).unwrap().topic("t").unwrap().partition(0).unwrap();
+        check_acked(&reopened, &acked);
+        assert!(!reopened.recovery_report().is_notable(), "{fault:?}");
+    }
+}
+
+/// Values of up to 800 bytes that differ, appended durably by many threads: what each append was given.
+fn append_from_threads(partition: &Partition, threads: u64, each: u64) -> Vec<Result<(u64, Vec<u8>), AppendError>> {
+    let append = |number: u64| {
+        let mut value = numbered(number);
+        value.resize(value.len() + (number * 37 % 700) as usize, number as u8);
+        let ack = partition.append(Record::new(&value))?;
+        assert!(ack.durable_end > ack.last_offset && partition.durable_end_offset() >= ack.durable_end);
+        Ok((ack.base_offset.get(), value))
+    };
+    std::thread::scope(|scope| {
+        let each_of = |thread| scope.spawn(move || (thread * each..(thread + 1) * each).map(append).collect::<Vec<_>>());
+        let threads: Vec<_> = (0..threads).map(each_of).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    })
+}
+
+/// Offsets are dense, and at each is what was acknowledged there.
+fn check_acked(partition: &Partition, acked: &[(u64, Vec<u8>)]) {
+    assert_eq!(partition.log_end_offset().get(), acked.len() as u64);
+    let offsets: HashSet<_> = acked.iter().map(|(offset, _)| offset).collect();
+    assert_eq!(offsets.len(), acked.len());
+    for (offset, value) in acked {
+        assert_eq!(&value_at(partition, *offset), value);
+    }
+}
+
+/// A cut holds the append lock while it makes sure of what stays; whoever leads a sync meanwhile wants it too, for what others have staged.
+#[test]
+fn a_cut_beside_durable_appends_ends() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(StoreOptions::new());
+    let cuts = in_time("cuts beside durable appends", {
+        let partition = partition.clone();
+        move || {
+            let cut_until = Instant::now() + Duration::from_millis(500);
+            std::thread::scope(|scope| {
+                for _ in 0..3 {
+                    scope.spawn(|| {
+                        while Instant::now() < cut_until {
+                            partition.append(Record::new("x")).unwrap();
+                        }
+                    });
+                }
+                let mut cuts = 0;
+                while Instant::now() < cut_until {
+                    partition.truncate_suffix(partition.log_end_offset().get() / 2).unwrap();
+                    cuts += 1;
+                }
+                cuts
+            })
+        }
+    });
+    assert!(cuts > 0);
+}
+
 #[test]
 fn what_nobody_waits_for_becomes_durable_in_time() {
     for policy in [SyncPolicy::default(), SyncPolicy::Interval(Duration::from_millis(50))] {
