@@ -196,6 +196,7 @@ fn a_cut_beside_durable_appends_ends() {
                 }
                 let mut cuts = 0;
                 while Instant::now() < cut_until {
+                    partition.append_with(Record::new("not synced yet"), AckLevel::Written).unwrap();
                     partition.truncate_suffix(partition.log_end_offset().get() / 2).unwrap();
                     cuts += 1;
                 }
