@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{DecodeError, Offset};
+use tidelog_format::{DecodeError, LeaderEpoch, Offset};
 
 /// A call to the file system failed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -335,6 +335,46 @@ pub enum CutError {
     /// The file system failed. The cut is done whole or not at all; the next open finishes it.
     #[error(transparent)]
     Io(#[from] IoError),
+}
+
+/// A batch could not be brought back to where it stood. It was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The log has gone on already: its next offset is above the batch's first. Restore into a partition that nobody else appends to.
+    #[error("cannot restore a batch at offset {base}: the log ends at {log_end}")]
+    Behind {
+        /// First offset of the batch.
+        base: Offset,
+        /// Next offset that the log will assign.
+        log_end: Offset,
+    },
+    /// The log is in a later term: terms only rise.
+    #[error("cannot restore a batch of term {epoch} at offset {base}: the log is in term {term}")]
+    EarlierTerm {
+        /// First offset of the batch.
+        base: Offset,
+        /// Its term.
+        epoch: LeaderEpoch,
+        /// The log's.
+        term: LeaderEpoch,
+    },
+    /// More offsets lie between the end of the log and the batch than a log that holds records can leave out.
+    #[error("cannot restore a batch at offset {to}: the log ends at {from}, and at most {limit} offsets can be left out")]
+    HoleTooLarge {
+        /// Next offset that the log will assign.
+        from: Offset,
+        /// First offset of the batch.
+        to: Offset,
+        /// The limit.
+        limit: u64,
+    },
+    /// The batch could not be appended.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log could not be made durable. Reopen the store.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
 }
 
 /// Records could not be read.

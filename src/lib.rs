@@ -44,7 +44,7 @@ mod log;
 mod topic;
 
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
-pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, SyncError, TopicError};
+pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, RestoreError, SyncError, TopicError};
 #[cfg(feature = "test-util")]
 pub use log::limit_maps;
 pub use log::{
@@ -52,7 +52,7 @@ pub use log::{
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
-pub use topic::{Ack, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, Store, StoreOptions, Topic, TopicName};
+pub use topic::{Ack, Partition, PendingAck, Place, ReadOnlyStore, ReadOnlyTopic, Repair, Store, StoreOptions, Topic, TopicName};
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
 

@@ -58,6 +58,17 @@ impl DeltaLog {
         Self { storage, path, topic, app_id, partial, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot }
     }
 
+    /// The files that are part of the table of a partition, by name in its directory; `None` where there is no Delta log. Changes nothing.
+    pub(super) fn files_of(storage: Arc<dyn Storage>, table: &Path, source: &Source) -> Result<Option<Vec<String>>, ExportError> {
+        let mut log = Self::new(storage, table, source);
+        if log.storage.kind(&log.path).at("look at", &log.path)?.is_none() {
+            return Ok(None);
+        }
+        log.check_names()?;
+        log.refresh()?;
+        Ok(Some(log.files().map(str::to_owned).collect()))
+    }
+
     /// Reads what is new in it, or all of it, and checks that it can be continued.
     pub(super) fn read(&mut self) -> Result<(), ExportError> {
         if self.storage.kind(&self.path).at("look at", &self.path)?.is_none() {

@@ -208,7 +208,7 @@ pub(super) fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoErr
 
 /// The end of the name of a file that is being written.
 pub(super) const PARTIAL_SUFFIX: &str = ".parquet.partial";
-const EXTENSION: &str = "parquet";
+pub(super) const EXTENSION: &str = "parquet";
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Parquet out of a partition: files that readers nobody here wrote can read, with the offset in every row. Reads no file back but footers.
+//! Parquet out of a partition, in files that readers nobody here wrote can read, with the offset in every row; and the way back.
 //!
 //! # Files
 //! `<out>/topic=<topic>/partition=<number>/<first offset>-<last offset>.parquet`, the offsets with 20 digits, so that names sort. A topic
@@ -37,8 +37,12 @@ mod error;
 mod export_directory;
 mod export_file;
 mod footer;
+mod import_error;
+mod import_file;
+mod import_rows;
 mod json_path;
 mod parquet_export;
+mod parquet_import;
 mod report;
 mod row_group_writers;
 mod schema;
@@ -47,7 +51,9 @@ mod typed_values;
 
 pub use column_type::{ColumnType, TimestampUnit, TypeError};
 pub use error::ExportError;
+pub use import_error::ImportError;
 pub use json_path::{JsonError, JsonPath, PathError};
 pub use parquet_export::{ExportSession, ParquetExport};
+pub use parquet_import::{ImportProgress, ImportReport, ParquetImport};
 pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
 pub use typed_column::{ColumnError, TypedColumn, TypedColumns};

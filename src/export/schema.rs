@@ -32,8 +32,8 @@ pub(super) fn schema(declared: &TypedColumns) -> SchemaRef {
         Field::new(TS_NS, DataType::Int64, false),
         Field::new(TS, DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into())), false),
         Field::new(KEY, DataType::Binary, true),
-        Field::new("_value", DataType::Binary, true),
-        Field::new("_headers", DataType::List(header_item()), false),
+        Field::new(VALUE, DataType::Binary, true),
+        Field::new(HEADERS, DataType::List(header_item()), false),
         Field::new(LEADER_EPOCH, DataType::Int32, true),
         Field::new(PRODUCER_ID, DataType::Int64, true),
     ];
@@ -61,8 +61,8 @@ pub(super) fn delta_schema(declared: &TypedColumns) -> Value {
         field(TS_NS, json!("long"), false),
         field(TS, json!("timestamp"), false),
         field(KEY, json!("binary"), true),
-        field("_value", json!("binary"), true),
-        field("_headers", json!({ "type": "array", "elementType": header, "containsNull": false }), false),
+        field(VALUE, json!("binary"), true),
+        field(HEADERS, json!({ "type": "array", "elementType": header, "containsNull": false }), false),
         field(LEADER_EPOCH, json!("integer"), true),
         field(PRODUCER_ID, json!("long"), true),
     ];
@@ -87,7 +87,7 @@ pub(super) fn writer_properties(times: Times) -> Result<WriterProperties, Parque
         .set_column_encoding(column(TS_NS), delta_if(times == Times::VeryNear))
         .set_column_encoding(column(TS), delta_if(times != Times::Apart))
         .set_column_dictionary_enabled(column(KEY), true)
-        .set_column_dictionary_enabled(ColumnPath::new(vec!["_headers".into(), "list".into(), "element".into(), "key".into()]), true)
+        .set_column_dictionary_enabled(ColumnPath::new(vec![HEADERS.into(), "list".into(), "element".into(), "key".into()]), true)
         // One value, or none, for long stretches.
         .set_column_dictionary_enabled(column(LEADER_EPOCH), true)
         .set_column_dictionary_enabled(column(PRODUCER_ID), true)
@@ -120,12 +120,14 @@ pub(super) fn times_of(ts_ns: &[i64]) -> Times {
 /// fastparquet unpacks deltas of more than 28 bits wrongly.
 pub(super) const DIFFERENCE_MAX: u64 = 1 << 27;
 
-const OFFSET: &str = "_offset";
-const TS_NS: &str = "_ts_ns";
-const TS: &str = "_ts";
-const KEY: &str = "_key";
-const LEADER_EPOCH: &str = "_leader_epoch";
-const PRODUCER_ID: &str = "_producer_id";
+pub(super) const OFFSET: &str = "_offset";
+pub(super) const TS_NS: &str = "_ts_ns";
+pub(super) const TS: &str = "_ts";
+pub(super) const KEY: &str = "_key";
+pub(super) const VALUE: &str = "_value";
+pub(super) const HEADERS: &str = "_headers";
+pub(super) const LEADER_EPOCH: &str = "_leader_epoch";
+pub(super) const PRODUCER_ID: &str = "_producer_id";
 
 #[cfg(test)]
 mod tests {

@@ -211,9 +211,9 @@ impl Appender {
     }
 
     /// Whether a batch of this size needs a new segment first.
-    pub(crate) fn is_full_for(&self, stored_bytes: usize, count: u32) -> bool {
+    pub(crate) fn is_full_for(&self, stored_bytes: usize, offsets: u32) -> bool {
         let end = self.position + stored_bytes as u64 + SEAL_BYTES as u64;
-        let rel_end = self.next_offset - self.active.id.base_offset + u64::from(count);
+        let rel_end = self.next_offset - self.active.id.base_offset + u64::from(offsets);
         end > self.active.header.capacity || rel_end > u64::from(u32::MAX)
     }
 
@@ -279,7 +279,7 @@ impl Appender {
             let (slot, behind) = rest.split_at_mut(frame.parts.stored_bytes());
             let header = self.header(&frame.parts, end, how.durable, append_ts);
             let chain = header.encode_into(slot, salt, Position::new(end.position));
-            end = FrameEnd { position: end.position + slot.len() as u64, next_offset: end.next_offset + u64::from(frame.parts.count), chain };
+            end = FrameEnd { position: end.position + slot.len() as u64, next_offset: end.next_offset + u64::from(frame.parts.offsets), chain };
             rest = behind;
         }
         write_or_restore(&*self.file, bytes, self.position, &self.active)?;
@@ -303,7 +303,7 @@ impl Appender {
             base_offset: Offset::new(at.next_offset),
             base_ts,
             max_ts,
-            last_offset_delta: parts.count - 1,
+            last_offset_delta: parts.offsets - 1,
             record_count: parts.count,
             attributes: parts.attributes,
             leader_epoch: self.epoch,
@@ -321,7 +321,7 @@ impl Appender {
             self.push_index(index_interval);
         }
         let base_offset = self.next_offset;
-        self.next_offset += u64::from(parts.count);
+        self.next_offset += u64::from(parts.offsets);
         self.position += parts.stored_bytes() as u64;
         self.chain = chain;
         self.sums.records += u64::from(parts.count);
@@ -454,6 +454,7 @@ impl Appender {
         let _ = self.active.sums.set(self.sums);
         let _ = self.active.chain_out.set(self.chain);
         let sealed = std::mem::replace(&mut self.active, next.segment);
+        (self.epoch, self.epoch_start) = (self.active.header.leader_epoch, self.active.header.epoch_start);
         (self.ahead, self.filled) = (next.ahead.clone(), next.ahead.filled());
         self.file = next.file;
         self.store = next.store;
@@ -477,8 +478,8 @@ impl Appender {
     }
 
     /// Whether another batch can have offsets.
-    pub(crate) fn has_offsets(&self, count: u32) -> bool {
-        self.next_offset.saturating_add(count.into()) <= OFFSET_MAX
+    pub(crate) fn has_offsets(&self, offsets: u32) -> bool {
+        self.next_offset.saturating_add(offsets.into()) <= OFFSET_MAX
     }
 
     /// Bytes to allocate for a new segment at once: a partition that appends a lot does not ask again and again.

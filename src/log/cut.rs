@@ -49,11 +49,11 @@ impl Log {
         Ok(())
     }
 
-    fn unlink(&self, segment: &Segment) -> Result<(), CutError> {
+    pub(super) fn unlink(&self, segment: &Segment) -> Result<(), IoError> {
         for name in [segment.id.log_name(), segment.id.index_name()] {
             let path = self.view.dir.join(name);
             match self.view.storage.unlink(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IoError::new("remove", &path, error).into()),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IoError::new("remove", &path, error)),
                 _ => {}
             }
         }
@@ -153,10 +153,6 @@ impl Log {
             None => None,
         };
         let stored = encoded.as_ref().map_or(0, |encoded| encoded.parts.stored_bytes());
-        let seq = appender.next_seq;
-        appender.next_seq += 1;
-        let spare =
-            Spare::make(&*self.view.storage, &self.view.dir, seq, Appender::capacity_for(self.segment_bytes, stored), stored as u64 + (64 << 10))?;
         let at = Offset::new(base);
         // A segment that began here may have declared the offsets before it lost: that is said again.
         let list = self.view.list();
@@ -177,19 +173,7 @@ impl Log {
             log_start: Offset::new(self.view.log_start()),
             by_recovery: false,
         };
-        let end = ResumeAt {
-            position: SEGMENT_HEADER_BYTES as u64,
-            next_offset: base,
-            chain: 0,
-            epoch,
-            epoch_start: at,
-            allocated: spare.allocated(),
-            sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
-            next_seq: appender.next_seq,
-            index_interval: self.index_interval,
-        };
-        let prepared = NamedSegment::prepare(spare, &self.view.storage, &self.view.dir, self.view.uuid, new)?;
-        let mut fresh = Appender::begin(prepared, end);
+        let mut fresh = self.fresh_tail(appender, new, stored)?;
         if let Some(encoded) = &encoded {
             let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: None, syncs: self.syncs() };
             fresh.store(encoded, how).map_err(|failure| failure.error)?;
@@ -197,6 +181,27 @@ impl Log {
         // Whether the cut is done is unknown when this fails, so nothing may be acknowledged above it any more: the next open settles it.
         NamedSegment::give_name_durably(&fresh.active, &*self.view.storage, &self.view.dir).inspect_err(|error| self.poison(&error.to_string()))?;
         Ok(fresh)
+    }
+
+    /// An appender in a new segment, without a name yet, that does not go on from the current one.
+    pub(super) fn fresh_tail(&self, appender: &mut Appender, new: NewSegment, stored: usize) -> Result<Appender, IoError> {
+        let seq = appender.next_seq;
+        appender.next_seq += 1;
+        let capacity = Appender::capacity_for(self.segment_bytes, stored);
+        let spare = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, stored as u64 + (64 << 10))?;
+        let end = ResumeAt {
+            position: SEGMENT_HEADER_BYTES as u64,
+            next_offset: new.base.get(),
+            chain: new.chain,
+            epoch: new.epoch,
+            epoch_start: new.epoch_start,
+            allocated: spare.allocated(),
+            sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
+            next_seq: appender.next_seq,
+            index_interval: self.index_interval,
+        };
+        let prepared = NamedSegment::prepare(spare, &self.view.storage, &self.view.dir, self.view.uuid, new)?;
+        Ok(Appender::begin(prepared, end))
     }
 
     fn switch_to(&self, appender: &mut Appender, fresh: Appender) {

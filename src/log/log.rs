@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
-use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, TimestampNs};
+use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, Term, TimestampNs};
 
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
@@ -172,16 +172,25 @@ impl Log {
     /// [`AppendError`]; nothing was appended.
     #[inline(always)]
     pub(crate) fn append(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Assigned, AppendError> {
-        let (stored, count) = (batch.parts.stored_bytes(), batch.parts.count);
         self.check_size(batch)?;
+        self.append_locked(self.appender.lock(), batch)
+    }
+
+    /// The same, under the lock.
+    #[inline(always)]
+    pub(super) fn append_locked<'log>(
+        self: &'log Arc<Self>,
+        mut appender: MutexGuard<'log, Appender>,
+        batch: &Encoded<'_>,
+    ) -> Result<Assigned, AppendError> {
+        let (stored, offsets) = (batch.parts.stored_bytes(), batch.parts.offsets);
         let mapped = !self.syncs_each();
-        let mut appender = self.appender.lock();
         self.check_open(&appender)?;
-        if !appender.has_offsets(count) {
+        if !appender.has_offsets(offsets) {
             return Err(AppendError::OffsetsExhausted);
         }
-        if appender.is_full_for(stored, count) {
-            appender = self.make_room(appender, stored, count)?;
+        if appender.is_full_for(stored, offsets) {
+            appender = self.make_room(appender, stored, offsets)?;
         }
         appender.reserve(stored)?;
         let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
@@ -219,7 +228,7 @@ impl Log {
     }
 
     #[inline(always)]
-    fn check_size(&self, batch: &Encoded<'_>) -> Result<(), AppendError> {
+    pub(super) fn check_size(&self, batch: &Encoded<'_>) -> Result<(), AppendError> {
         let body = (batch.records.len() + batch.packed.len()) as u64;
         if body > self.batch_bytes_max { Err(AppendError::TooLarge { bytes: body, limit: self.batch_bytes_max }) } else { Ok(()) }
     }
@@ -259,14 +268,14 @@ impl Log {
     fn store_staged(&self, stage: &mut Stage) -> Result<(), AppendError> {
         let mut appender = self.appender.lock();
         self.check_open(&appender)?;
-        while let Some((stored, count)) = stage.next() {
-            if !appender.has_offsets(count) {
+        while let Some((stored, offsets)) = stage.next() {
+            if !appender.has_offsets(offsets) {
                 return Err(AppendError::OffsetsExhausted);
             }
-            if appender.is_full_for(stored, count) {
-                appender = self.make_room(appender, stored, count)?;
+            if appender.is_full_for(stored, offsets) {
+                appender = self.make_room(appender, stored, offsets)?;
             }
-            let run = stage.take_run(|bytes, count| !appender.is_full_for(bytes, count) && appender.has_offsets(count));
+            let run = stage.take_run(|bytes, offsets| !appender.is_full_for(bytes, offsets) && appender.has_offsets(offsets));
             let bytes = run.bytes.len();
             appender.reserve(bytes)?;
             let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
@@ -291,7 +300,7 @@ impl Log {
         }
     }
 
-    fn check_open(&self, appender: &Appender) -> Result<(), AppendError> {
+    pub(super) fn check_open(&self, appender: &Appender) -> Result<(), AppendError> {
         if let Some(reason) = self.poison.get() {
             return Err(AppendError::Poisoned { reason: reason.clone() });
         }
@@ -311,7 +320,7 @@ impl Log {
         &'log self,
         mut appender: MutexGuard<'log, Appender>,
         stored: usize,
-        count: u32,
+        offsets: u32,
     ) -> Result<MutexGuard<'log, Appender>, AppendError> {
         while self.segments_behind() >= SEGMENTS_BEHIND_MAX {
             drop(appender);
@@ -319,13 +328,14 @@ impl Log {
             self.finish_sealed();
             appender = self.appender.lock();
             self.check_open(&appender)?;
-            if !appender.has_offsets(count) {
+            if !appender.has_offsets(offsets) {
                 return Err(AppendError::OffsetsExhausted);
             }
         }
         // Another appender may have rolled meanwhile.
-        if appender.is_full_for(stored, count) {
-            self.roll(&mut appender, stored)?;
+        if appender.is_full_for(stored, offsets) {
+            let term = Term { epoch: appender.epoch, start: appender.epoch_start };
+            self.roll(&mut appender, stored, term)?;
             self.check_open(&appender)?;
         }
         Ok(appender)
@@ -336,7 +346,8 @@ impl Log {
         unsynced.sealed.len() + unsynced.finished.len()
     }
 
-    fn roll(&self, appender: &mut MutexGuard<'_, Appender>, stored: usize) -> Result<(), IoError> {
+    /// Goes on in a new segment, in `term`.
+    pub(super) fn roll(&self, appender: &mut MutexGuard<'_, Appender>, stored: usize, term: Term) -> Result<(), IoError> {
         let capacity = Appender::capacity_for(self.segment_bytes, stored);
         let dir = &self.view.dir;
         let spare = match appender.spare.take() {
@@ -360,8 +371,8 @@ impl Log {
             prev_end: if is_unused { active.prev_end } else { base },
             chain: appender.chain,
             restarted: is_unused && active.flags & SegmentHeader::CHAIN_RESTARTED != 0,
-            epoch: appender.epoch,
-            epoch_start: appender.epoch_start,
+            epoch: term.epoch,
+            epoch_start: term.start,
             log_start: Offset::new(self.view.log_start()),
             by_recovery: false,
         };

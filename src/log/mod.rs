@@ -25,6 +25,7 @@ mod record_batch;
 mod recover_many;
 mod recovery;
 mod repair;
+mod restore;
 mod scrub;
 mod seen;
 mod segment;

@@ -1,7 +1,7 @@
 //! What is appended: a record, or a batch of records encoded as it will be stored. Assigns no offset.
 
 use tidelog_format::{
-    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, Header, NOTE_BYTES_MAX, TimestampNs,
+    Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FrameHeader, Header, NOTE_BYTES_MAX, Producer, TimestampNs,
     append_record, pack_nanos, padded,
 };
 
@@ -174,6 +174,12 @@ impl RecordBatch {
     /// The parts of a frame. `default` is the codec if the batch chose none.
     #[inline(always)]
     pub(crate) fn encode<'a>(&'a self, default: Codec, scratch: &'a mut Scratch) -> Result<Encoded<'a>, AppendError> {
+        self.encode_of(None, default, scratch)
+    }
+
+    /// The same, of a producer.
+    #[inline(always)]
+    pub(crate) fn encode_of<'a>(&'a self, producer: Option<Producer>, default: Codec, scratch: &'a mut Scratch) -> Result<Encoded<'a>, AppendError> {
         if self.count == 0 {
             return Err(AppendError::Empty);
         }
@@ -183,12 +189,12 @@ impl RecordBatch {
             wanted => self.compress(wanted, &mut scratch.compressed)?,
         };
         let nanos = if self.sub_millis.is_empty() { None } else { pack_nanos(&self.sub_millis, &mut scratch.packed) };
-        let blocks = Blocks { nanos, note: self.note.as_deref(), ..Blocks::default() };
+        let blocks = Blocks { producer, nanos, note: self.note.as_deref(), ..Blocks::default() };
         let mut attributes = blocks.attributes().with_codec(codec);
         if self.tombstone {
             attributes = attributes.with(Attributes::HAS_TOMBSTONE);
         }
-        if nanos.is_some() || self.note.is_some() {
+        if producer.is_some() || nanos.is_some() || self.note.is_some() {
             blocks.encode(&mut scratch.blocks);
         }
         let records = if codec == Codec::None { &self.records[..] } else { &scratch.compressed[..] };
@@ -196,7 +202,7 @@ impl RecordBatch {
         let (blocks, packed) = (&scratch.blocks[..], &scratch.packed[..]);
         let frame_len = FRAME_HEADER_BYTES + blocks.len() + records.len() + packed.len();
         let body_crc = FrameHeader::body_crc_of(frame_len, records);
-        let parts = FrameParts { frame_len, body_crc, attributes, count: self.count, times };
+        let parts = FrameParts { frame_len, body_crc, attributes, count: self.count, offsets: self.count, times };
         Ok(Encoded { parts, blocks, records, packed })
     }
 
@@ -231,12 +237,23 @@ pub(crate) struct FrameParts {
     pub(crate) frame_len: usize,
     pub(crate) body_crc: u32,
     pub(crate) attributes: Attributes,
+    /// Records.
     pub(crate) count: u32,
+    /// Offsets that it takes: as many, or more if some of them have no record.
+    pub(crate) offsets: u32,
     /// Base time and highest time; `None` for the time of the append.
     pub(crate) times: Option<(TimestampNs, TimestampNs)>,
 }
 
 impl FrameParts {
+    /// A frame without a record, which takes offsets all the same.
+    pub(crate) fn of_hole(offsets: u32) -> Self {
+        // No lookup by time is to find it.
+        let times = Some((TimestampNs::new(i64::MIN), TimestampNs::new(i64::MIN)));
+        let (frame_len, body_crc) = (FRAME_HEADER_BYTES, FrameHeader::body_crc_of(FRAME_HEADER_BYTES, &[]));
+        Self { frame_len, body_crc, attributes: Attributes::default(), count: 0, offsets, times }
+    }
+
     /// Bytes in the file.
     pub(crate) fn stored_bytes(&self) -> usize {
         padded(self.frame_len)

@@ -66,21 +66,21 @@ impl Stage {
         std::mem::take(&mut self.frames[number].outcome)
     }
 
-    /// The next frame: its bytes in the file, and its records.
+    /// The next frame: its bytes in the file, and its offsets.
     pub(crate) fn next(&self) -> Option<(usize, u32)> {
-        self.frames.get(self.taken.0).map(|frame| (frame.parts.stored_bytes(), frame.parts.count))
+        self.frames.get(self.taken.0).map(|frame| (frame.parts.stored_bytes(), frame.parts.offsets))
     }
 
-    /// Takes frames for as long as all of them together, bytes and records, fit.
+    /// Takes frames for as long as all of them together, bytes and offsets, fit.
     pub(crate) fn take_run(&mut self, fits: impl Fn(usize, u32) -> bool) -> Run<'_> {
         let (from, at) = self.taken;
-        let (mut bytes, mut count) = (0, 0u32);
+        let (mut bytes, mut offsets) = (0, 0u32);
         for frame in &self.frames[from..] {
-            let (more, records) = (bytes + frame.parts.stored_bytes(), count.saturating_add(frame.parts.count));
-            if !fits(more, records) {
+            let (more, taken) = (bytes + frame.parts.stored_bytes(), offsets.saturating_add(frame.parts.offsets));
+            if !fits(more, taken) {
                 break;
             }
-            (bytes, count, self.taken.0) = (more, records, self.taken.0 + 1);
+            (bytes, offsets, self.taken.0) = (more, taken, self.taken.0 + 1);
         }
         self.taken.1 += bytes;
         Run { frames: &mut self.frames[from..self.taken.0], bytes: &mut self.bytes[at..at + bytes] }

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use tidelog_format::{Offset, TimestampNs};
+use tidelog_format::{LeaderEpoch, Offset, Producer, TimestampNs};
 
 use crate::config::AckLevel;
-use crate::error::{AppendError, CutError, ReadError, SyncError};
+use crate::error::{AppendError, CutError, ReadError, RestoreError, SyncError};
 use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Staged, Start, StoredRecord};
 use crate::topic::store::StoreInner;
 
@@ -30,6 +30,17 @@ pub struct Ack {
     pub append_ts: TimestampNs,
     /// First offset not known durable when the append was acknowledged.
     pub durable_end: Offset,
+}
+
+/// Where a batch stood in the log that it is restored from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Offset of its first record. The others have the offsets that follow.
+    pub base_offset: Offset,
+    /// The term in which it was appended.
+    pub leader_epoch: LeaderEpoch,
+    /// Who appended it, if that is known.
+    pub producer_id: Option<i64>,
 }
 
 /// An append that is written and has its offsets, but is not yet known durable. Dropping it changes nothing about that.
@@ -132,6 +143,35 @@ impl Partition {
             self.log.wait_durable(assigned.next_offset).map_err(|source| AppendError::NotDurable { base_offset, source })?;
         }
         Ok(ack(&self.log, assigned))
+    }
+
+    /// Brings a batch back to where it stood in the log that it is restored from: the way back from an export, or from another copy.
+    /// Batches come in the order of their offsets. An empty partition begins where the first one does; where the log ends below a batch, the
+    /// offsets between them have no record. The batch is written when this returns: [`flush`](Self::flush) makes it durable.
+    ///
+    /// ```
+    /// use tidelog::{LeaderEpoch, Place, Record, RecordBatch, Store};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let partition = Store::open(dir.path())?.topic("orders")?.partition(0)?;
+    /// let mut batch = RecordBatch::new();
+    /// batch.push(&Record::new("12 apples"))?;
+    /// partition.restore(&batch, Place { base_offset: 1_000.into(), leader_epoch: LeaderEpoch::new(3), producer_id: None })?;
+    /// partition.flush()?;
+    /// assert_eq!((partition.log_start_offset(), partition.log_end_offset()), (1_000.into(), 1_001.into()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`RestoreError`].
+    pub fn restore(&self, batch: &RecordBatch, place: Place) -> Result<(), RestoreError> {
+        let Place { base_offset, leader_epoch, producer_id } = place;
+        // Its incarnation and sequence are not known any more. Kafka says so by these numbers.
+        let producer = producer_id.map(|id| Producer { id, epoch: -1, base_sequence: -1 });
+        let mut scratch = Scratch::default();
+        let encoded = batch.encode_of(producer, self.store.compression, &mut scratch)?;
+        self.log.restore(&encoded, base_offset, leader_epoch)?;
+        Ok(())
     }
 
     /// Makes everything appended so far durable; returns the durable end.

@@ -16,6 +16,8 @@ mod faults;
 mod follow;
 mod forged;
 mod guards;
+#[cfg(feature = "parquet")]
+mod import;
 mod interleavings;
 mod io;
 mod layers;

@@ -432,3 +432,68 @@ fn many_small_records_pass_a_small_batch_limit() {
     ]);
     assert_eq!(sandbox.raw("events"), ndjson(2000, 5).as_bytes());
 }
+
+/// Out to Parquet and back: the same records at the same offsets, once, however often it is asked.
+#[test]
+fn what_was_exported_is_restored() {
+    let sandbox = Sandbox::new();
+    sandbox.write("input", ndjson(1000, 50));
+    sandbox.ok(&[
+        "import",
+        "data",
+        "shop/events",
+        "input",
+        "--format",
+        "ndjson",
+        "--key",
+        ".k",
+        "--timestamp",
+        ".t",
+        "--timestamp-unit",
+        "ms",
+        "--partitions",
+        "3",
+    ]);
+    sandbox.ok(&["export", "data", "shop/events", "--to", "out", "--rows-per-file", "100"]);
+    let said = sandbox.ok(&["import", "copy", "shop/events", "--from-parquet", "out"]);
+    assert!(said.lines().count() == 3 && said.lines().all(|line| line.contains(": restored ") && line.contains("; the next offset is ")), "{said}");
+    let records = |dir: &str| sandbox.ok(&["cat", dir, "shop/events", "--output", "json"]);
+    assert_eq!(records("copy"), records("data"));
+    let said = sandbox.ok(&["import", "copy", "shop/events", "--from-parquet", "out/namespace=shop/topic=events"]);
+    assert!(said.lines().all(|line| line.contains(": nothing new, ")), "{said}");
+    // One partition, what is new in it, as JSON.
+    sandbox.ok_with(&["append", "data", "shop/events", "-p", "1"], "more\n");
+    sandbox.ok(&["export", "data", "shop/events", "--to", "out"]);
+    let summary: serde_json::Value =
+        serde_json::from_str(&sandbox.ok(&["import", "copy", "shop/events", "--from-parquet", "out", "-p", "1", "--json"])).unwrap();
+    assert_eq!((&summary["imported"], &summary["partition"], &summary["topic"]), (&json!(1), &json!(1), &json!("shop/events")));
+    assert_eq!(summary["next_offset"], json!(summary["already_imported"].as_u64().unwrap() + 1));
+    assert_eq!(records("copy"), records("data"));
+}
+
+#[test]
+fn what_cannot_be_restored_has_its_exit_code() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs", "--partitions", "2"], "1\n2\n");
+    sandbox.ok(&["export", "data", "logs", "--to", "out"]);
+    sandbox.ok_with(&["append", "other", "logs"], "3\n");
+    sandbox.ok_with(&["append", "third", "logs", "--partitions", "2"], "3\n4\n");
+    sandbox.write("file", "x\n");
+    for (arguments, code, says) in [
+        (&["new", "logs", "file", "--from-parquet", "out"][..], 2, "cannot be used with"),
+        (&["new", "logs", "--from-parquet", "out", "--format", "ndjson"], 2, "cannot be used with"),
+        (&["new", "logs", "--from-parquet", "nowhere"], 3, "nowhere has no Parquet files of topic logs: neither nowhere/topic=logs"),
+        (&["new", "lags", "--from-parquet", "out"], 3, "out has no Parquet files of topic lags"),
+        (&["new", "logs", "--from-parquet", "out", "-p", "2"], 3, "out has no partition 2"),
+        (&["third", "logs", "--from-parquet", "out"], 3, "the partition has another record at offset 0"),
+    ] {
+        sandbox.run(&[&["import"], arguments].concat()).expect(code).says(says);
+        assert!(!sandbox.path("new").exists(), "{arguments:?}");
+    }
+    sandbox
+        .run(&["import", "other", "logs", "--from-parquet", "out", "-p", "1"])
+        .expect(2)
+        .says("topic logs has 1 partition: there is no partition 1");
+    sandbox.write("out/topic=logs/partition=0/00000000000000000000-00000000000000000000.parquet", "PAR1");
+    sandbox.run(&["import", "new", "logs", "--from-parquet", "out"]).expect(3).says("00000000000000000000-00000000000000000000.parquet");
+}

@@ -1,5 +1,6 @@
-//! `tidelog import`: takes files into a topic, each record once, however often it is interrupted. Exports nothing, follows nothing.
+//! `tidelog import`: takes files into a topic, each record once, however often it is interrupted. Follows nothing.
 
+mod from_parquet;
 mod importer;
 mod note;
 mod resume;
@@ -28,17 +29,26 @@ Examples:
   tidelog import data quakes quakes.csv --format csv --timestamp .time --partitions 4 --key .place
   tidelog import data events bad.ndjson --format ndjson --on-error skip --rejects rejected.ndjson
   zcat big.gz | tidelog import data logs
+  tidelog import copy events --from-parquet parquet-out    what tidelog export wrote, record for record
 
 An import that was interrupted goes on where it was when it is started again: how far it came is committed with the
 records. A finished file adds nothing. A file that has grown is continued; if it was imported without a newline at its
 end, then only if what follows begins with one: otherwise its last line has changed. A file that was changed is refused
 (exit 3). A file whose last records here were deleted (delete_prefix) is imported again from its start: what was known
-of it went with them. The standard input cannot be resumed. A topic that does not exist is made.")]
+of it went with them. The standard input cannot be resumed. A topic that does not exist is made.
+
+--from-parquet restores partitions: each record gets the offset, time, key, value, headers, term and producer of its row.
+DIR is an export, the directory of a topic in it, or one that holds the Parquet files of one partition and nothing else.
+Files need the columns _offset and _ts_ns (or _ts); the other columns of an export may be there, any more are left alone.
+A partition must be empty, or hold what an earlier run restored, and is refused otherwise (exit 3).")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
     /// Files, plain or packed with gzip or zstd; without any, or for -, the standard input.
     files: Vec<PathBuf>,
+    /// Restore partitions from the Parquet files in DIR, instead of taking files in.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "format", "key", "timestamp", "separator", "compression", "on_error", "rejects"])]
+    from_parquet: Option<PathBuf>,
     /// What the bytes mean.
     #[arg(long, value_enum, default_value = "lines")]
     format: Format,
@@ -90,6 +100,9 @@ struct Summary {
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
+    if let Some(from) = &args.from_parquet {
+        return from_parquet::run(args, from);
+    }
     if args.rejects.is_some() && args.on_error == OnError::Stop {
         return Err(Failure::new(Exit::Usage, "--rejects keeps lines aside: add --on-error skip"));
     }

@@ -1,0 +1,168 @@
+//! One Parquet file that is imported: read through the storage, a few thousand rows at a time. Restores nothing.
+
+use std::fmt::Display;
+use std::io::{self, BufReader, Read};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::RowGroupMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::statistics::Statistics;
+
+use crate::error::{IoContext, IoError};
+use crate::export::import_error::ImportError;
+use crate::export::import_rows::{COLUMNS, ImportRows};
+use crate::export::schema::OFFSET;
+use crate::io::{Access, File, Storage, read_exact_at};
+
+/// A file of which the footer is read.
+#[derive(Debug)]
+pub(super) struct ImportFile {
+    pub(super) path: PathBuf,
+    pub(super) rows: u64,
+    /// Least and largest offset; none in an empty file.
+    pub(super) offsets: Option<RangeInclusive<u64>>,
+    metadata: ArrowReaderMetadata,
+}
+
+impl ImportFile {
+    /// Reads the footer of the file at `path`.
+    pub(super) fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ImportError> {
+        let reader = SeamReader::open(storage, path)?;
+        // What another writer noted of its Arrow types does not matter: columns are taken as the file stores them.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load(&reader, options).map_err(|error| failure(path, error))?;
+        let footer = metadata.metadata();
+        let rows = u64::try_from(footer.file_metadata().num_rows()).map_err(|_| refused(path, "it counts less than no row"))?;
+        let mut file = Self { path: path.to_owned(), rows, offsets: None, metadata };
+        file.offsets = file.offsets_of_groups()?;
+        Ok(file)
+    }
+
+    fn offsets_of_groups(&self) -> Result<Option<RangeInclusive<u64>>, ImportError> {
+        let groups = self.metadata.metadata().row_groups().iter().filter(|group| group.num_rows() > 0);
+        let mut offsets: Option<RangeInclusive<u64>> = None;
+        for group in groups {
+            let (low, high) = self.offsets_of(group)?.into_inner();
+            let (from, to) = offsets.map_or((low, high), |before| (low.min(*before.start()), high.max(*before.end())));
+            offsets = Some(from..=to);
+        }
+        Ok(offsets)
+    }
+
+    fn offsets_of(&self, group: &RowGroupMetaData) -> Result<RangeInclusive<u64>, ImportError> {
+        let column = group.columns().iter().find(|column| column.column_path().string() == OFFSET);
+        let column = column.ok_or_else(|| self.refused(format!("it has no column {OFFSET}")))?;
+        let Some(Statistics::Int64(statistics)) = column.statistics() else {
+            return Err(self.refused(format!("its column {OFFSET} has no least and largest value, or is not INT64")));
+        };
+        let offset = |value: Option<&i64>| value.and_then(|value| u64::try_from(*value).ok());
+        let ends = offset(statistics.min_opt()).zip(offset(statistics.max_opt()));
+        ends.map(|(min, max)| min..=max)
+            .ok_or_else(|| self.refused(format!("its column {OFFSET} has offsets below 0, or no least and largest value")))
+    }
+
+    /// Its rows, in the order in which they stand.
+    pub(super) fn read(&self, storage: &dyn Storage) -> Result<Reading<'_>, ImportError> {
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(SeamReader::open(storage, &self.path)?, self.metadata.clone());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let reader = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(|error| failure(&self.path, error))?;
+        Ok(Reading { file: self, reader })
+    }
+
+    pub(super) fn refused(&self, reason: impl Display) -> ImportError {
+        refused(&self.path, reason)
+    }
+}
+
+/// A file being read.
+pub(super) struct Reading<'file> {
+    file: &'file ImportFile,
+    reader: ParquetRecordBatchReader,
+}
+
+impl Reading<'_> {
+    /// The next rows, or `None` behind the last.
+    pub(super) fn next(&mut self) -> Result<Option<ImportRows>, ImportError> {
+        let Some(rows) = self.reader.next() else { return Ok(None) };
+        let rows = rows.map_err(|error| failure(&self.file.path, ParquetError::from(error)))?;
+        ImportRows::new(&rows).map(Some).map_err(|reason| self.file.refused(reason))
+    }
+}
+
+fn refused(path: &Path, reason: impl Display) -> ImportError {
+    ImportError::File { path: path.to_owned(), reason: reason.to_string() }
+}
+
+/// An error of the decoder, or of the file system below it.
+fn failure(path: &Path, error: ParquetError) -> ImportError {
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => IoError::new("read", path, *error).into(),
+            Err(other) => refused(path, other),
+        },
+        other => refused(path, other),
+    }
+}
+
+/// A file of the storage as the decoder reads it.
+#[derive(Debug, Clone)]
+struct SeamReader {
+    file: Arc<dyn File>,
+    len: u64,
+}
+
+impl SeamReader {
+    fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ImportError> {
+        let file = storage.open(path, Access::Read).at("open", path)?;
+        let len = file.len().at("look at", path)?;
+        Ok(Self { file, len })
+    }
+}
+
+impl Length for SeamReader {
+    fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl ChunkReader for SeamReader {
+    type T = BufReader<SeamCursor>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(BufReader::new(SeamCursor { file: self.file.clone(), position: start }))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        // Before memory is asked for: a length that is forged is not in the file.
+        if start.checked_add(length as u64).is_none_or(|end| end > self.len) {
+            return Err(ParquetError::EOF(format!("{length} bytes from {start} on, in a file of {}", self.len)));
+        }
+        let mut bytes = vec![0; length];
+        read_exact_at(&*self.file, &mut bytes, start).map_err(|error| ParquetError::External(Box::new(error)))?;
+        Ok(bytes.into())
+    }
+}
+
+/// Reads on from a position.
+#[derive(Debug)]
+struct SeamCursor {
+    file: Arc<dyn File>,
+    position: u64,
+}
+
+impl Read for SeamCursor {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.position)?;
+        self.position += read as u64;
+        Ok(read)
+    }
+}
+
+/// Rows decoded at once: a page of an export.
+const ROWS: usize = 4096;

@@ -1,0 +1,298 @@
+//! The way back: rows of Parquet files become records again, at the offsets that they had. Writes no file of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tidelog_format::{LeaderEpoch, Offset};
+
+use crate::error::{IoContext, RestoreError};
+use crate::export::delta_log::DeltaLog;
+use crate::export::export_directory::{EXTENSION, table_of};
+use crate::export::footer::Source;
+use crate::export::import_error::ImportError;
+use crate::export::import_file::ImportFile;
+use crate::export::import_rows::RowPlace;
+use crate::io::{Disk, Kind, Storage};
+use crate::log::{Record, RecordBatch, StoredRecord};
+use crate::topic::{Partition, Place};
+
+/// Parquet files that are imported, for instance those of an export.
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// # let (exported, data) = (dir.path().join("exported"), dir.path().join("data"));
+/// use tidelog::export::{ParquetExport, ParquetImport};
+/// use tidelog::{Record, Store};
+///
+/// let original = Store::open(dir.path().join("original"))?.topic("orders")?.partition(0)?;
+/// original.append(Record::new("12 apples").key("customer 7"))?;
+/// ParquetExport::new(original.view(), &exported).run(&mut |_| {})?;
+///
+/// let import = ParquetImport::open(&exported, "orders")?;
+/// let partition = Store::open(&data)?.topic("orders")?.partition(0)?;
+/// let report = import.restore(0, &partition, &mut |_| {})?;
+/// assert_eq!((report.rows, partition.log_end_offset()), (1, 1.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct ParquetImport {
+    storage: Arc<dyn Storage>,
+    path: PathBuf,
+    partitions: Vec<ImportPartition>,
+}
+
+/// The files of one partition, in the order of their offsets.
+#[derive(Debug)]
+struct ImportPartition {
+    number: u32,
+    files: Vec<ImportFile>,
+}
+
+/// What an import restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// Rows that became records in this run.
+    pub rows: u64,
+    /// Rows whose records were there already.
+    pub kept_rows: u64,
+    /// Bytes of keys, values and headers that became records in this run.
+    pub bytes: u64,
+}
+
+/// How far an import is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportProgress {
+    /// Rows read so far.
+    pub rows: u64,
+    /// Rows of all files.
+    pub all_rows: u64,
+    /// Bytes of keys, values and headers so far.
+    pub bytes: u64,
+}
+
+impl ParquetImport {
+    /// Finds the files of `topic` (`[namespace/]name`) in `path`: an export, the directory of a topic in it, or a directory that holds only
+    /// the files of one partition. Where there is a Delta log, it says which files count. Reads their footers.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn open(path: impl Into<PathBuf>, topic: &str) -> Result<Self, ImportError> {
+        Self::open_in(Arc::new(Disk::new()), path, topic)
+    }
+
+    /// The same, in another storage.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub fn open_in(storage: Arc<dyn Storage>, path: impl Into<PathBuf>, topic: &str) -> Result<Self, ImportError> {
+        let path = path.into();
+        let source = Source { topic: topic.to_owned(), partition: 0, uuid: String::new() };
+        let expected = table_of(&path, &source);
+        let mut partitions = Vec::new();
+        for table in [&expected, &path] {
+            for (number, directory) in partition_directories(&*storage, table)? {
+                let source = Source { partition: number, ..source.clone() };
+                let named = DeltaLog::files_of(storage.clone(), table, &source)?;
+                let names = named.map_or_else(|| parquet_files(&*storage, &directory), Ok)?;
+                partitions.push(ImportPartition::open(&*storage, number, names.iter().map(|name| directory.join(name)))?);
+            }
+            if !partitions.is_empty() {
+                break;
+            }
+        }
+        if partitions.is_empty() {
+            let names = parquet_files(&*storage, &path)?;
+            if names.is_empty() {
+                return Err(ImportError::NothingThere { path, topic: topic.to_owned(), expected });
+            }
+            partitions.push(ImportPartition::open(&*storage, 0, names.iter().map(|name| path.join(name)))?);
+        }
+        partitions.sort_by_key(|partition| partition.number);
+        Ok(Self { storage, path, partitions })
+    }
+
+    /// The partitions that there are files of, in order.
+    pub fn partitions(&self) -> impl Iterator<Item = u32> {
+        self.partitions.iter().map(|partition| partition.number)
+    }
+
+    /// Rows in the files of all partitions.
+    pub fn rows(&self) -> u64 {
+        self.partitions.iter().map(ImportPartition::rows).sum()
+    }
+
+    /// Restores the rows of the partition `number` into `to`, which is empty or holds what an earlier run restored: offset, time, key, value,
+    /// headers, term and producer of each record are those of its row. Batches may be cut elsewhere. Durable when this returns. May be killed
+    /// at any moment: the next run goes on behind what is there, after it has compared the last record. `progress` is told of some rows at a time.
+    ///
+    /// # Errors
+    /// [`ImportError`]; what was restored before it stays.
+    pub fn restore(&self, number: u32, to: &Partition, progress: &mut dyn FnMut(ImportProgress)) -> Result<ImportReport, ImportError> {
+        let found = self.partitions.iter().find(|partition| partition.number == number);
+        let from = found.ok_or_else(|| ImportError::NoPartition { path: self.path.clone(), partition: number })?;
+        Restoring::begin(from, to)?.run(&*self.storage, &self.path, progress)
+    }
+}
+
+impl ImportPartition {
+    fn open(storage: &dyn Storage, number: u32, paths: impl Iterator<Item = PathBuf>) -> Result<Self, ImportError> {
+        let mut files = paths.map(|path| ImportFile::open(storage, &path)).collect::<Result<Vec<_>, _>>()?;
+        files.retain(|file| file.offsets.is_some());
+        files.sort_by_key(|file| file.offsets.as_ref().map(|offsets| *offsets.start()));
+        Ok(Self { number, files })
+    }
+
+    fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// A restore under way.
+struct Restoring<'a> {
+    from: &'a ImportPartition,
+    to: &'a Partition,
+    /// The partition's last record when this began, until the row that it came from was compared with it.
+    last: Option<StoredRecord>,
+    /// Where the partition ended.
+    end: Offset,
+    /// Offset of the row before.
+    before: Option<Offset>,
+    batch: RecordBatch,
+    /// Where the batch is to stand.
+    place: Option<Place>,
+    unsynced_bytes: u64,
+    report: ImportReport,
+}
+
+impl<'a> Restoring<'a> {
+    fn begin(from: &'a ImportPartition, to: &'a Partition) -> Result<Self, ImportError> {
+        let end = to.flush()?;
+        let last = if to.log_start_offset() < end { to.read_backwards(end)?.next().transpose()? } else { None };
+        Ok(Self { from, to, last, end, before: None, batch: RecordBatch::new(), place: None, unsynced_bytes: 0, report: ImportReport::default() })
+    }
+
+    fn run(mut self, storage: &dyn Storage, path: &Path, progress: &mut dyn FnMut(ImportProgress)) -> Result<ImportReport, ImportError> {
+        let all_rows = self.from.rows();
+        for file in &self.from.files {
+            // Of files that end below the last record, nothing is left to restore or to compare.
+            let last = self.last.as_ref().map_or(self.end, StoredRecord::offset);
+            if let Some(offsets) = file.offsets.as_ref().filter(|offsets| *offsets.end() < last.get()) {
+                self.check_order(file, Offset::new(*offsets.start()))?;
+                (self.before, self.report.kept_rows) = (Some(Offset::new(*offsets.end())), self.report.kept_rows + file.rows);
+                continue;
+            }
+            let mut reading = file.read(storage)?;
+            while let Some(rows) = reading.next()? {
+                for row in 0..rows.len() {
+                    let place = rows.place(row).map_err(|reason| file.refused(reason))?;
+                    self.take(file, place, &rows.record(row))?;
+                }
+                let ImportReport { rows, kept_rows, bytes } = self.report;
+                progress(ImportProgress { rows: rows + kept_rows, all_rows, bytes });
+            }
+        }
+        if self.last.is_some() {
+            let files_end = self.before.map_or(Offset::ZERO, |last| Offset::new(last.get() + 1));
+            return Err(ImportError::Ahead { path: path.to_owned(), log_end: self.end, files_end });
+        }
+        if let Some(file) = self.from.files.last() {
+            self.append(file)?;
+            self.flush()?;
+        }
+        Ok(self.report)
+    }
+
+    fn check_order(&self, file: &ImportFile, found: Offset) -> Result<(), ImportError> {
+        match self.before.filter(|before| found <= *before) {
+            Some(before) => Err(ImportError::Order { path: file.path.clone(), before, found }),
+            None => Ok(()),
+        }
+    }
+
+    fn take(&mut self, file: &ImportFile, at: RowPlace, record: &Record<'_>) -> Result<(), ImportError> {
+        self.check_order(file, at.offset)?;
+        let follows = self.before.replace(at.offset).is_some_and(|before| before.get() + 1 == at.offset.get());
+        if let Some(last) = self.last.take_if(|last| at.offset >= last.offset())
+            && (at.offset != last.offset() || !is_same(&last, at, record))
+        {
+            return Err(ImportError::Diverged { path: file.path.clone(), offset: last.offset() });
+        }
+        if at.offset < self.end {
+            self.report.kept_rows += 1;
+            return Ok(());
+        }
+        let term = at.leader_epoch.or(self.place.map(|place| place.leader_epoch)).unwrap_or(LeaderEpoch::new(0));
+        let goes_on = self.place.is_some_and(|place| follows && place.leader_epoch == term && place.producer_id == at.producer_id);
+        if !goes_on || self.batch.len() >= BATCH_RECORDS || self.batch.bytes() >= BATCH_BYTES {
+            self.append(file)?;
+        }
+        if self.batch.is_empty() {
+            self.place = Some(Place { base_offset: at.offset, leader_epoch: term, producer_id: at.producer_id });
+        }
+        self.batch.push(record).map_err(|error| failure(file, error.into()))?;
+        self.report.rows += 1;
+        self.report.bytes += bytes_of(record);
+        Ok(())
+    }
+
+    /// Restores the batch, if there is one.
+    fn append(&mut self, file: &ImportFile) -> Result<(), ImportError> {
+        let Some(place) = self.place.filter(|_| !self.batch.is_empty()) else { return Ok(()) };
+        self.to.restore(&self.batch, place).map_err(|source| failure(file, source))?;
+        self.unsynced_bytes += self.batch.bytes() as u64;
+        self.batch.clear();
+        if self.unsynced_bytes >= SYNC_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), ImportError> {
+        self.to.flush()?;
+        self.unsynced_bytes = 0;
+        Ok(())
+    }
+}
+
+fn failure(file: &ImportFile, source: RestoreError) -> ImportError {
+    ImportError::Restore { path: file.path.clone(), source }
+}
+
+fn is_same(stored: &StoredRecord, at: RowPlace, record: &Record<'_>) -> bool {
+    at.leader_epoch.is_none_or(|epoch| epoch == stored.leader_epoch())
+        && (stored.key(), stored.value(), Some(stored.timestamp())) == (record.key, record.value, record.timestamp)
+        && stored.producer_id() == at.producer_id
+        && stored.headers().eq(record.headers.iter().copied())
+}
+
+fn bytes_of(record: &Record<'_>) -> u64 {
+    let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = record.headers.iter().map(|header| header.name.len() + len(header.value));
+    (len(record.key) + len(record.value) + headers.sum::<usize>()) as u64
+}
+
+/// The directories `partition=<N>` in `table`, by number.
+fn partition_directories(storage: &dyn Storage, table: &Path) -> Result<Vec<(u32, PathBuf)>, ImportError> {
+    let number = |name: &str| name.strip_prefix("partition=").and_then(|digits| digits.parse().ok());
+    let named = entries(storage, table, Kind::Directory)?;
+    Ok(named.iter().filter_map(|name| Some((number(name)?, table.join(name)))).collect())
+}
+
+/// The Parquet files in a directory, those left out that are being written.
+fn parquet_files(storage: &dyn Storage, directory: &Path) -> Result<Vec<String>, ImportError> {
+    let mut names = entries(storage, directory, Kind::File)?;
+    names.retain(|name| !name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == EXTENSION));
+    Ok(names)
+}
+
+fn entries(storage: &dyn Storage, directory: &Path, kind: Kind) -> Result<Vec<String>, ImportError> {
+    if storage.kind(directory).at("look at", directory)? != Some(Kind::Directory) {
+        return Ok(Vec::new());
+    }
+    let entries = storage.list(directory).at("list", directory)?;
+    Ok(entries.into_iter().filter(|entry| entry.kind == kind).filter_map(|entry| entry.name.into_string().ok()).collect())
+}
+
+const BATCH_RECORDS: usize = 1000;
+const BATCH_BYTES: usize = 256 << 10;
+/// So that a run that is killed has little to do again, and a disk is not asked for everything at the end.
+const SYNC_BYTES: u64 = 64 << 20;
