@@ -359,6 +359,14 @@ pub enum RestoreError {
         /// The log's.
         term: LeaderEpoch,
     },
+    /// There is no such term.
+    #[error("cannot restore a batch of term {epoch}: terms end at {limit}")]
+    Term {
+        /// The batch's.
+        epoch: LeaderEpoch,
+        /// The highest.
+        limit: LeaderEpoch,
+    },
     /// More offsets lie between the end of the log and the batch than a log that holds records can leave out.
     #[error("cannot restore a batch at offset {to}: the log ends at {from}, and at most {limit} offsets can be left out")]
     HoleTooLarge {

@@ -52,7 +52,7 @@ pub use log::{
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
-pub use topic::{Ack, Partition, PendingAck, Place, ReadOnlyStore, ReadOnlyTopic, Repair, Store, StoreOptions, Topic, TopicName};
+pub use topic::{Ack, BatchPlace, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, Store, StoreOptions, Topic, TopicName};
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
 

@@ -70,7 +70,7 @@ number! {
     Position(u64)
 }
 number! {
-    /// The term of a partition's writer. Raised by each open that cut or lost anything. At most [`EPOCH_MAX`].
+    /// The term of a partition's writer. Raised by each open or cut that took anything away, and by a restore of what was appended in a later one. At most [`EPOCH_MAX`].
     LeaderEpoch(u32)
 }
 number! {

@@ -12,6 +12,8 @@ pub mod image;
 pub mod index;
 pub mod live;
 pub mod mutate;
+#[cfg(feature = "parquet")]
+pub mod parquet_import;
 pub mod record;
 pub mod resolve;
 pub mod scan;
@@ -33,6 +35,8 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("image", image::run),
     ("index", index::run),
     ("live", live::run),
+    #[cfg(feature = "parquet")]
+    ("parquet_import", parquet_import::run),
     ("record", record::run),
     ("resolve", resolve::run),
     ("scan", scan::run),

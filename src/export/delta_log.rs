@@ -1,6 +1,6 @@
 //! The Delta log of a topic in an export: which files are part of it, and how far each partition is. One commit makes both true at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -58,15 +58,16 @@ impl DeltaLog {
         Self { storage, path, topic, app_id, partial, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot }
     }
 
-    /// The files that are part of the table of a partition, by name in its directory; `None` where there is no Delta log. Changes nothing.
-    pub(super) fn files_of(storage: Arc<dyn Storage>, table: &Path, source: &Source) -> Result<Option<Vec<String>>, ExportError> {
-        let mut log = Self::new(storage, table, source);
+    /// The files that are part of the table at `table`, by their paths in it; `None` where there is no commit. Changes nothing.
+    pub(super) fn files_of_all(storage: Arc<dyn Storage>, table: &Path) -> Result<Option<BTreeSet<String>>, ExportError> {
+        let mut log = Self::new(storage, table, &Source { topic: String::new(), partition: 0, uuid: String::new() });
+        log.snapshot = Snapshot::new(String::new(), log.app_id.clone());
         if log.storage.kind(&log.path).at("look at", &log.path)?.is_none() {
             return Ok(None);
         }
         log.check_names()?;
         log.refresh()?;
-        Ok(Some(log.files().map(str::to_owned).collect()))
+        Ok((log.snapshot.next_version > 0).then_some(log.snapshot.files))
     }
 
     /// Reads what is new in it, or all of it, and checks that it can be continued.

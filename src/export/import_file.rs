@@ -20,32 +20,28 @@ use crate::export::import_rows::{COLUMNS, ImportRows};
 use crate::export::schema::OFFSET;
 use crate::io::{Access, File, Storage, read_exact_at};
 
-/// A file of which the footer is read.
+/// A file, and what its footer says of it. The footer itself is read again when it is needed: an export may have very many files.
 #[derive(Debug)]
 pub(super) struct ImportFile {
     pub(super) path: PathBuf,
     pub(super) rows: u64,
     /// Least and largest offset; none in an empty file.
     pub(super) offsets: Option<RangeInclusive<u64>>,
-    metadata: ArrowReaderMetadata,
 }
 
 impl ImportFile {
     /// Reads the footer of the file at `path`.
     pub(super) fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ImportError> {
-        let reader = SeamReader::open(storage, path)?;
-        // What another writer noted of its Arrow types does not matter: columns are taken as the file stores them.
-        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let metadata = ArrowReaderMetadata::load(&reader, options).map_err(|error| failure(path, error))?;
+        let metadata = load(&SeamReader::open(storage, path)?, path)?;
         let footer = metadata.metadata();
         let rows = u64::try_from(footer.file_metadata().num_rows()).map_err(|_| refused(path, "it counts less than no row"))?;
-        let mut file = Self { path: path.to_owned(), rows, offsets: None, metadata };
-        file.offsets = file.offsets_of_groups()?;
+        let mut file = Self { path: path.to_owned(), rows, offsets: None };
+        file.offsets = file.offsets_of_groups(footer.row_groups())?;
         Ok(file)
     }
 
-    fn offsets_of_groups(&self) -> Result<Option<RangeInclusive<u64>>, ImportError> {
-        let groups = self.metadata.metadata().row_groups().iter().filter(|group| group.num_rows() > 0);
+    fn offsets_of_groups(&self, groups: &[RowGroupMetaData]) -> Result<Option<RangeInclusive<u64>>, ImportError> {
+        let groups = groups.iter().filter(|group| group.num_rows() > 0);
         let mut offsets: Option<RangeInclusive<u64>> = None;
         for group in groups {
             let (low, high) = self.offsets_of(group)?.into_inner();
@@ -69,10 +65,9 @@ impl ImportFile {
 
     /// Its rows, in the order in which they stand.
     pub(super) fn read(&self, storage: &dyn Storage) -> Result<Reading<'_>, ImportError> {
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(SeamReader::open(storage, &self.path)?, self.metadata.clone());
-        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
-        let reader = builder.with_projection(mask).with_batch_size(ROWS).build().map_err(|error| failure(&self.path, error))?;
-        Ok(Reading { file: self, reader })
+        let input = SeamReader::open(storage, &self.path)?;
+        let metadata = load(&input, &self.path)?;
+        Ok(Reading { file: self, input, metadata, next_group: 0, group: None })
     }
 
     pub(super) fn refused(&self, reason: impl Display) -> ImportError {
@@ -83,16 +78,45 @@ impl ImportFile {
 /// A file being read.
 pub(super) struct Reading<'file> {
     file: &'file ImportFile,
-    reader: ParquetRecordBatchReader,
+    input: SeamReader,
+    metadata: ArrowReaderMetadata,
+    next_group: usize,
+    /// The row group that is being read: rows of two of them are never in memory at once.
+    group: Option<ParquetRecordBatchReader>,
 }
 
 impl Reading<'_> {
     /// The next rows, or `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<ImportRows>, ImportError> {
-        let Some(rows) = self.reader.next() else { return Ok(None) };
-        let rows = rows.map_err(|error| failure(&self.file.path, ParquetError::from(error)))?;
-        ImportRows::new(&rows).map(Some).map_err(|reason| self.file.refused(reason))
+        loop {
+            if let Some(rows) = self.group.as_mut().and_then(Iterator::next) {
+                let rows = rows.map_err(|error| failure(&self.file.path, ParquetError::from(error)))?;
+                return ImportRows::new(&rows).map(Some).map_err(|reason| self.file.refused(reason));
+            }
+            if !self.open_group()? {
+                return Ok(None);
+            }
+        }
     }
+
+    /// Whether there is another row group.
+    fn open_group(&mut self) -> Result<bool, ImportError> {
+        let Some(group) = self.metadata.metadata().row_groups().get(self.next_group) else { return Ok(false) };
+        let bytes_a_row = group.total_byte_size() / group.num_rows().max(1);
+        let rows = (PORTION_BYTES / bytes_a_row.max(1)).clamp(1, ROWS_MAX);
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.input.clone(), self.metadata.clone());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
+        let builder = builder.with_projection(mask).with_row_groups(vec![self.next_group]).with_batch_size(rows as usize);
+        self.group = Some(builder.build().map_err(|error| failure(&self.file.path, error))?);
+        self.next_group += 1;
+        Ok(true)
+    }
+}
+
+/// The footer. What another writer noted of its Arrow types does not matter: columns are taken as the file stores them.
+fn load(input: &SeamReader, path: &Path) -> Result<ArrowReaderMetadata, ImportError> {
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    ArrowReaderMetadata::load(input, options).map_err(|error| failure(path, error))
 }
 
 fn refused(path: &Path, reason: impl Display) -> ImportError {
@@ -164,5 +188,6 @@ impl Read for SeamCursor {
     }
 }
 
-/// Rows decoded at once: a page of an export.
-const ROWS: usize = 4096;
+/// Rows decoded at once: so many bytes on the average, and at most a page of an export.
+const PORTION_BYTES: i64 = 8 << 20;
+const ROWS_MAX: i64 = 4096;

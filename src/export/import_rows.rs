@@ -77,6 +77,11 @@ impl ImportRows {
         if has_null(&rows.offsets) || has_null(times) {
             return Err("a row has no offset, or no time".to_owned());
         }
+        if let Times::Micros(micros) = &rows.times
+            && let Some(far) = micros.values().iter().find(|micros| micros.checked_mul(1000).is_none())
+        {
+            return Err(format!("a time of {far} us does not fit into nanoseconds"));
+        }
         Ok(rows)
     }
 
@@ -98,7 +103,7 @@ impl ImportRows {
     pub(super) fn record(&self, row: usize) -> Record<'_> {
         let timestamp = match &self.times {
             Times::Nanos(nanos) => nanos.value(row),
-            Times::Micros(micros) => micros.value(row).saturating_mul(1000),
+            Times::Micros(micros) => micros.value(row) * 1000, // it was looked at before
         };
         Record {
             key: self.keys.get(row),

@@ -1,9 +1,11 @@
 //! The way back: rows of Parquet files become records again, at the offsets that they had. Writes no file of its own.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{LeaderEpoch, Offset};
+use tidelog_format::Offset;
 
 use crate::error::{IoContext, RestoreError};
 use crate::export::delta_log::DeltaLog;
@@ -14,7 +16,7 @@ use crate::export::import_file::ImportFile;
 use crate::export::import_rows::RowPlace;
 use crate::io::{Disk, Kind, Storage};
 use crate::log::{Record, RecordBatch, StoredRecord};
-use crate::topic::{Partition, Place};
+use crate::topic::{BatchPlace, Partition};
 
 /// Parquet files that are imported, for instance those of an export.
 ///
@@ -88,28 +90,18 @@ impl ParquetImport {
     /// [`ImportError`].
     pub fn open_in(storage: Arc<dyn Storage>, path: impl Into<PathBuf>, topic: &str) -> Result<Self, ImportError> {
         let path = path.into();
-        let source = Source { topic: topic.to_owned(), partition: 0, uuid: String::new() };
-        let expected = table_of(&path, &source);
-        let mut partitions = Vec::new();
-        for table in [&expected, &path] {
-            for (number, directory) in partition_directories(&*storage, table)? {
-                let source = Source { partition: number, ..source.clone() };
-                let named = DeltaLog::files_of(storage.clone(), table, &source)?;
-                let names = named.map_or_else(|| parquet_files(&*storage, &directory), Ok)?;
-                partitions.push(ImportPartition::open(&*storage, number, names.iter().map(|name| directory.join(name)))?);
-            }
-            if !partitions.is_empty() {
-                break;
-            }
+        let expected = table_of(&path, &Source { topic: topic.to_owned(), partition: 0, uuid: String::new() });
+        let mut files = files_of_table(&storage, &expected)?;
+        if files.is_empty() {
+            files = files_of_table(&storage, &path)?;
         }
-        if partitions.is_empty() {
-            let names = parquet_files(&*storage, &path)?;
-            if names.is_empty() {
-                return Err(ImportError::NothingThere { path, topic: topic.to_owned(), expected });
-            }
-            partitions.push(ImportPartition::open(&*storage, 0, names.iter().map(|name| path.join(name)))?);
+        if files.is_empty() {
+            files.insert(0, parquet_files(&*storage, &path)?);
         }
-        partitions.sort_by_key(|partition| partition.number);
+        if files.values().all(Vec::is_empty) {
+            return Err(ImportError::NothingThere { path, topic: topic.to_owned(), expected });
+        }
+        let partitions = files.iter().map(|(number, paths)| ImportPartition::open(&*storage, *number, paths)).collect::<Result<_, _>>()?;
         Ok(Self { storage, path, partitions })
     }
 
@@ -137,8 +129,8 @@ impl ParquetImport {
 }
 
 impl ImportPartition {
-    fn open(storage: &dyn Storage, number: u32, paths: impl Iterator<Item = PathBuf>) -> Result<Self, ImportError> {
-        let mut files = paths.map(|path| ImportFile::open(storage, &path)).collect::<Result<Vec<_>, _>>()?;
+    fn open(storage: &dyn Storage, number: u32, paths: &[PathBuf]) -> Result<Self, ImportError> {
+        let mut files = paths.iter().map(|path| ImportFile::open(storage, path)).collect::<Result<Vec<_>, _>>()?;
         files.retain(|file| file.offsets.is_some());
         files.sort_by_key(|file| file.offsets.as_ref().map(|offsets| *offsets.start()));
         Ok(Self { number, files })
@@ -155,13 +147,16 @@ struct Restoring<'a> {
     to: &'a Partition,
     /// The partition's last record when this began, until the row that it came from was compared with it.
     last: Option<StoredRecord>,
+    /// Its offset: rows above it are not there, even where the partition ends behind them.
+    last_offset: Option<Offset>,
     /// Where the partition ended.
     end: Offset,
     /// Offset of the row before.
     before: Option<Offset>,
     batch: RecordBatch,
+    batch_bytes_max: u64,
     /// Where the batch is to stand.
-    place: Option<Place>,
+    place: Option<BatchPlace>,
     unsynced_bytes: u64,
     report: ImportReport,
 }
@@ -170,15 +165,27 @@ impl<'a> Restoring<'a> {
     fn begin(from: &'a ImportPartition, to: &'a Partition) -> Result<Self, ImportError> {
         let end = to.flush()?;
         let last = if to.log_start_offset() < end { to.read_backwards(end)?.next().transpose()? } else { None };
-        Ok(Self { from, to, last, end, before: None, batch: RecordBatch::new(), place: None, unsynced_bytes: 0, report: ImportReport::default() })
+        Ok(Self {
+            from,
+            to,
+            last_offset: last.as_ref().map(StoredRecord::offset),
+            last,
+            end,
+            before: None,
+            batch: RecordBatch::new(),
+            batch_bytes_max: to.batch_bytes_max().min(BATCH_BYTES),
+            place: None,
+            unsynced_bytes: 0,
+            report: ImportReport::default(),
+        })
     }
 
     fn run(mut self, storage: &dyn Storage, path: &Path, progress: &mut dyn FnMut(ImportProgress)) -> Result<ImportReport, ImportError> {
         let all_rows = self.from.rows();
         for file in &self.from.files {
             // Of files that end below the last record, nothing is left to restore or to compare.
-            let last = self.last.as_ref().map_or(self.end, StoredRecord::offset);
-            if let Some(offsets) = file.offsets.as_ref().filter(|offsets| *offsets.end() < last.get()) {
+            let is_below = |offsets: &&RangeInclusive<u64>| self.last_offset.is_some_and(|last| *offsets.end() < last.get());
+            if let Some(offsets) = file.offsets.as_ref().filter(is_below) {
                 self.check_order(file, Offset::new(*offsets.start()))?;
                 (self.before, self.report.kept_rows) = (Some(Offset::new(*offsets.end())), self.report.kept_rows + file.rows);
                 continue;
@@ -220,21 +227,32 @@ impl<'a> Restoring<'a> {
             return Err(ImportError::Diverged { path: file.path.clone(), offset: last.offset() });
         }
         if at.offset < self.end {
+            // A partition that was emptied, or ends in offsets without records, does not have what the files have there.
+            if self.last_offset.is_none_or(|last| at.offset > last) {
+                return Err(ImportError::Diverged { path: file.path.clone(), offset: at.offset });
+            }
             self.report.kept_rows += 1;
             return Ok(());
         }
-        let term = at.leader_epoch.or(self.place.map(|place| place.leader_epoch)).unwrap_or(LeaderEpoch::new(0));
+        let term = at.leader_epoch.or(self.place.map(|place| place.leader_epoch)).unwrap_or_else(|| self.to.term());
         let goes_on = self.place.is_some_and(|place| follows && place.leader_epoch == term && place.producer_id == at.producer_id);
-        if !goes_on || self.batch.len() >= BATCH_RECORDS || self.batch.bytes() >= BATCH_BYTES {
+        if !goes_on || !self.has_room(record) {
             self.append(file)?;
         }
         if self.batch.is_empty() {
-            self.place = Some(Place { base_offset: at.offset, leader_epoch: term, producer_id: at.producer_id });
+            self.place = Some(BatchPlace { base_offset: at.offset, leader_epoch: term, producer_id: at.producer_id });
         }
         self.batch.push(record).map_err(|error| failure(file, error.into()))?;
         self.report.rows += 1;
         self.report.bytes += bytes_of(record);
         Ok(())
+    }
+
+    /// Whether the batch may grow by a record.
+    fn has_room(&self, record: &Record<'_>) -> bool {
+        let bytes =
+            (self.batch.bytes() + self.batch.len() * NANOS_BYTES) as u64 + bytes_of(record) + RECORD_BYTES * (1 + record.headers.len() as u64);
+        self.batch.len() < BATCH_RECORDS && bytes <= self.batch_bytes_max
     }
 
     /// Restores the batch, if there is one.
@@ -270,29 +288,68 @@ fn bytes_of(record: &Record<'_>) -> u64 {
     (len(record.key) + len(record.value) + headers.sum::<usize>()) as u64
 }
 
-/// The directories `partition=<N>` in `table`, by number.
-fn partition_directories(storage: &dyn Storage, table: &Path) -> Result<Vec<(u32, PathBuf)>, ImportError> {
-    let number = |name: &str| name.strip_prefix("partition=").and_then(|digits| digits.parse().ok());
-    let named = entries(storage, table, Kind::Directory)?;
-    Ok(named.iter().filter_map(|name| Some((number(name)?, table.join(name)))).collect())
+/// The files of each partition of the table at `table`: those that its Delta log names, or, without one, those in its directories.
+fn files_of_table(storage: &Arc<dyn Storage>, table: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>, ImportError> {
+    let mut files = BTreeMap::<u32, Vec<PathBuf>>::new();
+    if let Some(named) = DeltaLog::files_of_all(storage.clone(), table)? {
+        for path in named {
+            let number = path.split_once('/').and_then(|(directory, _)| partition_number(directory));
+            let Some(number) = number else {
+                let reason = format!("the Delta log names {path}, which is in no directory partition=<N>");
+                return Err(ImportError::File { path: table.to_owned(), reason });
+            };
+            files.entry(number).or_default().push(table.join(&path));
+        }
+        return Ok(files);
+    }
+    for (name, kind) in entries(&**storage, table)? {
+        let Some(number) = partition_number(&name) else { continue };
+        let path = table.join(name);
+        check_kind(kind, Kind::Directory, &path)?;
+        files.insert(number, parquet_files(&**storage, &path)?);
+    }
+    Ok(files)
+}
+
+fn partition_number(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("partition=")?;
+    digits.parse().ok().filter(|number: &u32| number.to_string() == digits)
 }
 
 /// The Parquet files in a directory, those left out that are being written.
-fn parquet_files(storage: &dyn Storage, directory: &Path) -> Result<Vec<String>, ImportError> {
-    let mut names = entries(storage, directory, Kind::File)?;
-    names.retain(|name| !name.starts_with('.') && Path::new(name).extension().is_some_and(|extension| extension == EXTENSION));
-    Ok(names)
+fn parquet_files(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, ImportError> {
+    let mut paths = Vec::new();
+    for (name, kind) in entries(storage, directory)? {
+        if !name.starts_with('.') && Path::new(&name).extension().is_some_and(|extension| extension == EXTENSION) {
+            paths.push(directory.join(name));
+            check_kind(kind, Kind::File, &paths[paths.len() - 1])?;
+        }
+    }
+    Ok(paths)
 }
 
-fn entries(storage: &dyn Storage, directory: &Path, kind: Kind) -> Result<Vec<String>, ImportError> {
-    if storage.kind(directory).at("look at", directory)? != Some(Kind::Directory) {
+/// What is left out in silence is not restored in silence.
+fn check_kind(found: Kind, expected: Kind, path: &Path) -> Result<(), ImportError> {
+    if found == expected {
+        return Ok(());
+    }
+    let what = if expected == Kind::File { "a regular file" } else { "a directory" };
+    Err(ImportError::File { path: path.to_owned(), reason: format!("{what} was expected, and a symlink or something else is there") })
+}
+
+/// What is in a directory; nothing in a place that is none.
+fn entries(storage: &dyn Storage, directory: &Path) -> Result<Vec<(String, Kind)>, ImportError> {
+    if matches!(storage.kind(directory).at("look at", directory)?, None | Some(Kind::File)) {
         return Ok(Vec::new());
     }
     let entries = storage.list(directory).at("list", directory)?;
-    Ok(entries.into_iter().filter(|entry| entry.kind == kind).filter_map(|entry| entry.name.into_string().ok()).collect())
+    Ok(entries.into_iter().filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind))).collect())
 }
 
 const BATCH_RECORDS: usize = 1000;
-const BATCH_BYTES: usize = 256 << 10;
+const BATCH_BYTES: u64 = 256 << 10;
+/// What a record, a header, and the nanoseconds of a time take at most beside keys, values and names.
+const RECORD_BYTES: u64 = 40;
+const NANOS_BYTES: usize = 4;
 /// So that a run that is killed has little to do again, and a disk is not asked for everything at the end.
 const SYNC_BYTES: u64 = 64 << 20;

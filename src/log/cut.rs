@@ -79,7 +79,9 @@ impl Log {
         }
         // What stays is durable before the rest goes. Nobody can append meanwhile, which is why this waits for no other that syncs: it may be
         // about to append what others have staged.
-        self.sync_round();
+        if !self.is_durable(to) {
+            self.sync_round();
+        }
         if self.is_poisoned() {
             return Err(self.poisoned().into());
         }
@@ -100,7 +102,7 @@ impl Log {
         drop(appender);
         self.view.wake_everybody();
         self.put_checkpoint(&mut checkpoint, end, from, Slots::Both)?;
-        self.unlink_above(offset)
+        Ok(self.unlink_above(offset)?)
     }
 
     /// A seal no longer vouches for a segment that is cut into: the next open walks it up to `offset`, and refuses what a newer version wrote there.
@@ -224,9 +226,14 @@ impl Log {
     }
 
     /// Files of which nothing is left, newest first.
-    fn unlink_above(&self, offset: u64) -> Result<(), CutError> {
+    fn unlink_above(&self, offset: u64) -> Result<(), IoError> {
         let appender = self.appender.lock(); // a roll names its segment before it is on the list
-        let said_again = appender.active.header.prev_end;
+        self.unlink_dead(offset, appender.active.header.prev_end)
+    }
+
+    /// Files that no reader looks into, of those that begin at `offset` or above; but for those that say that offsets below `said_again` are
+    /// lost. Under the append lock.
+    pub(super) fn unlink_dead(&self, offset: u64, said_again: Offset) -> Result<(), IoError> {
         let live: Vec<_> = self.view.list().entries.iter().map(|entry| entry.segment.id).collect();
         let mut names = self.view.storage.list(&self.view.dir).at("list", &self.view.dir)?;
         names.sort_by(|a, b| b.name.cmp(&a.name));

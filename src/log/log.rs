@@ -32,7 +32,7 @@ pub(crate) struct Log {
     pub(crate) policy: SyncPolicy,
     pub(crate) segment_bytes: u64,
     pub(crate) index_interval: u32,
-    batch_bytes_max: u64,
+    pub(crate) batch_bytes_max: u64,
     pub(super) appender: Mutex<Appender>,
     group: GroupCommit,
     /// Tasks that wait for acknowledgements.
@@ -69,6 +69,13 @@ struct Unsynced {
     names_synced: u64,
 }
 
+/// What became of a batch that is to be durable at once.
+#[derive(Debug)]
+pub(crate) enum Staging {
+    Staged(Staged),
+    Appended(Assigned),
+}
+
 /// The end of the log at one moment, taken under the append lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LogEnd {
@@ -92,6 +99,9 @@ impl Commit for Log {
         };
         if sleepers > 0 {
             self.view.wake_readers();
+        }
+        if queued && !wants_spare {
+            return;
         }
         let Some(this) = self.this.upgrade() else { return };
         if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
@@ -239,13 +249,20 @@ impl Log {
         matches!(self.policy, SyncPolicy::Group { .. })
     }
 
-    /// Hands a batch that is to be durable at once to whoever leads the next sync; `None` if it is better appended alone.
+    /// Hands a batch that is to be durable at once to whoever leads the next sync; a large one is appended here and now.
     ///
     /// # Errors
-    /// [`AppendError::TooLarge`].
-    pub(crate) fn stage(&self, batch: &Encoded<'_>) -> Result<Option<Staged>, AppendError> {
+    /// [`AppendError`]; nothing was appended.
+    pub(crate) fn stage(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Staging, AppendError> {
+        if batch.parts.stored_bytes() > STAGED_BYTES_MAX {
+            return self.append(batch).map(Staging::Appended);
+        }
         self.check_size(batch)?;
-        Ok((batch.parts.stored_bytes() <= STAGED_BYTES_MAX).then(|| self.group.stage(batch)))
+        // Not only once others have been waited for.
+        if let Some(reason) = self.poison.get() {
+            return Err(AppendError::Poisoned { reason: reason.clone() });
+        }
+        Ok(Staging::Staged(self.group.stage(batch)))
     }
 
     /// Leads a sync or waits for one, until the staged batch is durable or the log is poisoned. `None` if the batch is better appended alone,
@@ -275,11 +292,19 @@ impl Log {
             if appender.is_full_for(stored, offsets) {
                 appender = self.make_room(appender, stored, offsets)?;
             }
+            let base = appender.next_offset;
             let run = stage.take_run(|bytes, offsets| !appender.is_full_for(bytes, offsets) && appender.has_offsets(offsets));
             let bytes = run.bytes.len();
             appender.reserve(bytes)?;
             let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
-            appender.store_run(run, how).map_err(|failure| self.poison_unless_restored(failure))?;
+            if let Err(failure) = appender.store_run(run, how) {
+                let in_doubt = !failure.restored;
+                let error = self.poison_unless_restored(failure);
+                if in_doubt {
+                    stage.doubt(base, &self.poisoned());
+                }
+                return Err(error);
+            }
             self.note_appended(&appender, bytes);
         }
         Ok(())

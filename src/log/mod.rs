@@ -58,7 +58,7 @@ pub(crate) use checkpoint::CheckpointFile;
 pub(crate) use follow::Follower;
 pub(crate) use keeper::{Keeper, KeeperThreads};
 pub(crate) use live::LivePage;
-pub(crate) use log::Log;
+pub(crate) use log::{Log, Staging};
 #[cfg(feature = "test-util")]
 pub use maps::limit_maps;
 pub(crate) use record_batch::Scratch;
@@ -67,7 +67,6 @@ pub(crate) use recovery::{RecoverHow, new_uuid};
 pub(crate) use repair::plan_repair;
 pub(crate) use scrub::Scrubber;
 pub(crate) use surgery::repair;
-pub(crate) use sync::Staged;
 #[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;
 

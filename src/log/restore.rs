@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{LeaderEpoch, Offset, Term};
+use tidelog_format::{EPOCH_MAX, LeaderEpoch, OFFSET_MAX, Offset, Term, Terms};
 
-use crate::error::{AppendError, RestoreError};
+use crate::config::ReadIsolation;
+use crate::error::{AppendError, IoContext, RestoreError};
 use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment};
 use crate::log::checkpoint::Slots;
 use crate::log::log::Log;
+use crate::log::partition_view::PartitionView;
 use crate::log::record_batch::{Encoded, FrameParts};
 use crate::log::view::{LiveSegment, Marks};
 
@@ -19,46 +21,56 @@ impl Log {
     /// [`RestoreError`]; the batch was not appended.
     pub(crate) fn restore(self: &Arc<Self>, batch: &Encoded<'_>, base: Offset, epoch: LeaderEpoch) -> Result<Assigned, RestoreError> {
         self.check_size(batch)?;
-        let (end, term, is_empty) = {
+        let (log_end, term, is_empty) = {
             let appender = self.appender.lock();
-            (appender.next_offset, appender.epoch, appender.next_offset == self.view.log_start())
+            (Offset::new(appender.next_offset), appender.epoch, appender.next_offset == self.view.log_start())
         };
-        let log_end = Offset::new(end);
+        if epoch > EPOCH_MAX {
+            return Err(RestoreError::Term { epoch, limit: LeaderEpoch::new(EPOCH_MAX) });
+        }
+        if base.get().saturating_add(batch.parts.offsets.into()) > OFFSET_MAX {
+            return Err(AppendError::OffsetsExhausted.into());
+        }
         if base < log_end {
             return Err(RestoreError::Behind { base, log_end });
         }
-        if epoch < term {
-            return Err(RestoreError::EarlierTerm { base, epoch, term });
+        if !is_empty && base.get() - log_end.get() > HOLE_MAX {
+            return Err(RestoreError::HoleTooLarge { from: log_end, to: base, limit: HOLE_MAX });
         }
-        if is_empty && (base > log_end || epoch > term) {
-            self.begin_at(log_end, base, epoch)?;
+        if is_empty && (base > log_end || epoch != term) {
+            self.start_over(log_end, Term { epoch, start: base })?;
         } else if epoch > term {
             self.begin_term(log_end, epoch)?;
+        } else if epoch < term {
+            self.check_nothing_above(log_end, epoch, term)?;
+            self.start_over(log_end, Term { epoch, start: log_end })?;
         }
-        self.leave_out(base)?;
-        self.append_at(batch, base)
+        self.leave_out(base, epoch)?;
+        self.append_at(batch, base, epoch)
     }
 
-    fn append_at(self: &Arc<Self>, batch: &Encoded<'_>, base: Offset) -> Result<Assigned, RestoreError> {
+    /// The current term.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn term(&self) -> LeaderEpoch {
+        self.appender.lock().epoch
+    }
+
+    fn append_at(self: &Arc<Self>, batch: &Encoded<'_>, base: Offset, epoch: LeaderEpoch) -> Result<Assigned, RestoreError> {
         let appender = self.appender.lock();
-        if appender.next_offset != base.get() {
-            return Err(RestoreError::Behind { base, log_end: Offset::new(appender.next_offset) });
+        self.check_end(&appender, base)?;
+        if appender.epoch != epoch {
+            return Err(RestoreError::EarlierTerm { base, epoch, term: appender.epoch });
         }
         Ok(self.append_locked(appender, batch)?)
     }
 
     /// Takes the offsets up to `base`, without records.
-    fn leave_out(self: &Arc<Self>, base: Offset) -> Result<(), RestoreError> {
-        let from = Offset::new(self.appender.lock().next_offset);
-        let missing = base.get().saturating_sub(from.get());
-        if missing > HOLE_MAX {
-            return Err(RestoreError::HoleTooLarge { from, to: base, limit: HOLE_MAX });
-        }
-        let mut at = from.get();
+    fn leave_out(self: &Arc<Self>, base: Offset, epoch: LeaderEpoch) -> Result<(), RestoreError> {
+        let mut at = self.appender.lock().next_offset;
         while at < base.get() {
             let offsets = (base.get() - at).min(HOLE_FRAME_MAX);
             let hole = Encoded { parts: FrameParts::of_hole(offsets as u32), blocks: &[], records: &[], packed: &[] };
-            at = self.append_at(&hole, Offset::new(at))?.next_offset;
+            at = self.append_at(&hole, Offset::new(at), epoch)?.next_offset;
         }
         Ok(())
     }
@@ -77,40 +89,75 @@ impl Log {
         Ok(())
     }
 
-    /// Lets an empty log begin at `base`. What it began with before is gone: nothing was ever there.
-    fn begin_at(&self, log_end: Offset, base: Offset, epoch: LeaderEpoch) -> Result<(), RestoreError> {
+    /// Whether the current term, and any other above `epoch`, holds nothing: then it was begun by a recovery or a cut, and can be taken back.
+    fn check_nothing_above(self: &Arc<Self>, log_end: Offset, epoch: LeaderEpoch, term: LeaderEpoch) -> Result<(), RestoreError> {
+        let refused = || RestoreError::EarlierTerm { base: log_end, epoch, term };
+        let header = self.appender.lock().active.header;
+        // Offsets that are declared lost are declared by that term's segment.
+        if header.base_offset != log_end || header.prev_end != log_end {
+            return Err(refused());
+        }
+        let all = PartitionView::of_writer(String::new(), 0, self.clone()).with_isolation(ReadIsolation::Written);
+        match all.read_backwards(log_end).and_then(|mut records| records.next().transpose()) {
+            Ok(Some(last)) if last.leader_epoch() <= epoch => Ok(()),
+            _ => Err(refused()),
+        }
+    }
+
+    /// Goes on at `term.start` in a fresh segment and in that term: an empty log anywhere, another one where it ends. Nothing is left of terms
+    /// above: there is no record of theirs, and a record below `term.start` that is restored in an earlier one would be dead.
+    fn start_over(&self, log_end: Offset, term: Term) -> Result<(), RestoreError> {
         let mut checkpoint = self.checkpoint.lock();
         let mut appender = self.appender.lock();
         self.check_end(&appender, log_end)?;
-        let new = NewSegment { base, prev_end: base, chain: 0, restarted: true, epoch, epoch_start: base, log_start: base, by_recovery: false };
+        let is_empty = log_end.get() == self.view.log_start();
+        let Term { epoch, start } = term;
+        let log_start = if is_empty { start } else { Offset::new(self.view.log_start()) };
+        let new = NewSegment { base: start, prev_end: start, chain: 0, restarted: true, epoch, epoch_start: start, log_start, by_recovery: false };
+        if !self.is_durable(log_end.get()) {
+            self.sync_round();
+        }
+        self.check_open(&appender)?;
         let seq = appender.next_seq;
         let fresh = self.fresh_tail(&mut appender, new, 0).inspect_err(|_| self.discard_spare(seq)).map_err(AppendError::from)?;
-        // Whether the log begins there is unknown when this fails: the next open settles it.
-        NamedSegment::give_name_durably(&fresh.active, &*self.view.storage, &self.view.dir)
-            .inspect_err(|error| self.poison(&error.to_string()))
-            .map_err(AppendError::from)?;
-        checkpoint.terms.note(Term { epoch, start: base });
+        // Whether the log goes on there is unknown when this, or what follows, fails: the next open settles it.
+        let poisoning = |error: crate::error::IoError| {
+            self.poison(&error.to_string());
+            AppendError::from(error)
+        };
+        NamedSegment::give_name_durably(&fresh.active, &*self.view.storage, &self.view.dir).map_err(poisoning)?;
+        let mut terms = Terms::new(term);
+        if !is_empty {
+            checkpoint.terms.as_slice().iter().filter(|known| known.epoch <= epoch).for_each(|known| terms.note(*known));
+        }
+        checkpoint.terms = terms;
         let round = self.round.lock();
-        let seq = fresh.active.id.seq;
-        let before = self.view.change(
-            |_| Some(seq),
+        self.view.change(
+            |()| Some(fresh.active.id.seq),
             || {
-                let first = LiveSegment { segment: fresh.active.clone(), from: base.get(), to: u64::MAX };
-                if let Some(spare) = appender.replace(fresh) {
-                    self.discard_spare(spare.seq);
-                }
-                self.want_spare_again();
-                self.view.set_marks(Marks { log_start: base.get(), written_end: base.get(), durable_end: base.get() });
-                self.view.change_list(|list| std::mem::replace(&mut list.entries, vec![first]))
+                let active = LiveSegment { segment: fresh.active.clone(), from: start.get(), to: u64::MAX };
+                self.view.set_marks(Marks { log_start: log_start.get(), written_end: start.get(), durable_end: start.get() });
+                self.view.change_list(|list| {
+                    list.entries.retain(|entry| !is_empty && entry.from < start.get());
+                    list.end_last_at(start.get());
+                    list.entries.push(active);
+                });
             },
         );
+        if let Some(spare) = appender.replace(fresh) {
+            self.discard_spare(spare.seq);
+        }
+        self.want_spare_again();
         let end = self.end_of(&appender);
         self.mark_durable(end);
         drop(round);
+        self.put_checkpoint(&mut checkpoint, end, log_start.get(), Slots::Both)?;
+        // The headers of what was left behind name the terms too, so no frame is stored before they are gone for good.
+        let (from, said_again) = if is_empty { (0, Offset::ZERO) } else { (start.get(), start) };
+        self.unlink_dead(from, said_again).map_err(poisoning)?;
+        self.view.storage.sync_dir(&self.view.dir).at("sync", &self.view.dir).map_err(poisoning)?;
         drop(appender);
         self.view.wake_everybody();
-        self.put_checkpoint(&mut checkpoint, end, base.get(), Slots::Both)?;
-        before.iter().try_for_each(|entry| self.unlink(&entry.segment)).map_err(AppendError::from)?;
         Ok(())
     }
 

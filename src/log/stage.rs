@@ -1,6 +1,8 @@
 //! Batches of many callers, one behind the other as they will be written. Assigns nothing and writes nothing.
 
-use crate::error::AppendError;
+use tidelog_format::Offset;
+
+use crate::error::{AppendError, SyncError};
 use crate::log::appender::Assigned;
 use crate::log::record_batch::{Encoded, FrameParts};
 
@@ -55,10 +57,19 @@ impl Stage {
         self.frames.is_empty()
     }
 
-    /// Why the first frame that has no outcome yet could not be written. Those behind it may have more luck.
+    /// Why what is left could not be written. One that is alone is told; of several, each may have more luck by itself.
     pub(crate) fn fail(&mut self, error: AppendError) {
-        if let Some(frame) = self.frames.iter_mut().find(|frame| matches!(frame.outcome, Outcome::Left)) {
-            frame.outcome = Outcome::Failed(error);
+        if let [StagedFrame { outcome: outcome @ Outcome::Left, .. }] = &mut self.frames[..] {
+            *outcome = Outcome::Failed(error);
+        }
+    }
+
+    /// Of the frames that were handed out last, from offset `base` on, some may stand on the disk and some may not.
+    pub(crate) fn doubt(&mut self, base: u64, source: &SyncError) {
+        let mut base = base;
+        for frame in self.frames[..self.taken.0].iter_mut().filter(|frame| matches!(frame.outcome, Outcome::Left)) {
+            frame.outcome = Outcome::Failed(AppendError::NotDurable { base_offset: Offset::new(base), source: source.clone() });
+            base += u64::from(frame.parts.offsets);
         }
     }
 
@@ -76,10 +87,8 @@ impl Stage {
         let (from, at) = self.taken;
         let (mut bytes, mut offsets) = (0, 0u32);
         for frame in &self.frames[from..] {
-            let (more, taken) = (bytes + frame.parts.stored_bytes(), offsets.saturating_add(frame.parts.offsets));
-            if !fits(more, taken) {
-                break;
-            }
+            let more = bytes + frame.parts.stored_bytes();
+            let Some(taken) = offsets.checked_add(frame.parts.offsets).filter(|taken| fits(more, *taken)) else { break };
             (bytes, offsets, self.taken.0) = (more, taken, self.taken.0 + 1);
         }
         self.taken.1 += bytes;

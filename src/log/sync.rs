@@ -32,7 +32,7 @@ pub(crate) trait Commit {
 }
 
 /// A staged frame: the sync that takes it, and its number there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 #[must_use = "somebody must lead the sync"]
 pub(crate) struct Staged {
     sync: u64,
@@ -49,6 +49,20 @@ struct Running<'group> {
 impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.group.finish(self.number, std::mem::take(&mut self.stage));
+    }
+}
+
+/// An outcome that somebody waits for. Dropped before that was seen, by a panic in a waker, nobody will ask for it any more.
+struct Unseen<'group> {
+    group: &'group GroupCommit,
+    staged: Option<Staged>,
+}
+
+impl Drop for Unseen<'_> {
+    fn drop(&mut self) {
+        if let Some(staged) = &self.staged {
+            self.group.state.lock().take_outcome(staged);
+        }
     }
 }
 
@@ -87,7 +101,7 @@ struct Over {
 
 impl State {
     /// What became of a frame, once its sync is over.
-    fn take_outcome(&mut self, staged: Staged) -> Option<Outcome> {
+    fn take_outcome(&mut self, staged: &Staged) -> Option<Outcome> {
         let at = self.over.iter().position(|over| over.sync == staged.sync)?;
         let over = &mut self.over[at];
         let outcome = over.stage.take_outcome(staged.frame);
@@ -112,13 +126,16 @@ impl GroupCommit {
 
     /// Returns what became of a staged frame, once its sync is over: what was appended is durable, or the log is poisoned.
     pub(crate) fn wait_staged(&self, staged: Staged, max_wait: Duration, log: &impl Commit) -> Outcome {
+        let mut unseen = Unseen { group: self, staged: Some(staged) };
         let mut state = self.state.lock();
-        loop {
+        while let Some(staged) = &unseen.staged {
             if let Some(outcome) = state.take_outcome(staged) {
+                unseen.staged = None;
                 return outcome;
             }
             state = if state.running { self.sleep(state, staged.sync) } else { self.lead(state, max_wait, log) };
         }
+        Outcome::Left
     }
 
     /// Returns once `is_done`, leading a sync or waiting for one as often as that takes. `is_done` must become true once everything below

@@ -15,7 +15,7 @@ mod topic_handle;
 pub use self::tokio::{AckFuture, AppendFuture, RecordStream};
 pub use name::TopicName;
 pub use options::StoreOptions;
-pub use partition::{Ack, Partition, PendingAck, Place};
+pub use partition::{Ack, BatchPlace, Partition, PendingAck};
 pub use read_only::{ReadOnlyStore, ReadOnlyTopic};
 pub use repair::Repair;
 pub use store::Store;

@@ -7,7 +7,7 @@ use tidelog_format::{LeaderEpoch, Offset, Producer, TimestampNs};
 
 use crate::config::AckLevel;
 use crate::error::{AppendError, CutError, ReadError, RestoreError, SyncError};
-use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Staged, Start, StoredRecord};
+use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Staging, Start, StoredRecord};
 use crate::topic::store::StoreInner;
 
 /// A partition: append and read. Cheap to clone; keeps its store open.
@@ -34,7 +34,7 @@ pub struct Ack {
 
 /// Where a batch stood in the log that it is restored from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct BatchPlace {
     /// Offset of its first record. The others have the offsets that follow.
     pub base_offset: Offset,
     /// The term in which it was appended.
@@ -121,17 +121,16 @@ impl Partition {
 
     /// Has a batch appended by whoever leads the next sync, perhaps this thread. `None` if it must be appended alone.
     #[inline(never)]
-    fn append_staged(
-        &self,
-        stage: impl FnOnce(&mut RecordBatch, &mut Scratch) -> Result<Option<Staged>, AppendError>,
-    ) -> Result<Option<Ack>, AppendError> {
-        // The buffers are free again before anybody waits: what a leader wakes may append on this thread.
-        let Some(staged) = BUFFERS.with_borrow_mut(|(batch, scratch)| stage(batch, scratch))? else { return Ok(None) };
-        let assigned = self.log.wait_staged(staged)?;
+    fn append_staged(&self, stage: impl FnOnce(&mut RecordBatch, &mut Scratch) -> Result<Staging, AppendError>) -> Result<Option<Ack>, AppendError> {
+        // The buffers are free again before anybody waits: what a leader wakes may use them on this thread.
+        let assigned = match BUFFERS.with_borrow_mut(|(batch, scratch)| stage(batch, scratch))? {
+            Staging::Staged(staged) => self.log.wait_staged(staged)?,
+            Staging::Appended(assigned) => Some(assigned),
+        };
         assigned.map(|assigned| self.acknowledge(assigned, AckLevel::Durable)).transpose()
     }
 
-    fn stage(&self, batch: &RecordBatch, scratch: &mut Scratch) -> Result<Option<Staged>, AppendError> {
+    fn stage(&self, batch: &RecordBatch, scratch: &mut Scratch) -> Result<Staging, AppendError> {
         let encoded = batch.encode(self.store.compression, scratch)?;
         self.log.stage(&encoded)
     }
@@ -150,13 +149,13 @@ impl Partition {
     /// offsets between them have no record. The batch is written when this returns: [`flush`](Self::flush) makes it durable.
     ///
     /// ```
-    /// use tidelog::{LeaderEpoch, Place, Record, RecordBatch, Store};
+    /// use tidelog::{LeaderEpoch, BatchPlace, Record, RecordBatch, Store};
     ///
     /// # let dir = tempfile::tempdir()?;
     /// let partition = Store::open(dir.path())?.topic("orders")?.partition(0)?;
     /// let mut batch = RecordBatch::new();
     /// batch.push(&Record::new("12 apples"))?;
-    /// partition.restore(&batch, Place { base_offset: 1_000.into(), leader_epoch: LeaderEpoch::new(3), producer_id: None })?;
+    /// partition.restore(&batch, BatchPlace { base_offset: 1_000.into(), leader_epoch: LeaderEpoch::new(3), producer_id: None })?;
     /// partition.flush()?;
     /// assert_eq!((partition.log_start_offset(), partition.log_end_offset()), (1_000.into(), 1_001.into()));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -164,14 +163,26 @@ impl Partition {
     ///
     /// # Errors
     /// [`RestoreError`].
-    pub fn restore(&self, batch: &RecordBatch, place: Place) -> Result<(), RestoreError> {
-        let Place { base_offset, leader_epoch, producer_id } = place;
+    pub fn restore(&self, batch: &RecordBatch, place: BatchPlace) -> Result<(), RestoreError> {
+        let BatchPlace { base_offset, leader_epoch, producer_id } = place;
         // Its incarnation and sequence are not known any more. Kafka says so by these numbers.
         let producer = producer_id.map(|id| Producer { id, epoch: -1, base_sequence: -1 });
         let mut scratch = Scratch::default();
         let encoded = batch.encode_of(producer, self.store.compression, &mut scratch)?;
         self.log.restore(&encoded, base_offset, leader_epoch)?;
         Ok(())
+    }
+
+    /// Bytes of a batch at most.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn batch_bytes_max(&self) -> u64 {
+        self.log.batch_bytes_max
+    }
+
+    /// The term that the next append is of.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn term(&self) -> LeaderEpoch {
+        self.log.term()
     }
 
     /// Makes everything appended so far durable; returns the durable end.

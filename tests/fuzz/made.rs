@@ -71,7 +71,37 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         seeds.push(("resolve", seed.to_string(), (0..20 + 10 * u16::from(seed)).map(byte).collect()));
         seeds.push(("crash", seed.to_string(), (0..24 + 4 * u16::from(seed)).map(byte).collect()));
     }
+    #[cfg(feature = "parquet")]
+    seeds.extend(parquet_files());
     seeds
+}
+
+/// Exports of a few rows, with holes, terms, producers, nulls and headers.
+#[cfg(feature = "parquet")]
+fn parquet_files() -> Vec<(&'static str, String, Vec<u8>)> {
+    use tidelog::export::ParquetExport;
+    use tidelog::{BatchPlace, Record, RecordBatch, Store};
+
+    let export = |count: u64| {
+        let dir = tempfile::tempdir().expect("a directory");
+        let partition = Store::open(dir.path().join("data")).expect("a store").topic("t").expect("a topic").partition(0).expect("a partition");
+        for number in 0..count {
+            let value = [b'v'; 9];
+            let record = if number % 5 == 4 { Record::tombstone() } else { Record::new(&value[..(number % 9) as usize]) };
+            let record = if number % 3 == 0 { record.key("k") } else { record };
+            let record = if number % 4 == 0 { record.header("h", None).header("h", Some(b"x")) } else { record };
+            let mut batch = RecordBatch::new();
+            batch.push(&record.timestamp(TimestampNs::new(1_700_000_000_000_000_000 + number as i64))).expect("it is small");
+            let producer_id = (number % 7 == 6).then_some(number as i64);
+            let place =
+                BatchPlace { base_offset: Offset::new(7 + number + number / 6), leader_epoch: LeaderEpoch::new(number as u32 / 10), producer_id };
+            partition.restore(&batch, place).expect("an empty log");
+        }
+        partition.flush().expect("a disk");
+        let report = ParquetExport::new(partition.view(), dir.path().join("out")).run(&mut |_| {}).expect("a directory");
+        std::fs::read(&report.files[0].path).expect("it was written")
+    };
+    [1, 5, 40].map(|count| ("parquet_import", count.to_string(), export(count))).into()
 }
 
 /// Logs of a few small segments, by what is special about them.

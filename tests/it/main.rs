@@ -29,6 +29,7 @@ mod read;
 mod reading_support;
 mod recovery;
 mod repair;
+mod restore;
 mod scrub;
 mod sim;
 mod support;

@@ -41,15 +41,14 @@ pub(super) fn run(args: &Args, from: &Path) -> Result<Exit, Failure> {
     let store = store::open(&args.topic.dir, options)?;
     let highest = import.partitions().max().unwrap_or_default();
     let is_there = store.existing_topic(name).is_ok();
-    let partitions = args.partition.partitions.or((!is_there).then_some(highest + 1));
+    let partitions = args.partition.partitions.or((!is_there).then_some(highest.saturating_add(1)));
     let topic = store::topic_to_write(&store, name, partitions)?;
+    if let Some(number) = numbers.iter().find(|number| **number >= topic.partition_count()) {
+        let count = counted(topic.partition_count().into(), "partition", "partitions");
+        return Err(Failure::new(Exit::Usage, format!("topic {name} has {count}: there is no partition {number} to restore")));
+    }
     let mut results = Results::default();
     for number in numbers {
-        let count = topic.partition_count();
-        if number >= count {
-            let count = counted(count.into(), "partition", "partitions");
-            return Err(Failure::new(Exit::Usage, format!("topic {name} has {count}: there is no partition {number} to restore")));
-        }
         let partition = topic.partition(number).map_err(|error| store::topic_failure(name, error))?;
         let place = format!("{name}/{number}");
         let bar = Progress::of_records(&place);

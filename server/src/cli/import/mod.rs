@@ -40,7 +40,8 @@ of it went with them. The standard input cannot be resumed. A topic that does no
 --from-parquet restores partitions: each record gets the offset, time, key, value, headers, term and producer of its row.
 DIR is an export, the directory of a topic in it, or one that holds the Parquet files of one partition and nothing else.
 Files need the columns _offset and _ts_ns (or _ts); the other columns of an export may be there, any more are left alone.
-A partition must be empty, or hold what an earlier run restored, and is refused otherwise (exit 3).")]
+A partition must be empty, or hold what an earlier run restored, and is refused otherwise (exit 3). A topic that is made has
+the partitions that there are files of; where those of the highest numbers were empty, say how many there were: --partitions N.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
