@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, BufReader, Read};
 use std::ops::RangeInclusive;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,12 +33,15 @@ pub(super) struct ImportFile {
 impl ImportFile {
     /// Reads the footer of the file at `path`.
     pub(super) fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ImportError> {
-        let metadata = load(&SeamReader::open(storage, path)?, path)?;
-        let footer = metadata.metadata();
-        let rows = u64::try_from(footer.file_metadata().num_rows()).map_err(|_| refused(path, "it counts less than no row"))?;
-        let mut file = Self { path: path.to_owned(), rows, offsets: None };
-        file.offsets = file.offsets_of_groups(footer.row_groups())?;
-        Ok(file)
+        let input = SeamReader::open(storage, path)?;
+        guarded(path, || {
+            let metadata = load(&input, path)?;
+            let footer = metadata.metadata();
+            let rows = u64::try_from(footer.file_metadata().num_rows()).map_err(|_| refused(path, "it counts less than no row"))?;
+            let mut file = Self { path: path.to_owned(), rows, offsets: None };
+            file.offsets = file.offsets_of_groups(footer.row_groups())?;
+            Ok(file)
+        })
     }
 
     fn offsets_of_groups(&self, groups: &[RowGroupMetaData]) -> Result<Option<RangeInclusive<u64>>, ImportError> {
@@ -88,6 +92,10 @@ pub(super) struct Reading<'file> {
 impl Reading<'_> {
     /// The next rows, or `None` behind the last.
     pub(super) fn next(&mut self) -> Result<Option<ImportRows>, ImportError> {
+        guarded(&self.file.path, || self.decode())
+    }
+
+    fn decode(&mut self) -> Result<Option<ImportRows>, ImportError> {
         loop {
             if let Some(rows) = self.group.as_mut().and_then(Iterator::next) {
                 let rows = rows.map_err(|error| failure(&self.file.path, ParquetError::from(error)))?;
@@ -111,6 +119,11 @@ impl Reading<'_> {
         self.next_group += 1;
         Ok(true)
     }
+}
+
+/// The decoder panics at some files that are malformed: that is no reason for a program to end. Nothing that it left is used again.
+fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, ImportError>) -> Result<T, ImportError> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(refused(path, "it is malformed: its decoder panics")))
 }
 
 /// The footer. What another writer noted of its Arrow types does not matter: columns are taken as the file stores them.
