@@ -25,7 +25,8 @@ pub enum SyncPolicy {
     /// What nobody waits for is synced within 100 ms, or when `max_bytes` are unsynced, which is looked at every 20 ms. The high water mark
     /// is the durable end.
     Group {
-        /// How long a sync may wait for company; zero, the default, is best for most.
+        /// How long a sync may wait for company; zero, the default, is best for most. What is to be durable at once is written, and seen by
+        /// anybody, when the wait is over.
         max_wait: Duration,
         /// Unsynced bytes that start a sync by themselves; default 4 MiB.
         max_bytes: u64,

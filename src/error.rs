@@ -267,7 +267,8 @@ pub enum AppendError {
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
-    /// Appended, but not known to be durable: the sync failed and the partition is poisoned. The records may or may not be there after reopening.
+    /// Appended, but not known to be durable: the write or the sync failed and the partition is poisoned. The records may or may not be there after
+    /// reopening.
     #[error("appended at {base_offset}, but not durable: {source}")]
     NotDurable {
         /// Where.
