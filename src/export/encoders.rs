@@ -1,6 +1,7 @@
 //! Threads that encode row groups, or none: then the caller's does it. Knows no file, and no order: whoever hands groups in takes them back one by
 //! one.
 
+use std::hint::black_box;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -35,6 +36,7 @@ pub(super) struct Encoders {
 impl Encoders {
     /// As many threads, or as many as there are to be had. One is none: the caller has nothing else to do.
     pub(super) fn new(threads: usize) -> Self {
+        keep_freed_memory();
         let (jobs, receiver) = channel::<Job>();
         let receiver = Arc::new(Mutex::new(receiver));
         let work = |receiver: Arc<Mutex<Receiver<Job>>>| {
@@ -80,6 +82,12 @@ impl Drop for Encoders {
             let _ = thread.join(); // one that panicked left a group that never came
         }
     }
+}
+
+/// Pages are made and given up without end, each on memory that the kernel would have to clear. The allocator of glibc keeps blocks of up to the
+/// size of the largest that it has seen freed (mallopt(3), `M_MMAP_THRESHOLD`: at most 32 MiB); others lose a moment.
+fn keep_freed_memory() {
+    drop(black_box(Vec::<u8>::with_capacity(31 << 20)));
 }
 
 fn encode(mut columns: Columns, writers: &RowGroupWriters, number: usize) -> EncodedGroup {

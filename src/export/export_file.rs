@@ -17,6 +17,7 @@ use crate::export::encoders::{EncodedGroup, Encoders};
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileRange, PARTIAL_SUFFIX};
 use crate::export::footer::{Contents, Source, key_values};
+use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::ExportedFile;
 use crate::export::row_group_writers::RowGroupWriters;
 use crate::io::{File, Storage, write_all_at};
@@ -41,12 +42,12 @@ struct Partial {
 }
 
 impl ExportFile {
-    pub(super) fn create(directory: &ExportDirectory, first: u64, schema: &SchemaRef) -> Result<Self, ExportError> {
+    pub(super) fn create(directory: &ExportDirectory, first: u64, schema: &SchemaRef, compression: ParquetCompression) -> Result<Self, ExportError> {
         let path = directory.path.join(format!(".{first:020}{PARTIAL_SUFFIX}"));
         let file = directory.storage.create(&path).at("create", &path)?;
         let partial = Partial { storage: directory.storage.clone(), file: file.clone(), path, is_named: false };
         let sink = SeamWriter { file, position: 0 };
-        let opened = RowGroupWriters::new(schema).and_then(|groups| Ok((groups.for_file(sink)?, groups)));
+        let opened = RowGroupWriters::new(schema, compression).and_then(|groups| Ok((groups.for_file(sink)?, groups)));
         let (writer, groups) = opened.map_err(|error| partial.failure(error))?;
         Ok(Self { writer, groups: Arc::new(groups), under_way: VecDeque::new(), group_count: 0, partial })
     }

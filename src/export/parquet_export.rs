@@ -15,6 +15,7 @@ use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileRange, table_of};
 use crate::export::export_file::ExportFile;
 use crate::export::footer::{Contents, Extent, Source};
+use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
 use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS};
 use crate::export::typed_column::TypedColumns;
@@ -52,6 +53,7 @@ pub struct ParquetExport {
     bytes_per_file: u64,
     allows_gaps: bool,
     columns: Option<TypedColumns>,
+    compression: ParquetCompression,
     threads: usize,
 }
 
@@ -69,6 +71,7 @@ impl ParquetExport {
             bytes_per_file: BYTES_PER_FILE,
             allows_gaps: false,
             columns: None,
+            compression: ParquetCompression::default(),
             threads: available_parallelism().map_or(1, usize::from),
         }
     }
@@ -114,6 +117,13 @@ impl ParquetExport {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// How the pages of new files are compressed; by default by zstd at level 1. Files of one export may differ.
+    #[must_use]
+    pub fn compression(mut self, compression: ParquetCompression) -> Self {
+        self.compression = compression;
         self
     }
 
@@ -484,7 +494,7 @@ impl Run<'_> {
                 open.contents.gaps.append(&mut self.left_out);
             }
             None => {
-                let file = ExportFile::create(self.directory, offset, self.columns.schema())?;
+                let file = ExportFile::create(self.directory, offset, self.columns.schema(), self.export.compression)?;
                 let contents = Contents {
                     extent: Extent::of_row(offset, ts_ns),
                     leader_epoch: part.leader_epoch,

@@ -11,6 +11,7 @@ use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::TypePtr;
 
+use crate::export::parquet_compression::ParquetCompression;
 use crate::export::schema::writer_properties;
 
 /// How far the times of neighbouring rows are apart.
@@ -34,15 +35,15 @@ pub(super) struct RowGroupWriters {
 }
 
 impl RowGroupWriters {
-    pub(super) fn new(schema: &SchemaRef) -> Result<Self, ParquetError> {
+    pub(super) fn new(schema: &SchemaRef, compression: ParquetCompression) -> Result<Self, ParquetError> {
         let root = ArrowSchemaConverter::new().convert(schema)?.root_schema_ptr();
         let factory = |times: Times| {
             // It is asked for what it was made with, and writes nothing.
-            let writer = SerializedFileWriter::new(io::sink(), root.clone(), Arc::new(writer_properties(times)?))?;
+            let writer = SerializedFileWriter::new(io::sink(), root.clone(), Arc::new(writer_properties(times, compression)?))?;
             Ok::<_, ParquetError>(ArrowRowGroupWriterFactory::new(&writer, schema.clone()))
         };
         let by_times = [factory(Times::Apart)?, factory(Times::Near)?, factory(Times::VeryNear)?];
-        Ok(Self { by_times, root: root.clone(), properties: Arc::new(writer_properties(Times::Apart)?) })
+        Ok(Self { by_times, root: root.clone(), properties: Arc::new(writer_properties(Times::Apart, compression)?) })
     }
 
     /// The writer of a file of such row groups.

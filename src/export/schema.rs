@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
-use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::schema::types::ColumnPath;
 use serde_json::{Value, json};
 
+use crate::export::parquet_compression::ParquetCompression;
 use crate::export::row_group_writers::Times;
 use crate::export::typed_column::TypedColumns;
 
@@ -72,13 +73,13 @@ pub(super) fn delta_schema(declared: &TypedColumns) -> Value {
 }
 
 /// How a row group with such times is written. Every choice is for readers: see the comments.
-pub(super) fn writer_properties(times: Times) -> Result<WriterProperties, ParquetError> {
+pub(super) fn writer_properties(times: Times, compression: ParquetCompression) -> Result<WriterProperties, ParquetError> {
     let column = ColumnPath::from;
     let delta_if = |is_near: bool| if is_near { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN };
     let properties = WriterProperties::builder()
         // Data page V2 with DELTA_BINARY_PACKED makes fastparquet return wrong offsets.
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_compression(compression.codec()?)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_enabled(false)

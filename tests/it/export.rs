@@ -16,7 +16,7 @@ use parquet::file::metadata::{ColumnChunkMetaData, PageIndexPolicy, ParquetMetaD
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::json;
 use tempfile::TempDir;
-use tidelog::export::{ExportError, ExportReport, GapReason, ParquetExport};
+use tidelog::export::{ExportError, ExportReport, GapReason, ParquetCompression, ParquetExport};
 use tidelog::io::fault::{EIO, Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::io::{Disk, Storage};
@@ -69,6 +69,27 @@ fn a_file_is_encoded_as_its_readers_need_it() {
     let reader = SerializedFileReader::new(File::open(path).unwrap()).unwrap();
     let page = reader.get_row_group(0).unwrap().get_column_page_reader(0).unwrap().next().unwrap().unwrap();
     assert!(matches!(page, Page::DataPage { .. }), "data pages are of version 1");
+}
+
+#[test]
+fn files_are_compressed_as_was_asked() {
+    let fixture = Fixture::new();
+    let rows = fixture.append_odd(0..3000);
+    let export = |how: &str| {
+        let out = fixture.dir.path().join(how);
+        let report = ParquetExport::new(fixture.partition().view(), &out).compression(how.parse().unwrap()).run(&mut |_| {}).unwrap();
+        let path = &report.files[0].path;
+        assert_eq!(read(path), rows, "{how}");
+        (metadata(path).row_group(0).column(4).compression(), report.bytes())
+    };
+    let (none, zstd, strong) = (export("none"), export("zstd"), export("zstd:19"));
+    assert_eq!(none.0, Compression::UNCOMPRESSED);
+    assert!(matches!(zstd.0, Compression::ZSTD(_)) && matches!(strong.0, Compression::ZSTD(_)), "{zstd:?} {strong:?}");
+    assert!(strong.1 < zstd.1 && zstd.1 < none.1, "{strong:?} {zstd:?} {none:?}");
+    for wrong in ["", "lz4", "zstd:0", "zstd:23", "zstd:fast", "none:1"] {
+        let error = wrong.parse::<ParquetCompression>().unwrap_err();
+        assert_eq!(error.to_string(), format!("{wrong} is no compression: expected none, zstd or zstd:<level from 1 to 22>"));
+    }
 }
 
 #[test]

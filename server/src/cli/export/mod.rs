@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::PartitionView;
-use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetExport, TypedColumns, Unfit};
+use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetCompression, ParquetExport, TypedColumns, Unfit};
 
 use self::side_by_side::{Job, Outcome, run_all};
 use super::progress::Progress;
@@ -54,6 +54,9 @@ pub(crate) struct Args {
     /// Rows of a file at most; it also ends at 512 MiB of keys, values and headers.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     rows_per_file: Option<u64>,
+    /// How new files are compressed: none, zstd, or zstd:<level from 1 to 22>.
+    #[arg(long, value_name = "HOW", default_value = "zstd")]
+    compression: ParquetCompression,
     /// Columns to take out of values that are JSON, as `tidelog infer` prints them. A table keeps the columns that it has; others may come.
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
@@ -168,7 +171,10 @@ fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Ex
 }
 
 fn export_of(args: &Args, view: &PartitionView, columns: Option<&TypedColumns>, threads: usize) -> ParquetExport {
-    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to).allow_gaps(args.allow_gaps).threads(threads);
+    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to)
+        .allow_gaps(args.allow_gaps)
+        .threads(threads)
+        .compression(args.compression);
     if let Some(from) = args.from {
         export = export.from(from);
     }
