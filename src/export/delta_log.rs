@@ -1,7 +1,6 @@
 //! The Delta log of a topic in an export: which files are part of it, and how far each partition is. One commit makes both true at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,25 +8,23 @@ use serde_json::json;
 use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::clock::now;
-use crate::error::IoContext;
 use crate::export::delta_action::{Action, Add, Format, MetaData, Protocol, Snapshot, Txn, encode};
 use crate::export::error::ExportError;
-use crate::export::export_directory::create_all;
 use crate::export::footer::{Contents, Source, gaps_as_json};
 use crate::export::schema::delta_schema;
+use crate::export::target::Target;
 use crate::export::typed_column::TypedColumns;
-use crate::io::{Access, Storage, read_exact_at, write_all_at};
 
 /// The log of one table, as one of those who commit to it sees it.
 #[derive(Debug)]
 pub(super) struct DeltaLog {
-    storage: Arc<dyn Storage>,
+    target: Arc<dyn Target>,
     path: PathBuf,
     topic: String,
     /// Whose commits these are.
     app_id: String,
-    /// The name of a commit on its way; no other process that lives uses it.
-    partial: PathBuf,
+    /// The name of the one who makes them.
+    writer: String,
     partition: u32,
     /// Identity of the partition.
     uuid: String,
@@ -49,20 +46,20 @@ pub(super) struct NewFile<'a> {
 
 impl DeltaLog {
     /// The log of the table at `table`, of which nothing is known yet.
-    pub(super) fn new(storage: Arc<dyn Storage>, table: &Path, source: &Source) -> Self {
+    pub(super) fn new(target: Arc<dyn Target>, table: &Path, source: &Source) -> Self {
         let path = table.join(DIRECTORY);
-        let partial = path.join(format!(".partition-{}.partial", source.partition));
+        let writer = format!("partition-{}", source.partition);
         let app_id = format!("tidelog:{}/{}", source.topic, source.partition);
         let (topic, partition, uuid) = (source.topic.clone(), source.partition, source.uuid.clone());
         let snapshot = Snapshot::new(format!("{PARTITION}={partition}/"), app_id.clone());
-        Self { storage, path, topic, app_id, partial, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot }
+        Self { target, path, topic, app_id, writer, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot }
     }
 
     /// The files that are part of the table at `table`, by their paths in it; `None` where there is no commit. Changes nothing.
-    pub(super) fn files_of_all(storage: Arc<dyn Storage>, table: &Path) -> Result<Option<BTreeSet<String>>, ExportError> {
-        let mut log = Self::new(storage, table, &Source { topic: String::new(), partition: 0, uuid: String::new() });
+    pub(super) fn files_of_all(target: Arc<dyn Target>, table: &Path) -> Result<Option<BTreeSet<String>>, ExportError> {
+        let mut log = Self::new(target, table, &Source { topic: String::new(), partition: 0, uuid: String::new() });
         log.snapshot = Snapshot::new(String::new(), log.app_id.clone());
-        if log.storage.kind(&log.path).at("look at", &log.path)?.is_none() {
+        if log.target.kind(&log.path)?.is_none() {
             return Ok(None);
         }
         log.check_names()?;
@@ -72,7 +69,7 @@ impl DeltaLog {
 
     /// Reads what is new in it, or all of it, and checks that it can be continued.
     pub(super) fn read(&mut self) -> Result<(), ExportError> {
-        if self.storage.kind(&self.path).at("look at", &self.path)?.is_none() {
+        if self.target.kind(&self.path)?.is_none() {
             return Ok(());
         }
         self.check_names()?;
@@ -85,7 +82,7 @@ impl DeltaLog {
             return Err(self.refused("its columns are not those of this export".to_owned()));
         }
         // The process that made the last commits may have been killed before they were durable.
-        Ok(self.storage.sync_dir(&self.path).at("sync", &self.path)?)
+        Ok(self.target.settle(&self.path)?)
     }
 
     /// Refuses the exported offsets of another partition, whatever became of their files.
@@ -164,31 +161,23 @@ impl DeltaLog {
     /// [`ExportError::Fenced`] if another process moved the watermark meanwhile, or some of the file is exported already.
     pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
         let before = self.watermark()?;
-        let fenced = |watermark: Offset| ExportError::Fenced { path: self.path.clone(), watermark };
         if let Some(watermark) = before.filter(|watermark| watermark.get() > file.contents.extent.first) {
-            return Err(fenced(watermark));
+            return Err(ExportError::Fenced { path: self.path.clone(), watermark });
         }
         if !self.is_named {
-            create_all(&*self.storage, &self.path)?;
+            self.target.make_directory(&self.path)?;
             self.is_named = true;
         }
         loop {
             let (commit, to) = (encode(&self.actions(file)?), self.commit_path(self.snapshot.next_version));
-            self.write_partial(&commit)?;
-            match self.storage.rename_new(&self.partial, &to) {
-                Ok(()) => {
-                    self.storage.sync_dir(&self.path).at("sync", &self.path)?;
-                    return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
-                }
-                // Somebody else's commit; it need not be about this partition.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                    self.refresh()?;
-                    let watermark = self.watermark()?;
-                    if watermark != before {
-                        return Err(ExportError::Fenced { path: self.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
-                    }
-                }
-                Err(error) => return Err(error).at("name", &to).map_err(ExportError::from),
+            if self.target.create(&to, &commit, &self.writer)? {
+                return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
+            }
+            // Somebody else's commit; it need not be about this partition.
+            self.refresh()?;
+            let watermark = self.watermark()?;
+            if watermark != before {
+                return Err(ExportError::Fenced { path: self.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
             }
         }
     }
@@ -259,7 +248,7 @@ impl DeltaLog {
     }
 
     fn first_meta_data(&self, created_time: i64) -> MetaData {
-        let (high, low) = (self.storage.random(), self.storage.random());
+        let (high, low) = (self.target.random(), self.target.random());
         // A random UUID of RFC 9562: version 4, variant 10.
         let (version, variant) = (0x4000 | high & 0xfff, 0x8000 | low >> 48 & 0x3fff);
         let id = format!("{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff);
@@ -280,13 +269,7 @@ impl DeltaLog {
     fn refresh(&mut self) -> Result<(), ExportError> {
         loop {
             let path = self.commit_path(self.snapshot.next_version);
-            let file = match self.storage.open(&path, Access::Read) {
-                Ok(file) => file,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-                Err(error) => return Err(error).at("open", &path).map_err(ExportError::from),
-            };
-            let mut bytes = vec![0; file.len().at("look at", &path)? as usize];
-            read_exact_at(&*file, &mut bytes, 0).at("read", &path)?;
+            let Some(bytes) = self.target.read(&path)? else { return Ok(()) };
             self.snapshot.apply(&bytes).map_err(|reason| ExportError::Table { path, reason })?;
         }
     }
@@ -294,7 +277,7 @@ impl DeltaLog {
     /// Refuses a log whose commits do not go from the first on without a hole.
     fn check_names(&self) -> Result<(), ExportError> {
         let mut versions = Vec::new();
-        for entry in self.storage.list(&self.path).at("list", &self.path)? {
+        for entry in self.target.list(&self.path)? {
             versions.extend(entry.name.to_str().and_then(version_of));
         }
         versions.sort_unstable();
@@ -304,19 +287,9 @@ impl DeltaLog {
         }
     }
 
-    fn write_partial(&self, commit: &[u8]) -> Result<(), ExportError> {
-        self.remove_partial()?;
-        let file = self.storage.create(&self.partial).at("create", &self.partial)?;
-        write_all_at(&*file, commit, 0).at("write", &self.partial)?;
-        Ok(file.sync().at("sync", &self.partial)?)
-    }
-
     /// Removes what a process that was killed has left. The partition's directory is locked.
-    pub(super) fn remove_partial(&self) -> Result<(), ExportError> {
-        match self.storage.unlink(&self.partial) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).at("remove", &self.partial).map_err(ExportError::from),
-            _ => Ok(()),
-        }
+    pub(super) fn remove_leftover(&self) -> Result<(), ExportError> {
+        Ok(self.target.remove_leftover(&self.path, &self.writer)?)
     }
 
     fn path_in_table(&self, name: &str) -> String {

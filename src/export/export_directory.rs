@@ -2,23 +2,20 @@
 //! what was not finished, never a complete file.
 
 use std::collections::BTreeSet;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::STORE_NAME;
-
-use crate::error::{IoContext, IoError};
 use crate::export::delta_log::{DeltaLog, NewFile};
 use crate::export::error::ExportError;
 use crate::export::footer::{self, Contents, Source};
 use crate::export::report::ExportGap;
-use crate::io::{Kind, Lock, Storage};
+use crate::export::target::Target;
+use crate::io::Lock;
 
 /// The directory, held exclusively.
 #[derive(Debug)]
 pub(super) struct ExportDirectory {
-    pub(super) storage: Arc<dyn Storage>,
+    pub(super) target: Arc<dyn Target>,
     pub(super) path: PathBuf,
     pub(super) table: DeltaLog,
     /// The files that are part of the table, in offset order, not overlapping.
@@ -59,38 +56,30 @@ impl FileRange {
 
 impl ExportDirectory {
     /// Whether an earlier run has made it.
-    pub(super) fn exists(storage: &dyn Storage, out: &Path, source: &Source) -> Result<bool, ExportError> {
-        let path = path_of(out, source);
-        Ok(storage.kind(&path).at("look at", &path)?.is_some())
+    pub(super) fn exists(target: &dyn Target, out: &Path, source: &Source) -> Result<bool, ExportError> {
+        Ok(target.kind(&path_of(out, source))?.is_some())
     }
 
     /// Makes it if need be, and locks it. What is in it is not known before it is [`read`](Self::read).
-    pub(super) fn open(storage: Arc<dyn Storage>, out: &Path, source: &Source) -> Result<Self, ExportError> {
-        let store_file = out.join(STORE_NAME);
-        if storage.kind(&store_file).at("look at", &store_file)?.is_some() {
-            return Err(ExportError::IntoStore { path: out.to_owned() });
-        }
+    pub(super) fn open(target: Arc<dyn Target>, out: &Path, source: &Source) -> Result<Self, ExportError> {
         let path = path_of(out, source);
-        create_all(&*storage, &path)?;
-        let lock = storage.lock(&path).at("lock", &path)?.ok_or_else(|| ExportError::Locked { path: path.clone() })?;
-        sync_names(&*storage, &path, out)?;
-        let table = DeltaLog::new(storage.clone(), &table_of(out, source), source);
-        Ok(Self { storage, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock })
+        let lock = target.take(out, &path)?;
+        let table = DeltaLog::new(target.clone(), &table_of(out, source), source);
+        Ok(Self { target, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock })
     }
 
     /// Finds out what is there, and removes what was not finished.
     pub(super) fn read(&mut self, source: &Source) -> Result<(), ExportError> {
         self.table.read()?;
-        self.storage.sync_dir(&self.path).at("sync", &self.path)?;
+        self.target.settle(&self.path)?;
         (self.files, self.gaps, self.uncommitted) = Default::default();
-        let (storage, mut partials) = (self.storage.clone(), Vec::new());
+        let (target, mut leftovers) = (self.target.clone(), Vec::new());
         let mut missing = self.table.files().map(str::to_owned).collect::<BTreeSet<_>>();
-        for entry in storage.list(&self.path).at("list", &self.path)? {
-            let at = self.path.join(&entry.name);
+        for entry in target.list(&self.path)? {
             // What is not Unicode is not ours.
             let Some(name) = entry.name.to_str() else { continue };
-            if entry.kind == Kind::File && name.starts_with('.') && name.ends_with(PARTIAL_SUFFIX) {
-                partials.push(at);
+            if target.is_leftover(&entry) {
+                leftovers.push(self.path.join(name));
             } else if !name.starts_with('.') && name.ends_with(EXTENSION) && !self.table.was_removed(name) {
                 self.look_at(source, name, missing.remove(name))?;
             }
@@ -98,8 +87,8 @@ impl ExportDirectory {
         if let Some(name) = missing.pop_first() {
             return Err(ExportError::MissingFile { path: self.path.join(name) });
         }
-        self.table.remove_partial()?;
-        partials.iter().try_for_each(|at| storage.unlink(at).at("remove", at))?;
+        self.table.remove_leftover()?;
+        leftovers.iter().try_for_each(|path| target.remove(path))?;
         self.files.sort();
         self.gaps.sort_by_key(|gap| gap.from);
         self.uncommitted.sort_by_key(|file| file.range);
@@ -118,7 +107,7 @@ impl ExportDirectory {
             let reason = "its name is not that of two offsets".to_owned();
             return if is_committed { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
         };
-        let (contents, bytes) = footer::check(&*self.storage, &at, source, range.first, range.last)?;
+        let (contents, bytes) = footer::check(&*self.target, &at, source, range.first, range.last)?;
         if is_committed {
             self.take(range, &contents);
         } else {
@@ -146,8 +135,7 @@ impl ExportDirectory {
 
     /// Removes a file that is no part of the table.
     pub(super) fn remove(&self, range: FileRange) -> Result<(), ExportError> {
-        let path = self.path.join(range.name());
-        Ok(self.storage.unlink(&path).at("remove", &path)?)
+        Ok(self.target.remove(&self.path.join(range.name()))?)
     }
 
     fn take(&mut self, range: FileRange, contents: &Contents) {
@@ -168,46 +156,6 @@ pub(super) fn table_of(out: &Path, source: &Source) -> PathBuf {
     }
 }
 
-/// Makes the names of `path` and of the directories above it durable, up to that of `out`: whoever made them may have been killed before they were.
-fn sync_names(storage: &dyn Storage, path: &Path, out: &Path) -> Result<(), IoError> {
-    for named in path.ancestors() {
-        let parent = parent_of(named);
-        match storage.sync_dir(parent) {
-            // A place that was given to this program in a directory that was not.
-            Err(error) if named == out && error.kind() == ErrorKind::PermissionDenied => {}
-            other => other.at("sync", parent)?,
-        }
-        if named == out {
-            break;
-        }
-    }
-    Ok(())
-}
-
-fn parent_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes a directory and those above it, each durable in its parent.
-pub(super) fn create_all(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
-    match storage.create_dir(path) {
-        // Another process may have made it a moment ago.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let Some(parent) = path.parent() else { return Err(IoError::new("create", path, error)) };
-            create_all(storage, parent)?;
-            storage
-                .create_dir(path)
-                .or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
-                .at("create", path)?;
-        }
-        other => other.at("create", path)?,
-    }
-    storage.sync_dir(parent_of(path)).at("sync", parent_of(path))
-}
-
-/// The end of the name of a file that is being written.
-pub(super) const PARTIAL_SUFFIX: &str = ".parquet.partial";
 pub(super) const EXTENSION: &str = "parquet";
 
 #[cfg(test)]

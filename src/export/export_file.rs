@@ -1,7 +1,7 @@
-//! One Parquet file on its way to the disk: written under a name with a dot, named when it is complete and durable. Chooses no rows.
+//! One Parquet file on its way to its place: it gets its name when it is complete and durable. Chooses no rows.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,45 +11,37 @@ use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 use tidelog_format::Offset;
 
-use crate::error::{IoContext, IoError};
+use crate::error::IoError;
 use crate::export::columns::Columns;
 use crate::export::encoders::{EncodedGroup, Encoders};
 use crate::export::error::ExportError;
-use crate::export::export_directory::{ExportDirectory, FileRange, PARTIAL_SUFFIX};
+use crate::export::export_directory::{ExportDirectory, FileRange};
 use crate::export::footer::{Contents, Source, key_values};
 use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::ExportedFile;
 use crate::export::row_group_writers::RowGroupWriters;
-use crate::io::{File, Storage, write_all_at};
+use crate::export::target::Draft;
 
 /// A file being written. Dropped before [`finish`](Self::finish), it is removed.
 pub(super) struct ExportFile {
-    writer: SerializedFileWriter<SeamWriter>,
+    writer: SerializedFileWriter<Box<dyn Draft>>,
     groups: Arc<RowGroupWriters>,
     /// Row groups that are being encoded, in their order.
     under_way: VecDeque<Receiver<EncodedGroup>>,
     group_count: usize,
-    partial: Partial,
-}
-
-/// The file under its first name.
-#[derive(Debug)]
-struct Partial {
-    storage: Arc<dyn Storage>,
-    file: Arc<dyn File>,
+    /// The directory that it is for.
+    directory: PathBuf,
+    /// What errors name.
     path: PathBuf,
-    is_named: bool,
 }
 
 impl ExportFile {
     pub(super) fn create(directory: &ExportDirectory, first: u64, schema: &SchemaRef, compression: ParquetCompression) -> Result<Self, ExportError> {
-        let path = directory.path.join(format!(".{first:020}{PARTIAL_SUFFIX}"));
-        let file = directory.storage.create(&path).at("create", &path)?;
-        let partial = Partial { storage: directory.storage.clone(), file: file.clone(), path, is_named: false };
-        let sink = SeamWriter { file, position: 0 };
-        let opened = RowGroupWriters::new(schema, compression).and_then(|groups| Ok((groups.for_file(sink)?, groups)));
-        let (writer, groups) = opened.map_err(|error| partial.failure(error))?;
-        Ok(Self { writer, groups: Arc::new(groups), under_way: VecDeque::new(), group_count: 0, partial })
+        let draft = directory.target.begin(&directory.path, first)?;
+        let path = draft.path().to_owned();
+        let opened = RowGroupWriters::new(schema, compression).and_then(|groups| Ok((groups.for_file(draft)?, groups)));
+        let (writer, groups) = opened.map_err(|error| failure(&path, error))?;
+        Ok(Self { writer, groups: Arc::new(groups), under_way: VecDeque::new(), group_count: 0, directory: directory.path.clone(), path })
     }
 
     /// Takes all rows of `columns` as a row group, and puts columns in their place that are empty.
@@ -65,14 +57,14 @@ impl ExportFile {
     /// Writes the row group that comes next, once it is encoded; its columns are empty.
     fn write_next(&mut self) -> Result<Option<Columns>, ExportError> {
         let Some(next) = self.under_way.pop_front() else { return Ok(None) };
-        let lost = || ExportError::Encode { path: self.partial.path.clone(), reason: "the thread that encodes it has ended".to_owned() };
+        let lost = || ExportError::Encode { path: self.path.clone(), reason: "the thread that encodes it has ended".to_owned() };
         let EncodedGroup { columns, chunks } = next.recv().map_err(|_| lost())?;
         let written = chunks.and_then(|chunks| {
             let mut group = self.writer.next_row_group()?;
             chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut group))?;
             group.close()
         });
-        written.map_err(|error| self.partial.failure(error))?;
+        written.map_err(|error| failure(&self.path, error))?;
         Ok(Some(columns))
     }
 
@@ -83,58 +75,27 @@ impl ExportFile {
         for pair in key_values(source, contents, segments) {
             self.writer.append_key_value_metadata(pair);
         }
-        self.writer.finish().map_err(|error| self.partial.failure(error))?;
-        let Partial { file, storage, path, .. } = &self.partial;
-        let bytes = file.len().at("look at", path)?;
-        file.sync().at("sync", path)?;
+        self.writer.finish().map_err(|error| failure(&self.path, error))?;
         let name = FileRange { first: extent.first, last: extent.last }.name();
-        let named = path.with_file_name(name);
-        storage.rename_new(path, &named).at("name", &named)?;
-        let directory = named.parent().unwrap_or(Path::new("."));
-        storage.sync_dir(directory).at("sync", directory)?;
-        self.partial.is_named = true;
-        Ok(ExportedFile { path: named, rows: extent.rows, bytes, first: Offset::new(extent.first), last: Offset::new(extent.last) })
+        let bytes = self.writer.inner_mut().finish(&name)?;
+        Ok(ExportedFile {
+            path: self.directory.join(name),
+            rows: extent.rows,
+            bytes,
+            first: Offset::new(extent.first),
+            last: Offset::new(extent.last),
+        })
     }
 }
 
-impl Partial {
-    /// An error of the encoder, or of the file system below it.
-    fn failure(&self, error: ParquetError) -> ExportError {
-        let path = &self.path;
-        match error {
-            ParquetError::External(inner) => match inner.downcast::<io::Error>() {
-                Ok(error) => IoError::new("write", path, *error).into(),
-                Err(other) => ExportError::Encode { path: path.clone(), reason: other.to_string() },
-            },
-            other => ExportError::Encode { path: path.clone(), reason: other.to_string() },
-        }
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if !self.is_named {
-            // If this fails, the next run removes it.
-            let _ = self.storage.unlink(&self.path);
-        }
-    }
-}
-
-/// Writes to a file of the storage, from its beginning on.
-#[derive(Debug)]
-struct SeamWriter {
-    file: Arc<dyn File>,
-    position: u64,
-}
-
-impl Write for SeamWriter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write_all_at(&*self.file, bytes, self.position)?;
-        self.position += bytes.len() as u64;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// An error of the encoder, or of the place below it.
+fn failure(path: &Path, error: ParquetError) -> ExportError {
+    let path = path.to_owned();
+    match error {
+        ParquetError::External(inner) => match inner.downcast::<io::Error>() {
+            Ok(error) => IoError::new("write", &path, *error).into(),
+            Err(other) => ExportError::Encode { path, reason: other.to_string() },
+        },
+        other => ExportError::Encode { path, reason: other.to_string() },
     }
 }

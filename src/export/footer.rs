@@ -10,8 +10,8 @@ use crate::error::IoContext;
 use crate::export::error::ExportError;
 use crate::export::report::{ExportGap, GapReason};
 use crate::export::schema::SCHEMA_VERSION;
+use crate::export::target::Target;
 use crate::export::typed_column::TypedColumns;
-use crate::io::{Access, Storage, read_exact_at};
 use crate::log::PartitionView;
 
 /// Which partition is exported, as files name it.
@@ -124,8 +124,8 @@ pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[Strin
 
 /// Checks that a file is complete and of `source`, and holds the offsets `first..=last` that its name says. Returns what it holds, and its
 /// size in bytes.
-pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: u64, last: u64) -> Result<(Contents, u64), ExportError> {
-    let (metadata, bytes) = read(storage, path)?;
+pub(super) fn check(target: &dyn Target, path: &Path, source: &Source, first: u64, last: u64) -> Result<(Contents, u64), ExportError> {
+    let (metadata, bytes) = read(target, path)?;
     let refused = |reason: String| ExportError::NotOfExport { path: path.to_owned(), reason };
     let optional = |name: &str| {
         let found = metadata.file_metadata().key_value_metadata().into_iter().flatten().find(|pair| pair.key.strip_prefix(PREFIX) == Some(name));
@@ -155,17 +155,17 @@ pub(super) fn check(storage: &dyn Storage, path: &Path, source: &Source, first: 
 }
 
 /// The metadata of a file, and its size.
-fn read(storage: &dyn Storage, path: &Path) -> Result<(ParquetMetaData, u64), ExportError> {
+fn read(target: &dyn Target, path: &Path) -> Result<(ParquetMetaData, u64), ExportError> {
     let refused = |reason: String| ExportError::NotOfExport { path: path.to_owned(), reason };
-    let file = storage.open(path, Access::Read).at("open", path)?;
+    let file = target.open(path)?;
     let len = file.len().at("look at", path)?;
     let mut tail = [0; TAIL_BYTES as usize];
     let tail_at = len.checked_sub(TAIL_BYTES).ok_or_else(|| refused(format!("{len} bytes are no Parquet file")))?;
-    read_exact_at(&*file, &mut tail, tail_at).at("read", path)?;
+    file.read_exact_at(&mut tail, tail_at).at("read", path)?;
     let footer = FooterTail::try_new(&tail).map_err(|error| refused(error.to_string()))?;
     let footer_at = tail_at.checked_sub(footer.metadata_length() as u64).ok_or_else(|| refused("its footer is longer than the file".to_owned()))?;
     let mut bytes = vec![0; footer.metadata_length()];
-    read_exact_at(&*file, &mut bytes, footer_at).at("read", path)?;
+    file.read_exact_at(&mut bytes, footer_at).at("read", path)?;
     let metadata = ParquetMetaDataReader::decode_metadata(&bytes).map_err(|error| refused(error.to_string()))?;
     Ok((metadata, len))
 }

@@ -1,4 +1,4 @@
-//! One Parquet file that is imported: read through the storage, a few thousand rows at a time. Restores nothing.
+//! One Parquet file that is imported: read through its place, a few thousand rows at a time. Restores nothing.
 
 use std::fmt::Display;
 use std::io::{self, BufReader, Read};
@@ -19,7 +19,7 @@ use crate::error::{IoContext, IoError};
 use crate::export::import_error::ImportError;
 use crate::export::import_rows::{COLUMNS, ImportRows};
 use crate::export::schema::OFFSET;
-use crate::io::{Access, File, Storage, read_exact_at};
+use crate::export::target::{ReadAt, Target};
 
 /// A file, and what its footer says of it. The footer itself is read again when it is needed: an export may have very many files.
 #[derive(Debug)]
@@ -32,8 +32,8 @@ pub(super) struct ImportFile {
 
 impl ImportFile {
     /// Reads the footer of the file at `path`.
-    pub(super) fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ImportError> {
-        let input = SeamReader::open(storage, path)?;
+    pub(super) fn open(target: &dyn Target, path: &Path) -> Result<Self, ImportError> {
+        let input = SeamReader::open(target, path)?;
         guarded(path, || {
             let metadata = load(&input, path)?;
             let footer = metadata.metadata();
@@ -68,8 +68,8 @@ impl ImportFile {
     }
 
     /// Its rows, in the order in which they stand.
-    pub(super) fn read(&self, storage: &dyn Storage) -> Result<Reading<'_>, ImportError> {
-        let input = SeamReader::open(storage, &self.path)?;
+    pub(super) fn read(&self, target: &dyn Target) -> Result<Reading<'_>, ImportError> {
+        let input = SeamReader::open(target, &self.path)?;
         let metadata = load(&input, &self.path)?;
         Ok(Reading { file: self, input, metadata, next_group: 0, group: None })
     }
@@ -147,16 +147,16 @@ fn failure(path: &Path, error: ParquetError) -> ImportError {
     }
 }
 
-/// A file of the storage as the decoder reads it.
+/// A file of the target as the decoder reads it.
 #[derive(Debug, Clone)]
 struct SeamReader {
-    file: Arc<dyn File>,
+    file: Arc<dyn ReadAt>,
     len: u64,
 }
 
 impl SeamReader {
-    fn open(storage: &dyn Storage, path: &Path) -> Result<Self, ImportError> {
-        let file = storage.open(path, Access::Read).at("open", path)?;
+    fn open(target: &dyn Target, path: &Path) -> Result<Self, ImportError> {
+        let file = target.open(path)?;
         let len = file.len().at("look at", path)?;
         Ok(Self { file, len })
     }
@@ -181,7 +181,7 @@ impl ChunkReader for SeamReader {
             return Err(ParquetError::EOF(format!("{length} bytes from {start} on, in a file of {}", self.len)));
         }
         let mut bytes = vec![0; length];
-        read_exact_at(&*self.file, &mut bytes, start).map_err(|error| ParquetError::External(Box::new(error)))?;
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| ParquetError::External(Box::new(error)))?;
         Ok(bytes.into())
     }
 }
@@ -189,7 +189,7 @@ impl ChunkReader for SeamReader {
 /// Reads on from a position.
 #[derive(Debug)]
 struct SeamCursor {
-    file: Arc<dyn File>,
+    file: Arc<dyn ReadAt>,
     position: u64,
 }
 

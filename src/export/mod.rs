@@ -47,6 +47,8 @@ mod parquet_import;
 mod report;
 mod row_group_writers;
 mod schema;
+mod storage_target;
+mod target;
 mod typed_column;
 mod typed_values;
 

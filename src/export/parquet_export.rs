@@ -18,6 +18,8 @@ use crate::export::footer::{Contents, Extent, Source};
 use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
 use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS};
+use crate::export::storage_target::StorageTarget;
+use crate::export::target::Target;
 use crate::export::typed_column::TypedColumns;
 use crate::io::{Disk, Storage};
 use crate::log::{PartitionView, RecordRef, StoredBatch};
@@ -46,7 +48,7 @@ use crate::log::{PartitionView, RecordRef, StoredBatch};
 pub struct ParquetExport {
     view: PartitionView,
     out: PathBuf,
-    storage: Arc<dyn Storage>,
+    target: Arc<dyn Target>,
     from: Option<Offset>,
     until: Option<Offset>,
     rows_per_file: u64,
@@ -64,7 +66,7 @@ impl ParquetExport {
         Self {
             view: view.clone(),
             out: out.into(),
-            storage: Arc::new(Disk::new()),
+            target: Arc::new(StorageTarget::new(Arc::new(Disk::new()))),
             from: None,
             until: None,
             rows_per_file: ROWS_PER_FILE,
@@ -138,7 +140,7 @@ impl ParquetExport {
     /// Where the files are written; by default the file system.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
-        self.storage = storage;
+        self.target = Arc::new(StorageTarget::new(storage));
         self
     }
 
@@ -149,10 +151,10 @@ impl ParquetExport {
     /// [`ExportError`], if the export cannot be read or continued.
     pub fn watermark(&self) -> Result<Option<Offset>, ExportError> {
         let source = Source::of(&self.view);
-        if !ExportDirectory::exists(&*self.storage, &self.out, &source)? {
+        if !ExportDirectory::exists(&*self.target, &self.out, &source)? {
             return Ok(None);
         }
-        let mut table = DeltaLog::new(self.storage.clone(), &table_of(&self.out, &source), &source);
+        let mut table = DeltaLog::new(self.target.clone(), &table_of(&self.out, &source), &source);
         table.read()?;
         table.watermark()
     }
@@ -165,9 +167,7 @@ impl ParquetExport {
     /// [`ExportError`]: what is complete by then stays, and a later run goes on behind it.
     pub fn run(&self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
         let (earliest, end) = (self.view.log_start_offset(), self.view.end_offset());
-        if end == earliest
-            && self.from.is_none_or(|from| from <= end)
-            && !ExportDirectory::exists(&*self.storage, &self.out, &Source::of(&self.view))?
+        if end == earliest && self.from.is_none_or(|from| from <= end) && !ExportDirectory::exists(&*self.target, &self.out, &Source::of(&self.view))?
         {
             return Ok(ExportReport {
                 from: end,
@@ -192,7 +192,7 @@ impl ParquetExport {
         if let Some(requested) = self.from.filter(|from| *from > latest) {
             return Err(ReadError::OffsetOutOfRange { requested, earliest, latest }.into());
         }
-        let directory = ExportDirectory::open(self.storage.clone(), &self.out, &source)?;
+        let directory = ExportDirectory::open(self.target.clone(), &self.out, &source)?;
         let (encoders, columns) = (Encoders::new(self.threads), Columns::new(&TypedColumns::default()));
         let (export, next, left_out) = (self.clone(), Offset::ZERO, Vec::new());
         let mut session = ExportSession { export, source, directory, encoders, columns, next, left_out, is_behind: true };

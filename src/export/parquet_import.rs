@@ -7,13 +7,15 @@ use std::sync::Arc;
 
 use tidelog_format::Offset;
 
-use crate::error::{IoContext, RestoreError};
+use crate::error::RestoreError;
 use crate::export::delta_log::DeltaLog;
 use crate::export::export_directory::{EXTENSION, table_of};
 use crate::export::footer::Source;
 use crate::export::import_error::ImportError;
 use crate::export::import_file::ImportFile;
 use crate::export::import_rows::RowPlace;
+use crate::export::storage_target::StorageTarget;
+use crate::export::target::Target;
 use crate::io::{Disk, Kind, Storage};
 use crate::log::{Record, RecordBatch, StoredRecord};
 use crate::topic::{BatchPlace, Partition};
@@ -38,7 +40,7 @@ use crate::topic::{BatchPlace, Partition};
 /// ```
 #[derive(Debug)]
 pub struct ParquetImport {
-    storage: Arc<dyn Storage>,
+    target: Arc<dyn Target>,
     path: PathBuf,
     partitions: Vec<ImportPartition>,
 }
@@ -89,20 +91,23 @@ impl ParquetImport {
     /// # Errors
     /// [`ImportError`].
     pub fn open_in(storage: Arc<dyn Storage>, path: impl Into<PathBuf>, topic: &str) -> Result<Self, ImportError> {
-        let path = path.into();
+        Self::open_at(Arc::new(StorageTarget::new(storage)), path.into(), topic)
+    }
+
+    fn open_at(target: Arc<dyn Target>, path: PathBuf, topic: &str) -> Result<Self, ImportError> {
         let expected = table_of(&path, &Source { topic: topic.to_owned(), partition: 0, uuid: String::new() });
-        let mut files = files_of_table(&storage, &expected)?;
+        let mut files = files_of_table(&target, &expected)?;
         if files.is_empty() {
-            files = files_of_table(&storage, &path)?;
+            files = files_of_table(&target, &path)?;
         }
         if files.is_empty() {
-            files.insert(0, parquet_files(&*storage, &path)?);
+            files.insert(0, parquet_files(&*target, &path)?);
         }
         if files.values().all(Vec::is_empty) {
             return Err(ImportError::NothingThere { path, topic: topic.to_owned(), expected });
         }
-        let partitions = files.iter().map(|(number, paths)| ImportPartition::open(&*storage, *number, paths)).collect::<Result<_, _>>()?;
-        Ok(Self { storage, path, partitions })
+        let partitions = files.iter().map(|(number, paths)| ImportPartition::open(&*target, *number, paths)).collect::<Result<_, _>>()?;
+        Ok(Self { target, path, partitions })
     }
 
     /// The partitions that there are files of, in order.
@@ -124,13 +129,13 @@ impl ParquetImport {
     pub fn restore(&self, number: u32, to: &Partition, progress: &mut dyn FnMut(ImportProgress)) -> Result<ImportReport, ImportError> {
         let found = self.partitions.iter().find(|partition| partition.number == number);
         let from = found.ok_or_else(|| ImportError::NoPartition { path: self.path.clone(), partition: number })?;
-        Restoring::begin(from, to)?.run(&*self.storage, &self.path, progress)
+        Restoring::begin(from, to)?.run(&*self.target, &self.path, progress)
     }
 }
 
 impl ImportPartition {
-    fn open(storage: &dyn Storage, number: u32, paths: &[PathBuf]) -> Result<Self, ImportError> {
-        let mut files = paths.iter().map(|path| ImportFile::open(storage, path)).collect::<Result<Vec<_>, _>>()?;
+    fn open(target: &dyn Target, number: u32, paths: &[PathBuf]) -> Result<Self, ImportError> {
+        let mut files = paths.iter().map(|path| ImportFile::open(target, path)).collect::<Result<Vec<_>, _>>()?;
         files.retain(|file| file.offsets.is_some());
         files.sort_by_key(|file| file.offsets.as_ref().map(|offsets| *offsets.start()));
         Ok(Self { number, files })
@@ -180,7 +185,7 @@ impl<'a> Restoring<'a> {
         })
     }
 
-    fn run(mut self, storage: &dyn Storage, path: &Path, progress: &mut dyn FnMut(ImportProgress)) -> Result<ImportReport, ImportError> {
+    fn run(mut self, target: &dyn Target, path: &Path, progress: &mut dyn FnMut(ImportProgress)) -> Result<ImportReport, ImportError> {
         let all_rows = self.from.rows();
         for file in &self.from.files {
             // Of files that end below the last record, nothing is left to restore or to compare.
@@ -190,7 +195,7 @@ impl<'a> Restoring<'a> {
                 (self.before, self.report.kept_rows) = (Some(Offset::new(*offsets.end())), self.report.kept_rows + file.rows);
                 continue;
             }
-            let mut reading = file.read(storage)?;
+            let mut reading = file.read(target)?;
             while let Some(rows) = reading.next()? {
                 for row in 0..rows.len() {
                     let place = rows.place(row).map_err(|reason| file.refused(reason))?;
@@ -289,9 +294,9 @@ fn bytes_of(record: &Record<'_>) -> u64 {
 }
 
 /// The files of each partition of the table at `table`: those that its Delta log names, or, without one, those in its directories.
-fn files_of_table(storage: &Arc<dyn Storage>, table: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>, ImportError> {
+fn files_of_table(target: &Arc<dyn Target>, table: &Path) -> Result<BTreeMap<u32, Vec<PathBuf>>, ImportError> {
     let mut files = BTreeMap::<u32, Vec<PathBuf>>::new();
-    if let Some(named) = DeltaLog::files_of_all(storage.clone(), table)? {
+    if let Some(named) = DeltaLog::files_of_all(target.clone(), table)? {
         for path in named {
             let number = path.split_once('/').and_then(|(directory, _)| partition_number(directory));
             let Some(number) = number else {
@@ -302,11 +307,11 @@ fn files_of_table(storage: &Arc<dyn Storage>, table: &Path) -> Result<BTreeMap<u
         }
         return Ok(files);
     }
-    for (name, kind) in entries(&**storage, table)? {
+    for (name, kind) in entries(&**target, table)? {
         let Some(number) = partition_number(&name) else { continue };
         let path = table.join(name);
         check_kind(kind, Kind::Directory, &path)?;
-        files.insert(number, parquet_files(&**storage, &path)?);
+        files.insert(number, parquet_files(&**target, &path)?);
     }
     Ok(files)
 }
@@ -317,9 +322,9 @@ fn partition_number(name: &str) -> Option<u32> {
 }
 
 /// The Parquet files in a directory, those left out that are being written.
-fn parquet_files(storage: &dyn Storage, directory: &Path) -> Result<Vec<PathBuf>, ImportError> {
+fn parquet_files(target: &dyn Target, directory: &Path) -> Result<Vec<PathBuf>, ImportError> {
     let mut paths = Vec::new();
-    for (name, kind) in entries(storage, directory)? {
+    for (name, kind) in entries(target, directory)? {
         if !name.starts_with('.') && Path::new(&name).extension().is_some_and(|extension| extension == EXTENSION) {
             paths.push(directory.join(name));
             check_kind(kind, Kind::File, &paths[paths.len() - 1])?;
@@ -338,11 +343,11 @@ fn check_kind(found: Kind, expected: Kind, path: &Path) -> Result<(), ImportErro
 }
 
 /// What is in a directory; nothing in a place that is none.
-fn entries(storage: &dyn Storage, directory: &Path) -> Result<Vec<(String, Kind)>, ImportError> {
-    if matches!(storage.kind(directory).at("look at", directory)?, None | Some(Kind::File)) {
+fn entries(target: &dyn Target, directory: &Path) -> Result<Vec<(String, Kind)>, ImportError> {
+    if matches!(target.kind(directory)?, None | Some(Kind::File)) {
         return Ok(Vec::new());
     }
-    let entries = storage.list(directory).at("list", directory)?;
+    let entries = target.list(directory)?;
     Ok(entries.into_iter().filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind))).collect())
 }
 
