@@ -29,7 +29,8 @@
 //! It is not a server, not replicated, and not a key-value store: see the program `tidelog` for the first.
 //!
 //! # Features
-//! All off by default, and each only adds: `parquet` (the module `export`), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
+//! All off by default, and each only adds: `parquet` (the module `export`), `object_store` (exports into
+//! object stores), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
 //! (compression a batch), `test-util` (fault injection for tests of programs that embed this).
 
 #![cfg_attr(tidelog_loom, allow(dead_code, unreachable_pub, reason = "loom stands in for parts of it"))]

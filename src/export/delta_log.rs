@@ -145,9 +145,9 @@ impl DeltaLog {
         self.snapshot.files.iter().filter_map(move |path| path.strip_prefix(&prefix))
     }
 
-    /// Whether a file is part of the table.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.snapshot.files.contains(&self.path_in_table(name))
+    /// Whether a file is part of the table, or was.
+    pub(super) fn had(&self, name: &str) -> bool {
+        self.snapshot.files.contains(&self.path_in_table(name)) || self.was_removed(name)
     }
 
     /// Whether a file was part of the table and is no more.

@@ -1,56 +1,66 @@
 //! The directory of one partition in an export: its path, its lock, the files that are there and which of them are part of the table. Removes
-//! what was not finished, never a complete file.
+//! what was not finished and what it may not commit, never a file that somebody could commit.
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::export::delta_log::{DeltaLog, NewFile};
 use crate::export::error::ExportError;
-use crate::export::footer::{self, Contents, Source};
+use crate::export::footer::{self, Contents, Extent, Source};
 use crate::export::report::ExportGap;
 use crate::export::target::Target;
 use crate::io::Lock;
 
-/// The directory, held exclusively.
+/// The directory, held exclusively where that can be.
 #[derive(Debug)]
 pub(super) struct ExportDirectory {
     pub(super) target: Arc<dyn Target>,
     pub(super) path: PathBuf,
     pub(super) table: DeltaLog,
     /// The files that are part of the table, in offset order, not overlapping.
-    pub(super) files: Vec<FileRange>,
+    pub(super) files: Vec<FileName>,
     /// What was left out of them.
     pub(super) gaps: Vec<ExportGap>,
     /// Complete files behind them that are no part of the table: their run was killed before it could commit them.
     pub(super) uncommitted: Vec<Uncommitted>,
-    _lock: Box<dyn Lock>,
+    lock: Option<Box<dyn Lock>>,
 }
 
 /// A complete file that is no part of the table yet.
 #[derive(Debug)]
 pub(super) struct Uncommitted {
-    pub(super) range: FileRange,
+    pub(super) name: FileName,
     pub(super) bytes: u64,
     pub(super) contents: Contents,
 }
 
-/// The offsets of a file, as its name says.
+/// The name of a file: its offsets, and, where nothing is locked, which of the files with these offsets it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct FileRange {
+pub(super) struct FileName {
     pub(super) first: u64,
     pub(super) last: u64,
+    pub(super) number: Option<u64>,
 }
 
-impl FileRange {
-    pub(super) fn name(self) -> String {
-        format!("{:020}-{:020}.{EXTENSION}", self.first, self.last)
-    }
-
+impl FileName {
     fn parse(name: &str) -> Option<Self> {
-        let (first, last) = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.split_once('-')?;
-        let range = Self { first: first.parse().ok()?, last: last.parse().ok()? };
-        (range.name() == name && range.first <= range.last).then_some(range)
+        let mut parts = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.split('-');
+        let (first, last) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+        let number = parts.next().map(|digits| u64::from_str_radix(digits, 16)).transpose().ok()?;
+        let parsed = Self { first, last, number };
+        (parsed.to_string() == name && first <= last).then_some(parsed)
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, last, number } = self;
+        write!(f, "{first:020}-{last:020}")?;
+        number.map_or(Ok(()), |number| write!(f, "-{number:016x}"))?;
+        write!(f, ".{EXTENSION}")
     }
 }
 
@@ -65,7 +75,7 @@ impl ExportDirectory {
         let path = path_of(out, source);
         let lock = target.take(out, &path)?;
         let table = DeltaLog::new(target.clone(), &table_of(out, source), source);
-        Ok(Self { target, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), _lock: lock })
+        Ok(Self { target, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), lock })
     }
 
     /// Finds out what is there, and removes what was not finished.
@@ -81,7 +91,11 @@ impl ExportDirectory {
             if target.is_leftover(&entry) {
                 leftovers.push(self.path.join(name));
             } else if !name.starts_with('.') && name.ends_with(EXTENSION) && !self.table.was_removed(name) {
-                self.look_at(source, name, missing.remove(name))?;
+                let is_committed = missing.remove(name);
+                match self.look_at(source, name, is_committed) {
+                    Err(error) if self.is_shared() && !is_committed && is_of_others(&error) => {}
+                    other => other?,
+                }
             }
         }
         if let Some(name) = missing.pop_first() {
@@ -91,10 +105,12 @@ impl ExportDirectory {
         leftovers.iter().try_for_each(|path| target.remove(path))?;
         self.files.sort();
         self.gaps.sort_by_key(|gap| gap.from);
-        self.uncommitted.sort_by_key(|file| file.range);
-        let all: Vec<FileRange> = self.files.iter().copied().chain(self.uncommitted.iter().map(|file| file.range)).collect();
+        self.uncommitted.sort_by_key(|file| file.name);
+        // Where others are at work, some of what is not committed never will be.
+        let to_come = self.uncommitted.iter().map(|file| file.name).filter(|_| !self.is_shared());
+        let all: Vec<FileName> = self.files.iter().copied().chain(to_come).collect();
         match all.windows(2).find(|pair| pair[1].first <= pair[0].last) {
-            Some(pair) => Err(ExportError::Overlap { first: self.path.join(pair[0].name()), second: self.path.join(pair[1].name()) }),
+            Some(pair) => Err(ExportError::Overlap { first: self.path.join(pair[0].to_string()), second: self.path.join(pair[1].to_string()) }),
             None => Ok(()),
         }
     }
@@ -102,45 +118,70 @@ impl ExportDirectory {
     /// Checks a file, and whether it is part of the table or not yet.
     fn look_at(&mut self, source: &Source, name: &str, is_committed: bool) -> Result<(), ExportError> {
         let at = self.path.join(name);
-        let Some(range) = FileRange::parse(name) else {
+        let Some(parsed) = FileName::parse(name) else {
             // Others may have put files together, and committed that.
             let reason = "its name is not that of two offsets".to_owned();
             return if is_committed { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
         };
-        let (contents, bytes) = footer::check(&*self.target, &at, source, range.first, range.last)?;
+        // What begins before the watermark can be committed no more, and there may be much of it.
+        if self.is_shared() && !is_committed && self.table.watermark()?.is_some_and(|watermark| parsed.first < watermark.get()) {
+            return Ok(());
+        }
+        let (contents, bytes) = footer::check(&*self.target, &at, source, parsed.first, parsed.last)?;
         if is_committed {
-            self.take(range, &contents);
+            self.take(parsed, &contents);
         } else {
-            self.uncommitted.push(Uncommitted { range, bytes, contents });
+            self.uncommitted.push(Uncommitted { name: parsed, bytes, contents });
         }
         Ok(())
     }
 
-    /// Makes a complete file part of the table; removes it if another process was first.
-    pub(super) fn commit(&mut self, range: FileRange, bytes: u64, contents: &Contents) -> Result<(), ExportError> {
-        let name = range.name();
-        let committed = self.table.commit(NewFile { name: &name, bytes, contents });
+    /// Whether others may be at work in it: it has no lock.
+    pub(super) fn is_shared(&self) -> bool {
+        self.lock.is_none()
+    }
+
+    /// The name of a file to come.
+    pub(super) fn name_of(&self, extent: &Extent) -> FileName {
+        let number = self.is_shared().then(|| self.target.random());
+        FileName { first: extent.first, last: extent.last, number }
+    }
+
+    /// Makes a complete file part of the table; removes it if another process was first, and nobody can commit it any more.
+    pub(super) fn commit(&mut self, name: FileName, bytes: u64, contents: &Contents) -> Result<(), ExportError> {
+        let committed = self.table.commit(NewFile { name: &name.to_string(), bytes, contents });
         match committed {
             // Whoever was first has found this very file and committed it, or it was this process, and its file system did not say so.
-            Err(ExportError::Fenced { .. }) if self.table.has(&name) => {}
+            Err(ExportError::Fenced { .. }) if self.table.had(&name.to_string()) => {}
             Err(error @ (ExportError::Fenced { .. } | ExportError::Columns { .. })) => {
-                self.remove(range)?;
+                if !self.is_shared() || self.table.watermark()?.is_some_and(|watermark| watermark.get() > name.first) {
+                    self.remove(name)?;
+                }
                 return Err(error);
             }
             other => other?,
         }
-        self.take(range, contents);
+        self.take(name, contents);
         Ok(())
     }
 
     /// Removes a file that is no part of the table.
-    pub(super) fn remove(&self, range: FileRange) -> Result<(), ExportError> {
-        Ok(self.target.remove(&self.path.join(range.name()))?)
+    pub(super) fn remove(&self, name: FileName) -> Result<(), ExportError> {
+        Ok(self.target.remove(&self.path.join(name.to_string()))?)
     }
 
-    fn take(&mut self, range: FileRange, contents: &Contents) {
-        self.files.push(range);
+    fn take(&mut self, name: FileName, contents: &Contents) {
+        self.files.push(name);
         self.gaps.extend(contents.gaps.iter().cloned());
+    }
+}
+
+/// Whether a file is none that could be committed, or is not there any more.
+fn is_of_others(error: &ExportError) -> bool {
+    match error {
+        ExportError::NotOfExport { .. } | ExportError::OtherPartition { .. } => true,
+        ExportError::Io(error) => error.kind() == ErrorKind::NotFound,
+        _ => false,
     }
 }
 
@@ -163,10 +204,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_two_offsets_of_20_digits() {
-        let range = FileRange { first: 7, last: u64::MAX };
-        assert_eq!(range.name(), "00000000000000000007-18446744073709551615.parquet");
-        assert_eq!(FileRange::parse(&range.name()), Some(range));
+    fn names_are_two_offsets_of_20_digits_and_where_it_must_be_a_number() {
+        for (number, text) in [
+            (None, "00000000000000000007-18446744073709551615.parquet"),
+            (Some(0xbeef), "00000000000000000007-18446744073709551615-000000000000beef.parquet"),
+        ] {
+            let name = FileName { first: 7, last: u64::MAX, number };
+            assert_eq!(name.to_string(), text);
+            assert_eq!(FileName::parse(text), Some(name));
+        }
         for name in [
             "7-18446744073709551615.parquet",
             "00000000000000000007-18446744073709551616.parquet",
@@ -174,9 +220,13 @@ mod tests {
             "00000000000000000007-0000000000000000000.parquet",
             "+0000000000000000007-00000000000000000008.parquet",
             "00000000000000000007-00000000000000000008parquet",
+            "00000000000000000007-00000000000000000008-.parquet",
+            "00000000000000000007-00000000000000000008-beef.parquet",
+            "00000000000000000007-00000000000000000008-000000000000BEEF.parquet",
+            "00000000000000000007-00000000000000000008-000000000000beef-0.parquet",
             "part-0.parquet",
         ] {
-            assert_eq!(FileRange::parse(name), None, "{name}");
+            assert_eq!(FileName::parse(name), None, "{name}");
         }
     }
 

@@ -15,7 +15,7 @@ use crate::error::IoError;
 use crate::export::columns::Columns;
 use crate::export::encoders::{EncodedGroup, Encoders};
 use crate::export::error::ExportError;
-use crate::export::export_directory::{ExportDirectory, FileRange};
+use crate::export::export_directory::{ExportDirectory, FileName};
 use crate::export::footer::{Contents, Source, key_values};
 use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::ExportedFile;
@@ -69,14 +69,14 @@ impl ExportFile {
     }
 
     /// Writes the footer, makes the file durable and gives it its name. `segments` are the files that its rows stood in.
-    pub(super) fn finish(mut self, source: &Source, contents: &Contents, segments: &[String]) -> Result<ExportedFile, ExportError> {
+    pub(super) fn finish(mut self, name: FileName, source: &Source, contents: &Contents, segments: &[String]) -> Result<ExportedFile, ExportError> {
         while self.write_next()?.is_some() {}
         let extent = &contents.extent;
         for pair in key_values(source, contents, segments) {
             self.writer.append_key_value_metadata(pair);
         }
         self.writer.finish().map_err(|error| failure(&self.path, error))?;
-        let name = FileRange { first: extent.first, last: extent.last }.name();
+        let name = name.to_string();
         let bytes = self.writer.inner_mut().finish(&name)?;
         Ok(ExportedFile {
             path: self.directory.join(name),

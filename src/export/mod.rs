@@ -28,6 +28,7 @@
 //! `first_offset`, `last_offset`, `next_offset`, `last_leader_epoch`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
 //! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`.
 
+mod adoption;
 mod column_type;
 mod columns;
 mod delta_action;
@@ -41,6 +42,8 @@ mod import_error;
 mod import_file;
 mod import_rows;
 mod json_path;
+#[cfg(feature = "object_store")]
+pub mod objects;
 mod parquet_compression;
 mod parquet_export;
 mod parquet_import;

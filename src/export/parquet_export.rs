@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use tidelog_format::Offset;
+use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::config::ReadIsolation;
 use crate::error::ReadError;
@@ -12,7 +12,7 @@ use crate::export::columns::{BatchPart, Columns};
 use crate::export::delta_log::DeltaLog;
 use crate::export::encoders::Encoders;
 use crate::export::error::ExportError;
-use crate::export::export_directory::{ExportDirectory, FileRange, table_of};
+use crate::export::export_directory::{ExportDirectory, table_of};
 use crate::export::export_file::ExportFile;
 use crate::export::footer::{Contents, Extent, Source};
 use crate::export::parquet_compression::ParquetCompression;
@@ -46,7 +46,7 @@ use crate::log::{PartitionView, RecordRef, StoredBatch};
 /// [`ReadIsolation::Written`]: crate::ReadIsolation::Written
 #[derive(Debug, Clone)]
 pub struct ParquetExport {
-    view: PartitionView,
+    pub(super) view: PartitionView,
     out: PathBuf,
     target: Arc<dyn Target>,
     from: Option<Offset>,
@@ -63,10 +63,14 @@ impl ParquetExport {
     /// Exports what `view` shows to files below `out`, which is made if it is not there.
     #[must_use]
     pub fn new(view: &PartitionView, out: impl Into<PathBuf>) -> Self {
+        Self::at(view, out.into(), Arc::new(StorageTarget::new(Arc::new(Disk::new()))))
+    }
+
+    pub(super) fn at(view: &PartitionView, out: PathBuf, target: Arc<dyn Target>) -> Self {
         Self {
             view: view.clone(),
-            out: out.into(),
-            target: Arc::new(StorageTarget::new(Arc::new(Disk::new()))),
+            out,
+            target,
             from: None,
             until: None,
             rows_per_file: ROWS_PER_FILE,
@@ -200,40 +204,8 @@ impl ParquetExport {
         Ok(session)
     }
 
-    /// Commits the files that a killed run completed, up to the first with other columns than those to come: from there on all is written again.
-    fn adopt(&self, directory: &mut ExportDirectory) -> Result<(), ExportError> {
-        let mut is_other = false;
-        for file in std::mem::take(&mut directory.uncommitted) {
-            let (first, end) = (Offset::new(file.range.first), Offset::new(file.range.last + 1));
-            self.check_end(directory, end)?;
-            let before = directory.table.watermark()?;
-            if let Some(watermark) = before.filter(|watermark| *watermark > first) {
-                let reason = format!("what it holds is exported already, up to offset {watermark}");
-                return Err(ExportError::NotOfExport { path: directory.path.join(file.range.name()), reason });
-            }
-            let declared = directory.table.declared();
-            is_other |= declared.refuses(&file.contents.columns).or_else(|| file.contents.columns.refuses(declared)).is_some();
-            if is_other {
-                if first < self.view.log_start_offset() {
-                    let reason = format!("{} was completed with others, and the log does not have its records any more", file.range.name());
-                    return Err(ExportError::Columns { path: directory.path.clone(), reason });
-                }
-                directory.remove(file.range)?;
-                continue;
-            }
-            if let Some(before) = before
-                && let Some(missing) = self.record_between(before, first)?
-                && !file.contents.gaps.iter().any(|gap| gap.from <= missing && missing < gap.to)
-            {
-                return Err(ExportError::Missing { path: directory.path.clone(), missing });
-            }
-            directory.commit(file.range, file.bytes, &file.contents)?;
-        }
-        Ok(())
-    }
-
     /// The offset to begin with.
-    fn start(&self, directory: &ExportDirectory) -> Result<Offset, ExportError> {
+    pub(super) fn start(&self, directory: &ExportDirectory) -> Result<Offset, ExportError> {
         let log_start = self.view.log_start_offset();
         let Some(exported_end) = directory.table.watermark()? else { return Ok(self.from.unwrap_or(log_start).max(log_start)) };
         let exported_from = directory.files.first().map_or(exported_end, |file| Offset::new(file.first));
@@ -245,7 +217,11 @@ impl ParquetExport {
         Ok(exported_end)
     }
 
-    fn check_end(&self, directory: &ExportDirectory, exported_end: Offset) -> Result<(), ExportError> {
+    pub(super) fn check_end(&self, directory: &ExportDirectory, exported_end: Offset) -> Result<(), ExportError> {
+        if exported_end > self.view.log_end_offset() && directory.is_shared() {
+            // Another process may have exported what this one has not seen yet.
+            self.view.refresh()?;
+        }
         let log_end = self.view.log_end_offset();
         if exported_end > log_end {
             return Err(ExportError::AheadOfLog { path: directory.path.clone(), exported_end, log_end });
@@ -256,21 +232,25 @@ impl ParquetExport {
     /// Refuses what the log has other records for: it was cut off below, and went on in a later term.
     fn check_last(&self, directory: &ExportDirectory) -> Result<(), ExportError> {
         let last = directory.table.watermark()?.and_then(|watermark| watermark.get().checked_sub(1)).map(Offset::new);
-        let last = last.filter(|offset| *offset >= self.view.log_start_offset()).zip(directory.table.last_epoch());
-        let Some((offset, exported)) = last else { return Ok(()) };
-        let mut reader = self.view.with_isolation(ReadIsolation::Written).read_from(offset)?;
-        // What is damaged, compacted away or deleted meanwhile says nothing.
-        if let Some(Ok(batch)) = reader.next_batch()
-            && batch.base_offset() <= offset
-            && batch.leader_epoch() != exported
-        {
-            return Err(ExportError::Diverged { path: directory.path.clone(), offset, exported, found: batch.leader_epoch() });
+        let Some((offset, exported)) = last.zip(directory.table.last_epoch()) else { return Ok(()) };
+        match self.epoch_at(offset)?.filter(|found| *found != exported) {
+            Some(found) => Err(ExportError::Diverged { path: directory.path.clone(), offset, exported, found }),
+            None => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Term of a record; `None` if it is damaged, compacted away or deleted meanwhile.
+    pub(super) fn epoch_at(&self, offset: Offset) -> Result<Option<LeaderEpoch>, ExportError> {
+        if offset < self.view.log_start_offset() {
+            return Ok(None);
+        }
+        let mut reader = self.view.with_isolation(ReadIsolation::Written).read_from(offset)?;
+        let batch = reader.next_batch().and_then(Result::ok).filter(|batch| batch.base_offset() <= offset);
+        Ok(batch.map(|batch| batch.leader_epoch()))
     }
 
     /// The first record of `from..to` that the log holds.
-    fn record_between(&self, from: Offset, to: Offset) -> Result<Option<Offset>, ExportError> {
+    pub(super) fn record_between(&self, from: Offset, to: Offset) -> Result<Option<Offset>, ExportError> {
         let from = from.max(self.view.log_start_offset());
         if from >= to {
             return Ok(None);
@@ -549,9 +529,9 @@ impl Run<'_> {
         let Some(open) = self.open.take() else { return Ok(()) };
         self.tell();
         let segments = self.segments(&open.contents.extent);
-        let file = open.file.finish(self.source, &open.contents, &segments)?;
-        let range = FileRange { first: file.first.get(), last: file.last.get() };
-        self.directory.commit(range, file.bytes, &open.contents)?;
+        let name = self.directory.name_of(&open.contents.extent);
+        let file = open.file.finish(name, self.source, &open.contents, &segments)?;
+        self.directory.commit(name, file.bytes, &open.contents)?;
         self.report.files.push(file);
         Ok(())
     }

@@ -94,7 +94,7 @@ impl ParquetImport {
         Self::open_at(Arc::new(StorageTarget::new(storage)), path.into(), topic)
     }
 
-    fn open_at(target: Arc<dyn Target>, path: PathBuf, topic: &str) -> Result<Self, ImportError> {
+    pub(super) fn open_at(target: Arc<dyn Target>, path: PathBuf, topic: &str) -> Result<Self, ImportError> {
         let expected = table_of(&path, &Source { topic: topic.to_owned(), partition: 0, uuid: String::new() });
         let mut files = files_of_table(&target, &expected)?;
         if files.is_empty() {

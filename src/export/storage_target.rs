@@ -75,14 +75,14 @@ impl Target for StorageTarget {
         Ok(Arc::new(StoredFile(self.storage.open(path, Access::Read).at("open", path)?)))
     }
 
-    fn take(&self, out: &Path, path: &Path) -> Result<Box<dyn Lock>, ExportError> {
+    fn take(&self, out: &Path, path: &Path) -> Result<Option<Box<dyn Lock>>, ExportError> {
         if self.kind(&out.join(STORE_NAME))?.is_some() {
             return Err(ExportError::IntoStore { path: out.to_owned() });
         }
         self.make_directory(path)?;
         let lock = self.storage.lock(path).at("lock", path)?.ok_or_else(|| ExportError::Locked { path: path.to_owned() })?;
         self.sync_names(path, out)?;
-        Ok(lock)
+        Ok(Some(lock))
     }
 
     fn make_directory(&self, path: &Path) -> Result<(), IoError> {

@@ -23,8 +23,9 @@ pub(super) trait Target: Send + Sync + Debug + 'static {
     /// Opens a file to read parts of it.
     fn open(&self, path: &Path) -> Result<Arc<dyn ReadAt>, IoError>;
 
-    /// Makes the directory `path` below `out`, and takes it for as long as the lock lives.
-    fn take(&self, out: &Path, path: &Path) -> Result<Box<dyn Lock>, ExportError>;
+    /// Makes the directory `path` below `out`, and takes it for as long as the lock lives. `None` where nothing can be locked: others may be at
+    /// work in it, and are told apart by whose commit is first.
+    fn take(&self, out: &Path, path: &Path) -> Result<Option<Box<dyn Lock>>, ExportError>;
     /// Makes a directory, and those above it.
     fn make_directory(&self, path: &Path) -> Result<(), IoError>;
     /// Makes durable what others, who may have been killed since, have named in a directory.

@@ -163,7 +163,7 @@ pub(crate) fn maps_of_process_max() -> usize {
 /// A file of the operating system.
 #[derive(Debug)]
 pub(super) struct DiskFile {
-    file: fs::File,
+    pub(super) file: fs::File,
 }
 
 #[cfg(feature = "test-util")]

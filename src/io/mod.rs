@@ -23,6 +23,8 @@ pub(crate) mod mmap;
 pub mod fault;
 #[cfg(feature = "test-util")]
 pub mod sim;
+#[cfg(feature = "object_store")]
+pub(crate) mod spool;
 
 pub use file::Disk;
 pub(crate) use file::{boot_id, maps_of_process_max};

@@ -784,13 +784,13 @@ fn a_delta_log_that_cannot_be_continued_is_refused() {
     assert_eq!(fixture.export().kept_files, 3);
 }
 
-struct Fixture {
-    dir: TempDir,
+pub(crate) struct Fixture {
+    pub(crate) dir: TempDir,
     store: Store,
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(StoreOptions::new())
     }
 
@@ -801,11 +801,11 @@ impl Fixture {
         Self { dir, store }
     }
 
-    fn partition(&self) -> Partition {
+    pub(crate) fn partition(&self) -> Partition {
         self.store.topic("odd").unwrap().partition(0).unwrap()
     }
 
-    fn append<'a>(&self, records: impl Iterator<Item = Record<'a>>) {
+    pub(crate) fn append<'a>(&self, records: impl Iterator<Item = Record<'a>>) {
         let mut batch = RecordBatch::new();
         for record in records {
             batch.push(&record).unwrap();
@@ -814,7 +814,7 @@ impl Fixture {
     }
 
     /// Appends odd records in batches of 50, and returns the rows they are to become.
-    fn append_odd(&self, numbers: std::ops::Range<u64>) -> Vec<Row> {
+    pub(crate) fn append_odd(&self, numbers: std::ops::Range<u64>) -> Vec<Row> {
         let rows: Vec<Row> = numbers.map(odd).collect();
         let partition = self.partition();
         let mut batch = RecordBatch::new();
@@ -917,8 +917,8 @@ impl Fixture {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct Row {
-    offset: i64,
+pub(crate) struct Row {
+    pub(crate) offset: i64,
     ts_ns: i64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
@@ -945,7 +945,7 @@ fn read(path: &Path) -> Vec<Row> {
     read_bytes(fs::read(path).unwrap().into())
 }
 
-fn read_bytes(file: Bytes) -> Vec<Row> {
+pub(crate) fn read_bytes(file: Bytes) -> Vec<Row> {
     let mut rows = Vec::new();
     for batch in ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap() {
         let batch = batch.unwrap();

@@ -24,6 +24,10 @@ mod layers;
 mod limits;
 mod lookup;
 mod many;
+#[cfg(feature = "object_store")]
+mod object_faults;
+#[cfg(feature = "object_store")]
+mod objects;
 mod plan;
 mod read;
 mod reading_support;
