@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -26,12 +27,34 @@ pub(super) struct Action {
     pub(super) txn: Option<Txn>,
 }
 
+/// The same, where files are of no interest but for their paths.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct BriefAction {
+    protocol: Option<Protocol>,
+    meta_data: Option<MetaData>,
+    add: Option<NamedFile>,
+    remove: Option<NamedFile>,
+    txn: Option<Txn>,
+}
+
+/// A file of which nothing else matters.
+#[derive(Debug, Deserialize)]
+struct NamedFile {
+    path: String,
+}
+
 /// What a program must know to take part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Protocol {
     pub(super) min_reader_version: u32,
     pub(super) min_writer_version: u32,
+    /// Asked for by name, from reader version 3 and writer version 7 on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reader_features: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) writer_features: Option<Vec<String>>,
 }
 
 /// What the table is.
@@ -91,6 +114,13 @@ pub(super) struct Remove {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) deletion_timestamp: Option<i64>,
     pub(super) data_change: bool,
+    /// Whether the next two are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) extended_file_metadata: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) partition_values: Option<BTreeMap<String, Option<String>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size: Option<i64>,
 }
 
 /// How far an application is that writes to the table.
@@ -119,13 +149,51 @@ pub(super) struct Snapshot {
     pub(super) removed: BTreeSet<String>,
     /// By application.
     pub(super) txns: BTreeMap<String, i64>,
+    /// The checkpoint that was read instead of the commits up to it; it does not name all files that were part of the table.
+    pub(super) checkpoint: Option<u64>,
+}
+
+/// Why a checkpoint was not taken over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NotTaken {
+    /// It is no checkpoint, or not all of one: another may do.
+    Damaged(String),
+    /// It asks for more than this program knows, and so will others.
+    Refused(String),
 }
 
 impl Snapshot {
     /// A table without a commit, of which the files below `directory` and the applications that begin with `application` are of interest.
     pub(super) fn new(directory: String, application: String) -> Self {
         let (files, removed, txns) = Default::default();
-        Self { directory, application, next_version: 0, meta_data: None, files, removed, txns }
+        Self { directory, application, next_version: 0, meta_data: None, files, removed, txns, checkpoint: None }
+    }
+
+    /// The same, without a commit.
+    pub(super) fn anew(&self) -> Self {
+        Self::new(self.directory.clone(), self.application.clone())
+    }
+
+    /// What a checkpoint of the table at `version` says, handed over row by row by `rows`; the same files and applications are of interest.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn of_checkpoint(&self, version: u64, rows: impl FnOnce(&mut dyn FnMut(BriefAction)) -> Result<(), String>) -> Result<Self, NotTaken> {
+        let mut snapshot = Self { next_version: version.saturating_add(1), checkpoint: Some(version), ..self.anew() };
+        let mut protocol = None;
+        rows(&mut |mut action: BriefAction| {
+            protocol = action.protocol.take().or(protocol.take());
+            snapshot.take(action);
+        })
+        .map_err(NotTaken::Damaged)?;
+        match protocol {
+            Some(protocol) => protocol.check().map_err(NotTaken::Refused)?,
+            None => return Err(NotTaken::Damaged("it says nothing of the protocol".to_owned())),
+        }
+        if snapshot.meta_data.is_none() {
+            return Err(NotTaken::Damaged("it does not say what the table is".to_owned()));
+        }
+        Ok(snapshot)
     }
 
     /// Takes over the next commit.
@@ -133,9 +201,8 @@ impl Snapshot {
     /// # Errors
     /// What is wrong with it, or asks for more than this program knows. Nothing was taken over.
     pub(super) fn apply(&mut self, commit: &[u8]) -> Result<(), String> {
-        let lines = commit.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
-        let actions: Vec<Action> = lines.map(|line| serde_json::from_slice(line).map_err(|error| error.to_string())).collect::<Result<_, _>>()?;
-        for protocol in actions.iter().filter_map(|action| action.protocol) {
+        let actions: Vec<BriefAction> = decode(commit)?;
+        for protocol in actions.iter().filter_map(|action| action.protocol.as_ref()) {
             protocol.check()?;
         }
         for action in actions {
@@ -145,7 +212,7 @@ impl Snapshot {
         Ok(())
     }
 
-    fn take(&mut self, action: Action) {
+    fn take(&mut self, action: BriefAction) {
         if let Some(meta_data) = action.meta_data {
             self.meta_data = Some(meta_data);
         }
@@ -165,16 +232,18 @@ impl Snapshot {
 
 impl Protocol {
     /// What is written, and the most that is understood.
-    pub(super) const OURS: Self = Self { min_reader_version: 1, min_writer_version: 2 };
+    pub(super) const OURS: Self = Self { min_reader_version: 1, min_writer_version: 2, reader_features: None, writer_features: None };
 
-    fn check(self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), String> {
         let ours = Self::OURS;
         if self.min_reader_version <= ours.min_reader_version && self.min_writer_version <= ours.min_writer_version {
             return Ok(());
         }
-        let Self { min_reader_version: reader, min_writer_version: writer } = self;
+        let Self { min_reader_version: reader, min_writer_version: writer, .. } = self;
+        let features: BTreeSet<&str> = [&self.reader_features, &self.writer_features].into_iter().flatten().flatten().map(String::as_str).collect();
+        let features = if features.is_empty() { String::new() } else { format!(" ({})", features.into_iter().collect::<Vec<_>>().join(", ")) };
         Err(format!(
-            "it asks for reader version {reader} and writer version {writer} of the protocol; this build knows {} and {}",
+            "it asks for reader version {reader} and writer version {writer} of the protocol{features}; this build knows {} and {}",
             ours.min_reader_version, ours.min_writer_version
         ))
     }
@@ -188,6 +257,12 @@ pub(super) fn encode(actions: &[Action]) -> Vec<u8> {
         bytes.push(b'\n');
     }
     bytes
+}
+
+/// The actions of a commit.
+pub(super) fn decode<A: DeserializeOwned>(commit: &[u8]) -> Result<Vec<A>, String> {
+    let lines = commit.split(|&byte| byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    lines.map(|line| serde_json::from_slice(line).map_err(|error| error.to_string())).collect()
 }
 
 #[cfg(test)]
@@ -214,8 +289,12 @@ mod tests {
     #[test]
     fn the_last_word_on_a_file_counts() {
         let mut snapshot = snapshot();
-        let remove =
-            |path: &str| Action { remove: Some(Remove { path: path.to_owned(), deletion_timestamp: None, data_change: false }), ..Action::default() };
+        let remove = |path: &str| {
+            let (deletion_timestamp, extended_file_metadata, partition_values, size) = Default::default();
+            let path = path.to_owned();
+            let remove = Remove { path, deletion_timestamp, data_change: false, extended_file_metadata, partition_values, size };
+            Action { remove: Some(remove), ..Action::default() }
+        };
         snapshot.apply(&encode(&[add("p/one"), add("p/two"), add("q/one")])).unwrap();
         snapshot.apply(&encode(&[remove("p/one"), add("p/three"), remove("p/four"), remove("q/two")])).unwrap();
         snapshot.apply(&encode(&[add("p/four")])).unwrap();
@@ -227,8 +306,10 @@ mod tests {
     #[test]
     fn a_commit_that_asks_for_more_changes_nothing() {
         let mut snapshot = snapshot();
-        let protocol =
-            |reader, writer| Action { protocol: Some(Protocol { min_reader_version: reader, min_writer_version: writer }), ..Action::default() };
+        let protocol = |min_reader_version, min_writer_version| {
+            let protocol = Protocol { min_reader_version, min_writer_version, ..Protocol::OURS };
+            Action { protocol: Some(protocol), ..Action::default() }
+        };
         snapshot.apply(&encode(&[protocol(1, 2)])).unwrap();
         let before = snapshot.clone();
         for more in [protocol(3, 2), protocol(1, 7)] {

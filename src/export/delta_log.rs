@@ -1,7 +1,7 @@
 //! The Delta log of a topic in an export: which files are part of it, and how far each partition is. One commit makes both true at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -9,8 +9,11 @@ use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::clock::now;
 use crate::export::delta_action::{Action, Add, Format, MetaData, Protocol, Snapshot, Txn, encode};
+use crate::export::delta_config::{checkpoint_interval, has_plain_checkpoints};
 use crate::export::error::ExportError;
 use crate::export::footer::{Contents, Source, gaps_as_json};
+use crate::export::log_files::LogFiles;
+use crate::export::report::CheckpointFailure;
 use crate::export::schema::delta_schema;
 use crate::export::target::Target;
 use crate::export::typed_column::TypedColumns;
@@ -18,13 +21,10 @@ use crate::export::typed_column::TypedColumns;
 /// The log of one table, as one of those who commit to it sees it.
 #[derive(Debug)]
 pub(super) struct DeltaLog {
-    target: Arc<dyn Target>,
-    path: PathBuf,
+    log_files: LogFiles,
     topic: String,
     /// Whose commits these are.
     app_id: String,
-    /// The name of the one who makes them.
-    writer: String,
     partition: u32,
     /// Identity of the partition.
     uuid: String,
@@ -33,6 +33,8 @@ pub(super) struct DeltaLog {
     /// Whether the log's own name is known to be durable.
     is_named: bool,
     snapshot: Snapshot,
+    /// Of this version or a later one there is a checkpoint.
+    checkpoint_from: u64,
 }
 
 /// A file to be made part of the table.
@@ -47,49 +49,51 @@ pub(super) struct NewFile<'a> {
 impl DeltaLog {
     /// The log of the table at `table`, of which nothing is known yet.
     pub(super) fn new(target: Arc<dyn Target>, table: &Path, source: &Source) -> Self {
-        let path = table.join(DIRECTORY);
-        let writer = format!("partition-{}", source.partition);
+        let log_files = LogFiles { target, path: table.join(DIRECTORY), writer: format!("partition-{}", source.partition) };
         let app_id = format!("tidelog:{}/{}", source.topic, source.partition);
         let (topic, partition, uuid) = (source.topic.clone(), source.partition, source.uuid.clone());
         let snapshot = Snapshot::new(format!("{PARTITION}={partition}/"), app_id.clone());
-        Self { target, path, topic, app_id, writer, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot }
+        Self { log_files, topic, app_id, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot, checkpoint_from: 0 }
     }
 
     /// The files that are part of the table at `table`, by their paths in it; `None` where there is no commit. Changes nothing.
     pub(super) fn files_of_all(target: Arc<dyn Target>, table: &Path) -> Result<Option<BTreeSet<String>>, ExportError> {
         let mut log = Self::new(target, table, &Source { topic: String::new(), partition: 0, uuid: String::new() });
         log.snapshot = Snapshot::new(String::new(), log.app_id.clone());
-        if log.target.kind(&log.path)?.is_none() {
+        if log.log_files.target.kind(&log.log_files.path)?.is_none() {
             return Ok(None);
         }
-        log.check_names()?;
-        log.refresh()?;
+        log.log_files.read(&mut log.snapshot)?;
         Ok((log.snapshot.next_version > 0).then_some(log.snapshot.files))
     }
 
     /// Reads what is new in it, or all of it, and checks that it can be continued.
     pub(super) fn read(&mut self) -> Result<(), ExportError> {
-        if self.target.kind(&self.path)?.is_none() {
+        if self.log_files.target.kind(&self.log_files.path)?.is_none() {
             return Ok(());
         }
-        self.check_names()?;
-        self.refresh()?;
+        self.log_files.read(&mut self.snapshot)?;
         self.declared = self.columns()?;
         self.check_uuid()?;
+        if !self.snapshot.txns.contains_key(&self.app_id) && !self.snapshot.files.is_empty() {
+            return Err(self.refused(format!("it names files of the partition, and does not say how far {} is", self.app_id)));
+        }
         if let Some(meta_data) = &self.snapshot.meta_data
             && (meta_data.partition_columns != [PARTITION] || meta_data.schema().is_none_or(|schema| schema != delta_schema(&self.declared)))
         {
             return Err(self.refused("its columns are not those of this export".to_owned()));
         }
         // The process that made the last commits may have been killed before they were durable.
-        Ok(self.target.settle(&self.path)?)
+        Ok(self.log_files.target.settle(&self.log_files.path)?)
     }
 
     /// Refuses the exported offsets of another partition, whatever became of their files.
     fn check_uuid(&self) -> Result<(), ExportError> {
         let prefix = format!("{}{UUID}", self.app_id);
         match self.snapshot.txns.keys().filter_map(|app_id| app_id.strip_prefix(&prefix)).find(|found| *found != self.uuid) {
-            Some(found) => Err(ExportError::OtherPartition { path: self.path.clone(), expected: self.uuid.clone(), found: found.to_owned() }),
+            Some(found) => {
+                Err(ExportError::OtherPartition { path: self.log_files.path.clone(), expected: self.uuid.clone(), found: found.to_owned() })
+            }
             None => Ok(()),
         }
     }
@@ -108,7 +112,7 @@ impl DeltaLog {
 
     /// Takes over what others have committed; whether the table has columns that files from now on must have too.
     pub(super) fn catch_up(&mut self) -> Result<bool, ExportError> {
-        self.refresh()?;
+        self.log_files.catch_up(&mut self.snapshot)?;
         let there = self.columns()?;
         let has_more = there.refuses(&self.declared).is_some() && self.declared.refuses(&there).is_none();
         if has_more {
@@ -122,7 +126,7 @@ impl DeltaLog {
         if self.snapshot.meta_data.is_some()
             && let Some(reason) = self.columns()?.refuses(columns)
         {
-            return Err(ExportError::Columns { path: self.path.clone(), reason });
+            return Err(ExportError::Columns { path: self.log_files.path.clone(), reason });
         }
         self.declared = columns.clone();
         Ok(())
@@ -150,6 +154,12 @@ impl DeltaLog {
         self.snapshot.files.contains(&self.path_in_table(name)) || self.was_removed(name)
     }
 
+    /// Whether a file that ends with `last` may have been part of the table, though nothing says so any more: its rows are in others.
+    pub(super) fn may_have_removed(&self, last: u64) -> bool {
+        let watermark = self.snapshot.txns.get(&self.app_id).and_then(|version| u64::try_from(*version).ok());
+        self.snapshot.checkpoint.is_some() && watermark.is_some_and(|watermark| last < watermark)
+    }
+
     /// Whether a file was part of the table and is no more.
     pub(super) fn was_removed(&self, name: &str) -> bool {
         self.snapshot.removed.contains(&self.path_in_table(name))
@@ -162,24 +172,44 @@ impl DeltaLog {
     pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
         let before = self.watermark()?;
         if let Some(watermark) = before.filter(|watermark| watermark.get() > file.contents.extent.first) {
-            return Err(ExportError::Fenced { path: self.path.clone(), watermark });
+            return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark });
         }
         if !self.is_named {
-            self.target.make_directory(&self.path)?;
+            self.log_files.target.make_directory(&self.log_files.path)?;
             self.is_named = true;
         }
         loop {
-            let (commit, to) = (encode(&self.actions(file)?), self.commit_path(self.snapshot.next_version));
-            if self.target.create(&to, &commit, &self.writer)? {
+            let (commit, to) = (encode(&self.actions(file)?), self.log_files.commit_path(self.snapshot.next_version));
+            if self.log_files.target.create(&to, &commit, &self.log_files.writer)? {
                 return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
             }
             // Somebody else's commit; it need not be about this partition.
-            self.refresh()?;
+            self.log_files.catch_up(&mut self.snapshot)?;
             let watermark = self.watermark()?;
             if watermark != before {
-                return Err(ExportError::Fenced { path: self.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
+                return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
             }
         }
+    }
+
+    /// Writes a checkpoint, if the last commit is one behind which there is to be one, or if there is none behind the last such commit. A failure
+    /// leaves the commit as it is, and the next attempt to a later one.
+    pub(super) fn write_checkpoint_if_due(&mut self) -> Option<CheckpointFailure> {
+        let (meta_data, version) = (self.snapshot.meta_data.as_ref()?, self.snapshot.next_version.checked_sub(1)?);
+        let interval = checkpoint_interval(meta_data);
+        let due = version - version % interval;
+        // Others who commit at the same time leave it to whoever made the commit that it is for, and look later whether it is there.
+        let is_later = version > due && version - due >= interval.div_ceil(10);
+        if due == 0 || self.checkpoint_from >= due || !has_plain_checkpoints(meta_data) || !(version == due || is_later) {
+            return None;
+        }
+        let is_there = if version == due { Ok(false) } else { self.log_files.has_checkpoint_from(due) };
+        let written = is_there.and_then(|is_there| if is_there { Ok(()) } else { self.log_files.write_checkpoint(&self.snapshot) });
+        match written {
+            Ok(()) => self.checkpoint_from = due,
+            Err(error) => return Some(CheckpointFailure { version, reason: error.to_string() }),
+        }
+        None
     }
 
     fn actions(&self, file: NewFile<'_>) -> Result<Vec<Action>, ExportError> {
@@ -239,7 +269,7 @@ impl DeltaLog {
             (Some(_), refused) => refused,
         };
         if let Some(reason) = reason {
-            return Err(ExportError::Columns { path: self.path.clone(), reason });
+            return Err(ExportError::Columns { path: self.log_files.path.clone(), reason });
         }
         let mut meta_data = meta_data.clone();
         meta_data.schema_string = delta_schema(&self.declared).to_string();
@@ -248,7 +278,7 @@ impl DeltaLog {
     }
 
     fn first_meta_data(&self, created_time: i64) -> MetaData {
-        let (high, low) = (self.target.random(), self.target.random());
+        let (high, low) = (self.log_files.target.random(), self.log_files.target.random());
         // A random UUID of RFC 9562: version 4, variant 10.
         let (version, variant) = (0x4000 | high & 0xfff, 0x8000 | low >> 48 & 0x3fff);
         let id = format!("{:08x}-{:04x}-{version:04x}-{variant:04x}-{:012x}", high >> 32, high >> 16 & 0xffff, low & 0xffff_ffff_ffff);
@@ -265,49 +295,18 @@ impl DeltaLog {
         }
     }
 
-    /// Reads the commits that were made since.
-    fn refresh(&mut self) -> Result<(), ExportError> {
-        loop {
-            let path = self.commit_path(self.snapshot.next_version);
-            let Some(bytes) = self.target.read(&path)? else { return Ok(()) };
-            self.snapshot.apply(&bytes).map_err(|reason| ExportError::Table { path, reason })?;
-        }
-    }
-
-    /// Refuses a log whose commits do not go from the first on without a hole.
-    fn check_names(&self) -> Result<(), ExportError> {
-        let mut versions = Vec::new();
-        for entry in self.target.list(&self.path)? {
-            versions.extend(entry.name.to_str().and_then(version_of));
-        }
-        versions.sort_unstable();
-        match (0..).zip(&versions).find(|(expected, version)| expected != *version) {
-            Some((missing, _)) => Err(self.refused(format!("commit {missing} is missing (this version reads no checkpoints: keep all commits)"))),
-            None => Ok(()),
-        }
-    }
-
     /// Removes what a process that was killed has left. The partition's directory is locked.
     pub(super) fn remove_leftover(&self) -> Result<(), ExportError> {
-        Ok(self.target.remove_leftover(&self.path, &self.writer)?)
+        Ok(self.log_files.target.remove_leftover(&self.log_files.path, &self.log_files.writer)?)
     }
 
     fn path_in_table(&self, name: &str) -> String {
         format!("{PARTITION}={}/{name}", self.partition)
     }
 
-    fn commit_path(&self, version: u64) -> PathBuf {
-        self.path.join(format!("{version:020}.json"))
-    }
-
     fn refused(&self, reason: String) -> ExportError {
-        ExportError::Table { path: self.path.clone(), reason }
+        self.log_files.refused(reason)
     }
-}
-
-fn version_of(name: &str) -> Option<u64> {
-    let digits = name.strip_suffix(".json").filter(|digits| digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit()))?;
-    digits.parse().ok()
 }
 
 /// What is in no file though it lies between the last row of the file before and the last row of this one; in the file's metadata as well.

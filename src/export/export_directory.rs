@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::export::delta_log::{DeltaLog, NewFile};
 use crate::export::error::ExportError;
 use crate::export::footer::{self, Contents, Extent, Source};
-use crate::export::report::ExportGap;
+use crate::export::report::{CheckpointFailure, ExportGap};
 use crate::export::target::Target;
 use crate::io::Lock;
 
@@ -26,6 +26,8 @@ pub(super) struct ExportDirectory {
     pub(super) gaps: Vec<ExportGap>,
     /// Complete files behind them that are no part of the table: their run was killed before it could commit them.
     pub(super) uncommitted: Vec<Uncommitted>,
+    /// Checkpoints that are not there, of which nobody was told yet.
+    pub(super) checkpoint_failures: Vec<CheckpointFailure>,
     lock: Option<Box<dyn Lock>>,
 }
 
@@ -75,7 +77,7 @@ impl ExportDirectory {
         let path = path_of(out, source);
         let lock = target.take(out, &path)?;
         let table = DeltaLog::new(target.clone(), &table_of(out, source), source);
-        Ok(Self { target, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), lock })
+        Ok(Self { target, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), checkpoint_failures: Vec::new(), lock })
     }
 
     /// Finds out what is there, and removes what was not finished.
@@ -121,8 +123,11 @@ impl ExportDirectory {
         let Some(parsed) = FileName::parse(name) else {
             // Others may have put files together, and committed that.
             let reason = "its name is not that of two offsets".to_owned();
-            return if is_committed { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
+            return if is_committed || self.table.may_have_removed(0) { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
         };
+        if !is_committed && self.table.may_have_removed(parsed.last) {
+            return Ok(());
+        }
         // What begins before the watermark can be committed no more, and there may be much of it.
         if self.is_shared() && !is_committed && self.table.watermark()?.is_some_and(|watermark| parsed.first < watermark.get()) {
             return Ok(());
@@ -162,6 +167,7 @@ impl ExportDirectory {
             other => other?,
         }
         self.take(name, contents);
+        self.checkpoint_failures.extend(self.table.write_checkpoint_if_due());
         Ok(())
     }
 

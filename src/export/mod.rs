@@ -10,8 +10,12 @@
 //! 1 and writer version 2, with `partition` as its partition column. Its `_delta_log` is the truth on what is exported: one commit makes a file
 //! part of the table and the offset behind it the watermark (`txn` of `tidelog:<topic>/<partition>`; two more tell the partition's uuid and the
 //! term of the last row, whatever becomes of the files), so that a run that is killed at any moment is continued without a row twice or left
-//! out. A file that was complete and not yet committed is committed by the next run. All commits are read: a log that others cleaned up behind
-//! a checkpoint is refused.
+//! out. A file that was complete and not yet committed is committed by the next run.
+//!
+//! Behind every 100th commit, or as the table's `delta.checkpointInterval` says, a checkpoint is written: it stands for all commits up to it, so that
+//! neither this program nor any reader has to read them. Those of others are read too, in one file or in parts, and so is a log whose commits
+//! before a checkpoint were deleted. Nothing here deletes a commit or a checkpoint. Where `delta.checkpoint.writeStatsAsStruct` is true, or
+//! `delta.checkpoint.writeStatsAsJson` false, checkpoints are left to those who set that.
 //!
 //! # Columns: schema version 1
 //! | column | type |
@@ -32,7 +36,12 @@ mod adoption;
 mod column_type;
 mod columns;
 mod delta_action;
+mod delta_changes;
+mod delta_checkpoint;
+mod delta_config;
 mod delta_log;
+mod delta_names;
+mod delta_rows;
 mod encoders;
 mod error;
 mod export_directory;
@@ -42,6 +51,7 @@ mod import_error;
 mod import_file;
 mod import_rows;
 mod json_path;
+mod log_files;
 #[cfg(feature = "object_store")]
 pub mod objects;
 mod parquet_compression;
@@ -62,5 +72,5 @@ pub use json_path::{JsonError, JsonPath, PathError};
 pub use parquet_compression::{CompressionError, ParquetCompression};
 pub use parquet_export::{ExportSession, ParquetExport};
 pub use parquet_import::{ImportProgress, ImportReport, ParquetImport};
-pub use report::{ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
+pub use report::{CheckpointFailure, ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
 pub use typed_column::{ColumnError, TypedColumn, TypedColumns};

@@ -181,6 +181,7 @@ impl ParquetExport {
                 gaps: Vec::new(),
                 unfit: Vec::new(),
                 stopped_by: None,
+                checkpoint_failures: Vec::new(),
             });
         }
         self.begin()?.run(progress)
@@ -349,13 +350,23 @@ impl ExportSession {
             rows: 0,
             bytes: 0,
             left_out: std::mem::take(left_out),
-            report: ExportReport { from, until, kept_files, files: Vec::new(), gaps, unfit: Vec::new(), stopped_by: None },
+            report: ExportReport {
+                from,
+                until,
+                kept_files,
+                files: Vec::new(),
+                gaps,
+                unfit: Vec::new(),
+                stopped_by: None,
+                checkpoint_failures: Vec::new(),
+            },
             progress,
         };
         run.read()?;
         run.close_file()?;
         (*next, *left_out) = (Offset::new(run.next), run.left_out);
-        Ok(run.report)
+        let checkpoint_failures = std::mem::take(&mut run.directory.checkpoint_failures);
+        Ok(ExportReport { checkpoint_failures, ..run.report })
     }
 
     /// The offset up to which the partition is exported; `None` before the first file is complete.

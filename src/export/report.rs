@@ -22,6 +22,8 @@ pub struct ExportReport {
     pub unfit: Vec<Unfit>,
     /// What this run ended before, because it may leave nothing out.
     pub stopped_by: Option<ExportGap>,
+    /// Checkpoints of the Delta log that were to be written and are not. The export is as good without; a later commit tries again.
+    pub checkpoint_failures: Vec<CheckpointFailure>,
 }
 
 impl ExportReport {
@@ -101,6 +103,17 @@ impl Unfit {
         self.values += 1;
         self.first.get_or_insert(Offset::new(offset));
     }
+}
+
+/// A checkpoint that was not written: readers of the Delta log go on reading all commits since the one before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no checkpoint of version {version} of the Delta log was written: {reason}")]
+#[non_exhaustive]
+pub struct CheckpointFailure {
+    /// The version of the table that it was to be of.
+    pub version: u64,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why offsets are missing from an export.

@@ -18,6 +18,12 @@ pub(super) trait Target: Send + Sync + Debug + 'static {
     fn kind(&self, path: &Path) -> Result<Option<Kind>, IoError>;
     /// What is in a directory, in no order.
     fn list(&self, directory: &Path) -> Result<Vec<Entry>, IoError>;
+    /// The same, but names that sort before `first` may be left out.
+    fn list_from(&self, directory: &Path, first: &str) -> Result<Vec<Entry>, IoError> {
+        let mut entries = self.list(directory)?;
+        entries.retain(|entry| *entry.name >= *first);
+        Ok(entries)
+    }
     /// The whole of a file; `None` if it is not there.
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, IoError>;
     /// Opens a file to read parts of it.
@@ -33,7 +39,6 @@ pub(super) trait Target: Send + Sync + Debug + 'static {
     /// Makes a file, whole or not at all. `false` if the name is taken: of all who try at once, one makes it.
     fn create(&self, path: &Path, bytes: &[u8], writer: &str) -> Result<bool, IoError>;
     /// Makes a file or puts it in the place of the one that is there: whoever reads it finds the one or the other whole.
-    #[allow(dead_code, reason = "an export has no file yet that changes")]
     fn replace(&self, path: &Path, bytes: &[u8], writer: &str) -> Result<(), IoError>;
     /// Begins a large file in a directory, of which nothing but the first offset is known.
     fn begin(&self, directory: &Path, first: u64) -> Result<Box<dyn Draft>, IoError>;

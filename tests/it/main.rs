@@ -4,6 +4,8 @@
 
 mod append;
 mod apply;
+#[cfg(feature = "parquet")]
+mod checkpoints;
 mod concurrency;
 mod cuts;
 mod damage;

@@ -212,6 +212,9 @@ fn said(args: &Args, view: &PartitionView, outcome: Outcome) -> Result<ExportRep
     for unfit in &report.unfit {
         super::say(&format!("{place}: {}", about(unfit)));
     }
+    for failure in &report.checkpoint_failures {
+        super::say(&format!("{place}: {failure}; a later commit tries again"));
+    }
     if let Some(gap) = &report.stopped_by {
         super::say(&format!("{place}: exported up to offset {}, for {}..{} cannot be: {}", gap.from, gap.from, gap.to, gap.reason));
         super::say("--allow-gaps leaves them out");
@@ -272,6 +275,7 @@ fn value(view: &PartitionView, report: &ExportReport) -> Value {
         "files": report.files.iter().map(file).collect::<Vec<_>>(),
         "gaps": report.gaps.iter().map(gap).collect::<Vec<_>>(),
         "unfit": report.unfit.iter().map(unfit).collect::<Vec<_>>(),
+        "checkpoint_failures": report.checkpoint_failures.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "stopped_by": report.stopped_by.as_ref().map(gap),
     })
 }

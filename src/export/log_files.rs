@@ -1,0 +1,194 @@
+//! The files of a Delta log: finds the newest checkpoint and the commits behind it, and writes checkpoints. Makes no commit, and removes nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::clock::now;
+use crate::export::delta_action::{BriefAction, NotTaken, Snapshot};
+use crate::export::delta_changes::Changes;
+use crate::export::delta_checkpoint::{Depth, EncodedCheckpoint, decode};
+use crate::export::delta_config::tombstone_ms;
+use crate::export::delta_names::{CheckpointName, LogNames};
+use crate::export::error::ExportError;
+use crate::export::target::Target;
+
+/// The directory of a log.
+#[derive(Debug)]
+pub(super) struct LogFiles {
+    pub(super) target: Arc<dyn Target>,
+    pub(super) path: PathBuf,
+    /// The name of the one who writes.
+    pub(super) writer: String,
+}
+
+/// The part of `_last_checkpoint` that is of use.
+#[derive(Deserialize)]
+struct LastCheckpoint {
+    version: u64,
+}
+
+impl LogFiles {
+    pub(super) fn commit_path(&self, version: u64) -> PathBuf {
+        self.path.join(format!("{version:020}.json"))
+    }
+
+    /// Brings `snapshot` up to the last commit, and makes sure that it is the last: a log that others clean up loses its oldest commits.
+    pub(super) fn read(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
+        let Some(last) = snapshot.next_version.checked_sub(1) else { return self.read_anew(snapshot) };
+        let names = self.names_from(last)?;
+        let is_there = names.has_commit(last) && names.missing_from(last).is_none();
+        if is_there { self.read_on(snapshot) } else { self.read_anew(snapshot) }
+    }
+
+    /// The same, if nothing was cleaned up without a look at all names.
+    pub(super) fn catch_up(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
+        self.read_on(snapshot)?;
+        match snapshot.next_version.checked_sub(1) {
+            // Commits go away from the first on: while the last one known is there, none behind it has gone.
+            Some(last) if self.target.kind(&self.commit_path(last))?.is_none() => self.read_anew(snapshot),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_on(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
+        loop {
+            let path = self.commit_path(snapshot.next_version);
+            let Some(bytes) = self.target.read(&path)? else { return Ok(()) };
+            snapshot.apply(&bytes).map_err(|reason| ExportError::Table { path, reason })?;
+        }
+    }
+
+    /// Reads the newest checkpoint that is whole, or none, and what is behind it.
+    fn read_anew(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
+        let mut damaged = Vec::new();
+        // It only says from where on to look. If that is of no use, all names are looked at.
+        if let Some(version) = self.hint()?
+            && let Some(found) = self.checkpoint_of(&self.names_from(version)?, snapshot, &mut damaged)?
+        {
+            *snapshot = found;
+            return self.read_on(snapshot);
+        }
+        damaged.clear();
+        let names = self.names_from(0)?;
+        if let Some(found) = self.checkpoint_of(&names, snapshot, &mut damaged)? {
+            *snapshot = found;
+            return self.read_on(snapshot);
+        }
+        if let Some(missing) = names.missing_at_all() {
+            let damaged: String = damaged.into_iter().map(|reason| format!("; {reason}")).collect();
+            return Err(self.refused(format!("{missing}{damaged}")));
+        }
+        *snapshot = snapshot.anew();
+        self.read_on(snapshot)
+    }
+
+    /// The table as the newest checkpoint that can be read has it. Of others, `damaged` gets to know why not.
+    fn checkpoint_of(&self, names: &LogNames, snapshot: &Snapshot, damaged: &mut Vec<String>) -> Result<Option<Snapshot>, ExportError> {
+        for checkpoint in names.checkpoints() {
+            let version = checkpoint.version;
+            if let Some(missing) = names.missing_from(version.saturating_add(1)) {
+                return Err(self.refused(format!("commit {missing} is missing")));
+            }
+            let parts = self.parts(checkpoint)?;
+            let rows = |take: &mut dyn FnMut(BriefAction)| {
+                parts.iter().try_for_each(|part| {
+                    decode(part.clone(), Depth::Brief, |action| {
+                        take(action);
+                        Ok(())
+                    })
+                })
+            };
+            match snapshot.of_checkpoint(version, rows) {
+                Ok(found) => return Ok(Some(found)),
+                Err(NotTaken::Damaged(reason)) => damaged.push(format!("the checkpoint of version {version} is damaged: {reason}")),
+                Err(NotTaken::Refused(reason)) => return Err(self.refused(format!("its checkpoint of version {version}: {reason}"))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a checkpoint of what the table is at `snapshot`, and says where it is. What is before `snapshot` is read anew, down to the checkpoint
+    /// before: nobody keeps all files of a table in memory.
+    ///
+    /// # Errors
+    /// Why there is none. What was there before is as it was.
+    pub(super) fn write_checkpoint(&self, snapshot: &Snapshot) -> Result<(), ExportError> {
+        let Some(version) = snapshot.next_version.checked_sub(1) else { return Ok(()) };
+        let kept_since_ms = snapshot.meta_data.as_ref().and_then(tombstone_ms).map(|kept| (now().get() / 1_000_000).saturating_sub(kept));
+        let EncodedCheckpoint { bytes, action_count, add_count } = self.encoded(version, kept_since_ms)?;
+        let path = CheckpointName::new(version).files().map(|name| self.path.join(name)).next().unwrap_or_default();
+        self.target.replace(&path, &bytes, &self.writer)?;
+        // Only once it is durable may anything say that it is there.
+        let last = json!({ "version": version, "size": action_count, "sizeInBytes": bytes.len(), "numOfAddFiles": add_count });
+        Ok(self.target.replace(&self.path.join(LAST_CHECKPOINT), last.to_string().as_bytes(), &self.writer)?)
+    }
+
+    /// Whether there is a checkpoint of `version` or a later one.
+    pub(super) fn has_checkpoint_from(&self, version: u64) -> Result<bool, ExportError> {
+        Ok(self.names_from(version)?.checkpoints().next().is_some())
+    }
+
+    /// The checkpoint of a version, from the newest one before it that can be read.
+    fn encoded(&self, version: u64, kept_since_ms: Option<i64>) -> Result<EncodedCheckpoint, ExportError> {
+        let names = self.names_from(0)?;
+        let mut reasons = Vec::new();
+        for before in names.checkpoints().filter(|checkpoint| checkpoint.version < version).map(Some).chain([None]) {
+            let (from, parts) = match before {
+                Some(before) => (before.version + 1, self.parts(before)?),
+                None => (0, Vec::new()),
+            };
+            let encoded = self.changes(from, version)?.over(kept_since_ms).and_then(|mut merge| {
+                parts.into_iter().try_for_each(|part| merge.part_before(part))?;
+                merge.finish()
+            });
+            match encoded {
+                Ok(encoded) => return Ok(encoded),
+                Err(reason) => reasons.push(before.map_or(reason.clone(), |before| format!("checkpoint of version {}: {reason}", before.version))),
+            }
+        }
+        Err(self.refused(reasons.join("; ")))
+    }
+
+    /// What the commits `from..=to` change.
+    fn changes(&self, from: u64, to: u64) -> Result<Changes, ExportError> {
+        let mut changes = Changes::default();
+        for version in from..=to {
+            let path = self.commit_path(version);
+            let bytes = self.target.read(&path)?.ok_or_else(|| self.refused(format!("commit {version} is missing")))?;
+            changes.apply(&bytes).map_err(|reason| ExportError::Table { path, reason })?;
+        }
+        Ok(changes)
+    }
+
+    /// The parts of a checkpoint, as far as they are there still.
+    fn parts(&self, checkpoint: CheckpointName) -> Result<Vec<Bytes>, ExportError> {
+        let read = checkpoint.files().map(|name| self.target.read(&self.path.join(name)));
+        Ok(read.filter_map(|read| read.transpose()).map(|bytes| bytes.map(Bytes::from)).collect::<Result<_, _>>()?)
+    }
+
+    /// The version of a checkpoint, if something says so that can be read.
+    fn hint(&self) -> Result<Option<u64>, ExportError> {
+        let bytes = self.target.read(&self.path.join(LAST_CHECKPOINT))?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice::<LastCheckpoint>(&bytes).ok()).map(|last| last.version))
+    }
+
+    /// The names from a version on.
+    fn names_from(&self, version: u64) -> Result<LogNames, ExportError> {
+        let mut names = LogNames::default();
+        for entry in self.target.list_from(&self.path, &format!("{version:020}"))? {
+            entry.name.to_str().into_iter().for_each(|name| names.take(name));
+        }
+        Ok(names)
+    }
+
+    pub(super) fn refused(&self, reason: String) -> ExportError {
+        ExportError::Table { path: self.path.clone(), reason }
+    }
+}
+
+/// Says which checkpoint was written last, or which was a while ago.
+const LAST_CHECKPOINT: &str = "_last_checkpoint";
