@@ -9,7 +9,7 @@ use tidelog_format::{
 };
 
 use crate::clock::{coarse_now, now};
-use crate::error::{AppendError, IoContext, IoError};
+use crate::error::{IoContext, IoError};
 use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at, write_zeros};
 use crate::log::ahead::Ahead;
 use crate::log::maps;
@@ -611,13 +611,6 @@ struct FrameEnd {
 pub(crate) struct StoreFailure {
     pub(crate) error: IoError,
     pub(crate) restored: bool,
-}
-
-impl StoreFailure {
-    /// The error for the one whose append it was.
-    pub(crate) fn into_error(self) -> AppendError {
-        AppendError::Io(self.error)
-    }
 }
 
 /// Writes frames; if that fails, zeros in their place.

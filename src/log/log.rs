@@ -179,7 +179,7 @@ impl Log {
     /// Appends one batch: written when it returns, not yet durable.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was appended.
+    /// [`AppendError`]; nothing was appended, unless it is [`NotDurable`](AppendError::NotDurable).
     #[inline(always)]
     pub(crate) fn append(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Assigned, AppendError> {
         self.check_size(batch)?;
@@ -206,7 +206,7 @@ impl Log {
         let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
         let assigned = match appender.store(batch, how) {
             Ok(assigned) => assigned,
-            Err(failure) => return Err(self.poison_unless_restored(failure)),
+            Err(failure) => return Err(self.poison_unless_restored(failure, appender.next_offset)),
         };
         self.note_appended(&appender, stored);
         let fill = if mapped { appender.fill_request(stored) } else { None };
@@ -252,7 +252,7 @@ impl Log {
     /// Hands a batch that is to be durable at once to whoever leads the next sync; a large one is appended here and now.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was appended.
+    /// [`AppendError`]; nothing was appended, unless it is [`NotDurable`](AppendError::NotDurable).
     pub(crate) fn stage(self: &Arc<Self>, batch: &Encoded<'_>) -> Result<Staging, AppendError> {
         if batch.parts.stored_bytes() > STAGED_BYTES_MAX {
             return self.append(batch).map(Staging::Appended);
@@ -269,7 +269,7 @@ impl Log {
     /// because one before it failed.
     ///
     /// # Errors
-    /// [`AppendError`]; nothing was appended.
+    /// [`AppendError`]; nothing was appended, unless it is [`NotDurable`](AppendError::NotDurable).
     pub(crate) fn wait_staged(&self, staged: Staged) -> Result<Option<Assigned>, AppendError> {
         match self.group.wait_staged(staged, self.max_wait(), self) {
             Outcome::Assigned(assigned) => Ok(Some(assigned)),
@@ -299,7 +299,7 @@ impl Log {
             let how = StoreHow { mapped: false, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
             if let Err(failure) = appender.store_run(run, how) {
                 let in_doubt = !failure.restored;
-                let error = self.poison_unless_restored(failure);
+                let error = self.poison_unless_restored(failure, base);
                 if in_doubt {
                     stage.doubt(base, &self.poisoned());
                 }
@@ -310,12 +310,14 @@ impl Log {
         Ok(())
     }
 
+    /// What is told of a write at `base` that failed: nothing is there, or it is not known what is.
     #[cold]
-    fn poison_unless_restored(&self, failure: StoreFailure) -> AppendError {
-        if !failure.restored {
-            self.poison(&failure.error.to_string());
+    fn poison_unless_restored(&self, StoreFailure { error, restored }: StoreFailure, base: u64) -> AppendError {
+        if restored {
+            return AppendError::Io(error);
         }
-        failure.into_error()
+        self.poison(&error.to_string());
+        AppendError::NotDurable { base_offset: Offset::new(base), source: self.poisoned() }
     }
 
     #[cold]

@@ -447,9 +447,13 @@ fn a_full_disk_refuses_and_loses_nothing() {
             }
             match partition.append_with(Record::new(&number.to_le_bytes()).key(&[7; 60]), AckLevel::Written) {
                 Ok(ack) => acked.push((ack.base_offset, number)),
-                Err(AppendError::Io(_)) => refused += 1,
-                // A write that could not even be taken back.
-                Err(AppendError::Poisoned { .. }) if op == Op::Write => refused += 1,
+                Err(AppendError::Io(_)) if op != Op::Write => refused += 1,
+                // A write that could not even be taken back: what it left is not known, and nothing is appended behind it.
+                Err(AppendError::NotDurable { base_offset, .. }) if op == Op::Write && refused == 0 => {
+                    assert_eq!(base_offset.get(), number);
+                    refused += 1;
+                }
+                Err(AppendError::Poisoned { .. }) if op == Op::Write && refused > 0 => refused += 1,
                 Err(error) => panic!("{op:?}: {error}"),
             }
         }
