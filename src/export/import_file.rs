@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
@@ -98,7 +99,7 @@ impl Reading<'_> {
     fn decode(&mut self) -> Result<Option<ImportRows>, ImportError> {
         loop {
             if let Some(rows) = self.group.as_mut().and_then(Iterator::next) {
-                let rows = rows.map_err(|error| failure(&self.file.path, ParquetError::from(error)))?;
+                let rows = rows.map_err(|error| self.input.failure(&self.file.path, error.into()))?;
                 return ImportRows::new(&rows).map(Some).map_err(|reason| self.file.refused(reason));
             }
             if !self.open_group()? {
@@ -122,22 +123,22 @@ impl Reading<'_> {
 }
 
 /// The decoder panics at some files that are malformed: that is no reason for a program to end. Nothing that it left is used again.
-fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, ImportError>) -> Result<T, ImportError> {
+pub(super) fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T, ImportError>) -> Result<T, ImportError> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(refused(path, "it is malformed: its decoder panics")))
 }
 
 /// The footer. What another writer noted of its Arrow types does not matter: columns are taken as the file stores them.
-fn load(input: &SeamReader, path: &Path) -> Result<ArrowReaderMetadata, ImportError> {
+pub(super) fn load(input: &SeamReader, path: &Path) -> Result<ArrowReaderMetadata, ImportError> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     ArrowReaderMetadata::load(input, options).map_err(|error| failure(path, error))
 }
 
-fn refused(path: &Path, reason: impl Display) -> ImportError {
+pub(super) fn refused(path: &Path, reason: impl Display) -> ImportError {
     ImportError::File { path: path.to_owned(), reason: reason.to_string() }
 }
 
 /// An error of the decoder, or of the file system below it.
-fn failure(path: &Path, error: ParquetError) -> ImportError {
+pub(super) fn failure(path: &Path, error: ParquetError) -> ImportError {
     match error {
         ParquetError::External(inner) => match inner.downcast::<io::Error>() {
             Ok(error) => IoError::new("read", path, *error).into(),
@@ -149,16 +150,30 @@ fn failure(path: &Path, error: ParquetError) -> ImportError {
 
 /// A file of the target as the decoder reads it.
 #[derive(Debug, Clone)]
-struct SeamReader {
+pub(super) struct SeamReader {
     file: Arc<dyn ReadAt>,
     len: u64,
+    /// Why the file could not be read: the decoder of rows keeps only the text of it.
+    failed: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl SeamReader {
-    fn open(target: &dyn Target, path: &Path) -> Result<Self, ImportError> {
+    pub(super) fn open(target: &dyn Target, path: &Path) -> Result<Self, ImportError> {
         let file = target.open(path)?;
         let len = file.len().at("look at", path)?;
-        Ok(Self { file, len })
+        Ok(Self { file, len, failed: Arc::default() })
+    }
+
+    /// An error of the decoder of rows, or of the file system below it.
+    pub(super) fn failure(&self, path: &Path, error: ParquetError) -> ImportError {
+        match self.failed.lock().take() {
+            Some(error) => IoError::new("read", path, error).into(),
+            None => failure(path, error),
+        }
+    }
+
+    fn note(failed: &Mutex<Option<io::Error>>, error: &io::Error) {
+        *failed.lock() = Some(error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error));
     }
 }
 
@@ -172,7 +187,7 @@ impl ChunkReader for SeamReader {
     type T = BufReader<SeamCursor>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(BufReader::new(SeamCursor { file: self.file.clone(), position: start }))
+        Ok(BufReader::new(SeamCursor { file: self.file.clone(), position: start, failed: self.failed.clone() }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -181,21 +196,25 @@ impl ChunkReader for SeamReader {
             return Err(ParquetError::EOF(format!("{length} bytes from {start} on, in a file of {}", self.len)));
         }
         let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, start).map_err(|error| ParquetError::External(Box::new(error)))?;
+        self.file.read_exact_at(&mut bytes, start).map_err(|error| {
+            Self::note(&self.failed, &error);
+            ParquetError::External(Box::new(error))
+        })?;
         Ok(bytes.into())
     }
 }
 
 /// Reads on from a position.
 #[derive(Debug)]
-struct SeamCursor {
+pub(super) struct SeamCursor {
     file: Arc<dyn ReadAt>,
     position: u64,
+    failed: Arc<Mutex<Option<io::Error>>>,
 }
 
 impl Read for SeamCursor {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.position)?;
+        let read = self.file.read_at(buffer, self.position).inspect_err(|error| SeamReader::note(&self.failed, error))?;
         self.position += read as u64;
         Ok(read)
     }
