@@ -1,7 +1,8 @@
 //! Rows as they come out of a file: columns found by name, cells as records have them. Reads no file.
 
 use arrow::array::{
-    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    TimestampMicrosecondArray,
 };
 use tidelog_format::{Header, LeaderEpoch, Offset, TimestampNs};
 
@@ -30,15 +31,18 @@ enum Times {
     Micros(TimestampMicrosecondArray),
 }
 
+/// Cells of bytes or text.
 #[derive(Debug)]
-enum Bytes {
+pub(super) enum Bytes {
     Null,
     Binary(BinaryArray),
+    Fixed(FixedSizeBinaryArray),
     Text(StringArray),
 }
 
+/// Cells of headers.
 #[derive(Debug)]
-struct Headers {
+pub(super) struct Headers {
     lists: ListArray,
     names: StringArray,
     values: Bytes,
@@ -115,18 +119,23 @@ impl ImportRows {
 }
 
 impl Bytes {
-    fn new(name: &str, array: &ArrayRef) -> Result<Self, String> {
+    /// The cells of a column. The error says what was expected and what was found.
+    pub(super) fn new(name: &str, array: &ArrayRef) -> Result<Self, String> {
         let any = array.as_any();
         if let Some(binary) = any.downcast_ref::<BinaryArray>() {
             return Ok(Self::Binary(binary.clone()));
+        }
+        if let Some(fixed) = any.downcast_ref::<FixedSizeBinaryArray>() {
+            return Ok(Self::Fixed(fixed.clone()));
         }
         let text = any.downcast_ref::<StringArray>().cloned();
         text.map(Self::Text).ok_or_else(|| format!("its column {name} is {}, not BINARY or STRING", array.data_type()))
     }
 
-    fn get(&self, row: usize) -> Option<&[u8]> {
+    pub(super) fn get(&self, row: usize) -> Option<&[u8]> {
         match self {
             Self::Binary(binary) if binary.is_valid(row) => Some(binary.value(row)),
+            Self::Fixed(fixed) if fixed.is_valid(row) => Some(fixed.value(row)),
             Self::Text(text) if text.is_valid(row) => Some(text.value(row).as_bytes()),
             _ => None,
         }
@@ -134,7 +143,8 @@ impl Bytes {
 }
 
 impl Headers {
-    fn new(array: &ArrayRef) -> Result<Self, String> {
+    /// The cells of a column. The error says what was expected and what was found.
+    pub(super) fn new(array: &ArrayRef) -> Result<Self, String> {
         let found = || format!("its column {HEADERS} is {}, not LIST of STRUCT of key STRING and value BINARY", array.data_type());
         let lists = array.as_any().downcast_ref::<ListArray>().ok_or_else(found)?;
         let pairs = lists.values().as_any().downcast_ref::<StructArray>().ok_or_else(found)?;
@@ -146,7 +156,7 @@ impl Headers {
         Ok(Self { lists: lists.clone(), names: names.clone(), values })
     }
 
-    fn get(&self, row: usize) -> Vec<Header<'_>> {
+    pub(super) fn get(&self, row: usize) -> Vec<Header<'_>> {
         if self.lists.is_null(row) {
             return Vec::new();
         }

@@ -287,7 +287,7 @@ fn is_same(stored: &StoredRecord, at: RowPlace, record: &Record<'_>) -> bool {
         && stored.headers().eq(record.headers.iter().copied())
 }
 
-fn bytes_of(record: &Record<'_>) -> u64 {
+pub(super) fn bytes_of(record: &Record<'_>) -> u64 {
     let len = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
     let headers = record.headers.iter().map(|header| header.name.len() + len(header.value));
     (len(record.key) + len(record.value) + headers.sum::<usize>()) as u64
@@ -351,10 +351,10 @@ fn entries(target: &dyn Target, directory: &Path) -> Result<Vec<(String, Kind)>,
     Ok(entries.into_iter().filter_map(|entry| Some((entry.name.into_string().ok()?, entry.kind))).collect())
 }
 
-const BATCH_RECORDS: usize = 1000;
-const BATCH_BYTES: u64 = 256 << 10;
+pub(super) const BATCH_RECORDS: usize = 1000;
+pub(super) const BATCH_BYTES: u64 = 256 << 10;
 /// What a record, a header, and the nanoseconds of a time take at most beside keys, values and names.
-const RECORD_BYTES: u64 = 40;
-const NANOS_BYTES: usize = 4;
+pub(super) const RECORD_BYTES: u64 = 40;
+pub(super) const NANOS_BYTES: usize = 4;
 /// So that a run that is killed has little to do again, and a disk is not asked for everything at the end.
-const SYNC_BYTES: u64 = 64 << 20;
+pub(super) const SYNC_BYTES: u64 = 64 << 20;

@@ -41,6 +41,8 @@ mod sim;
 mod support;
 mod tail;
 mod time;
+#[cfg(feature = "parquet")]
+mod timed_import;
 #[cfg(feature = "tokio")]
 mod tokio;
 mod topics;
