@@ -29,8 +29,8 @@ fn random(test: u64) -> Random {
 }
 
 /// Imports into one topic after the other, killed at random moments, until enough runs were killed; each topic is checked when its import has ended.
-fn import_with_kills(sandbox: &Sandbox, options: &[&str], random: &mut Random, check: impl Fn(&str)) {
-    let import = |topic: &str| [&["import", "data", topic, "input"], options].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
+pub(crate) fn import_with_kills(sandbox: &Sandbox, files: &[&str], options: &[&str], random: &mut Random, check: impl Fn(&str)) {
+    let import = |topic: &str| [&["import", "data", topic], files, options].concat().into_iter().map(str::to_owned).collect::<Vec<_>>();
     let started = Instant::now();
     sandbox.ok(&as_strs(&import("unkilled")));
     let whole = started.elapsed();
@@ -84,7 +84,7 @@ fn kill9_import() {
     let mut random = random(1);
     let bytes = random.lines(6_000_000);
     sandbox.write("input", &bytes);
-    import_with_kills(&sandbox, &["--segment-bytes", "1MiB"], &mut random, |topic| {
+    import_with_kills(&sandbox, &["input"], &["--segment-bytes", "1MiB"], &mut random, |topic| {
         assert!(sandbox.raw(topic) == bytes, "the bytes of {topic} differ")
     });
 }
@@ -111,7 +111,7 @@ fn kill9_import_partitions() {
     let options =
         ["--format", "ndjson", "--key", ".k", "--partitions", "3", "--on-error", "skip", "--rejects", "rejects", "--set", "batch_bytes_max=64KiB"];
     let topics = std::cell::Cell::new(0);
-    import_with_kills(&sandbox, &options, &mut random, |topic| {
+    import_with_kills(&sandbox, &["input"], &options, &mut random, |topic| {
         topics.set(topics.get() + 1);
         let raw = sandbox.raw(topic);
         let mut found: Vec<&str> = std::str::from_utf8(&raw).unwrap().lines().collect();

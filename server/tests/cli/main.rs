@@ -17,4 +17,5 @@ mod processes;
 mod repair;
 mod sandbox;
 mod tail;
+mod timed;
 mod verify;

@@ -1,11 +1,12 @@
-//! `tidelog import --from-parquet`: restores the partitions of a topic from Parquet files. Assigns no offset.
+//! `tidelog import --from-parquet`: restores the partitions of a topic from Parquet files that have offsets. Assigns no offset; those without
+//! are for `timed`.
 
 use std::path::Path;
 
 use serde::Serialize;
 use tidelog::export::{ImportError, ImportReport, ParquetImport};
 
-use super::Args;
+use super::{Args, timed};
 use crate::cli::progress::Progress;
 use crate::cli::store;
 use crate::exit::{Exit, Failure};
@@ -30,7 +31,18 @@ pub(super) fn run(args: &Args, from: &Path) -> Result<Exit, Failure> {
     let name = &args.topic.topic;
     store::check_topic_name(name)?;
     let options = args.settings.options()?;
-    let import = ParquetImport::open(from, name).map_err(|error| failure(name, error))?;
+    if args.columns.are_given() {
+        return timed::run(args, from, timed::open(args, from).map_err(|error| timed::failure(name, error))?);
+    }
+    let import = match ParquetImport::open(from, name) {
+        Ok(import) => import,
+        Err(error) => match timed::open(args, from) {
+            Ok(import) => return timed::run(args, from, import),
+            // It is not about such files.
+            Err(ImportError::HaveOffsets { .. } | ImportError::NoFiles { .. }) => return Err(failure(name, error)),
+            Err(error) => return Err(timed::failure(name, error)),
+        },
+    };
     let mut numbers: Vec<u32> = import.partitions().collect();
     if let Some(wanted) = args.partition.partition {
         numbers.retain(|number| *number == wanted);

@@ -5,6 +5,7 @@ mod importer;
 mod note;
 mod resume;
 mod target;
+mod timed;
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -30,6 +31,7 @@ Examples:
   tidelog import data events bad.ndjson --format ndjson --on-error skip --rejects rejected.ndjson
   zcat big.gz | tidelog import data logs
   tidelog import copy events --from-parquet parquet-out    what tidelog export wrote, record for record
+  tidelog import data readings --from-parquet lake --time-column at --key-column device --rows-as-json
 
 An import that was interrupted goes on where it was when it is started again: how far it came is committed with the
 records. A finished file adds nothing. A file that has grown is continued; if it was imported without a newline at its
@@ -41,15 +43,26 @@ of it went with them. The standard input cannot be resumed. A topic that does no
 DIR is an export, the directory of a topic in it, or one that holds the Parquet files of one partition and nothing else.
 Files need the columns _offset and _ts_ns (or _ts); the other columns of an export may be there, any more are left alone.
 A partition must be empty, or hold what an earlier run restored, and is refused otherwise (exit 3). A topic that is made has
-the partitions that there are files of; where those of the highest numbers were empty, say how many there were: --partitions N.")]
+the partitions that there are files of; where those of the highest numbers were empty, say how many there were: --partitions N.
+
+Where the files in DIR (of any depth, or one file) have no column _offset, their rows are appended to one partition in the
+order of time: rows of one time in the order of their files' paths. The time is the column _ts_ns or _ts, or --time-column:
+TIMESTAMP (UTC, if it has no zone), DATE, or INT64 whose name ends in _s, _ms, _us or _ns, or has --time-unit. The value is
+_value or value, or --value-column: bytes or text; or --rows-as-json. The key is _key or key, if there is one of bytes or
+text, or --key-column, which may be in the names of directories (device=7/); headers are _headers. A row without a time is
+refused, and named, before anything is appended. Interrupted, the import goes on with the next row when it is started
+again. Files whose rows come behind those that were imported may be added, and are continued; a file that was begun and
+has changed or is gone, and a new one that comes before what was imported, are refused (exit 3).")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
     /// Files, plain or packed with gzip or zstd; without any, or for -, the standard input.
     files: Vec<PathBuf>,
-    /// Restore partitions from the Parquet files in DIR, instead of taking files in.
+    /// Import the Parquet files in DIR, instead of lines: restored if they have offsets, or put in the order of time.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "format", "key", "timestamp", "separator", "compression", "on_error", "rejects"])]
     from_parquet: Option<PathBuf>,
+    #[command(flatten)]
+    columns: timed::ColumnArgs,
     /// What the bytes mean.
     #[arg(long, value_enum, default_value = "lines")]
     format: Format,
