@@ -225,6 +225,11 @@ impl<'a> Restoring<'a> {
 
     fn take(&mut self, file: &ImportFile, at: RowPlace, record: &Record<'_>) -> Result<(), ImportError> {
         self.check_order(file, at.offset)?;
+        // Which files are left, and where they end, was found by what they say of themselves.
+        if let Some(told) = file.offsets.as_ref().filter(|told| !told.contains(&at.offset.get())) {
+            let reason = format!("a row has offset {}, and its statistics say {} to {}: they are wrong", at.offset, told.start(), told.end());
+            return Err(file.refused(reason));
+        }
         let follows = self.before.replace(at.offset).is_some_and(|before| before.get() + 1 == at.offset.get());
         if let Some(last) = self.last.take_if(|last| at.offset >= last.offset())
             && (at.offset != last.offset() || !is_same(&last, at, record))
