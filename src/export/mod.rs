@@ -31,6 +31,10 @@
 //! The footer's key-value metadata has, each under `tidelog.`: `schema_version`, `format_version`, `topic`, `partition`, `partition_uuid`,
 //! `first_offset`, `last_offset`, `next_offset`, `last_leader_epoch`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
 //! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`.
+//!
+//! # Files without offsets
+//! [`TimedImport`] appends the rows of Parquet files that others wrote to one partition, in the order of their times: any number of runs, each
+//! row once.
 
 mod adoption;
 mod column_type;

@@ -169,13 +169,23 @@ impl<'a> Appending<'a> {
 
     /// Appends what is left, and makes all of it durable.
     pub(super) fn finish(mut self, progress: &mut dyn FnMut(TimedProgress)) -> Result<TimedReport, ImportError> {
-        self.commit()?;
+        if let Err(error) = self.commit() {
+            self.stop(progress);
+            return Err(error);
+        }
         self.flush()?;
         progress(self.progress());
         if self.note.import_base != OWN {
             self.report.other_records = (self.to.log_end_offset().get() - self.note.import_base).saturating_sub(self.note.rows);
         }
         Ok(self.report)
+    }
+
+    /// Appends what comes before an error, and makes it durable. That it cannot be is no news: the error is told.
+    pub(super) fn stop(mut self, progress: &mut dyn FnMut(TimedProgress)) {
+        if self.commit().and_then(|()| self.flush()).is_ok() {
+            progress(self.progress());
+        }
     }
 
     fn flush(&mut self) -> Result<(), ImportError> {

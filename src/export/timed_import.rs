@@ -150,7 +150,7 @@ impl TimedImport {
     /// again; one of which all rows were deleted begins anew. `progress` is told of each batch.
     ///
     /// # Errors
-    /// [`ImportError`]; what was appended before it stays. What the files' footers and times show is refused before anything is appended.
+    /// [`ImportError`]; what comes before it is appended, durably if that can be, and stays. What the files' footers and times show is refused before anything is appended.
     pub fn append_to(&self, to: &Partition, progress: &mut dyn FnMut(TimedProgress)) -> Result<TimedReport, ImportError> {
         to.flush()?;
         let source = SourceId::new(&self.source);
@@ -164,8 +164,13 @@ impl TimedImport {
         }
         let mut appending = Appending::new(to, &self.files, source, self.settings_crc, resumed);
         let merge = Merge::new(&*self.target, &self.files, plan, self.memory_bytes_max);
-        merge.run(&mut |place, record| appending.take(place, record, progress))?;
-        appending.finish(progress)
+        match merge.run(&mut |place, record| appending.take(place, record, progress)) {
+            Ok(()) => appending.finish(progress),
+            Err(error) => {
+                appending.stop(progress);
+                Err(error)
+            }
+        }
     }
 }
 

@@ -279,6 +279,7 @@ fn files_that_cannot_be_read_stop_the_import_and_do_not_end_it() {
         let error = outcome.unwrap_err();
         assert!(matches!(error, ImportError::Io(_) | ImportError::Table(_)) && !error.is_refusal(), "call {nth}: {error}");
         assert!(expected.starts_with(&log(&to)), "call {nth}");
+        assert_eq!(to.durable_end_offset(), to.log_end_offset(), "call {nth}");
         stopped += u64::from(!log(&to).is_empty());
         home.import(&to).unwrap();
         assert_eq!(log(&to), expected, "call {nth}");

@@ -101,6 +101,15 @@ fn what_cannot_be_put_in_order_has_its_exit_code() {
     std::fs::remove_file(sandbox.path("lake/b.parquet")).unwrap();
     write(&sandbox.path("lake/a.parquet"), &[&rows("a", [10, 20, 30, 40])]);
     sandbox.run(&from("logs", &COLUMNS)).expect(3).says("lake/a.parquet has changed: it had 3 rows");
+    // What comes before a row that does not fit is there, and the next run goes on with it.
+    std::fs::create_dir(sandbox.path("large")).unwrap();
+    write(&sandbox.path("large/a.parquet"), &[&[(1, "one".to_owned()), (2, "two".to_owned()), (3, "x".repeat(70_000))]]);
+    let large = [&["import", "data", "large", "--from-parquet", "large"], &COLUMNS[..]].concat();
+    let limited = [&large[..], &["--set", "batch_bytes_max=64KiB"]].concat();
+    let run = sandbox.run(&limited).expect(1).says("imported before the error: 2 records\n");
+    run.says("large/a.parquet: row 2: ");
+    sandbox.run(&limited).expect(1).says("large/a.parquet: row 2: ");
+    assert_eq!(sandbox.ok(&large), "large/0: imported 1 record in the order of time, 2 were there already; the next offset is 3\n");
     // Those with offsets are restored, and not put together with others.
     sandbox.ok(&["export", "data", "two", "--to", "out"]);
     let named = ["import", "data", "new", "--from-parquet", "out", "--time-column", "_ts"];

@@ -103,15 +103,13 @@ pub(super) fn run(args: &Args, from: &Path, import: TimedImport) -> Result<Exit,
     store::tell_findings(partition.view());
     let place = format!("{name}/{number}");
     let bar = Progress::of_records(&place);
-    let mut appended = 0;
-    let imported = import.append_to(&partition, &mut |progress| {
-        appended = progress.rows;
-        bar.set_of(progress.rows, progress.all_rows);
-    });
+    let begun_at = partition.log_end_offset().get();
+    let imported = import.append_to(&partition, &mut |progress| bar.set_of(progress.rows, progress.all_rows));
     drop(bar);
     let TimedReport { rows, kept_rows, bytes, other_records, .. } = imported.map_err(|error| {
-        if appended > 0 {
-            crate::cli::say(&format!("imported before the error: {}", counted(appended, "record", "records")));
+        let durable = partition.durable_end_offset().get().saturating_sub(begun_at);
+        if durable > 0 {
+            crate::cli::say(&format!("imported before the error: {}", counted(durable, "record", "records")));
         }
         failure(&place, error)
     })?;
