@@ -35,6 +35,23 @@ fn each_partition_becomes_files_and_the_next_run_goes_on() {
 }
 
 #[test]
+fn a_place_is_a_directory_or_a_bucket() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "logs"], "1\n2\n");
+    let export = |to: &str| sandbox.run(&["export", "data", "logs", "--to", to]);
+    export(&format!("file://{}", sandbox.path("out").display())).expect(0);
+    assert_eq!(ranges(&sandbox.path("out/topic=logs/partition=0")), [(0, 1)]);
+    export(&format!("file://{}", sandbox.path("data").display())).expect(2).says("is in the store");
+    for to in ["gs://bucket/exports", "file://out"] {
+        export(to).expect(2).says("is no place for an export: a directory, file:///DIRECTORY or s3://BUCKET/PREFIX is expected");
+    }
+    export("s3:///exports").expect(2).says("names no bucket");
+    if !cfg!(feature = "s3") {
+        export("s3://bucket/exports").expect(2).says("this build knows no s3").says("--features s3");
+    }
+}
+
+#[test]
 fn everything_is_exported_whether_anybody_reads_what_is_said_or_not() {
     let sandbox = Sandbox::new();
     sandbox.ok_with(&["append", "data", "logs", "--partitions", "3"], "1\n2\n3\n");

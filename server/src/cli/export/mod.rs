@@ -1,5 +1,8 @@
 //! `tidelog export`: writes the records of a topic to Parquet files. Changes not one byte of the store.
 
+mod place;
+#[cfg_attr(not(feature = "s3"), path = "without_s3.rs")]
+mod s3;
 mod schema_file;
 mod side_by_side;
 
@@ -11,6 +14,7 @@ use serde_json::{Value, json};
 use tidelog::PartitionView;
 use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetCompression, ParquetExport, TypedColumns, Unfit};
 
+use self::place::Place;
 use self::side_by_side::{Job, Outcome, run_all};
 use super::progress::Progress;
 use super::store::{self, Isolation, TopicArgs};
@@ -25,6 +29,7 @@ Examples:
   tidelog export data events --to part -p 0 --from 1000 --until 2000
   tidelog export data events --to parquet-out --schema events.toml   with typed columns beside _value: see tidelog infer
   tidelog export data events --to parquet-out --follow     for ever: what is new, every minute
+  tidelog export data events --to s3://bucket/exports      into an object store, by the variables AWS_*; for builds with the feature s3
   duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/*/partition=*/*.parquet' ORDER BY _offset LIMIT 10\"
 
 The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.parquet; of a topic shop/orders in <DIR>/namespace=shop.
@@ -32,11 +37,12 @@ The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.par
 Columns: _offset, _ts_ns, _ts, _key, _value, _headers, _leader_epoch, _producer_id. A null key or value is not an empty one.
 A later run to the same directory keeps the files that are there and goes on behind them; a run may be killed at any moment.
 A run ends before offsets that are damaged (exit code 4) or were deleted before they were exported (exit code 3); what lies below is exported.
+In a bucket a file's name has 16 more digits, and nothing is locked: whoever is first to export an offset has it, and the others end with exit code 3.
 With --allow-gaps they are left out and listed, by later runs too. Files of another partition are refused with exit code 3.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
-    /// Where the files go; made if it is not there.
+    /// Where the files go: a directory, made if it is not there, or s3://BUCKET/PREFIX.
     #[arg(long, value_name = "DIR")]
     to: PathBuf,
     /// Only this partition; otherwise all.
@@ -84,10 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     {
         return Err(Failure::new(Exit::Usage, format!("--from {from} lies behind --until {until}")));
     }
-    if let Some(around) = store::store_around(&args.to) {
-        let (to, around) = (args.to.display(), around.display());
-        return Err(Failure::new(Exit::Usage, format!("{to} is in the store {around}: export to a directory outside of it")));
-    }
+    let to = Place::of(&args.to)?;
     let columns = args.schema.as_deref().map(schema_file::read).transpose()?;
     let store = store::open_read_only(&args.topic.dir)?;
     let name = &args.topic.topic;
@@ -101,9 +104,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let threads = available_parallelism().map_or(1, usize::from).div_ceil(views.len().max(1));
     let mut jobs = Vec::new();
     for view in views {
-        let export = export_of(args, &view, columns.as_ref(), threads);
+        let export = export_of(args, &to, &view, columns.as_ref(), threads);
         jobs.push(if args.follow {
-            Job::Session(Box::new(export.begin().map_err(|error| failure(&place(&view), error))?))
+            Job::Session(Box::new(export.begin().map_err(|error| failure(&name_of(&view), error))?))
         } else {
             Job::Once(view, Box::new(export))
         });
@@ -116,7 +119,7 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         let began = Instant::now();
         let mut due = Vec::new();
         for job in &mut jobs {
-            job.view().refresh().map_err(|error| store::read_failure(&place(job.view()), error))?;
+            job.view().refresh().map_err(|error| store::read_failure(&name_of(job.view()), error))?;
             if job.has_more() {
                 due.push(job);
             }
@@ -170,11 +173,9 @@ fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Ex
     })
 }
 
-fn export_of(args: &Args, view: &PartitionView, columns: Option<&TypedColumns>, threads: usize) -> ParquetExport {
-    let mut export = ParquetExport::new(&view.with_isolation(args.isolation.into()), &args.to)
-        .allow_gaps(args.allow_gaps)
-        .threads(threads)
-        .compression(args.compression);
+fn export_of(args: &Args, to: &Place, view: &PartitionView, columns: Option<&TypedColumns>, threads: usize) -> ParquetExport {
+    let mut export =
+        to.export(&view.with_isolation(args.isolation.into())).allow_gaps(args.allow_gaps).threads(threads).compression(args.compression);
     if let Some(from) = args.from {
         export = export.from(from);
     }
@@ -203,7 +204,7 @@ fn about(Unfit { column, values, first, .. }: &Unfit) -> String {
 
 /// Tells what was left out, and why an export ended.
 fn said(args: &Args, view: &PartitionView, outcome: Outcome) -> Result<ExportReport, Failure> {
-    let place = place(view);
+    let place = name_of(view);
     let report = outcome.map_err(|error| failure(&place, error))?;
     // What is followed is told of once.
     for gap in report.gaps.iter().filter(|gap| !args.follow || gap.from >= report.from) {
@@ -230,13 +231,13 @@ fn failure(place: &str, error: ExportError) -> Failure {
     }
 }
 
-fn place(view: &PartitionView) -> String {
+fn name_of(view: &PartitionView) -> String {
     format!("{}/{}", view.topic(), view.index())
 }
 
 /// A line a file; one line if there is none.
 fn text(view: &PartitionView, report: &ExportReport) -> String {
-    let place = place(view);
+    let place = name_of(view);
     if report.files.is_empty() {
         let ExportReport { until, kept_files, .. } = report;
         let why = match *kept_files {
