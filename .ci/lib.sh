@@ -113,10 +113,11 @@ need_cargo() {
     if ! cargo install --quiet --locked --force "$1" --version "$version"; then skip "$1 $version cannot be installed"; fi
 }
 
-# Makes the virtual environment of .ci/requirements.txt and prints its python. A change of the pins makes a new one.
+# venv_python [FILE]: makes the virtual environment of .ci/requirements.txt, or of another list, and prints its python. A change of the pins makes
+# a new one.
 venv_python() {
-    local pins home
-    pins=$(sha256sum .ci/requirements.txt | cut -c1-12)
+    local list=${1:-.ci/requirements.txt} pins home
+    pins=$(sha256sum "$list" | cut -c1-12)
     home=$CARGO_TARGET_DIR/ci-venv-$pins
     if [[ ! -e $home/complete ]]; then
         rm -rf "$home"
@@ -124,7 +125,7 @@ venv_python() {
         # Debian's own python3 has this in a package apart.
         if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then install_apt python3-venv; fi
         python3 -m venv "$home" >&2 || skip "python3 makes no virtual environment"
-        "$home/bin/pip" install --quiet --requirement .ci/requirements.txt >&2 || skip "the packages of .ci/requirements.txt cannot be installed"
+        "$home/bin/pip" install --quiet --requirement "$list" >&2 || skip "the packages of $list cannot be installed"
         touch "$home/complete"
     fi
     say "$home/bin/python"
