@@ -144,8 +144,7 @@ def finish(program: str, store: str, place: str) -> None:
 
 def compare(endpoint: str, client: object, place: str, lines: list[bytes]) -> int:
     """Each offset once, with its value, by two readers. Returns the bytes of the largest file."""
-    options = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}
-    table = deltalake.DeltaTable(f"s3://{BUCKET}/{place}/topic=load", storage_options=options)
+    table = deltalake.DeltaTable(f"s3://{BUCKET}/{place}/topic=load")
     rows = table.to_pyarrow_table(columns=["_offset", "_value"]).sort_by("_offset")
     assert rows["_offset"].to_pylist() == list(range(len(lines))), f"{rows.num_rows} rows of {len(lines)} records"
     assert rows["_value"].to_pylist() == lines

@@ -64,7 +64,8 @@ pub enum ExportError {
         /// Which, and what is wrong with it.
         reason: String,
     },
-    /// Another process exported the same partition meanwhile, and was first. Nothing of this run is part of the table; run again.
+    /// Another process exported the same partition meanwhile, and was first. The file that this run was about to commit is no part of the table; run
+    /// again.
     #[error("{}: another process has exported the partition up to offset {watermark} meanwhile", path.display())]
     Fenced {
         /// The Delta log.
@@ -132,7 +133,7 @@ pub enum ExportError {
     /// The log cannot be read, for another reason than damage.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The file system failed, for instance because it is full. Run again.
+    /// The file system failed, for instance because it is full, or the object store, whose own error is the cause of this one's. Run again.
     #[error(transparent)]
     Io(#[from] IoError),
 }

@@ -3,7 +3,8 @@
 //! # Files
 //! `<out>/topic=<topic>/partition=<number>/<first offset>-<last offset>.parquet`, the offsets with 20 digits, so that names sort. A topic
 //! outside of the namespace `default` is in `namespace=<namespace>/topic=<name>`. A file gets its name when it is complete and
-//! durable; until then it has one that starts with a dot.
+//! durable; until then it has one that starts with a dot. In an object store names are a little longer, and nothing is locked: that is the
+//! feature `object_store`, and the module `objects`.
 //!
 //! # The Delta log
 //! `<out>/topic=<topic>` is a table of the [Delta protocol](https://github.com/delta-io/delta/blob/master/PROTOCOL.md) too, of reader version

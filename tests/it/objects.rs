@@ -187,6 +187,26 @@ fn partitions_of_a_topic_commit_side_by_side() {
     assert_eq!((bucket.table().len(), bucket.rows().len()), (20, 80));
 }
 
+/// Another process has exported what this one's view does not show yet: that is no log that was cut.
+#[test]
+fn a_view_that_lags_behind_the_export_catches_up() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let mut rows = fixture.append_odd(0..10);
+    let export = ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    export.run(&mut |_| {}).unwrap();
+    let reader = Store::open_read_only(fixture.dir.path().join("data")).unwrap();
+    let view = reader.topic("odd").unwrap().partition(0).unwrap();
+    let lagging = ParquetExport::to_objects(&view, &bucket.place());
+    rows.extend(fixture.append_odd(10..25));
+    export.run(&mut |_| {}).unwrap();
+    assert_eq!(lagging.run(&mut |_| {}).unwrap().from.get(), 25);
+    fixture.partition().truncate_suffix(20).unwrap();
+    view.refresh().unwrap();
+    let error = lagging.run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::AheadOfLog { .. }), "{error}");
+    assert_eq!(bucket.rows(), rows);
+}
+
 /// Whoever finds a complete file commits it; the process that wrote it, about to commit it too, finds it committed.
 #[test]
 fn a_file_that_another_process_committed_is_committed() {
