@@ -275,9 +275,9 @@ fn i32_len(len: usize) -> i32 {
 }
 
 /// Bytes of keys, values and headers at which a page ends that has not its rows yet.
-const PAGE_BYTES: usize = 4 << 20;
+pub(super) const PAGE_BYTES: usize = 4 << 20;
 /// Bytes of keys, values and headers at which a row group ends, however few rows it has.
-const GROUP_BYTES: usize = 64 << 20;
+pub(super) const GROUP_BYTES: usize = 64 << 20;
 
 #[cfg(test)]
 mod tests {

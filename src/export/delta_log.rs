@@ -8,7 +8,7 @@ use serde_json::json;
 use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::clock::now;
-use crate::export::delta_action::{Action, Add, Format, MetaData, Protocol, Snapshot, Txn, encode};
+use crate::export::delta_action::{Action, Add, Format, MetaData, Protocol, Remove, Snapshot, Txn, encode};
 use crate::export::delta_config::{checkpoint_interval, has_plain_checkpoints};
 use crate::export::error::ExportError;
 use crate::export::footer::{Contents, Source, gaps_as_json};
@@ -44,6 +44,14 @@ pub(super) struct NewFile<'a> {
     pub(super) name: &'a str,
     pub(super) bytes: u64,
     pub(super) contents: &'a Contents,
+}
+
+/// A file that another is to take the place of.
+#[derive(Debug, Clone)]
+pub(super) struct OldFile {
+    /// In the partition's directory.
+    pub(super) name: String,
+    pub(super) bytes: u64,
 }
 
 impl DeltaLog {
@@ -149,15 +157,25 @@ impl DeltaLog {
         self.snapshot.files.iter().filter_map(move |path| path.strip_prefix(&prefix))
     }
 
+    /// Whether a file is part of the table.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.snapshot.files.contains(&self.path_in_table(name))
+    }
+
     /// Whether a file is part of the table, or was.
     pub(super) fn had(&self, name: &str) -> bool {
-        self.snapshot.files.contains(&self.path_in_table(name)) || self.was_removed(name)
+        self.has(name) || self.was_removed(name)
+    }
+
+    /// Whether the partition is exported up to `last` and with it.
+    pub(super) fn is_exported(&self, last: u64) -> bool {
+        let watermark = self.snapshot.txns.get(&self.app_id).and_then(|version| u64::try_from(*version).ok());
+        watermark.is_some_and(|watermark| last < watermark)
     }
 
     /// Whether a file that ends with `last` may have been part of the table, though nothing says so any more: its rows are in others.
     pub(super) fn may_have_removed(&self, last: u64) -> bool {
-        let watermark = self.snapshot.txns.get(&self.app_id).and_then(|version| u64::try_from(*version).ok());
-        self.snapshot.checkpoint.is_some() && watermark.is_some_and(|watermark| last < watermark)
+        self.snapshot.checkpoint.is_some() && self.is_exported(last)
     }
 
     /// Whether a file was part of the table and is no more.
@@ -189,6 +207,75 @@ impl DeltaLog {
             if watermark != before {
                 return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
             }
+        }
+    }
+
+    /// Makes a file part of the table in the place of others, which have the same rows. The watermark stays where it is.
+    ///
+    /// # Errors
+    /// [`ExportError::Fenced`] if another process has taken one of the others out of the table meanwhile.
+    pub(super) fn replace(&mut self, old: &[OldFile], file: NewFile<'_>) -> Result<(), ExportError> {
+        loop {
+            if old.iter().any(|old| !self.has(&old.name)) {
+                let watermark = self.watermark()?.unwrap_or(Offset::ZERO);
+                return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark });
+            }
+            let (commit, to) = (encode(&self.replacing_actions(old, file)), self.log_files.commit_path(self.snapshot.next_version));
+            if self.log_files.target.create(&to, &commit, &self.log_files.writer)? {
+                return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
+            }
+            self.log_files.catch_up(&mut self.snapshot)?;
+        }
+    }
+
+    fn replacing_actions(&self, old: &[OldFile], file: NewFile<'_>) -> Vec<Action> {
+        let now = now().get() / 1_000_000;
+        let removed_bytes: u64 = old.iter().map(|old| old.bytes).sum();
+        let info = json!({
+            "timestamp": now,
+            "operation": "OPTIMIZE",
+            "operationParameters": { "predicate": format!("[\"{PARTITION} = {}\"]", self.partition) },
+            "operationMetrics": {
+                "numAddedFiles": "1", "numAddedBytes": file.bytes.to_string(),
+                "numRemovedFiles": old.len().to_string(), "numRemovedBytes": removed_bytes.to_string(),
+            },
+            "isBlindAppend": false,
+            "engineInfo": concat!("tidelog/", env!("CARGO_PKG_VERSION")),
+        });
+        let remove = |old: &OldFile| {
+            let remove = Remove {
+                path: self.path_in_table(&old.name),
+                deletion_timestamp: Some(now),
+                data_change: false,
+                extended_file_metadata: Some(true),
+                partition_values: Some(self.partition_values()),
+                size: Some(old.bytes.cast_signed()),
+            };
+            Action { remove: Some(remove), ..Action::default() }
+        };
+        let add = Add { data_change: false, ..self.add(file, now) };
+        let info = Action { commit_info: Some(info), ..Action::default() };
+        [info].into_iter().chain(old.iter().map(remove)).chain([Action { add: Some(add), ..Action::default() }]).collect()
+    }
+
+    fn partition_values(&self) -> BTreeMap<String, Option<String>> {
+        BTreeMap::from([(PARTITION.to_owned(), Some(self.partition.to_string()))])
+    }
+
+    fn add(&self, file: NewFile<'_>, now: i64) -> Add {
+        // No least and largest values: deltalake 1.6 leaves out all files in which some column has none of its own, whatever is looked for. What a
+        // range does not need, readers leave out by the statistics in the files.
+        let stats = json!({ "numRecords": file.contents.extent.rows });
+        let gaps = &file.contents.gaps;
+        let tags = (!gaps.is_empty()).then(|| BTreeMap::from([(GAPS_TAG.to_owned(), Some(gaps_as_json(gaps)))]));
+        Add {
+            path: self.path_in_table(file.name),
+            partition_values: self.partition_values(),
+            size: file.bytes.cast_signed(),
+            modification_time: now,
+            data_change: true,
+            stats: Some(stats.to_string()),
+            tags,
         }
     }
 
@@ -224,20 +311,7 @@ impl DeltaLog {
             "isBlindAppend": true,
             "engineInfo": concat!("tidelog/", env!("CARGO_PKG_VERSION")),
         });
-        // No least and largest values: deltalake 1.6 leaves out all files in which some column has none of its own, whatever is looked for. What a
-        // range does not need, readers leave out by the statistics in the files.
-        let stats = json!({ "numRecords": extent.rows });
-        let gaps = &file.contents.gaps;
-        let tags = (!gaps.is_empty()).then(|| BTreeMap::from([(GAPS_TAG.to_owned(), Some(gaps_as_json(gaps)))]));
-        let add = Add {
-            path: self.path_in_table(file.name),
-            partition_values: BTreeMap::from([(PARTITION.to_owned(), Some(self.partition.to_string()))]),
-            size: file.bytes.cast_signed(),
-            modification_time: now,
-            data_change: true,
-            stats: Some(stats.to_string()),
-            tags,
-        };
+        let add = self.add(file, now);
         let txn = |suffix: String, version| {
             let txn = Txn { app_id: format!("{}{suffix}", self.app_id), version, last_updated: Some(now) };
             Action { txn: Some(txn), ..Action::default() }

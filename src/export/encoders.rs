@@ -2,15 +2,19 @@
 //! one.
 
 use std::hint::black_box;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, compute_leaves};
+use arrow::array::RecordBatch;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
 use parquet::errors::ParquetError;
 
 use crate::export::columns::Columns;
+use crate::export::gathered_rows::GatheredGroup;
 use crate::export::row_group_writers::RowGroupWriters;
+use crate::export::schema::times_of;
 
 /// Rows to be encoded as the row group of a number.
 struct Job {
@@ -97,17 +101,26 @@ fn encode(mut columns: Columns, writers: &RowGroupWriters, number: usize) -> Enc
 
 fn encode_columns(columns: &mut Columns, writers: &RowGroupWriters, number: usize) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
     let mut leaf_writers = writers.for_group(number, columns.times())?;
-    columns.drain(|rows, pages| {
-        for page in pages {
-            let rows = rows.slice(page.start, page.len());
-            let mut leaf_writers = leaf_writers.iter_mut();
-            for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-                for (leaf, writer) in compute_leaves(field, column)?.iter().zip(&mut leaf_writers) {
-                    writer.write(leaf)?;
-                }
+    columns.drain(|rows, pages| write_pages(&rows, &pages, &mut leaf_writers))?;
+    leaf_writers.into_iter().map(|writer| writer.close()).collect()
+}
+
+/// Encodes rows that were columns before, by the caller's thread.
+pub(super) fn encode_group(group: &GatheredGroup, writers: &RowGroupWriters, number: usize) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
+    let mut leaf_writers = writers.for_group(number, times_of(group.ts_ns()))?;
+    write_pages(&group.rows, &group.pages, &mut leaf_writers)?;
+    leaf_writers.into_iter().map(|writer| writer.close()).collect()
+}
+
+fn write_pages(rows: &RecordBatch, pages: &[Range<usize>], leaf_writers: &mut [ArrowColumnWriter]) -> Result<(), ParquetError> {
+    for page in pages {
+        let rows = rows.slice(page.start, page.len());
+        let mut leaf_writers = leaf_writers.iter_mut();
+        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
+            for (leaf, writer) in compute_leaves(field, column)?.iter().zip(&mut leaf_writers) {
+                writer.write(leaf)?;
             }
         }
-        Ok::<_, ParquetError>(())
-    })?;
-    leaf_writers.into_iter().map(|writer| writer.close()).collect()
+    }
+    Ok(())
 }

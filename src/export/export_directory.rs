@@ -47,8 +47,23 @@ pub(super) struct FileName {
     pub(super) number: Option<u64>,
 }
 
+/// What is found in a directory and is not to stay.
+#[derive(Debug, Default)]
+struct Found {
+    /// Files of the table that others were put into.
+    compacted: Vec<FileName>,
+    /// Files that were part of the table.
+    replaced: Vec<FileName>,
+    /// Files that others were to be put into.
+    unfinished: Vec<FileName>,
+}
+
 impl FileName {
-    fn parse(name: &str) -> Option<Self> {
+    fn holds(self, other: Self) -> bool {
+        self.first <= other.first && other.last <= self.last
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(EXTENSION)?.strip_suffix('.')?.split('-');
         let (first, last) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
         let number = parts.next().map(|digits| u64::from_str_radix(digits, 16)).transpose().ok()?;
@@ -85,26 +100,38 @@ impl ExportDirectory {
         self.table.read()?;
         self.target.settle(&self.path)?;
         (self.files, self.gaps, self.uncommitted) = Default::default();
-        let (target, mut leftovers) = (self.target.clone(), Vec::new());
+        let (target, mut leftovers, mut found) = (self.target.clone(), Vec::new(), Found::default());
         let mut missing = self.table.files().map(str::to_owned).collect::<BTreeSet<_>>();
         for entry in target.list(&self.path)? {
             // What is not Unicode is not ours.
             let Some(name) = entry.name.to_str() else { continue };
             if target.is_leftover(&entry) {
                 leftovers.push(self.path.join(name));
-            } else if !name.starts_with('.') && name.ends_with(EXTENSION) && !self.table.was_removed(name) {
+            } else if !name.starts_with('.') && name.ends_with(EXTENSION) {
                 let is_committed = missing.remove(name);
-                match self.look_at(source, name, is_committed) {
+                match self.look_at(source, name, is_committed, &mut found) {
+                    Err(ExportError::Io(error)) if self.is_shared() && is_committed && error.kind() == ErrorKind::NotFound => {
+                        missing.insert(name.to_owned());
+                    }
                     Err(error) if self.is_shared() && !is_committed && is_of_others(&error) => {}
                     other => other?,
                 }
             }
         }
         if let Some(name) = missing.pop_first() {
+            // Where others are at work, it may have been put into another file since the log was read.
+            if self.is_shared() {
+                self.table.read()?;
+                if !self.table.has(&name) {
+                    return self.read(source);
+                }
+            }
             return Err(ExportError::MissingFile { path: self.path.join(name) });
         }
         self.table.remove_leftover()?;
         leftovers.iter().try_for_each(|path| target.remove(path))?;
+        found.replaced.retain(|range| found.compacted.iter().any(|compacted| compacted.holds(*range)));
+        found.replaced.iter().chain(&found.unfinished).try_for_each(|range| self.remove(*range))?;
         self.files.sort();
         self.gaps.sort_by_key(|gap| gap.from);
         self.uncommitted.sort_by_key(|file| file.name);
@@ -118,25 +145,35 @@ impl ExportDirectory {
     }
 
     /// Checks a file, and whether it is part of the table or not yet.
-    fn look_at(&mut self, source: &Source, name: &str, is_committed: bool) -> Result<(), ExportError> {
-        let at = self.path.join(name);
+    fn look_at(&mut self, source: &Source, name: &str, is_committed: bool, found: &mut Found) -> Result<(), ExportError> {
+        let (at, was_removed) = (self.path.join(name), self.table.was_removed(name));
         let Some(parsed) = FileName::parse(name) else {
             // Others may have put files together, and committed that.
             let reason = "its name is not that of two offsets".to_owned();
-            return if is_committed || self.table.may_have_removed(0) { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
+            let is_theirs = is_committed || was_removed || self.table.may_have_removed(0);
+            return if is_theirs { Ok(()) } else { Err(ExportError::NotOfExport { path: at, reason }) };
         };
-        if !is_committed && self.table.may_have_removed(parsed.last) {
+        if was_removed {
+            found.replaced.push(parsed);
             return Ok(());
         }
         // What begins before the watermark can be committed no more, and there may be much of it.
         if self.is_shared() && !is_committed && self.table.watermark()?.is_some_and(|watermark| parsed.first < watermark.get()) {
             return Ok(());
         }
-        let (contents, bytes) = footer::check(&*self.target, &at, source, parsed.first, parsed.last)?;
-        if is_committed {
-            self.take(parsed, &contents);
-        } else {
-            self.uncommitted.push(Uncommitted { name: parsed, bytes, contents });
+        let checked = footer::check(&*self.target, &at, source, parsed.first, parsed.last);
+        let is_exported = !is_committed && self.table.is_exported(parsed.last);
+        match checked {
+            Ok((contents, _)) if is_committed => {
+                found.compacted.extend(contents.is_compacted.then_some(parsed));
+                self.take(parsed, &contents);
+            }
+            // Its rows are in other files: it was not finished by a commit.
+            Ok((contents, _)) if is_exported && contents.is_compacted => found.unfinished.push(parsed),
+            Ok(_) if self.table.may_have_removed(parsed.last) => found.replaced.push(parsed),
+            Ok((contents, bytes)) => self.uncommitted.push(Uncommitted { name: parsed, bytes, contents }),
+            Err(error) if error.is_refusal() && !is_committed && self.table.may_have_removed(parsed.last) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -174,6 +211,14 @@ impl ExportDirectory {
     /// Removes a file that is no part of the table.
     pub(super) fn remove(&self, name: FileName) -> Result<(), ExportError> {
         Ok(self.target.remove(&self.path.join(name.to_string()))?)
+    }
+
+    /// One file is in the table in the place of those that its offsets hold: removes them, for who finds files by their paths reads rows twice.
+    pub(super) fn put_in_place(&mut self, of: &[FileName], name: FileName) -> Result<(), ExportError> {
+        self.files.retain(|file| !of.contains(file));
+        self.files.push(name);
+        self.files.sort();
+        of.iter().try_for_each(|old| self.remove(*old))
     }
 
     fn take(&mut self, name: FileName, contents: &Contents) {

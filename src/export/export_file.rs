@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use arrow::datatypes::SchemaRef;
+use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
 use tidelog_format::Offset;
 
 use crate::error::IoError;
 use crate::export::columns::Columns;
-use crate::export::encoders::{EncodedGroup, Encoders};
+use crate::export::encoders::{EncodedGroup, Encoders, encode_group};
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileName};
 use crate::export::footer::{Contents, Source, key_values};
+use crate::export::gathered_rows::GatheredGroup;
 use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::ExportedFile;
 use crate::export::row_group_writers::RowGroupWriters;
@@ -59,20 +61,31 @@ impl ExportFile {
         let Some(next) = self.under_way.pop_front() else { return Ok(None) };
         let lost = || ExportError::Encode { path: self.path.clone(), reason: "the thread that encodes it has ended".to_owned() };
         let EncodedGroup { columns, chunks } = next.recv().map_err(|_| lost())?;
+        self.write_chunks(chunks)?;
+        Ok(Some(columns))
+    }
+
+    /// Encodes and writes a row group that was one before, or several.
+    pub(super) fn write_rows(&mut self, group: &GatheredGroup) -> Result<(), ExportError> {
+        let chunks = encode_group(group, &self.groups, self.group_count);
+        self.group_count += 1;
+        self.write_chunks(chunks)
+    }
+
+    fn write_chunks(&mut self, chunks: Result<Vec<ArrowColumnChunk>, ParquetError>) -> Result<(), ExportError> {
         let written = chunks.and_then(|chunks| {
             let mut group = self.writer.next_row_group()?;
             chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut group))?;
             group.close()
         });
-        written.map_err(|error| failure(&self.path, error))?;
-        Ok(Some(columns))
+        written.map(|_| ()).map_err(|error| failure(&self.path, error))
     }
 
-    /// Writes the footer, makes the file durable and gives it its name. `segments` are the files that its rows stood in.
-    pub(super) fn finish(mut self, name: FileName, source: &Source, contents: &Contents, segments: &[String]) -> Result<ExportedFile, ExportError> {
+    /// Writes the footer, makes the file durable and gives it its name.
+    pub(super) fn finish(mut self, name: FileName, source: &Source, contents: &Contents) -> Result<ExportedFile, ExportError> {
         while self.write_next()?.is_some() {}
         let extent = &contents.extent;
-        for pair in key_values(source, contents, segments) {
+        for pair in key_values(source, contents) {
             self.writer.append_key_value_metadata(pair);
         }
         self.writer.finish().map_err(|error| failure(&self.path, error))?;

@@ -64,6 +64,10 @@ pub(super) struct Contents {
     pub(super) gaps: Vec<ExportGap>,
     /// The declared columns that it has.
     pub(super) columns: TypedColumns,
+    /// The segment files of the log that its rows stood in.
+    pub(super) segments: Vec<String>,
+    /// Whether it was put together of files that were in its place.
+    pub(super) is_compacted: bool,
 }
 
 /// A gap as it is stored. Without a reason it was deleted from the log.
@@ -95,8 +99,8 @@ fn gaps_of_json(json: &str) -> serde_json::Result<Vec<ExportGap>> {
 }
 
 /// The key-value metadata of a file.
-pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[String]) -> Vec<KeyValue> {
-    let Contents { extent, leader_epoch, gaps, columns } = contents;
+pub(super) fn key_values(source: &Source, contents: &Contents) -> Vec<KeyValue> {
+    let Contents { extent, leader_epoch, gaps, columns, segments, is_compacted } = contents;
     let is_dense = extent.rows == extent.last - extent.first + 1;
     let gaps = (!gaps.is_empty()).then(|| (GAPS, gaps_as_json(gaps)));
     [
@@ -111,13 +115,14 @@ pub(super) fn key_values(source: &Source, contents: &Contents, segments: &[Strin
         (EPOCH, leader_epoch.to_string()),
         (MIN_TS, extent.min_ts_ns.to_string()),
         (MAX_TS, extent.max_ts_ns.to_string()),
-        ("source_segments", segments.join(",")),
+        (SEGMENTS, segments.join(",")),
         ("dense", is_dense.to_string()),
         ("writer_version", concat!("tidelog ", env!("CARGO_PKG_VERSION")).to_owned()),
     ]
     .into_iter()
     .chain(gaps)
     .chain((!columns.is_empty()).then(|| (COLUMNS, columns.to_json())))
+    .chain(is_compacted.then(|| (COMPACTED, true.to_string())))
     .map(|(name, value)| KeyValue::new(format!("{PREFIX}{name}"), value))
     .collect()
 }
@@ -151,7 +156,9 @@ pub(super) fn check(target: &dyn Target, path: &Path, source: &Source, first: u6
     let gaps = optional(GAPS).map_or(Ok(Vec::new()), |json| gaps_of_json(&json).map_err(|error| refused(format!("{PREFIX}{GAPS}: {error}"))))?;
     let extent = Extent { first, last, rows, min_ts_ns: time(MIN_TS)?, max_ts_ns: time(MAX_TS)? };
     let columns = optional(COLUMNS).map_or(Ok(TypedColumns::default()), |json| TypedColumns::from_json(&json)).map_err(refused)?;
-    Ok((Contents { extent, leader_epoch: epoch?, gaps, columns }, bytes))
+    let segments = optional(SEGMENTS).iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
+    let is_compacted = optional(COMPACTED).is_some();
+    Ok((Contents { extent, leader_epoch: epoch?, gaps, columns, segments, is_compacted }, bytes))
 }
 
 /// The metadata of a file, and its size.
@@ -182,5 +189,7 @@ const MIN_TS: &str = "min_ts_ns";
 const MAX_TS: &str = "max_ts_ns";
 const GAPS: &str = "gaps";
 const COLUMNS: &str = "columns";
+const SEGMENTS: &str = "source_segments";
+const COMPACTED: &str = "compacted";
 /// The length of the footer and the magic at the end of a Parquet file.
 const TAIL_BYTES: u64 = 8;

@@ -159,9 +159,11 @@ pub(super) struct SeamReader {
 
 impl SeamReader {
     pub(super) fn open(target: &dyn Target, path: &Path) -> Result<Self, ImportError> {
-        let file = target.open(path)?;
-        let len = file.len().at("look at", path)?;
-        Ok(Self { file, len, failed: Arc::default() })
+        Ok(Self::new(target.open(path)?).at("look at", path)?)
+    }
+
+    pub(super) fn new(file: Arc<dyn ReadAt>) -> io::Result<Self> {
+        Ok(Self { len: file.len()?, file, failed: Arc::default() })
     }
 
     /// An error of the decoder of rows, or of the file system below it.

@@ -29,9 +29,13 @@
 //! | `_leader_epoch` | INT32, optional |
 //! | `_producer_id` | INT64, optional |
 //!
+//! Small files can be put together ([`ExportSession::compact`]): one commit takes them out of the table and puts the file in that has their rows, and
+//! then they are removed.
+//!
 //! The footer's key-value metadata has, each under `tidelog.`: `schema_version`, `format_version`, `topic`, `partition`, `partition_uuid`,
 //! `first_offset`, `last_offset`, `next_offset`, `last_leader_epoch`, `min_ts_ns`, `max_ts_ns`, `source_segments`, `dense` (every offset from the first to the
-//! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`.
+//! last has a row), `writer_version`, and, if offsets were left out, `gaps`: a JSON list of `from`, `to` and, unless they were deleted, `damaged`;
+//! `columns`, if there are typed ones; `compacted`, if the file was put together of others.
 //!
 //! # Files without offsets
 //! [`TimedImport`] appends the rows of Parquet files that others wrote to one partition, in the order of their times: any number of runs, each
@@ -40,6 +44,7 @@
 mod adoption;
 mod column_type;
 mod columns;
+mod compaction;
 mod delta_action;
 mod delta_changes;
 mod delta_checkpoint;
@@ -51,7 +56,9 @@ mod encoders;
 mod error;
 mod export_directory;
 mod export_file;
+mod file_rows;
 mod footer;
+mod gathered_rows;
 mod import_error;
 mod import_file;
 mod import_rows;
@@ -88,7 +95,7 @@ pub use json_path::{JsonError, JsonPath, PathError};
 pub use parquet_compression::{CompressionError, ParquetCompression};
 pub use parquet_export::{ExportSession, ParquetExport};
 pub use parquet_import::{ImportProgress, ImportReport, ParquetImport};
-pub use report::{CheckpointFailure, ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
+pub use report::{CheckpointFailure, CompactionReport, ExportGap, ExportProgress, ExportReport, ExportedFile, GapReason, Unfit};
 pub use time_column::TimeUnit;
 pub use timed_columns::TimedColumns;
 pub use timed_import::{TimedImport, TimedProgress, TimedReport};

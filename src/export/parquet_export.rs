@@ -9,6 +9,7 @@ use tidelog_format::{LeaderEpoch, Offset};
 use crate::config::ReadIsolation;
 use crate::error::ReadError;
 use crate::export::columns::{BatchPart, Columns};
+use crate::export::compaction::{Compaction, Limits};
 use crate::export::delta_log::DeltaLog;
 use crate::export::encoders::Encoders;
 use crate::export::error::ExportError;
@@ -16,7 +17,7 @@ use crate::export::export_directory::{ExportDirectory, table_of};
 use crate::export::export_file::ExportFile;
 use crate::export::footer::{Contents, Extent, Source};
 use crate::export::parquet_compression::ParquetCompression;
-use crate::export::report::{ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
+use crate::export::report::{CompactionReport, ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
 use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS};
 use crate::export::storage_target::StorageTarget;
 use crate::export::target::Target;
@@ -306,15 +307,62 @@ impl ExportSession {
     /// # Errors
     /// [`ExportError`]. What was complete by then is committed, or will be by the next run.
     pub fn run(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
+        self.find_place()?;
+        self.is_behind = true;
+        let report = self.run_on(progress)?;
+        self.is_behind = false;
+        Ok(report)
+    }
+
+    /// Puts small files together: neighbours of the same columns, as long as they stay within [`rows_per_file`](ParquetExport::rows_per_file) and
+    /// their sizes within [`bytes_per_file`](ParquetExport::bytes_per_file). One commit puts the new file in their place, and then they are removed;
+    /// killed at any moment, a later run or compaction removes what was left. The watermark stays where it is.
+    ///
+    /// Whoever finds files by their paths may see rows twice, or files vanish, while this runs; by the Delta log each row is there once, and readers
+    /// that opened the table before lose the files that were put together.
+    ///
+    /// # Errors
+    /// [`ExportError`]. What was put together by then is.
+    ///
+    /// ```
+    /// use tidelog::export::ParquetExport;
+    /// use tidelog::{Record, Store};
+    ///
+    /// # let (data, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
+    /// let store = Store::open(data.path())?;
+    /// let orders = store.topic("orders")?.partition(0)?;
+    /// let mut session = ParquetExport::new(orders.view(), out.path()).begin()?;
+    /// for order in ["one", "two", "three"] {
+    ///     orders.append(Record::new(order))?;
+    ///     session.run(&mut |_| {})?;
+    /// }
+    /// let report = session.compact()?;
+    /// assert_eq!((report.files.len(), report.files[0].rows, report.removed_files), (1, 3, 3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn compact(&mut self) -> Result<CompactionReport, ExportError> {
+        self.find_place()?;
+        self.is_behind = true;
+        let Self { export, source, directory, .. } = self;
+        let limits = Limits { rows: export.rows_per_file, bytes: export.bytes_per_file };
+        let mut report = CompactionReport::default();
+        for compaction in Compaction::plan(directory, source, limits)? {
+            report.files.push(compaction.run(directory, source, export.compression)?);
+            report.removed_files += compaction.members.len();
+        }
+        report.checkpoint_failures = std::mem::take(&mut directory.checkpoint_failures);
+        self.is_behind = false;
+        Ok(report)
+    }
+
+    /// Takes over what others have committed, or after an error what is there.
+    fn find_place(&mut self) -> Result<(), ExportError> {
         if self.is_behind {
             self.catch_up()?;
         } else if self.directory.table.catch_up()? {
             self.columns = Columns::new(self.directory.table.declared());
         }
-        self.is_behind = true;
-        let report = self.run_on(progress)?;
-        self.is_behind = false;
-        Ok(report)
+        Ok(())
     }
 
     /// Finds out what is exported, from what is there.
@@ -491,6 +539,8 @@ impl Run<'_> {
                     leader_epoch: part.leader_epoch,
                     gaps: std::mem::take(&mut self.left_out),
                     columns: self.directory.table.declared().clone(),
+                    segments: Vec::new(),
+                    is_compacted: false,
                 };
                 self.open = Some(Open { file, contents, bytes: 0 });
             }
@@ -537,11 +587,11 @@ impl Run<'_> {
 
     fn close_file(&mut self) -> Result<(), ExportError> {
         self.hand_on()?;
-        let Some(open) = self.open.take() else { return Ok(()) };
+        let Some(mut open) = self.open.take() else { return Ok(()) };
         self.tell();
-        let segments = self.segments(&open.contents.extent);
+        open.contents.segments = self.segments(&open.contents.extent);
         let name = self.directory.name_of(&open.contents.extent);
-        let file = open.file.finish(name, self.source, &open.contents, &segments)?;
+        let file = open.file.finish(name, self.source, &open.contents)?;
         self.directory.commit(name, file.bytes, &open.contents)?;
         self.report.files.push(file);
         Ok(())

@@ -43,6 +43,18 @@ impl ExportReport {
     }
 }
 
+/// What a compaction did to the files of an export.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CompactionReport {
+    /// The new files, in offset order. None if there was nothing to put together.
+    pub files: Vec<ExportedFile>,
+    /// How many files they took the place of.
+    pub removed_files: usize,
+    /// Checkpoints of the Delta log that were to be written and are not.
+    pub checkpoint_failures: Vec<CheckpointFailure>,
+}
+
 /// One file of an export.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

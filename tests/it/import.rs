@@ -85,7 +85,7 @@ fn what_was_exported_is_restored_record_for_record() {
 }
 
 /// All rows of an export, in the order of its files.
-fn table(out: &Path) -> Rows {
+pub(crate) fn table(out: &Path) -> Rows {
     let directory = out.join("topic=t/partition=0");
     let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "parquet"));
@@ -95,7 +95,7 @@ fn table(out: &Path) -> Rows {
     concat_batches(&batches[0].schema(), &batches).unwrap()
 }
 
-fn odd_row() -> impl Strategy<Value = Row> {
+pub(crate) fn odd_row() -> impl Strategy<Value = Row> {
     let bytes = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
     let headers = proptest::collection::vec(("[a-c]{0,2}", bytes()), 0..4);
     let step = prop_oneof![6 => Just(1u64), 2 => 2u64..50, 1 => Just(3_000_000_000)];

@@ -6,6 +6,8 @@ mod append;
 mod apply;
 #[cfg(feature = "parquet")]
 mod checkpoints;
+#[cfg(feature = "parquet")]
+mod compaction;
 mod concurrency;
 mod cuts;
 mod damage;
