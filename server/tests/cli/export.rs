@@ -70,6 +70,33 @@ fn a_range_of_one_partition_is_exported() {
     assert_eq!(ranges(&sandbox.path("out/topic=logs/partition=0")), [(10, 29), (30, 39)]);
 }
 
+/// Small files are put together before what is new is exported.
+#[test]
+fn small_files_are_put_together() {
+    let sandbox = Sandbox::new();
+    let export = ["export", "data", "logs", "--to", "out"];
+    let compact = [&export[..], &["--compact"]].concat();
+    for (lines, count) in [("one\ntwo\n", 2), ("three\n", 1), ("four\n", 1)] {
+        sandbox.ok_with(&["append", "data", "logs"], lines);
+        assert!(sandbox.ok(&export).contains(if count == 1 { "1 row," } else { "2 rows," }));
+    }
+    sandbox.ok_with(&["append", "data", "logs"], "five\n");
+    let home = sandbox.path("out/topic=logs/partition=0");
+    let text = sandbox.ok(&compact);
+    assert!(text.starts_with("logs/0: put 3 files together as 1 file\nlogs/0: 4 rows, offsets 0..=3, "), "{text}");
+    assert!(text.contains("logs/0: 1 row, offsets 4..=4, "), "{text}");
+    assert_eq!(ranges(&home), [(0, 3), (4, 4)]);
+    let report: Value = serde_json::from_str(&sandbox.ok(&[&compact[..], &["--json"]].concat())).unwrap();
+    assert_eq!((&report["rows"], ranges(&home)), (&json!(0), vec![(0, 4)]));
+    assert!(sandbox.ok(&compact).contains("nothing new, 1 file is there already"));
+    sandbox.ok(&["import", "copy", "logs", "--from-parquet", "out"]);
+    assert_eq!(sandbox.ok(&["cat", "copy", "logs"]).lines().count(), 5);
+    let empty = Sandbox::new();
+    empty.ok(&["append", "data", "none"]);
+    empty.ok(&["export", "data", "none", "--to", "out", "--compact"]);
+    assert!(!empty.path("out").exists());
+}
+
 /// What is appended while an export follows the log is in a file a second later, whoever is killed, and once.
 #[test]
 fn a_followed_export_goes_on() {

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::PartitionView;
-use tidelog::export::{ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetCompression, ParquetExport, TypedColumns, Unfit};
+use tidelog::export::{
+    CompactionReport, ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetCompression, ParquetExport, TypedColumns, Unfit,
+};
 
 use self::place::Place;
 use self::side_by_side::{Job, Outcome, run_all};
@@ -29,6 +31,7 @@ Examples:
   tidelog export data events --to part -p 0 --from 1000 --until 2000
   tidelog export data events --to parquet-out --schema events.toml   with typed columns beside _value: see tidelog infer
   tidelog export data events --to parquet-out --follow     for ever: what is new, every minute
+  tidelog export data events --to parquet-out --compact    makes few files of many small ones first
   tidelog export data events --to s3://bucket/exports      into an object store, by the variables AWS_*; for builds with the feature s3
   duckdb -c \"SELECT _offset, _ts, decode(_value) FROM 'parquet-out/*/partition=*/*.parquet' ORDER BY _offset LIMIT 10\"
 
@@ -37,8 +40,10 @@ The files are <DIR>/topic=<topic>/partition=<N>/<first offset>-<last offset>.par
 Columns: _offset, _ts_ns, _ts, _key, _value, _headers, _leader_epoch, _producer_id. A null key or value is not an empty one.
 A later run to the same directory keeps the files that are there and goes on behind them; a run may be killed at any moment.
 A run ends before offsets that are damaged (exit code 4) or were deleted before they were exported (exit code 3); what lies below is exported.
+With --allow-gaps they are left out and listed, by later runs too. Files of another partition are refused with exit code 3.
 In a bucket a file's name has 16 more digits, and nothing is locked: whoever is first to export an offset has it, and the others end with exit code 3.
-With --allow-gaps they are left out and listed, by later runs too. Files of another partition are refused with exit code 3.")]
+With --compact, neighbouring files of the same columns are put together while they stay within --rows-per-file and 512 MiB. One commit of the
+Delta log puts the new file in their place, and then they are removed: who reads by a path pattern meanwhile may see rows twice, or miss a file.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
@@ -69,6 +74,9 @@ pub(crate) struct Args {
     /// Leave out what is damaged, or was deleted before it was exported, and list it.
     #[arg(long)]
     allow_gaps: bool,
+    /// First put small neighbouring files of the export together, and remove them; with --follow, once, before the first round.
+    #[arg(long)]
+    compact: bool,
     /// Go on for ever: export what is new every --every seconds, as a file a partition at most that has it. Kill it at any moment.
     #[arg(long, conflicts_with = "until")]
     follow: bool,
@@ -102,16 +110,21 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     // Of partitions that are exported side by side, each has its own.
     let threads = available_parallelism().map_or(1, usize::from).div_ceil(views.len().max(1));
-    let mut jobs = Vec::new();
+    let (mut jobs, mut results) = (Vec::new(), Results::default());
     for view in views {
         let export = export_of(args, &to, &view, columns.as_ref(), threads);
-        jobs.push(if args.follow {
-            Job::Session(Box::new(export.begin().map_err(|error| failure(&name_of(&view), error))?))
+        let failed = |error| failure(&name_of(&view), error);
+        let has_files = args.compact && export.watermark().map_err(failed)?.is_some();
+        jobs.push(if args.follow || has_files {
+            let mut session = export.begin().map_err(failed)?;
+            if has_files {
+                told(args, &view, &session.compact().map_err(failed)?, &mut results)?;
+            }
+            Job::Session(Box::new(session))
         } else {
             Job::Once(view, Box::new(export))
         });
     }
-    let mut results = Results::default();
     if !args.follow {
         return round(args, &mut jobs.iter_mut().collect::<Vec<_>>(), &mut results);
     }
@@ -191,6 +204,26 @@ fn export_of(args: &Args, to: &Place, view: &PartitionView, columns: Option<&Typ
     export
 }
 
+/// Tells which files a compaction made, before anything is exported: what comes after it may fail.
+fn told(args: &Args, view: &PartitionView, report: &CompactionReport, results: &mut Results) -> Result<(), Failure> {
+    let place = name_of(view);
+    for failure in &report.checkpoint_failures {
+        super::say(&format!("{place}: {failure}; a later commit tries again"));
+    }
+    if report.files.is_empty() {
+        return Ok(());
+    }
+    let (old, new) = (counted(report.removed_files as u64, "file", "files"), counted(report.files.len() as u64, "file", "files"));
+    let what = format!("{place}: put {old} together as {new}");
+    // One object is printed at the end, and it is about what is exported.
+    if args.json {
+        super::say(&what);
+        return Ok(());
+    }
+    let files = report.files.iter().map(|file| format!("\n{}", line(&place, file)));
+    results.line(&format!("{what}{}", files.collect::<String>()))
+}
+
 /// Values that are in `_value` alone.
 fn about(Unfit { column, values, first, .. }: &Unfit) -> String {
     let first =
@@ -246,12 +279,13 @@ fn text(view: &PartitionView, report: &ExportReport) -> String {
         };
         return format!("{place}: {why} up to offset {until}: no file");
     }
-    let line = |file: &ExportedFile| {
-        let ExportedFile { path, rows, bytes, first, last, .. } = file;
-        let rows = counted(*rows, "row", "rows");
-        format!("{place}: {rows}, offsets {first}..={last}, {bytes} bytes: {}", path.display())
-    };
-    report.files.iter().map(line).collect::<Vec<_>>().join("\n")
+    report.files.iter().map(|file| line(&place, file)).collect::<Vec<_>>().join("\n")
+}
+
+fn line(place: &str, file: &ExportedFile) -> String {
+    let ExportedFile { path, rows, bytes, first, last, .. } = file;
+    let rows = counted(*rows, "row", "rows");
+    format!("{place}: {rows}, offsets {first}..={last}, {bytes} bytes: {}", path.display())
 }
 
 fn value(view: &PartitionView, report: &ExportReport) -> Value {
