@@ -341,6 +341,8 @@ impl ExportSession {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compact(&mut self) -> Result<CompactionReport, ExportError> {
+        // Where nothing is locked, others may have put files together since.
+        self.is_behind |= self.directory.is_shared();
         self.find_place()?;
         self.is_behind = true;
         let Self { export, source, directory, .. } = self;

@@ -382,6 +382,66 @@ fn a_race_for_a_commit_is_tried_again() {
 }
 
 /// A store with nothing in it.
+/// Files are put together and a checkpoint is written, whatever call fails, before it was done or after.
+#[test]
+fn a_compaction_that_fails_anywhere_is_made_good() {
+    for when in [When::Before, When::After] {
+        for nth in 1.. {
+            let bucket = Bucket::memory();
+            let (fixture, flaky) = (Fixture::new(), FlakyStore::new(bucket.store.clone()));
+            fixture.append_odd(0..30);
+            let partition = fixture.partition();
+            let export = |place: ObjectPlace| ParquetExport::to_objects(partition.view(), &place);
+            export(bucket.place()).rows_per_file(10).run(&mut |_| {}).unwrap();
+            let first = bucket.get(commit(0).as_ref());
+            let meta_data = first.split(|&byte| byte == b'\n').find(|line| line.starts_with(b"{\"metaData\"")).unwrap();
+            let mut meta_data: Value = serde_json::from_slice(meta_data).unwrap();
+            meta_data["metaData"]["configuration"]["delta.checkpointInterval"] = json!("4");
+            bucket.put(commit(3).as_ref(), meta_data.to_string().into());
+            let mut session = export(bucket.place_in(&flaky)).begin().unwrap();
+            flaky.fail(nth, when, false);
+            let outcome = session.compact();
+            let is_last = flaky.fired() == 0;
+            flaky.heal();
+            match outcome {
+                Ok(report) => assert!(report.removed_files == 3 && (!is_last || report.checkpoint_failures.is_empty()), "{when:?} call {nth}"),
+                Err(error) => assert!(matches!(error, ExportError::Io(_)), "{when:?} call {nth}: {error}"),
+            }
+            fixture.append_odd(30..40);
+            let mut session = export(bucket.place()).begin().unwrap();
+            session.run(&mut |_| {}).unwrap();
+            session.compact().unwrap();
+            // Without the commits up to the checkpoint, if there is one.
+            let checkpoint =
+                bucket.names().iter().filter_map(|name| name.strip_suffix(".checkpoint.parquet")?.rsplit('/').next()?.parse::<u64>().ok()).max();
+            assert!(checkpoint.is_some(), "{when:?} call {nth}");
+            (0..=checkpoint.unwrap()).for_each(|version| bucket.delete(commit(version).as_ref()));
+            let copy = tempfile::tempdir().unwrap();
+            let copy = Store::open(copy.path()).unwrap().topic("odd").unwrap().partition(0).unwrap();
+            let import = ParquetImport::open_objects(&bucket.place(), "odd").unwrap();
+            assert_eq!((import.restore(0, &copy, &mut |_| {}).unwrap().rows, copy.log_end_offset().get()), (40, 40), "{when:?} call {nth}");
+            assert_eq!(export(bucket.place()).watermark().unwrap(), Some(40.into()));
+            if is_last {
+                assert!(nth > 10, "only {nth} calls");
+                break;
+            }
+        }
+    }
+}
+
+/// Of two that put the same files together, one does.
+#[test]
+fn files_are_put_together_once() {
+    let (bucket, fixture) = (Bucket::memory(), Fixture::new());
+    fixture.append_odd(0..30);
+    let export = ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    export.clone().rows_per_file(10).run(&mut |_| {}).unwrap();
+    let (mut one, mut two) = (export.begin().unwrap(), export.begin().unwrap());
+    assert_eq!((one.compact().unwrap().removed_files, two.compact().unwrap().removed_files), (3, 0));
+    fixture.append_odd(30..40);
+    assert_eq!((two.run(&mut |_| {}).unwrap().rows(), bucket.data_files().len()), (10, 2));
+}
+
 struct Bucket {
     store: Arc<dyn ObjectStore>,
     _dir: Option<TempDir>,
@@ -412,6 +472,10 @@ impl Bucket {
 
     fn put(&self, path: &str, bytes: Bytes) {
         block_on(async { self.store.put(&path.into(), bytes.into()).await.unwrap() });
+    }
+
+    fn delete(&self, path: &str) {
+        block_on(async { self.store.delete(&path.into()).await.unwrap() });
     }
 
     /// Every object.
