@@ -68,19 +68,16 @@ impl DeltaLog {
     pub(super) fn files_of_all(target: Arc<dyn Target>, table: &Path) -> Result<Option<BTreeSet<String>>, ExportError> {
         let mut log = Self::new(target, table, &Source { topic: String::new(), partition: 0, uuid: String::new() });
         log.snapshot = Snapshot::new(String::new(), log.app_id.clone());
-        if log.log_files.target.kind(&log.log_files.path)?.is_none() {
-            return Ok(None);
-        }
         log.log_files.read(&mut log.snapshot)?;
         Ok((log.snapshot.next_version > 0).then_some(log.snapshot.files))
     }
 
     /// Reads what is new in it, or all of it, and checks that it can be continued.
     pub(super) fn read(&mut self) -> Result<(), ExportError> {
-        if self.log_files.target.kind(&self.log_files.path)?.is_none() {
+        self.log_files.read(&mut self.snapshot)?;
+        if self.snapshot.next_version == 0 {
             return Ok(());
         }
-        self.log_files.read(&mut self.snapshot)?;
         self.declared = self.columns()?;
         self.check_uuid()?;
         if !self.snapshot.txns.contains_key(&self.app_id) && !self.snapshot.files.is_empty() {
@@ -120,7 +117,7 @@ impl DeltaLog {
 
     /// Takes over what others have committed; whether the table has columns that files from now on must have too.
     pub(super) fn catch_up(&mut self) -> Result<bool, ExportError> {
-        self.log_files.catch_up(&mut self.snapshot)?;
+        self.log_files.read(&mut self.snapshot)?;
         let there = self.columns()?;
         let has_more = there.refuses(&self.declared).is_some() && self.declared.refuses(&there).is_none();
         if has_more {
@@ -202,7 +199,7 @@ impl DeltaLog {
                 return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
             }
             // Somebody else's commit; it need not be about this partition.
-            self.log_files.catch_up(&mut self.snapshot)?;
+            self.log_files.read(&mut self.snapshot)?;
             let watermark = self.watermark()?;
             if watermark != before {
                 return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
@@ -224,7 +221,7 @@ impl DeltaLog {
             if self.log_files.target.create(&to, &commit, &self.log_files.writer)? {
                 return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
             }
-            self.log_files.catch_up(&mut self.snapshot)?;
+            self.log_files.read(&mut self.snapshot)?;
         }
     }
 

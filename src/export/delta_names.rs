@@ -10,6 +10,7 @@ pub(super) struct LogNames {
     checkpoints: BTreeMap<(u64, u32), BTreeSet<u32>>,
     /// The last name of a checkpoint of a kind that this program does not read.
     other: Option<String>,
+    newest: Option<u64>,
 }
 
 /// A checkpoint, by its version and how many parts it has.
@@ -41,9 +42,11 @@ impl LogNames {
         let Some((version, rest)) = name.split_at_checked(20).and_then(|(digits, rest)| Some((number::<u64>(digits)?, rest))) else { return };
         if rest == ".json" {
             self.commits.insert(version);
+            self.newest = self.newest.max(Some(version));
             return;
         }
         let Some(rest) = rest.strip_prefix(CHECKPOINT) else { return };
+        self.newest = self.newest.max(Some(version));
         let parts = match rest.strip_suffix(".parquet") {
             Some("") => Some((1, 1)),
             Some(numbers) => numbers.strip_prefix('.').and_then(|numbers| numbers.split_once('.')).and_then(|(part, parts)| {
@@ -70,16 +73,14 @@ impl LogNames {
         self.commits.contains(&version)
     }
 
-    /// The first commit from `version` on that is not there although a later one is.
-    pub(super) fn missing_from(&self, version: u64) -> Option<u64> {
-        (version..).zip(self.commits.range(version..)).find(|(expected, found)| expected != *found).map(|(missing, _)| missing)
+    /// The last version that the table has had: that of a commit, or of a checkpoint, complete or not.
+    pub(super) fn newest(&self) -> Option<u64> {
+        self.newest
     }
 
-    /// Why the log cannot be read from its first commit on; `None` if it can, or if there is none at all.
-    pub(super) fn missing_at_all(&self) -> Option<String> {
-        let has_checkpoint = !self.checkpoints.is_empty() || self.other.is_some();
-        let missing = self.missing_from(0).or((self.commits.is_empty() && has_checkpoint).then_some(0))?;
-        let part = self.checkpoints.iter().rev().find_map(|((version, parts), there)| {
+    /// Why a log whose names these are cannot be read from `version` on, although a later one has a name.
+    pub(super) fn missing(&self, version: u64) -> String {
+        let part = self.checkpoints.range((version, 0)..).rev().find_map(|((version, parts), there)| {
             let part = (1..=*parts).find(|part| !there.contains(part))?;
             Some(format!("part {part} of {parts} of the checkpoint of version {version} is missing"))
         });
@@ -88,7 +89,7 @@ impl LogNames {
             .as_ref()
             .map(|name| format!("{name} is of the table feature v2Checkpoint, which needs reader version 3 of the protocol; this build knows 1"));
         let why: String = part.into_iter().chain(other).map(|why| format!("; {why}")).collect();
-        Some(format!("commit {missing} is missing, and no complete checkpoint is behind it{why}"))
+        format!("commit {version} is missing, and no complete checkpoint is behind it{why}")
     }
 }
 
@@ -131,13 +132,18 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_named() {
-        let log = names(&["00000000000000000000.json", "00000000000000000002.json", "00000000000000000003.json", "00000000000000000002.crc"]);
-        assert_eq!((log.missing_from(0), log.missing_from(1), log.missing_from(2), log.missing_from(9)), (Some(1), Some(1), None, None));
-        assert!(log.missing_at_all().unwrap().starts_with("commit 1 is missing"));
-        assert_eq!(names(&[]).missing_at_all(), None);
-        let half = names(&["00000000000000000007.json", "00000000000000000006.checkpoint.0000000001.0000000002.parquet"]).missing_at_all().unwrap();
-        assert!(half.contains("commit 0 is missing") && half.contains("part 2 of 2 of the checkpoint of version 6 is missing"), "{half}");
-        let other = names(&["00000000000000000006.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json"]).missing_at_all().unwrap();
-        assert!(other.contains("commit 0 is missing") && other.contains("needs reader version 3"), "{other}");
+        let log = names(&["00000000000000000000.json", "00000000000000000002.json", "00000000000000000003.crc", "_last_checkpoint"]);
+        assert_eq!((log.newest(), log.has_commit(0), log.has_commit(1)), (Some(2), true, false));
+        assert_eq!(log.missing(1), "commit 1 is missing, and no complete checkpoint is behind it");
+        assert_eq!(names(&[]).newest(), None);
+        let half = names(&["00000000000000000005.json", "00000000000000000006.checkpoint.0000000001.0000000002.parquet"]);
+        assert_eq!(half.newest(), Some(6));
+        let reason = half.missing(0);
+        assert!(reason.contains("commit 0 is missing") && reason.contains("part 2 of 2 of the checkpoint of version 6 is missing"), "{reason}");
+        assert!(!half.missing(7).contains("part"), "what is before it is no reason");
+        let other = names(&["00000000000000000006.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.json"]);
+        assert_eq!(other.newest(), Some(6));
+        let reason = other.missing(0);
+        assert!(reason.contains("commit 0 is missing") && reason.contains("needs reader version 3"), "{reason}");
     }
 }

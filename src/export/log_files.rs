@@ -1,5 +1,6 @@
 //! The files of a Delta log: finds the newest checkpoint and the commits behind it, and writes checkpoints. Makes no commit, and removes nothing.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,22 +37,18 @@ impl LogFiles {
         self.path.join(format!("{version:020}.json"))
     }
 
-    /// Brings `snapshot` up to the last commit, and makes sure that it is the last: a log that others clean up loses its oldest commits.
+    /// Brings `snapshot` up to the last commit, and makes sure that it is the last: of a log that others clean up, commits go away in any order.
     pub(super) fn read(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
         let Some(last) = snapshot.next_version.checked_sub(1) else { return self.read_anew(snapshot) };
         let names = self.names_from(last)?;
-        let is_there = names.has_commit(last) && names.missing_from(last).is_none();
-        if is_there { self.read_on(snapshot) } else { self.read_anew(snapshot) }
+        if names.has_commit(last) && self.is_read_on(snapshot, &names)? { Ok(()) } else { self.read_anew(snapshot) }
     }
 
-    /// The same, if nothing was cleaned up without a look at all names.
-    pub(super) fn catch_up(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
+    /// Reads the commits that follow; whether the end is reached that the names prove. They were listed before: a commit that is cleaned up meanwhile
+    /// is missed.
+    fn is_read_on(&self, snapshot: &mut Snapshot, names: &LogNames) -> Result<bool, ExportError> {
         self.read_on(snapshot)?;
-        match snapshot.next_version.checked_sub(1) {
-            // Commits go away from the first on: while the last one known is there, none behind it has gone.
-            Some(last) if self.target.kind(&self.commit_path(last))?.is_none() => self.read_anew(snapshot),
-            _ => Ok(()),
-        }
+        Ok(names.newest().is_none_or(|newest| snapshot.next_version > newest))
     }
 
     fn read_on(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
@@ -64,35 +61,30 @@ impl LogFiles {
 
     /// Reads the newest checkpoint that is whole, or none, and what is behind it.
     fn read_anew(&self, snapshot: &mut Snapshot) -> Result<(), ExportError> {
-        let mut damaged = Vec::new();
         // It only says from where on to look. If that is of no use, all names are looked at.
-        if let Some(version) = self.hint()?
-            && let Some(found) = self.checkpoint_of(&self.names_from(version)?, snapshot, &mut damaged)?
-        {
-            *snapshot = found;
-            return self.read_on(snapshot);
+        if let Some(version) = self.hint()? {
+            let names = self.names_from(version)?;
+            if let Some(mut found) = self.checkpoint_of(&names, snapshot, &mut Vec::new())?
+                && self.is_read_on(&mut found, &names)?
+            {
+                *snapshot = found;
+                return Ok(());
+            }
         }
-        damaged.clear();
-        let names = self.names_from(0)?;
-        if let Some(found) = self.checkpoint_of(&names, snapshot, &mut damaged)? {
-            *snapshot = found;
-            return self.read_on(snapshot);
-        }
-        if let Some(missing) = names.missing_at_all() {
+        let (names, mut damaged) = (self.names_from(0)?, Vec::new());
+        let mut found = self.checkpoint_of(&names, snapshot, &mut damaged)?.unwrap_or_else(|| snapshot.anew());
+        if !self.is_read_on(&mut found, &names)? {
             let damaged: String = damaged.into_iter().map(|reason| format!("; {reason}")).collect();
-            return Err(self.refused(format!("{missing}{damaged}")));
+            return Err(self.refused(format!("{}{damaged}", names.missing(found.next_version))));
         }
-        *snapshot = snapshot.anew();
-        self.read_on(snapshot)
+        *snapshot = found;
+        Ok(())
     }
 
     /// The table as the newest checkpoint that can be read has it. Of others, `damaged` gets to know why not.
     fn checkpoint_of(&self, names: &LogNames, snapshot: &Snapshot, damaged: &mut Vec<String>) -> Result<Option<Snapshot>, ExportError> {
         for checkpoint in names.checkpoints() {
             let version = checkpoint.version;
-            if let Some(missing) = names.missing_from(version.saturating_add(1)) {
-                return Err(self.refused(format!("commit {missing} is missing")));
-            }
             let parts = self.parts(checkpoint)?;
             let rows = |take: &mut dyn FnMut(BriefAction)| {
                 parts.iter().try_for_each(|part| {
@@ -176,10 +168,14 @@ impl LogFiles {
         Ok(bytes.and_then(|bytes| serde_json::from_slice::<LastCheckpoint>(&bytes).ok()).map(|last| last.version))
     }
 
-    /// The names from a version on.
+    /// The names from a version on; none where there is no log.
     fn names_from(&self, version: u64) -> Result<LogNames, ExportError> {
         let mut names = LogNames::default();
-        for entry in self.target.list_from(&self.path, &format!("{version:020}"))? {
+        let entries = match self.target.list_from(&self.path, &format!("{version:020}")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(names),
+            other => other?,
+        };
+        for entry in entries {
             entry.name.to_str().into_iter().for_each(|name| names.take(name));
         }
         Ok(names)

@@ -359,12 +359,19 @@ impl ExportSession {
 
     /// Takes over what others have committed, or after an error what is there.
     fn find_place(&mut self) -> Result<(), ExportError> {
-        if self.is_behind {
-            self.catch_up()?;
-        } else if self.directory.table.catch_up()? {
-            self.columns = Columns::new(self.directory.table.declared());
+        if !std::mem::replace(&mut self.is_behind, true) {
+            let before = self.directory.table.watermark()?;
+            let has_more = self.directory.table.catch_up()?;
+            // Where nothing is locked, another may have exported the partition, or the table is another one now.
+            if self.directory.table.watermark()? == before {
+                if has_more {
+                    self.columns = Columns::new(self.directory.table.declared());
+                }
+                self.is_behind = false;
+                return Ok(());
+            }
         }
-        Ok(())
+        self.catch_up()
     }
 
     /// Finds out what is exported, from what is there.

@@ -263,6 +263,104 @@ fn a_session_does_not_commit_where_others_have_cleaned_up() {
     fixture.check_tables(&[70, 10]);
 }
 
+/// It began when the table had no commit, and what is the first one now is not the first one there was.
+#[test]
+fn a_session_begun_before_the_first_commit_does_not_take_its_place() {
+    let fixture = Fixture::new();
+    let mut quiet = fixture.exporter(1).begin().unwrap();
+    fixture.export(0, 10);
+    fixture.configure(1, &[("delta.checkpointInterval", "4")]);
+    for _ in 2..10 {
+        fixture.export(0, 10);
+    }
+    for version in 0..4 {
+        fs::remove_file(fixture.commit(version)).unwrap();
+    }
+    fixture.append(1, 5);
+    run(&mut quiet, 5);
+    assert!(fixture.commit(10).exists() && !fixture.commit(0).exists());
+    drop(quiet);
+    fixture.check_tables(&[90, 5]);
+}
+
+/// Other tools delete commits in any order, and all that is left of the end may be a checkpoint.
+#[test]
+fn a_session_goes_on_behind_all_that_has_a_name() {
+    for gone in [3..4, 3..9, 4..9] {
+        let fixture = Fixture::new();
+        fixture.export(0, 10);
+        fixture.configure(1, &[("delta.checkpointInterval", "4")]);
+        let mut waiting = fixture.exporter(1).begin().unwrap();
+        fixture.append(1, 5);
+        run(&mut waiting, 5);
+        for _ in 3..9 {
+            fixture.export(0, 10);
+        }
+        for version in gone.clone() {
+            fs::remove_file(fixture.commit(version)).unwrap();
+        }
+        fixture.append(1, 5);
+        run(&mut waiting, 5);
+        assert!(fixture.commit(9).exists() && !fixture.commit(gone.start).exists(), "{gone:?}");
+        drop(waiting);
+        fixture.check_tables(&[70, 10]);
+    }
+}
+
+/// A name proves that the table was there at that version. Without what it names, no older table is taken for it.
+#[test]
+fn an_older_table_is_not_taken_for_the_newest_one() {
+    let grown = || {
+        let fixture = Fixture::new();
+        fixture.export(0, 10);
+        fixture.configure(1, &[("delta.checkpointInterval", "2")]);
+        for _ in 2..5 {
+            fixture.export(0, 10);
+        }
+        fixture
+    };
+    let refused = |fixture: &Fixture, expected: &[&str]| {
+        let error = fixture.exporter(0).watermark().unwrap_err();
+        assert!(error.is_refusal(), "{error}");
+        expected.iter().for_each(|expected| assert!(error.to_string().contains(expected), "expected {expected:?} in: {error}"));
+    };
+    let fixture = grown();
+    let whole = fs::read(fixture.checkpoint(4)).unwrap();
+    fs::write(fixture.checkpoint(4), &whole[..99]).unwrap();
+    for version in 3..5 {
+        fs::remove_file(fixture.commit(version)).unwrap();
+    }
+    refused(&fixture, &["commit 3 is missing", "the checkpoint of version 4 is damaged"]);
+    fs::write(fixture.checkpoint(4), whole).unwrap();
+    fixture.check_tables(&[40]);
+
+    let fixture = grown();
+    fs::write(fixture.log("00000000000000000008.checkpoint.0000000001.0000000002.parquet"), "").unwrap();
+    refused(&fixture, &["commit 5 is missing", "part 2 of 2 of the checkpoint of version 8 is missing"]);
+    for version in [2, 4] {
+        fs::remove_file(fixture.checkpoint(version)).unwrap();
+    }
+    refused(&fixture, &["commit 5 is missing", "part 2 of 2 of the checkpoint of version 8 is missing"]);
+}
+
+/// Others clean up between the listing and the reading: what was listed and is gone is looked for once more, and then missed.
+#[test]
+fn a_commit_that_vanishes_before_it_is_read_is_missed() {
+    let fixture = Fixture::new();
+    fixture.export(0, 10);
+    fixture.configure(1, &[("delta.checkpointInterval", "2")]);
+    fixture.export(0, 10);
+    fixture.export(0, 10);
+    let storage = Faulty::new(Arc::new(Disk::new()));
+    let exporter = fixture.exporter(0).storage(Arc::new(storage.clone()));
+    let gone = || Fault::at(Op::Open).on_path("00000000000000000003.json").error(ENOENT);
+    storage.inject(gone().nth(1));
+    assert_eq!((exporter.watermark().unwrap().unwrap().get(), storage.fired()), (30, 1));
+    storage.inject(gone().from_then_on());
+    let error = exporter.watermark().unwrap_err();
+    assert!(error.is_refusal() && error.to_string().contains("commit 3 is missing"), "{error}");
+}
+
 /// What others removed from the table long ago is named nowhere any more. It is not ours to refuse, nor to commit again.
 #[test]
 fn files_that_a_checkpoint_has_forgotten_are_left_alone() {
@@ -467,6 +565,9 @@ impl Fixture {
         }
     }
 }
+
+/// There is no such file.
+const ENOENT: i32 = 2;
 
 fn run(session: &mut ExportSession, rows: u64) {
     assert_eq!(session.run(&mut |_| {}).unwrap().rows(), rows);

@@ -672,9 +672,9 @@ fn a_session_that_was_overtaken_is_fenced() {
     let mut rows = fixture.append_odd(0..10);
     let mut session = fixture.exporter().begin().unwrap();
     session.run(&mut |_| {}).unwrap();
-    fs::write(fixture.commit(1), json!({ "txn": { "appId": "tidelog:odd/0", "version": 15 } }).to_string()).unwrap();
     rows.extend_from_slice(&fixture.append_odd(10..20)[5..]);
-    let error = session.run(&mut |_| {}).unwrap_err();
+    let other = json!({ "txn": { "appId": "tidelog:odd/0", "version": 15 } }).to_string();
+    let error = session.run(&mut |_| fs::write(fixture.commit(1), &other).unwrap()).unwrap_err();
     assert!(matches!(&error, ExportError::Fenced { watermark, .. } if watermark.get() == 15), "{error}");
     assert_eq!(fixture.names(), [name(0, 9)]);
     assert_eq!(session.run(&mut |_| {}).unwrap().from.get(), 15);

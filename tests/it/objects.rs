@@ -245,6 +245,22 @@ fn whoever_was_overtaken_is_fenced_and_removes_its_own_file_alone() {
     assert_eq!(bucket.rows(), rows);
 }
 
+/// Between its runs another process has exported: the next one begins behind that, rather than in vain.
+#[test]
+fn a_session_goes_on_behind_what_another_has_exported() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let mut rows = fixture.append_odd(0..10);
+    let export = ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    let mut session = export.begin().unwrap();
+    session.run(&mut |_| {}).unwrap();
+    rows.extend(fixture.append_odd(10..20));
+    export.run(&mut |_| {}).unwrap();
+    rows.extend(fixture.append_odd(20..30));
+    let report = session.run(&mut |_| {}).unwrap();
+    assert_eq!((report.from.get(), report.kept_files, report.rows()), (20, 2, 10));
+    assert_eq!(bucket.rows(), rows);
+}
+
 /// What is complete, and neither committed nor to be: other offsets, other columns, other partitions, other tools. It is left, and does no harm.
 #[test]
 fn what_cannot_be_committed_is_left_and_harms_nothing() {
@@ -332,7 +348,7 @@ fn a_large_file_is_uploaded_in_parts_and_aborted_when_one_fails() {
         let rows = fixture.append_odd(0..3000);
         let flaky = FlakyStore::new(bucket.store.clone());
         let export = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky).part_bytes(1000));
-        flaky.fail(8, When::Before, false);
+        flaky.fail(11, When::Before, false);
         let error = export.run(&mut |_| {}).unwrap_err();
         assert!(matches!(&error, ExportError::Io(error) if error.action == "upload"), "{error}");
         assert_eq!((flaky.aborts(), bucket.names().len()), (1, 0), "an upload that was aborted leaves nothing");
