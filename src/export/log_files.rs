@@ -74,8 +74,7 @@ impl LogFiles {
         let (names, mut damaged) = (self.names_from(0)?, Vec::new());
         let mut found = self.checkpoint_of(&names, snapshot, &mut damaged)?.unwrap_or_else(|| snapshot.anew());
         if !self.is_read_on(&mut found, &names)? {
-            let damaged: String = damaged.into_iter().map(|reason| format!("; {reason}")).collect();
-            return Err(self.refused(format!("{}{damaged}", names.missing(found.next_version))));
+            return Err(self.refused(all_of(names.missing(found.next_version), damaged)));
         }
         *snapshot = found;
         Ok(())
@@ -87,8 +86,8 @@ impl LogFiles {
             let version = checkpoint.version;
             let parts = self.parts(checkpoint)?;
             let rows = |take: &mut dyn FnMut(BriefAction)| {
-                parts.iter().try_for_each(|part| {
-                    decode(part.clone(), Depth::Brief, |action| {
+                parts?.into_iter().try_for_each(|part| {
+                    decode(part, Depth::Brief, |action| {
                         take(action);
                         Ok(())
                     })
@@ -131,9 +130,15 @@ impl LogFiles {
         for before in names.checkpoints().filter(|checkpoint| checkpoint.version < version).map(Some).chain([None]) {
             let (from, parts) = match before {
                 Some(before) => (before.version + 1, self.parts(before)?),
-                None => (0, Vec::new()),
+                None => (0, Ok(Vec::new())),
             };
-            let encoded = self.changes(from, version)?.over(kept_since_ms).and_then(|mut merge| {
+            let changes = match self.changes(from, version) {
+                // Behind the checkpoints before it, it is missed too.
+                Err(ExportError::Table { path, reason }) => return Err(ExportError::Table { path, reason: all_of(reason, reasons) }),
+                other => other?,
+            };
+            let encoded = parts.and_then(|parts| {
+                let mut merge = changes.over(kept_since_ms)?;
                 parts.into_iter().try_for_each(|part| merge.part_before(part))?;
                 merge.finish()
             });
@@ -156,10 +161,13 @@ impl LogFiles {
         Ok(changes)
     }
 
-    /// The parts of a checkpoint, as far as they are there still.
-    fn parts(&self, checkpoint: CheckpointName) -> Result<Vec<Bytes>, ExportError> {
-        let read = checkpoint.files().map(|name| self.target.read(&self.path.join(name)));
-        Ok(read.filter_map(|read| read.transpose()).map(|bytes| bytes.map(Bytes::from)).collect::<Result<_, _>>()?)
+    /// The parts of a checkpoint, or which of them has gone since it was listed.
+    fn parts(&self, checkpoint: CheckpointName) -> Result<Result<Vec<Bytes>, String>, ExportError> {
+        let read = (1..).zip(checkpoint.files()).map(|(number, name)| {
+            let bytes = self.target.read(&self.path.join(name))?;
+            Ok(bytes.map(Bytes::from).ok_or_else(|| format!("part {number} is missing")))
+        });
+        read.collect()
     }
 
     /// The version of a checkpoint, if something says so that can be read.
@@ -184,6 +192,11 @@ impl LogFiles {
     pub(super) fn refused(&self, reason: String) -> ExportError {
         ExportError::Table { path: self.path.clone(), reason }
     }
+}
+
+/// A reason and those that led to it.
+fn all_of(reason: String, others: Vec<String>) -> String {
+    [reason].into_iter().chain(others).collect::<Vec<_>>().join("; ")
 }
 
 /// Says which checkpoint was written last, or which was a while ago.

@@ -132,15 +132,9 @@ fn a_checkpoint_in_parts_counts_when_all_are_there() {
     fixture.export(0, 10);
     fixture.export(0, 10);
     fixture.export(0, 10);
-    let all = rows(&fixture.checkpoint(3));
-    fs::remove_file(fixture.checkpoint(3)).unwrap();
+    fixture.split(3);
     fs::remove_file(fixture.commit(0)).unwrap();
-    let part = |part: usize| fixture.log(&format!("{:020}.checkpoint.{part:010}.{:010}.parquet", 3, 3));
-    let each = all.num_rows().div_ceil(3);
-    for number in 0..3 {
-        let from = number * each;
-        write(&part(number + 1), &all.slice(from, each.min(all.num_rows() - from)), Compression::SNAPPY);
-    }
+    let part = |part| fixture.part(3, part);
     fixture.check_tables(&[40]);
     let second = fs::read(part(2)).unwrap();
     fs::remove_file(part(2)).unwrap();
@@ -155,6 +149,49 @@ fn a_checkpoint_in_parts_counts_when_all_are_there() {
     fs::write(fixture.log("00000000000000000003.checkpoint.80a083e8-7026-4e79-81be-64bd76c43a11.parquet"), "").unwrap();
     let error = fixture.exporter(0).watermark().unwrap_err();
     assert!(error.to_string().contains("needs reader version 3 of the protocol; this build knows 1"), "{error}");
+}
+
+/// What was listed may be gone when it is read. A checkpoint without one of its parts is none, and none is made of it.
+#[test]
+fn a_part_that_vanishes_before_it_is_read_is_missed() {
+    let fixture = Fixture::new();
+    fixture.export(0, 10);
+    fixture.configure(1, &[("delta.checkpointInterval", "3")]);
+    fixture.export(0, 10);
+    fixture.export(0, 10);
+    fixture.split(3);
+    let storage = Faulty::new(Arc::new(Disk::new()));
+    for part in 1..4 {
+        storage.inject(Fault::at(Op::Open).on_path(&format!("{part:010}.0000000003.parquet")).from_then_on().error(ENOENT));
+        let mut session = fixture.exporter(0).storage(Arc::new(storage.clone())).begin().unwrap();
+        let report = session.run(&mut |_| {}).unwrap();
+        assert_eq!((report.from.get(), report.kept_files), (30, 3), "without part {part}");
+        storage.heal();
+    }
+    fixture.export(0, 10);
+    fixture.export(0, 10);
+    storage.inject(Fault::at(Op::Open).on_path("0000000002.0000000003.parquet").from_then_on().error(ENOENT));
+    fixture.append(0, 10);
+    let mut session = fixture.exporter(0).storage(Arc::new(storage.clone())).begin().unwrap();
+    assert_eq!(session.run(&mut |_| {}).unwrap().checkpoint_failures, []);
+    assert_eq!(column(&rows(&fixture.checkpoint(6)), "add", "path").len(), 6);
+
+    // Without it and without what it was made of there is no checkpoint, and it is told why.
+    fs::remove_file(fixture.checkpoint(6)).unwrap();
+    fs::remove_file(fixture.commit(1)).unwrap();
+    let reports: Vec<ExportReport> = (0..3)
+        .map(|_| {
+            fixture.append(0, 10);
+            session.run(&mut |_| {}).unwrap()
+        })
+        .collect();
+    let failures: Vec<String> = reports.iter().flat_map(|report| &report.checkpoint_failures).map(ToString::to_string).collect();
+    assert!(failures.len() == 1 && failures[0].contains("commit 1 is missing; checkpoint of version 3: part 2 is missing"), "{failures:?}");
+    drop(session);
+    let error = fixture.exporter(0).storage(Arc::new(storage.clone())).watermark().unwrap_err();
+    for expected in ["commit 1 is missing", "the checkpoint of version 3 is damaged: part 2 is missing"] {
+        assert!(error.to_string().contains(expected), "expected {expected:?} in: {error}");
+    }
 }
 
 /// Whoever asks for more than this program knows is not taken for damage.
@@ -528,6 +565,21 @@ impl Fixture {
 
     fn checkpoint(&self, version: u64) -> PathBuf {
         self.log(&format!("{version:020}.checkpoint.parquet"))
+    }
+
+    fn part(&self, version: u64, part: usize) -> PathBuf {
+        self.log(&format!("{version:020}.checkpoint.{part:010}.0000000003.parquet"))
+    }
+
+    /// Puts three parts in the place of a checkpoint.
+    fn split(&self, version: u64) {
+        let all = rows(&self.checkpoint(version));
+        fs::remove_file(self.checkpoint(version)).unwrap();
+        let each = all.num_rows().div_ceil(3);
+        for number in 0..3 {
+            let from = number * each;
+            write(&self.part(version, number + 1), &all.slice(from, each.min(all.num_rows() - from)), Compression::SNAPPY);
+        }
     }
 
     fn names(&self) -> Vec<String> {
