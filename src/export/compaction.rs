@@ -73,7 +73,7 @@ impl Compaction {
         let file = self.write(directory, name, source, &contents, compression)?;
         let old: Vec<OldFile> = self.members.iter().map(|member| OldFile { name: member.name.to_string(), bytes: member.bytes }).collect();
         match directory.table.replace(&old, NewFile { name: &name.to_string(), bytes: file.bytes, contents: &contents }) {
-            Err(error @ ExportError::Fenced { .. }) => {
+            Err(error @ (ExportError::Fenced { .. } | ExportError::CleanedUp { .. })) => {
                 directory.remove(name)?;
                 return Err(error);
             }

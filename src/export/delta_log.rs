@@ -183,7 +183,8 @@ impl DeltaLog {
     /// Makes a file part of the table, and its end the watermark.
     ///
     /// # Errors
-    /// [`ExportError::Fenced`] if another process moved the watermark meanwhile, or some of the file is exported already.
+    /// [`ExportError::Fenced`] if another process moved the watermark meanwhile, or some of the file is exported already;
+    /// [`ExportError::CleanedUp`] if the commit came where no reader looks.
     pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
         let before = self.watermark()?;
         if let Some(watermark) = before.filter(|watermark| watermark.get() > file.contents.extent.first) {
@@ -194,9 +195,9 @@ impl DeltaLog {
             self.is_named = true;
         }
         loop {
-            let (commit, to) = (encode(&self.actions(file)?), self.log_files.commit_path(self.snapshot.next_version));
-            if self.log_files.target.create(&to, &commit, &self.log_files.writer)? {
-                return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
+            let commit = encode(&self.actions(file)?);
+            if self.log_files.commit(&mut self.snapshot, &commit)? {
+                return Ok(());
             }
             // Somebody else's commit; it need not be about this partition.
             self.log_files.read(&mut self.snapshot)?;
@@ -210,16 +211,17 @@ impl DeltaLog {
     /// Makes a file part of the table in the place of others, which have the same rows. The watermark stays where it is.
     ///
     /// # Errors
-    /// [`ExportError::Fenced`] if another process has taken one of the others out of the table meanwhile.
+    /// [`ExportError::Fenced`] if another process has taken one of the others out of the table meanwhile; [`ExportError::CleanedUp`] if the commit
+    /// came where no reader looks.
     pub(super) fn replace(&mut self, old: &[OldFile], file: NewFile<'_>) -> Result<(), ExportError> {
         loop {
             if old.iter().any(|old| !self.has(&old.name)) {
                 let watermark = self.watermark()?.unwrap_or(Offset::ZERO);
                 return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark });
             }
-            let (commit, to) = (encode(&self.replacing_actions(old, file)), self.log_files.commit_path(self.snapshot.next_version));
-            if self.log_files.target.create(&to, &commit, &self.log_files.writer)? {
-                return self.snapshot.apply(&commit).map_err(|reason| self.refused(reason));
+            let commit = encode(&self.replacing_actions(old, file));
+            if self.log_files.commit(&mut self.snapshot, &commit)? {
+                return Ok(());
             }
             self.log_files.read(&mut self.snapshot)?;
         }

@@ -73,6 +73,11 @@ impl LogNames {
         self.commits.contains(&version)
     }
 
+    /// Whether there is a checkpoint of `version` or a later one, of whatever kind.
+    pub(super) fn has_checkpoint_from(&self, version: u64) -> bool {
+        self.other.is_some() || self.checkpoints().any(|checkpoint| checkpoint.version >= version)
+    }
+
     /// The last version that the table has had: that of a commit, or of a checkpoint, complete or not.
     pub(super) fn newest(&self) -> Option<u64> {
         self.newest
@@ -127,6 +132,7 @@ mod tests {
         let found: Vec<CheckpointName> = log.checkpoints().collect();
         assert_eq!(found, [CheckpointName { version: 15, parts: 2 }, CheckpointName { version: 10, parts: 1 }]);
         assert_eq!(found[1].files().collect::<Vec<_>>(), ["00000000000000000010.checkpoint.parquet"]);
+        assert_eq!((log.has_checkpoint_from(10), names(&["00000000000000000010.checkpoint.parquet"]).has_checkpoint_from(11)), (true, false));
         assert_eq!(found[0].files().nth(1).unwrap(), "00000000000000000015.checkpoint.0000000002.0000000002.parquet");
     }
 

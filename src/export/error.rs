@@ -73,6 +73,13 @@ pub enum ExportError {
         /// Where the export of the partition is now.
         watermark: Offset,
     },
+    /// Another process has deleted commits of the Delta log since it was read, and a commit of this run came where no reader looks any more. It was
+    /// taken back. Run again: the file that it was of is complete, and the next run commits it.
+    #[error("{} came where another process has cleaned up, and was taken back: run again", path.display())]
+    CleanedUp {
+        /// The commit that is not there.
+        path: PathBuf,
+    },
     /// A file that the Delta log names is not there. Put it back, or export anew elsewhere.
     #[error("{} is missing: the Delta log names it", path.display())]
     MissingFile {
@@ -141,6 +148,6 @@ pub enum ExportError {
 impl ExportError {
     /// Whether the place was refused as it is, rather than something failing.
     pub fn is_refusal(&self) -> bool {
-        !matches!(self, Self::Encode { .. } | Self::Read(_) | Self::Io(_))
+        !matches!(self, Self::CleanedUp { .. } | Self::Encode { .. } | Self::Read(_) | Self::Io(_))
     }
 }

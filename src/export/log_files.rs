@@ -44,6 +44,40 @@ impl LogFiles {
         if names.has_commit(last) && self.is_read_on(snapshot, &names)? { Ok(()) } else { self.read_anew(snapshot) }
     }
 
+    /// Makes the commit that follows; `false` if another is there. Others may have cleaned up since the log was read: where no reader looks, it is
+    /// taken back.
+    ///
+    /// # Errors
+    /// [`ExportError::CleanedUp`] if it was taken back.
+    pub(super) fn commit(&self, snapshot: &mut Snapshot, commit: &[u8]) -> Result<bool, ExportError> {
+        let version = snapshot.next_version;
+        let to = self.commit_path(version);
+        if !self.target.create(&to, commit, &self.writer)? {
+            return Ok(false);
+        }
+        let names = self.names_from(version.saturating_sub(1))?;
+        let mut after = snapshot.clone();
+        after.apply(commit).map_err(|reason| self.refused(reason))?;
+        let follows = version.checked_sub(1).is_none_or(|before| names.has_commit(before));
+        if !follows || names.has_checkpoint_from(version) {
+            // Whoever was fast may have made that checkpoint of this commit too.
+            let mut seen = snapshot.anew();
+            let is_seen = match self.read_anew(&mut seen) {
+                Err(error) if !error.is_refusal() => return Err(error),
+                other => {
+                    other.is_ok() && after.files.difference(&snapshot.files).all(|path| seen.files.contains(path) || seen.removed.contains(path))
+                }
+            };
+            if !is_seen {
+                self.target.remove(&to)?;
+                return Err(ExportError::CleanedUp { path: to });
+            }
+            after = seen;
+        }
+        *snapshot = after;
+        Ok(true)
+    }
+
     /// Reads the commits that follow; whether the end is reached that the names prove. They were listed before: a commit that is cleaned up meanwhile
     /// is missed.
     fn is_read_on(&self, snapshot: &mut Snapshot, names: &LogNames) -> Result<bool, ExportError> {

@@ -398,6 +398,45 @@ fn a_commit_that_vanishes_before_it_is_read_is_missed() {
     assert!(error.is_refusal() && error.to_string().contains("commit 3 is missing"), "{error}");
 }
 
+/// Others clean up while a file is being written: what comes where no reader looks is taken back, and the next run commits the file.
+#[test]
+fn a_commit_that_comes_where_others_have_cleaned_up_is_taken_back() {
+    for (began_at, gone) in [(3, 0..9), (3, 3..4), (0, 0..8)] {
+        let fixture = Fixture::new();
+        let mut slow = fixture.exporter(1).begin().unwrap();
+        let mut kept = 0;
+        if began_at > 0 {
+            fixture.export(0, 10);
+            fixture.configure(1, &[("delta.checkpointInterval", "4")]);
+            fixture.append(1, 5);
+            run(&mut slow, 5);
+            kept = 5;
+        }
+        fixture.append(1, 5);
+        let mut is_first = true;
+        let error = slow
+            .run(&mut |_| {
+                if std::mem::replace(&mut is_first, false) {
+                    if began_at == 0 {
+                        fixture.export(0, 10);
+                        fixture.configure(1, &[("delta.checkpointInterval", "4")]);
+                        fixture.export(0, 10);
+                    }
+                    (3..9).for_each(|_| drop(fixture.export(0, 10)));
+                    gone.clone().for_each(|version| fs::remove_file(fixture.commit(version)).unwrap());
+                }
+            })
+            .unwrap_err();
+        assert!(matches!(&error, ExportError::CleanedUp { path } if *path == fixture.commit(began_at)) && !error.is_refusal(), "{error}");
+        assert!(!fixture.commit(began_at).exists());
+        let report = slow.run(&mut |_| {}).unwrap();
+        assert_eq!((report.from.get(), report.rows()), (kept + 5, 0), "the file is complete");
+        assert!(fixture.commit(9).exists());
+        drop(slow);
+        fixture.check_tables(&[if began_at == 0 { 80 } else { 70 }, kept + 5]);
+    }
+}
+
 /// What others removed from the table long ago is named nowhere any more. It is not ours to refuse, nor to commit again.
 #[test]
 fn files_that_a_checkpoint_has_forgotten_are_left_alone() {
