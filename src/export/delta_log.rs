@@ -35,6 +35,8 @@ pub(super) struct DeltaLog {
     snapshot: Snapshot,
     /// Of this version or a later one there is a checkpoint.
     checkpoint_from: u64,
+    /// Before this version no other is tried: one has failed.
+    checkpoint_retry_from: u64,
 }
 
 /// A file to be made part of the table.
@@ -61,7 +63,18 @@ impl DeltaLog {
         let app_id = format!("tidelog:{}/{}", source.topic, source.partition);
         let (topic, partition, uuid) = (source.topic.clone(), source.partition, source.uuid.clone());
         let snapshot = Snapshot::new(format!("{PARTITION}={partition}/"), app_id.clone());
-        Self { log_files, topic, app_id, partition, uuid, declared: TypedColumns::default(), is_named: false, snapshot, checkpoint_from: 0 }
+        Self {
+            log_files,
+            topic,
+            app_id,
+            partition,
+            uuid,
+            declared: TypedColumns::default(),
+            is_named: false,
+            snapshot,
+            checkpoint_from: 0,
+            checkpoint_retry_from: 0,
+        }
     }
 
     /// The files that are part of the table at `table`, by their paths in it; `None` where there is no commit. Changes nothing.
@@ -279,21 +292,30 @@ impl DeltaLog {
     }
 
     /// Writes a checkpoint, if the last commit is one behind which there is to be one, or if there is none behind the last such commit. A failure
-    /// leaves the commit as it is, and the next attempt to a later one.
+    /// leaves the commit as it is, and the next attempt to one a tenth of the interval later: each reads all since the checkpoint before.
     pub(super) fn write_checkpoint_if_due(&mut self) -> Option<CheckpointFailure> {
         let (meta_data, version) = (self.snapshot.meta_data.as_ref()?, self.snapshot.next_version.checked_sub(1)?);
         let interval = checkpoint_interval(meta_data);
         let due = version - version % interval;
         // Others who commit at the same time leave it to whoever made the commit that it is for, and look later whether it is there.
-        let is_later = version > due && version - due >= interval.div_ceil(10);
-        if due == 0 || self.checkpoint_from >= due || !has_plain_checkpoints(meta_data) || !(version == due || is_later) {
+        let pause = interval.div_ceil(10);
+        let is_later = version > due && version - due >= pause;
+        if due == 0
+            || version < self.checkpoint_retry_from
+            || self.checkpoint_from >= due
+            || !has_plain_checkpoints(meta_data)
+            || !(version == due || is_later)
+        {
             return None;
         }
         let is_there = if version == due { Ok(false) } else { self.log_files.has_checkpoint_from(due) };
         let written = is_there.and_then(|is_there| if is_there { Ok(()) } else { self.log_files.write_checkpoint(&self.snapshot) });
         match written {
             Ok(()) => self.checkpoint_from = due,
-            Err(error) => return Some(CheckpointFailure { version, reason: error.to_string() }),
+            Err(error) => {
+                self.checkpoint_retry_from = version.saturating_add(pause);
+                return Some(CheckpointFailure { version, reason: error.to_string() });
+            }
         }
         None
     }

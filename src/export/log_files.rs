@@ -147,6 +147,10 @@ impl LogFiles {
         let EncodedCheckpoint { bytes, action_count, add_count } = self.encoded(version, kept_since_ms)?;
         let path = CheckpointName::new(version).files().map(|name| self.path.join(name)).next().unwrap_or_default();
         self.target.replace(&path, &bytes, &self.writer)?;
+        // Whoever was slower sends no reader back.
+        if self.hint()?.is_some_and(|newer| newer > version) {
+            return Ok(());
+        }
         // Only once it is durable may anything say that it is there.
         let last = json!({ "version": version, "size": action_count, "sizeInBytes": bytes.len(), "numOfAddFiles": add_count });
         Ok(self.target.replace(&self.path.join(LAST_CHECKPOINT), last.to_string().as_bytes(), &self.writer)?)

@@ -263,6 +263,40 @@ fn a_checkpoint_that_fails_is_told_of_and_tried_again() {
     fixture.check_tables(&[40, 10]);
 }
 
+/// What another tool has committed is enough to go on, and too little for a checkpoint: not each commit tries again.
+#[test]
+fn a_checkpoint_that_keeps_failing_is_tried_from_time_to_time() {
+    let fixture = Fixture::new();
+    fixture.export(0, 1);
+    fixture.configure(1, &[("delta.checkpointInterval", "30")]);
+    fs::write(fixture.commit(2), json!({ "add": { "path": "partition=1/part-0.parquet" } }).to_string()).unwrap();
+    let mut session = fixture.exporter(0).begin().unwrap();
+    let mut failed = Vec::new();
+    for _ in 3..70 {
+        fixture.append(0, 1);
+        let report = session.run(&mut |_| {}).unwrap();
+        assert_eq!(report.rows(), 1);
+        failed.extend(report.checkpoint_failures.into_iter().map(|failure| failure.version));
+    }
+    assert_eq!(failed, [30, 33, 36, 39, 42, 45, 48, 51, 54, 57, 60, 63, 66, 69]);
+}
+
+/// Of two that write checkpoints, the slower one does not send readers back to its own.
+#[test]
+fn what_says_where_the_last_checkpoint_is_does_not_go_back() {
+    let fixture = Fixture::new();
+    fixture.export(0, 1);
+    fixture.configure(1, &[("delta.checkpointInterval", "2")]);
+    let last = fixture.log("_last_checkpoint");
+    for (there, expected) in [(r#"{"version":1,"size":1}"#, 2), (r#"{"version":5,"size":1}"#, 5), (r#"{"version":6,"size":1}"#, 6), ("{", 8)] {
+        fs::write(&last, there).unwrap();
+        fixture.export(0, 1);
+        fixture.export(0, 1);
+        assert_eq!(serde_json::from_slice::<Value>(&fs::read(&last).unwrap()).unwrap()["version"], expected);
+    }
+    assert_eq!(fixture.checkpoints(), [2, 4, 6, 8]);
+}
+
 /// Of two exporters that commit by turns, the one that made the commit writes the checkpoint.
 #[test]
 fn a_checkpoint_is_written_once() {
