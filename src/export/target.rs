@@ -18,7 +18,7 @@ pub(super) trait Target: Send + Sync + Debug + 'static {
     fn kind(&self, path: &Path) -> Result<Option<Kind>, IoError>;
     /// What is in a directory, in no order.
     fn list(&self, directory: &Path) -> Result<Vec<Entry>, IoError>;
-    /// The same, but names that sort before `first` may be left out.
+    /// The same, but names that do not sort behind `first`, and directories, may be left out.
     fn list_from(&self, directory: &Path, first: &str) -> Result<Vec<Entry>, IoError> {
         let mut entries = self.list(directory)?;
         entries.retain(|entry| *entry.name >= *first);

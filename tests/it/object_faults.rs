@@ -78,6 +78,11 @@ impl FlakyStore {
         self.faults.conflicts.store(times, Ordering::Relaxed);
     }
 
+    /// The calls since the last time that one was made to fail.
+    pub(crate) fn calls(&self) -> u64 {
+        self.faults.calls.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn fired(&self) -> u64 {
         self.faults.fired.load(Ordering::Relaxed)
     }
@@ -170,7 +175,10 @@ impl ObjectStore for FlakyStore {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        match self.faults.next() {
+            Some(_) => futures_util::stream::once(async { Err(failure()) }).boxed(),
+            None => self.inner.list(prefix),
+        }
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {

@@ -245,6 +245,27 @@ fn whoever_was_overtaken_is_fenced_and_removes_its_own_file_alone() {
     assert_eq!(bucket.rows(), rows);
 }
 
+/// Each request costs time and money: however long the log is, a session's run needs a few.
+#[test]
+fn a_run_with_little_to_do_asks_for_little() {
+    for bucket in Bucket::each() {
+        let fixture = Fixture::new();
+        fixture.append_odd(0..60);
+        let flaky = FlakyStore::new(bucket.store.clone());
+        let export = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)).rows_per_file(2);
+        let mut session = export.begin().unwrap();
+        assert_eq!(session.run(&mut |_| {}).unwrap().files.len(), 30);
+        let mut calls_of = |rows: u64| {
+            flaky.fail(u64::MAX, When::Before, false);
+            assert_eq!(session.run(&mut |_| {}).unwrap().rows(), rows);
+            flaky.calls()
+        };
+        assert_eq!(calls_of(0), 2, "the names of the log, and the commit that would be next");
+        fixture.append_odd(60..62);
+        assert_eq!(calls_of(2), 5, "the file, its commit, and the names once more");
+    }
+}
+
 /// Between its runs another process has exported: the next one begins behind that, rather than in vain.
 #[test]
 fn a_session_goes_on_behind_what_another_has_exported() {

@@ -1,6 +1,7 @@
 //! An export in an object store: every object is put whole, and a commit is a put of an object that must not be there. Locks nothing, and
 //! removes only what it is told to.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::path::Path;
@@ -55,6 +56,29 @@ impl Target for ObjectTarget {
 
     fn list(&self, directory: &Path) -> Result<Vec<Entry>, IoError> {
         self.entries(directory)
+    }
+
+    fn list_from(&self, directory: &Path, first: &str) -> Result<Vec<Entry>, IoError> {
+        let (store, prefix) = (self.store(), object_path(&self.place.name, directory)?);
+        let (offset, within) = (prefix.clone().join(first), prefix.clone());
+        let listed = asked(async move {
+            let (mut objects, mut paths) = (store.list_with_offset(Some(&within), &offset), Vec::new());
+            while let Some(object) = poll_fn(|context| objects.as_mut().poll_next(context)).await {
+                paths.push(object?.location);
+            }
+            Ok(paths)
+        });
+        let paths = match listed {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.at("list", directory)?,
+        };
+        // What is below other directories is listed too.
+        let name = |path: &ObjectPath| {
+            let mut parts = path.prefix_match(&prefix)?;
+            let name = parts.next()?.as_ref().to_owned();
+            parts.next().is_none().then_some(Entry { name: name.into(), kind: Kind::File })
+        };
+        Ok(paths.iter().filter_map(name).collect())
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, IoError> {
