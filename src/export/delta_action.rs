@@ -193,7 +193,17 @@ impl Snapshot {
         if snapshot.meta_data.is_none() {
             return Err(NotTaken::Damaged("it does not say what the table is".to_owned()));
         }
+        snapshot.check_watermark().map_err(NotTaken::Damaged)?;
         Ok(snapshot)
+    }
+
+    /// Files that are named by their offsets end below the watermark: a bit that was flipped may leave a checkpoint that can be read.
+    fn check_watermark(&self) -> Result<(), String> {
+        let last = self.files.iter().filter_map(|path| last_offset(path.strip_prefix(&self.directory)?)).max();
+        match self.txns.get(&self.application).copied().zip(last).filter(|(next, last)| next <= last) {
+            Some((next, last)) => Err(format!("it says that offset {next} is next, and names a file that ends with offset {last}")),
+            None => Ok(()),
+        }
     }
 
     /// Takes over the next commit.
@@ -247,6 +257,14 @@ impl Protocol {
             ours.min_reader_version, ours.min_writer_version
         ))
     }
+}
+
+/// The last offset of a file that is named by its offsets.
+fn last_offset(name: &str) -> Option<i64> {
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<i64>().ok()).flatten();
+    let (first, rest) = name.split_at_checked(20)?;
+    let last = rest.strip_prefix('-')?.get(..20)?;
+    digits(first).and(digits(last))
 }
 
 /// A commit as it is stored: a line an action.

@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, RecordBatch as Rows, StructArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch as Rows, StructArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::Int64Type;
 use bytes::Bytes;
@@ -232,6 +232,26 @@ fn a_checkpoint_that_asks_for_more_or_says_too_little_is_refused() {
     }
     write(&fixture.checkpoint(2), &whole, Compression::SNAPPY);
     fixture.check_tables(&[20]);
+}
+
+/// A flipped bit may leave a checkpoint that can be read, with a watermark below the files that it names.
+#[test]
+fn a_checkpoint_whose_watermark_is_below_its_files_is_damaged() {
+    let fixture = Fixture::new();
+    fixture.export(0, 10);
+    fixture.configure(1, &[("delta.checkpointInterval", "2")]);
+    fixture.export(0, 10);
+    let whole = rows(&fixture.checkpoint(2));
+    let (fields, mut texts, nulls) = whole["txn"].as_struct().clone().into_parts();
+    texts[1] = Arc::new((0..whole.num_rows()).map(|row| texts[1].is_valid(row).then_some(16)).collect::<Int64Array>());
+    let mut columns = whole.columns().to_vec();
+    columns[whole.schema().index_of("txn").unwrap()] = Arc::new(StructArray::new(fields, texts, nulls));
+    write(&fixture.checkpoint(2), &Rows::try_new(whole.schema(), columns).unwrap(), Compression::SNAPPY);
+    fixture.check_tables(&[20]);
+    fs::remove_file(fixture.commit(0)).unwrap();
+    let error = fixture.exporter(0).watermark().unwrap_err();
+    let expected = "the checkpoint of version 2 is damaged: it says that offset 16 is next, and names a file that ends with offset 19";
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
 #[test]
