@@ -74,7 +74,7 @@ impl Compaction {
         let old: Vec<OldFile> = self.members.iter().map(|member| OldFile { name: member.name.to_string(), bytes: member.bytes }).collect();
         match directory.table.replace(&old, NewFile { name: &name.to_string(), bytes: file.bytes, contents: &contents }) {
             Err(error @ (ExportError::Fenced { .. } | ExportError::CleanedUp { .. })) => {
-                directory.remove(name)?;
+                directory.discard(name)?;
                 return Err(error);
             }
             other => other?,

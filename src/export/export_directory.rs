@@ -189,23 +189,39 @@ impl ExportDirectory {
         FileName { first: extent.first, last: extent.last, number }
     }
 
-    /// Makes a complete file part of the table; removes it if another process was first, and nobody can commit it any more.
+    /// Makes a complete file part of the table.
+    ///
+    /// # Errors
+    /// [`ExportError::Fenced`] if another process was first: the file stays as it is.
     pub(super) fn commit(&mut self, name: FileName, bytes: u64, contents: &Contents) -> Result<(), ExportError> {
         let committed = self.table.commit(NewFile { name: &name.to_string(), bytes, contents });
         match committed {
             // Whoever was first has found this very file and committed it, or it was this process, and its file system did not say so.
             Err(ExportError::Fenced { .. }) if self.table.had(&name.to_string()) => {}
-            Err(error @ (ExportError::Fenced { .. } | ExportError::Columns { .. })) => {
-                if !self.is_shared() || self.table.watermark()?.is_some_and(|watermark| watermark.get() > name.first) {
-                    self.remove(name)?;
-                }
-                return Err(error);
-            }
             other => other?,
         }
         self.take(name, contents);
         self.checkpoint_failures.extend(self.table.write_checkpoint_if_due());
         Ok(())
+    }
+
+    /// Makes a file that this process alone knows part of the table; removes it if another process was first, and nobody can commit it any more.
+    pub(super) fn commit_or_discard(&mut self, name: FileName, bytes: u64, contents: &Contents) -> Result<(), ExportError> {
+        let error = match self.commit(name, bytes, contents) {
+            Err(error @ (ExportError::Fenced { .. } | ExportError::Columns { .. })) => error,
+            other => return other,
+        };
+        if !self.is_shared() || self.table.watermark()?.is_some_and(|watermark| watermark.get() > name.first) {
+            self.discard(name)?;
+        }
+        Err(error)
+    }
+
+    /// Removes a file that this process has written and could not make part of the table. Where nothing is locked, one that stays does no harm,
+    /// and who may put objects need not be allowed to delete them.
+    pub(super) fn discard(&self, name: FileName) -> Result<(), ExportError> {
+        let removed = self.remove(name);
+        if self.is_shared() { Ok(()) } else { removed }
     }
 
     /// Removes a file that is no part of the table.

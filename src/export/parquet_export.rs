@@ -29,7 +29,7 @@ use crate::log::{PartitionView, RecordRef, StoredBatch};
 ///
 /// What is exported is what the view's isolation shows when the run begins: by default only what is below the high water mark. A later run
 /// to the same place keeps the files that are there and goes on behind them. Exported with [`ReadIsolation::Written`], records may be in
-/// the files that a crash takes from the log: then a later run is refused, or, if their offsets were assigned again, cannot know.
+/// the files that a crash takes from the log: then a later run is refused, or, if their offsets were assigned again in the same term, cannot know.
 ///
 /// ```
 /// use tidelog::export::ParquetExport;
@@ -51,10 +51,10 @@ pub struct ParquetExport {
     out: PathBuf,
     target: Arc<dyn Target>,
     from: Option<Offset>,
-    until: Option<Offset>,
+    pub(super) until: Option<Offset>,
     rows_per_file: u64,
     bytes_per_file: u64,
-    allows_gaps: bool,
+    pub(super) allows_gaps: bool,
     columns: Option<TypedColumns>,
     compression: ParquetCompression,
     threads: usize,
@@ -601,7 +601,7 @@ impl Run<'_> {
         open.contents.segments = self.segments(&open.contents.extent);
         let name = self.directory.name_of(&open.contents.extent);
         let file = open.file.finish(name, self.source, &open.contents)?;
-        self.directory.commit(name, file.bytes, &open.contents)?;
+        self.directory.commit_or_discard(name, file.bytes, &open.contents)?;
         self.report.files.push(file);
         Ok(())
     }

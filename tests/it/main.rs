@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "tests look at files from outside of the engine")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
+#[cfg(feature = "object_store")]
+mod adoption;
 mod append;
 mod apply;
 #[cfg(feature = "parquet")]

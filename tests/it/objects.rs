@@ -418,7 +418,6 @@ fn a_race_for_a_commit_is_tried_again() {
     assert_eq!((bucket.rows(), bucket.names().len()), (rows, 2 + 3));
 }
 
-/// A store with nothing in it.
 /// Files are put together and a checkpoint is written, whatever call fails, before it was done or after.
 #[test]
 fn a_compaction_that_fails_anywhere_is_made_good() {
@@ -479,13 +478,14 @@ fn files_are_put_together_once() {
     assert_eq!((two.run(&mut |_| {}).unwrap().rows(), bucket.data_files().len()), (10, 2));
 }
 
-struct Bucket {
-    store: Arc<dyn ObjectStore>,
+/// A store with nothing in it.
+pub(crate) struct Bucket {
+    pub(crate) store: Arc<dyn ObjectStore>,
     _dir: Option<TempDir>,
 }
 
 impl Bucket {
-    fn memory() -> Self {
+    pub(crate) fn memory() -> Self {
         Self { store: Arc::new(InMemory::new()), _dir: None }
     }
 
@@ -495,19 +495,19 @@ impl Bucket {
         vec![Self::memory(), local]
     }
 
-    fn place(&self) -> ObjectPlace {
+    pub(crate) fn place(&self) -> ObjectPlace {
         ObjectPlace::new(self.store.clone(), "some/place".into())
     }
 
-    fn place_in(&self, flaky: &FlakyStore) -> ObjectPlace {
+    pub(crate) fn place_in(&self, flaky: &FlakyStore) -> ObjectPlace {
         ObjectPlace::new(Arc::new(flaky.clone()), "some/place".into())
     }
 
-    fn get(&self, path: &str) -> Bytes {
+    pub(crate) fn get(&self, path: &str) -> Bytes {
         block_on(async { self.store.get(&path.into()).await.unwrap().bytes().await.unwrap() })
     }
 
-    fn put(&self, path: &str, bytes: Bytes) {
+    pub(crate) fn put(&self, path: &str, bytes: Bytes) {
         block_on(async { self.store.put(&path.into(), bytes.into()).await.unwrap() });
     }
 
@@ -525,13 +525,13 @@ impl Bucket {
     }
 
     /// The names of the Parquet files of the partition.
-    fn data_files(&self) -> BTreeSet<String> {
+    pub(crate) fn data_files(&self) -> BTreeSet<String> {
         let names = self.names().into_iter().filter_map(|name| Some(name.strip_prefix("some/place/topic=odd/partition=0/")?.to_owned()));
         names.filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "parquet")).collect()
     }
 
     /// The files that the Delta log names.
-    fn table(&self) -> Vec<String> {
+    pub(crate) fn table(&self) -> Vec<String> {
         let mut files = Vec::new();
         let names: BTreeSet<String> = self.names().into_iter().collect();
         for version in (0..).map(commit).take_while(|path| names.contains(path.as_ref())) {
@@ -544,7 +544,7 @@ impl Bucket {
     }
 
     /// What is in them.
-    fn rows(&self) -> Vec<Row> {
+    pub(crate) fn rows(&self) -> Vec<Row> {
         self.table().iter().flat_map(|path| read_bytes(self.get(&format!("some/place/topic=odd/{path}")))).collect()
     }
 }

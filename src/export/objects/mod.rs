@@ -15,9 +15,14 @@
 //! ends with the error, and the next one finds out.
 //!
 //! Complete files that no commit names are left alone, for another process may be about to commit them. If such a file goes on where the table
-//! ends and is of the log as it is now, the next run commits it, whoever wrote it: objects do not change. All others stay, for a `VACUUM` of Delta to
-//! remove; none makes a run fail. A process removes only a file of its own, when the table has gone on behind its beginning, so that
-//! nobody can commit it any more.
+//! ends and is of the log as it is now, the next run commits it, whoever wrote it: objects do not change. It must pass over nothing that it does not
+//! tell of, end below the high water mark and before the run's end, and its last record must be in the log still. All others stay, for a
+//! `VACUUM` of Delta to remove; none makes a run fail. A process removes only files of its own, when nobody can commit them any more, and those
+//! that a commit of [`compact`](crate::export::ExportSession::compact) has put others in the place of. If it may not delete objects, the former stay.
+//!
+//! An export with [`ReadIsolation::Written`](crate::ReadIsolation::Written) that is killed may leave a file with records that a crash then takes from
+//! the log. If the log has grown past them in the same term when the next run begins, that run cannot tell, and commits the file: **the table then has
+//! what the log had, not what it has**. By default nothing is exported that a crash takes.
 //!
 //! # Work and memory
 //! The last offset of a file, and so its name, is known at its end, and objects are not renamed. So a file is written on the local disk first,

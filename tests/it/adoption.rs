@@ -1,0 +1,92 @@
+//! Complete objects that no commit names: an export takes over those alone that it would write itself, and removes none that another process may be
+//! about to commit.
+
+use tidelog::export::objects::ObjectPlace;
+use tidelog::export::{ExportError, GapReason, ParquetExport, ParquetImport};
+
+use crate::export::Fixture;
+use crate::object_faults::FlakyStore;
+use crate::objects::Bucket;
+
+/// Whoever puts files together has uploaded the one for them, and not committed it yet.
+#[test]
+fn a_file_of_others_put_together_is_left_to_whoever_wrote_it() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let rows = fixture.append_odd(0..30);
+    let export = |place: &ObjectPlace| ParquetExport::to_objects(fixture.partition().view(), place);
+    export(&bucket.place()).until(16).run(&mut |_| {}).unwrap();
+    let elsewhere = Bucket::memory();
+    export(&elsewhere.place()).from(16).until(22).run(&mut |_| {}).unwrap();
+    let mut session = export(&elsewhere.place()).begin().unwrap();
+    session.run(&mut |_| {}).unwrap();
+    let path = session.compact().unwrap().files.remove(0).path;
+    bucket.put(path.to_str().unwrap(), elsewhere.get(path.to_str().unwrap()));
+    let report = export(&bucket.place()).run(&mut |_| {}).unwrap();
+    assert_eq!((report.kept_files, report.rows(), bucket.data_files().len()), (1, 14, 3));
+    assert_eq!(bucket.rows(), rows);
+}
+
+/// The table goes on otherwise while a file is taken over: that is no error, and the file stays, for it is another's.
+#[test]
+fn a_file_that_was_overtaken_while_it_was_taken_over_stays() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let rows = fixture.append_odd(0..30);
+    orphan(&fixture, &bucket, |export| export);
+    let flaky = FlakyStore::new(bucket.store.clone());
+    let (view, place) = (fixture.partition().view().clone(), bucket.place());
+    flaky.before_commit(move || assert_eq!(ParquetExport::to_objects(&view, &place).until(22).run(&mut |_| {}).unwrap().rows(), 22));
+    let report = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)).run(&mut |_| {}).unwrap();
+    assert_eq!((report.from.get(), report.rows(), flaky.deletes(), bucket.data_files().len()), (22, 8, 0, 3));
+    assert_eq!(bucket.rows(), rows);
+}
+
+/// Only a run that may leave offsets out takes over a file that does, and only one that says so.
+#[test]
+fn what_was_deleted_is_not_passed_over_by_taking_over_a_file() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    fixture.append_odd(0..10);
+    let export = || ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    export().run(&mut |_| {}).unwrap();
+    fixture.append_odd(10..30);
+    // Of another place, where the export begins behind what is deleted: it tells of no gap.
+    let elsewhere = Bucket::memory();
+    orphan(&fixture, &elsewhere, |export| export.from(20));
+    let name = elsewhere.data_files().pop_first().unwrap();
+    let path = format!("some/place/topic=odd/partition=0/{name}");
+    bucket.put(&path, elsewhere.get(&path));
+    fixture.partition().delete_prefix(20).unwrap();
+    let report = export().run(&mut |_| {}).unwrap();
+    assert_eq!((report.rows(), export().watermark().unwrap()), (0, Some(10.into())));
+    assert!(matches!(report.stopped_by, Some(gap) if (gap.from.get(), gap.to.get()) == (10, 20) && gap.reason == GapReason::Deleted));
+
+    orphan(&fixture, &bucket, |export| export.allow_gaps(true));
+    assert_eq!(export().run(&mut |_| {}).unwrap().kept_files, 1, "it may leave nothing out");
+    let report = export().allow_gaps(true).run(&mut |_| {}).unwrap();
+    assert_eq!((report.kept_files, report.gaps.len(), report.rows()), (2, 1, 0));
+    assert_eq!(ParquetImport::open_objects(&bucket.place(), "odd").unwrap().rows(), 20);
+}
+
+/// Of records that the log has lost, or may lose yet, nobody can tell whether the file has the ones that come in their place.
+#[test]
+fn a_file_with_records_that_are_not_there_is_not_taken_over() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    fixture.append_odd(0..10);
+    let export = || ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    export().run(&mut |_| {}).unwrap();
+    fixture.append_odd(10..30);
+    orphan(&fixture, &bucket, |export| export.until(20));
+    fixture.partition().delete_prefix(25).unwrap();
+    let report = export().run(&mut |_| {}).unwrap();
+    assert_eq!((report.kept_files, report.stopped_by.is_some()), (1, true));
+}
+
+/// Writes a file, and is killed before the commit.
+fn orphan(fixture: &Fixture, bucket: &Bucket, how: impl Fn(ParquetExport) -> ParquetExport) {
+    let flaky = FlakyStore::new(bucket.store.clone());
+    let export = how(ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)));
+    let before = bucket.data_files().len();
+    flaky.conflict(u64::MAX);
+    let error = export.run(&mut |_| {}).unwrap_err();
+    assert!(matches!(error, ExportError::Io(_)), "{error}");
+    assert_eq!(bucket.data_files().len(), before + 1);
+}
