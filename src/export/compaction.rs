@@ -43,7 +43,7 @@ impl Compaction {
         let mut all: Vec<Self> = Vec::new();
         // Rows that others have put into files of their own may lie between two files that do not touch.
         let must_touch = directory.table.files().any(|name| FileName::parse(name).is_none());
-        for &name in &directory.files {
+        for name in directory.files() {
             let (contents, bytes) = check(&*directory.target, &directory.path.join(name.to_string()), source, name.first, name.last)?;
             let member = Member { name, bytes, contents };
             match all.last_mut().filter(|last| last.takes(&member, limits, must_touch)) {
@@ -79,7 +79,8 @@ impl Compaction {
             }
             other => other?,
         }
-        directory.put_in_place(&self.members.iter().map(|member| member.name).collect::<Vec<_>>(), name)?;
+        // Who finds files by their paths reads their rows twice.
+        self.members.iter().try_for_each(|member| directory.remove(member.name))?;
         directory.checkpoint_failures.extend(directory.table.write_checkpoint_if_due());
         Ok(file)
     }

@@ -20,8 +20,6 @@ pub(super) struct ExportDirectory {
     pub(super) target: Arc<dyn Target>,
     pub(super) path: PathBuf,
     pub(super) table: DeltaLog,
-    /// The files that are part of the table, in offset order, not overlapping.
-    pub(super) files: Vec<FileName>,
     /// What was left out of them.
     pub(super) gaps: Vec<ExportGap>,
     /// Complete files behind them that are no part of the table: their run was killed before it could commit them.
@@ -92,14 +90,14 @@ impl ExportDirectory {
         let path = path_of(out, source);
         let lock = target.take(out, &path)?;
         let table = DeltaLog::new(target.clone(), &table_of(out, source), source);
-        Ok(Self { target, path, table, files: Vec::new(), gaps: Vec::new(), uncommitted: Vec::new(), checkpoint_failures: Vec::new(), lock })
+        Ok(Self { target, path, table, gaps: Vec::new(), uncommitted: Vec::new(), checkpoint_failures: Vec::new(), lock })
     }
 
     /// Finds out what is there, and removes what was not finished.
     pub(super) fn read(&mut self, source: &Source) -> Result<(), ExportError> {
         self.table.read()?;
         self.target.settle(&self.path)?;
-        (self.files, self.gaps, self.uncommitted) = Default::default();
+        (self.gaps, self.uncommitted) = Default::default();
         let (target, mut leftovers, mut found) = (self.target.clone(), Vec::new(), Found::default());
         let mut missing = self.table.files().map(str::to_owned).collect::<BTreeSet<_>>();
         for entry in target.list(&self.path)? {
@@ -132,12 +130,11 @@ impl ExportDirectory {
         leftovers.iter().try_for_each(|path| target.remove(path))?;
         found.replaced.retain(|range| found.compacted.iter().any(|compacted| compacted.holds(*range)));
         found.replaced.iter().chain(&found.unfinished).try_for_each(|range| self.remove(*range))?;
-        self.files.sort();
         self.gaps.sort_by_key(|gap| gap.from);
         self.uncommitted.sort_by_key(|file| file.name);
         // Where others are at work, some of what is not committed never will be.
         let to_come = self.uncommitted.iter().map(|file| file.name).filter(|_| !self.is_shared());
-        let all: Vec<FileName> = self.files.iter().copied().chain(to_come).collect();
+        let all: Vec<FileName> = self.files().into_iter().chain(to_come).collect();
         match all.windows(2).find(|pair| pair[1].first <= pair[0].last) {
             Some(pair) => Err(ExportError::Overlap { first: self.path.join(pair[0].to_string()), second: self.path.join(pair[1].to_string()) }),
             None => Ok(()),
@@ -166,7 +163,7 @@ impl ExportDirectory {
         match checked {
             Ok((contents, _)) if is_committed => {
                 found.compacted.extend(contents.is_compacted.then_some(parsed));
-                self.take(parsed, &contents);
+                self.gaps.extend(contents.gaps);
             }
             // Its rows are in other files: it was not finished by a commit.
             Ok((contents, _)) if is_exported && contents.is_compacted => found.unfinished.push(parsed),
@@ -200,7 +197,7 @@ impl ExportDirectory {
             Err(ExportError::Fenced { .. }) if self.table.had(&name.to_string()) => {}
             other => other?,
         }
-        self.take(name, contents);
+        self.gaps.extend(contents.gaps.iter().cloned());
         self.checkpoint_failures.extend(self.table.write_checkpoint_if_due());
         Ok(())
     }
@@ -229,17 +226,11 @@ impl ExportDirectory {
         Ok(self.target.remove(&self.path.join(name.to_string()))?)
     }
 
-    /// One file is in the table in the place of those that its offsets hold: removes them, for who finds files by their paths reads rows twice.
-    pub(super) fn put_in_place(&mut self, of: &[FileName], name: FileName) -> Result<(), ExportError> {
-        self.files.retain(|file| !of.contains(file));
-        self.files.push(name);
-        self.files.sort();
-        of.iter().try_for_each(|old| self.remove(*old))
-    }
-
-    fn take(&mut self, name: FileName, contents: &Contents) {
-        self.files.push(name);
-        self.gaps.extend(contents.gaps.iter().cloned());
+    /// The files that are part of the table, in offset order, as far as their names say offsets: others may have put files together.
+    pub(super) fn files(&self) -> Vec<FileName> {
+        let mut files: Vec<FileName> = self.table.files().filter_map(FileName::parse).collect();
+        files.sort();
+        files
     }
 }
 

@@ -210,7 +210,7 @@ impl ParquetExport {
     pub(super) fn start(&self, directory: &ExportDirectory) -> Result<Offset, ExportError> {
         let log_start = self.view.log_start_offset();
         let Some(exported_end) = directory.table.watermark()? else { return Ok(self.from.unwrap_or(log_start).max(log_start)) };
-        let exported_from = directory.files.first().map_or(exported_end, |file| Offset::new(file.first));
+        let exported_from = directory.files().first().map_or(exported_end, |file| Offset::new(file.first));
         if let Some(from) = self.from.map(|from| from.max(log_start))
             && (from < exported_from || from > exported_end.max(log_start))
         {
@@ -341,7 +341,7 @@ impl ExportSession {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compact(&mut self) -> Result<CompactionReport, ExportError> {
-        // Where nothing is locked, others may have put files together since.
+        // Where nothing is locked, others may have put files together, and removed them.
         self.is_behind |= self.directory.is_shared();
         self.find_place()?;
         self.is_behind = true;
@@ -394,7 +394,7 @@ impl ExportSession {
         export.check_last(directory)?;
         let (from, end) = (*next, export.view.end_offset());
         let until = export.until.unwrap_or(end).min(end).max(from);
-        let (kept_files, gaps) = (directory.files.len(), directory.gaps.clone());
+        let (kept_files, gaps) = (directory.files().len(), directory.gaps.clone());
         let mut run = Run {
             export,
             source,

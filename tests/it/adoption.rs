@@ -80,6 +80,30 @@ fn a_file_with_records_that_are_not_there_is_not_taken_over() {
     assert_eq!((report.kept_files, report.stopped_by.is_some()), (1, true));
 }
 
+/// A compaction puts together what is in the table then, whoever put it there.
+#[test]
+fn a_compaction_sees_what_others_exported_and_put_together() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let export = ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    let mut rows = fixture.append_odd(0..10);
+    let mut session = export.begin().unwrap();
+    session.run(&mut |_| {}).unwrap();
+    let mut other = export.begin().unwrap();
+    for round in 1..4 {
+        rows.extend(fixture.append_odd(round * 10..round * 10 + 10));
+        other.run(&mut |_| {}).unwrap();
+        if round == 2 {
+            assert_eq!(other.compact().unwrap().removed_files, 3);
+        }
+    }
+    assert_eq!(session.compact().unwrap().removed_files, 2);
+    assert_eq!(bucket.data_files().len(), 1);
+    assert_eq!(ParquetImport::open_objects(&bucket.place(), "odd").unwrap().rows(), 40);
+    rows.extend(fixture.append_odd(40..50));
+    assert_eq!(session.run(&mut |_| {}).unwrap().rows(), 10);
+    assert_eq!(ParquetImport::open_objects(&bucket.place(), "odd").unwrap().rows(), rows.len() as u64);
+}
+
 /// Writes a file, and is killed before the commit.
 fn orphan(fixture: &Fixture, bucket: &Bucket, how: impl Fn(ParquetExport) -> ParquetExport) {
     let flaky = FlakyStore::new(bucket.store.clone());
