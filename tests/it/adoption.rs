@@ -5,7 +5,7 @@ use tidelog::export::objects::ObjectPlace;
 use tidelog::export::{ExportError, GapReason, ParquetExport, ParquetImport};
 
 use crate::export::Fixture;
-use crate::object_faults::FlakyStore;
+use crate::object_faults::{FlakyStore, When};
 use crate::objects::Bucket;
 
 /// Whoever puts files together has uploaded the one for them, and not committed it yet.
@@ -102,6 +102,48 @@ fn a_compaction_sees_what_others_exported_and_put_together() {
     rows.extend(fixture.append_odd(40..50));
     assert_eq!(session.run(&mut |_| {}).unwrap().rows(), 10);
     assert_eq!(ParquetImport::open_objects(&bucket.place(), "odd").unwrap().rows(), rows.len() as u64);
+}
+
+/// Who may put objects need not be allowed to delete them: that the run was fenced is what is told.
+#[test]
+fn whoever_was_overtaken_is_told_so_even_if_its_file_cannot_be_removed() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let rows = fixture.append_odd(0..10);
+    let flaky = FlakyStore::new(bucket.store.clone());
+    flaky.deny_deletes();
+    let (view, place) = (fixture.partition().view().clone(), bucket.place());
+    let mut others = Some(move || drop(ParquetExport::to_objects(&view, &place).until(7).run(&mut |_| {}).unwrap()));
+    let mut session = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)).begin().unwrap();
+    let error = session.run(&mut |_| others.take().into_iter().for_each(|others| others())).unwrap_err();
+    assert!(matches!(error, ExportError::Fenced { .. }), "{error}");
+    assert_eq!((flaky.deletes(), bucket.data_files().len()), (1, 2));
+    session.run(&mut |_| {}).unwrap();
+    assert_eq!(bucket.rows(), rows);
+}
+
+/// What comes of cleaning up, or of looking whether it was done all the same, hides nothing.
+#[test]
+fn an_error_tells_of_the_call_that_failed_first() {
+    let (mut uploads, mut puts) = (0, 0);
+    for nth in 1.. {
+        let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+        fixture.append_odd(0..200);
+        let flaky = FlakyStore::new(bucket.store.clone());
+        flaky.fail(nth, When::Before, true);
+        let outcome = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky).part_bytes(2000)).run(&mut |_| {});
+        if flaky.fired() == 0 {
+            break;
+        }
+        let ExportError::Io(error) = outcome.unwrap_err() else { panic!("call {nth}") };
+        let said = error.source.to_string();
+        assert!(said.contains(&format!("call {nth} ")), "call {nth}: {said}");
+        uploads += u64::from(error.action == "upload");
+        if error.action == "put" {
+            puts += 1;
+            assert!(said.contains(&format!("call {} ", nth + 1)), "call {nth}: {said}");
+        }
+    }
+    assert!(uploads > 3 && puts == 1, "{uploads} uploads, {puts} puts");
 }
 
 /// Writes a file, and is killed before the commit.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -39,6 +39,7 @@ struct Faults {
     aborts: AtomicU64,
     parts: AtomicU64,
     deletes: AtomicU64,
+    denies_deletes: AtomicBool,
     /// The first call that fails, counted from the last time that this was set, and whether all behind it fail too.
     fault: Mutex<Option<(u64, When, bool)>>,
     /// What others do before the next commit is put.
@@ -83,6 +84,11 @@ impl FlakyStore {
         self.faults.calls.load(Ordering::Relaxed)
     }
 
+    /// From now on nothing is deleted.
+    pub(crate) fn deny_deletes(&self) {
+        self.faults.denies_deletes.store(true, Ordering::Relaxed);
+    }
+
     pub(crate) fn fired(&self) -> u64 {
         self.faults.fired.load(Ordering::Relaxed)
     }
@@ -101,32 +107,32 @@ impl FlakyStore {
 }
 
 impl Faults {
-    /// Whether this call fails, and when.
-    fn next(&self) -> Option<When> {
+    /// Whether this call fails, when, and which it is.
+    fn next(&self) -> Option<(When, u64)> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
         let (nth, when, for_ever) = (*self.fault.lock().unwrap_or_else(PoisonError::into_inner))?;
         let fails = call == nth || for_ever && call > nth;
         fails.then(|| {
             self.fired.fetch_add(1, Ordering::Relaxed);
             // Whoever is cut off for good does nothing any more.
-            if call == nth { when } else { When::Before }
+            (if call == nth { when } else { When::Before }, call)
         })
     }
 
     async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
         match self.next() {
-            Some(When::Before) => Err(failure()),
-            Some(When::After) => {
+            Some((When::Before, number)) => Err(failure(number)),
+            Some((When::After, number)) => {
                 drop(call.await);
-                Err(failure())
+                Err(failure(number))
             }
             None => call.await,
         }
     }
 }
 
-fn failure() -> Error {
-    Error::Generic { store: "flaky", source: "no answer came".into() }
+fn failure(call: u64) -> Error {
+    Error::Generic { store: "flaky", source: format!("call {call} was not answered").into() }
 }
 
 impl fmt::Display for FlakyStore {
@@ -167,16 +173,20 @@ impl ObjectStore for FlakyStore {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         self.faults.deletes.fetch_add(1, Ordering::Relaxed);
+        if self.faults.denies_deletes.load(Ordering::Relaxed) {
+            let denied = Error::PermissionDenied { path: String::new(), source: "DeleteObject".into() };
+            return futures_util::stream::once(async { Err(denied) }).boxed();
+        }
         match self.faults.next() {
-            Some(When::Before) => futures_util::stream::once(async { Err(failure()) }).boxed(),
-            Some(When::After) => self.inner.delete_stream(locations).map(|_| Err(failure())).boxed(),
+            Some((When::Before, call)) => futures_util::stream::once(async move { Err(failure(call)) }).boxed(),
+            Some((When::After, call)) => self.inner.delete_stream(locations).map(move |_| Err(failure(call))).boxed(),
             None => self.inner.delete_stream(locations),
         }
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.faults.next() {
-            Some(_) => futures_util::stream::once(async { Err(failure()) }).boxed(),
+            Some((_, call)) => futures_util::stream::once(async move { Err(failure(call)) }).boxed(),
             None => self.inner.list(prefix),
         }
     }

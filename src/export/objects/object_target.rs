@@ -125,7 +125,8 @@ impl Target for ObjectTarget {
             };
             // The store may have done it all the same, or, asked again after it had, have found this very object there.
             let is_taken = error.kind() == ErrorKind::AlreadyExists;
-            match self.read(path)? {
+            let read = self.read(path).map_err(|unread| unknown(&error, &unread.source)).at("put", path)?;
+            match read {
                 Some(there) => return Ok(there == bytes),
                 // S3 answers so too while another is being asked for the same: perhaps in vain.
                 None if is_taken && asked_times < CONFLICTS_MAX => asked_times += 1,
@@ -217,16 +218,24 @@ pub(super) fn object_path(name: &str, path: &Path) -> Result<ObjectPath, IoError
 
 /// Waits for what a store is asked for. Its error is the source of the one that is returned.
 pub(super) fn asked<T: Send + 'static>(request: impl Future<Output = object_store::Result<T>> + Send + 'static) -> io::Result<T> {
-    wait(request)?.map_err(|error| {
-        let kind = match &error {
-            Error::NotFound { .. } => ErrorKind::NotFound,
-            Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
-            Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::PermissionDenied,
-            Error::NotSupported { .. } | Error::NotImplemented { .. } => ErrorKind::Unsupported,
-            _ => ErrorKind::Other,
-        };
-        io::Error::new(kind, error)
-    })
+    wait(request)?.map_err(answered)
+}
+
+/// An error of a store as one of this program.
+pub(super) fn answered(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::NotFound { .. } => ErrorKind::NotFound,
+        Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+        Error::PermissionDenied { .. } | Error::Unauthenticated { .. } => ErrorKind::PermissionDenied,
+        Error::NotSupported { .. } | Error::NotImplemented { .. } => ErrorKind::Unsupported,
+        _ => ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+/// A put that failed, and perhaps did not.
+fn unknown(error: &io::Error, unread: &io::Error) -> io::Error {
+    io::Error::new(unread.kind(), format!("{error}; whether it was done all the same cannot be read: {unread}"))
 }
 
 /// What is read of an object when it is opened.

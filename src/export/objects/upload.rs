@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload};
+use tokio::task::JoinSet;
 
 use crate::error::{IoContext, IoError};
 use crate::export::objects::driver::wait;
 use crate::export::objects::object_place::ObjectPlace;
-use crate::export::objects::object_target::{asked, object_path};
+use crate::export::objects::object_target::{answered, asked, object_path};
 use crate::export::target::Draft;
 use crate::io::{File, read_exact_at, spool, write_all_at};
 
@@ -52,30 +53,60 @@ impl Upload {
     }
 
     fn upload_parts(&self, store: Arc<dyn ObjectStore>, object: ObjectPath, part_bytes: u64) -> io::Result<()> {
-        let upload = asked(async move { store.put_multipart(&object).await })?;
-        let mut parts = WriteMultipart::new_with_chunk_size(upload, part_bytes as usize);
+        let mut parts = Parts { upload: asked(async move { store.put_multipart(&object).await })?, on_way: JoinSet::new() };
         let mut position = 0;
         while position < self.len {
             let bytes = match self.read(position, part_bytes.min(self.len - position)) {
                 Ok(bytes) => bytes,
-                Err(error) => return Err(abort(parts, error)),
+                Err(error) => return Err(parts.abort(error)),
             };
             position += bytes.len() as u64;
             let put;
-            (parts, put) = wait(async move {
-                let put = parts.wait_for_capacity(PARTS_AT_ONCE).await;
-                if put.is_ok() {
-                    parts.put(bytes.into());
-                }
-                (parts, put)
-            })?;
+            (put, parts) = wait(async move { (parts.put(bytes).await, parts) })?;
             if let Err(error) = put {
-                return Err(abort(parts, error.into()));
+                return Err(parts.abort(answered(error)));
             }
         }
-        // It aborts what fails.
-        asked(parts.finish())?;
+        let (completed, parts) = wait(async move { (parts.complete().await, parts) })?;
+        completed.map_err(|error| parts.abort(answered(error)))
+    }
+}
+
+/// The parts of an upload, a few of which are on their way.
+struct Parts {
+    upload: Box<dyn MultipartUpload>,
+    on_way: JoinSet<object_store::Result<()>>,
+}
+
+impl Parts {
+    async fn put(&mut self, bytes: Vec<u8>) -> object_store::Result<()> {
+        self.wait_until(PARTS_AT_ONCE - 1).await?;
+        self.on_way.spawn(self.upload.put_part(bytes.into()));
         Ok(())
+    }
+
+    async fn complete(&mut self) -> object_store::Result<()> {
+        self.wait_until(0).await?;
+        self.upload.complete().await.map(drop)
+    }
+
+    /// Waits until so many are on their way at most.
+    async fn wait_until(&mut self, count: usize) -> object_store::Result<()> {
+        while self.on_way.len() > count
+            && let Some(put) = self.on_way.join_next().await
+        {
+            put??;
+        }
+        Ok(())
+    }
+
+    /// Ends an upload because of an error, which is what is to be told: if this fails too, parts stay that nobody sees.
+    fn abort(mut self, error: io::Error) -> io::Error {
+        let _ = asked(async move {
+            self.on_way.shutdown().await;
+            self.upload.abort().await
+        });
+        error
     }
 }
 
@@ -101,12 +132,6 @@ impl Write for Upload {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Ends an upload because of an error, which is what is to be told: if this fails too, parts stay that nobody sees.
-fn abort(parts: WriteMultipart, error: io::Error) -> io::Error {
-    let _ = asked(parts.abort());
-    error
 }
 
 /// An error of the local disk, which is not where the file is to be.
