@@ -1,5 +1,5 @@
 //! The directory of one partition in an export: its path, its lock, the files that are there and which of them are part of the table. Removes
-//! what was not finished and what it may not commit, never a file that somebody could commit.
+//! what was not finished, what was put into other files, and what it may not commit, never a file that somebody could commit.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -154,7 +154,7 @@ impl ExportDirectory {
             found.replaced.push(parsed);
             return Ok(());
         }
-        // What begins before the watermark can be committed no more, and there may be much of it.
+        // What begins before the watermark can be committed no more, unless to take the place of others, and there may be much of it.
         if self.is_shared() && !is_committed && self.table.watermark()?.is_some_and(|watermark| parsed.first < watermark.get()) {
             return Ok(());
         }

@@ -142,7 +142,7 @@ impl ParquetExport {
         self
     }
 
-    /// Where the files are written; by default the file system.
+    /// Where the files are written; by default the file system. Not for an export into an object store: it would go to `storage` instead.
     #[must_use]
     pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
         self.target = Arc::new(StorageTarget::new(storage));

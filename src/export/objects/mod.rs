@@ -7,7 +7,7 @@
 //! - Nothing is locked. A commit to the Delta log is a put of an object that must not be there (`If-None-Match: *` in S3's words): of all who
 //!   commit the same version, the store lets one. The others read what was committed; whoever finds its own offsets there ends with
 //!   [`ExportError::Fenced`](crate::export::ExportError::Fenced). **The store must honour such puts**: those of S3, of Google, of Azure, and of
-//!   the crate itself do.
+//!   the crate itself do. Its listings must show whatever was put before they were asked for.
 //!
 //! # Exactly once
 //! A put may be done though the answer is an error, for instance when it came too late. Whoever does not know what became of a commit reads
@@ -32,7 +32,8 @@
 //!
 //! Each call blocks the thread that makes it. The requests themselves are made on one thread that all places of the process share, by a runtime
 //! of its own; so calls work on threads of an async runtime too, where they hold up whatever else is on that thread: use
-//! `spawn_blocking` or the like. Requests are tried again as the store is configured to, and not by this module.
+//! `spawn_blocking` or the like. The store must be for places alone (see [`ObjectPlace::new`]), and its code must not export: on that one thread, that
+//! is an error. Requests are tried again as the store is configured to, and not by this module.
 
 mod driver;
 mod object_place;

@@ -49,6 +49,13 @@ pub struct ObjectPlace {
 
 impl ObjectPlace {
     /// The objects of `store` below `prefix`, which may be empty.
+    ///
+    /// The requests are made on a thread of this module, by a runtime of its own. Connections that the store's HTTP client keeps open belong to the
+    /// runtime that opened them, so **the store must be for places alone**: one that the program uses on a runtime of its own as well fails or hangs
+    /// when that runtime ends or stands still. Make another store with the same settings for the program.
+    ///
+    /// Of the store are asked puts that do not replace, and listings that show what was put before them (S3, Google's and Azure's do both). The crate's
+    /// `LocalFileSystem` makes files durable only if `with_fsync(true)` is set: otherwise the watermark tells of rows that a power cut takes.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, prefix: ObjectPath) -> Self {
         Self { store, prefix, name: String::new(), spool_directory: None, part_bytes: PART_BYTES }
@@ -91,7 +98,10 @@ impl ObjectPlace {
 }
 
 impl ParquetExport {
-    /// Exports what `view` shows to objects in `place`. A [`storage`](Self::storage) that is set takes its place.
+    /// Exports what `view` shows to objects in `place`.
+    ///
+    /// Do not call [`storage`](Self::storage) on what this returns: the files then go to that storage, at the paths that people see of the objects,
+    /// and none to the object store.
     #[must_use]
     pub fn to_objects(view: &PartitionView, place: &ObjectPlace) -> Self {
         Self::at(view, place.path(), place.target())

@@ -97,7 +97,13 @@ impl Target for ObjectTarget {
             let tail = if len == 0 { Bytes::new() } else { store.get_range(&object, tail_at..len).await? };
             Ok(Object { store, path: object, len, tail_at, tail })
         });
-        Ok(Arc::new(opened.at("get", path)?))
+        let opened = opened.at("get", path)?;
+        let (expected, found) = (opened.len - opened.tail_at, opened.tail.len() as u64);
+        if found != expected {
+            let error = format!("the store sent {found} bytes where {expected} were asked for");
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, error)).at("get", path);
+        }
+        Ok(Arc::new(opened))
     }
 
     fn take(&self, _: &Path, _: &Path) -> Result<Option<Box<dyn Lock>>, ExportError> {
