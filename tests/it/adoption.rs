@@ -104,6 +104,22 @@ fn a_compaction_sees_what_others_exported_and_put_together() {
     assert_eq!(ParquetImport::open_objects(&bucket.place(), "odd").unwrap().rows(), rows.len() as u64);
 }
 
+/// Of two compactions of the same files, the one whose commit is first is done.
+#[test]
+fn a_compaction_that_was_overtaken_is_fenced() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    fixture.append_odd(0..30);
+    let flaky = FlakyStore::new(bucket.store.clone());
+    ParquetExport::to_objects(fixture.partition().view(), &bucket.place()).rows_per_file(10).run(&mut |_| {}).unwrap();
+    let mut session = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)).begin().unwrap();
+    let other = ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    flaky.before_commit(move || assert_eq!(other.begin().unwrap().compact().unwrap().removed_files, 3));
+    let error = session.compact().unwrap_err();
+    assert!(matches!(error, ExportError::Fenced { .. }), "{error}");
+    assert_eq!((bucket.data_files().len(), flaky.deletes()), (1, 1), "what it wrote is gone");
+    assert_eq!(session.compact().unwrap().removed_files, 0);
+}
+
 /// Who may put objects need not be allowed to delete them: that the run was fenced is what is told.
 #[test]
 fn whoever_was_overtaken_is_told_so_even_if_its_file_cannot_be_removed() {

@@ -165,9 +165,9 @@ fn files_of_others_keep_their_place() {
     fixture.check(40);
 }
 
-/// Of files that another process has taken out of the table meanwhile, none is put into another.
+/// Of files that another process has taken out of the table since the session began, none is put into another.
 #[test]
-fn a_compaction_that_was_overtaken_is_fenced() {
+fn files_that_others_took_out_are_not_put_together() {
     let fixture = Fixture::new();
     fixture.append(30);
     let mut session = fixture.exporter().rows_per_file(10).begin().unwrap();
@@ -184,9 +184,6 @@ fn a_compaction_that_was_overtaken_is_fenced() {
     fs::write(fixture.commit(5), json!({ "remove": { "path": format!("partition=0/{}", name(20, 29)), "dataChange": false } }).to_string()).unwrap();
     fixture.append(10);
     assert_eq!(session.run(&mut |_| {}).unwrap().rows(), 10);
-    let error = session.compact().unwrap_err();
-    assert!(matches!(error, ExportError::Fenced { .. }), "{error}");
-    assert!(!fixture.home().join(name(20, 39)).exists(), "what it wrote is gone");
     assert_eq!(session.compact().unwrap().removed_files, 0);
 }
 

@@ -40,6 +40,8 @@ struct Faults {
     parts: AtomicU64,
     deletes: AtomicU64,
     denies_deletes: AtomicBool,
+    /// Done on the thread of the requests before the next commit is put.
+    inline: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// The first call that fails, counted from the last time that this was set, and whether all behind it fail too.
     fault: Mutex<Option<(u64, When, bool)>>,
     /// What others do before the next commit is put.
@@ -72,6 +74,11 @@ impl FlakyStore {
     /// Does this before the next commit is put.
     pub(crate) fn before_commit(&self, others: impl FnOnce() + Send + 'static) {
         *self.faults.others.lock().unwrap() = Some(Box::new(others));
+    }
+
+    /// Does this before the next commit is put, on the very thread that makes the requests.
+    pub(crate) fn inline_before_commit(&self, others: impl FnOnce() + Send + 'static) {
+        *self.faults.inline.lock().unwrap() = Some(Box::new(others));
     }
 
     /// Answers so many commits with a conflict, and does nothing.
@@ -148,6 +155,10 @@ impl ObjectStore for FlakyStore {
             let others = self.faults.others.lock().unwrap().take();
             if let Some(others) = others {
                 tokio::task::spawn_blocking(others).await.unwrap();
+            }
+            let inline = self.faults.inline.lock().unwrap().take();
+            if let Some(inline) = inline {
+                inline();
             }
             let left = self.faults.conflicts.load(Ordering::Relaxed);
             if left > 0 {

@@ -400,6 +400,21 @@ async fn a_thread_of_an_async_runtime_may_export() {
     assert_eq!(export.run(&mut |_| {}).unwrap().rows(), 10);
 }
 
+/// A store's code that exports, on the one thread that makes the requests, is told so: it would wait for itself.
+#[test]
+fn a_store_that_exports_is_told_that_it_may_not() {
+    let (fixture, bucket) = (Fixture::new(), Bucket::memory());
+    let rows = fixture.append_odd(0..10);
+    let flaky = FlakyStore::new(bucket.store.clone());
+    let inner = ParquetExport::to_objects(fixture.partition().view(), &bucket.place());
+    flaky.inline_before_commit(move || {
+        let ExportError::Io(error) = inner.run(&mut |_| {}).unwrap_err() else { panic!("another error") };
+        assert!(error.source.to_string().contains("would wait for itself"), "{error}");
+    });
+    ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)).run(&mut |_| {}).unwrap();
+    assert_eq!(bucket.rows(), rows);
+}
+
 /// A commit of another partition may be in the way any number of times.
 #[test]
 fn a_race_for_a_commit_is_tried_again() {
