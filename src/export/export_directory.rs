@@ -129,7 +129,7 @@ impl ExportDirectory {
         self.table.remove_leftover()?;
         leftovers.iter().try_for_each(|path| target.remove(path))?;
         found.replaced.retain(|range| found.compacted.iter().any(|compacted| compacted.holds(*range)));
-        found.replaced.iter().chain(&found.unfinished).try_for_each(|range| self.remove(*range))?;
+        found.replaced.iter().chain(&found.unfinished).try_for_each(|range| self.discard(*range))?;
         self.gaps.sort_by_key(|gap| gap.from);
         self.uncommitted.sort_by_key(|file| file.name);
         // Where others are at work, some of what is not committed never will be.
@@ -214,8 +214,8 @@ impl ExportDirectory {
         Err(error)
     }
 
-    /// Removes a file that this process has written and could not make part of the table. Where nothing is locked, one that stays does no harm,
-    /// and who may put objects need not be allowed to delete them.
+    /// Removes a file that did not become part of the table, or is no more. Where nothing is locked, one that stays does no harm, and who may put
+    /// objects need not be allowed to delete them.
     pub(super) fn discard(&self, name: FileName) -> Result<(), ExportError> {
         let removed = self.remove(name);
         if self.is_shared() { Ok(()) } else { removed }

@@ -188,6 +188,14 @@ pub enum ImportError {
         /// Offset of a batch of the other import.
         offset: Offset,
     },
+    /// The end of the partition was cut off while rows were appended. Run the import again: it appends those that are missing.
+    #[error("the partition ended at offset {expected} when rows were appended last, and at {found} now: it was cut off meanwhile")]
+    CutOff {
+        /// Where it ended.
+        expected: Offset,
+        /// Where it ends now.
+        found: Offset,
+    },
     /// The record cannot be appended.
     #[error("{}: row {row}: {source}", path.display())]
     Append {
@@ -226,7 +234,7 @@ impl ImportError {
         match self {
             Self::Table(error) => error.is_refusal(),
             Self::Restore { source, .. } => !matches!(source, RestoreError::Append(_) | RestoreError::Sync(_)),
-            Self::Sync(_) | Self::Read(_) | Self::Io(_) | Self::Append { .. } => false,
+            Self::Sync(_) | Self::Read(_) | Self::Io(_) | Self::Append { .. } | Self::CutOff { .. } => false,
             _ => true,
         }
     }

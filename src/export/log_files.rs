@@ -60,15 +60,10 @@ impl LogFiles {
         after.apply(commit).map_err(|reason| self.refused(reason))?;
         let follows = version.checked_sub(1).is_none_or(|before| names.has_commit(before));
         if !follows || names.has_checkpoint_from(version) {
-            // Whoever was fast may have made that checkpoint of this commit too.
+            // Whoever was fast may have made that checkpoint of this commit too. What cannot be read here, others may read: then all stays.
             let mut seen = snapshot.anew();
-            let is_seen = match self.read_anew(&mut seen) {
-                Err(error) if !error.is_refusal() => return Err(error),
-                other => {
-                    other.is_ok() && after.files.difference(&snapshot.files).all(|path| seen.files.contains(path) || seen.removed.contains(path))
-                }
-            };
-            if !is_seen {
+            self.read_anew(&mut seen)?;
+            if !after.files.difference(&snapshot.files).all(|path| seen.files.contains(path) || seen.removed.contains(path)) {
                 self.target.remove(&to)?;
                 return Err(ExportError::CleanedUp { path: to });
             }

@@ -353,7 +353,8 @@ impl ExportSession {
             report.removed_files += compaction.members.len();
         }
         report.checkpoint_failures = std::mem::take(&mut directory.checkpoint_failures);
-        self.is_behind = false;
+        // Commits of others that were in the way may have moved the watermark.
+        self.is_behind = self.directory.is_shared();
         Ok(report)
     }
 

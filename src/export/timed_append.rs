@@ -1,5 +1,9 @@
 //! Appends rows of files without offsets to a partition, and commits with each batch how far that is. Reads no file, decides no order.
 
+use std::cmp::Ordering;
+
+use tidelog_format::Offset;
+
 use crate::config::{AckLevel, ReadIsolation};
 use crate::error::AppendError;
 use crate::export::import_error::ImportError;
@@ -35,9 +39,9 @@ pub(super) struct Appending<'a> {
 }
 
 impl<'a> Appending<'a> {
-    /// Goes on where a partition has `resumed` the import.
-    pub(super) fn new(to: &'a Partition, files: &'a [TimedFile], source: SourceId, settings_crc: u32, resumed: Option<Resumed>) -> Self {
-        let end = to.log_end_offset().get();
+    /// Goes on where a partition that ended at `end` has `resumed` the import.
+    pub(super) fn new(to: &'a Partition, files: &'a [TimedFile], source: SourceId, settings_crc: u32, end: Offset, resumed: Option<Resumed>) -> Self {
+        let end = end.get();
         let (again, kept_rows) = resumed.as_ref().map_or((0, 0), |resumed| (resumed.again(), resumed.rows()));
         let note = match resumed {
             Some(Resumed { note, .. }) => Note { source, run_base: end, rows: kept_rows, ..note },
@@ -132,13 +136,13 @@ impl<'a> Appending<'a> {
     /// Appends the batch, if there is one, with how far this is.
     fn commit(&mut self) -> Result<(), ImportError> {
         let Some(first) = self.first.take() else { return Ok(()) };
+        // Before anything says of rows that they are there.
+        self.check_end(self.to.log_end_offset())?;
         (self.note.before, self.note.batch_rows) = (self.before, self.batch.len() as u64);
         let appended = self.batch.set_note(Some(&self.note.encode())).and_then(|()| self.to.append_batch(&self.batch, AckLevel::Written));
         let ack = appended.map_err(|source| self.failure(first, source))?;
+        self.check_end(ack.base_offset)?;
         let base_offset = ack.base_offset.get();
-        if base_offset != self.end {
-            self.check_others(base_offset)?;
-        }
         self.end = ack.last_offset.get() + 1;
         self.before = self.note.last;
         for offset in [&mut self.note.import_base, &mut self.note.begun_at] {
@@ -153,9 +157,14 @@ impl<'a> Appending<'a> {
     }
 
     /// Others may append meanwhile; what they append is not counted. But two imports at once would bring rows twice.
-    fn check_others(&self, base_offset: u64) -> Result<(), ImportError> {
+    fn check_end(&self, end: Offset) -> Result<(), ImportError> {
+        match end.get().cmp(&self.end) {
+            Ordering::Less => return Err(ImportError::CutOff { expected: Offset::new(self.end), found: end }),
+            Ordering::Equal => return Ok(()),
+            Ordering::Greater => {}
+        }
         let view = self.to.view().with_isolation(ReadIsolation::Written);
-        for batch in view.batches_backwards(base_offset)? {
+        for batch in view.batches_backwards(end)? {
             let batch = batch?;
             if batch.base_offset().get() < self.end {
                 break;

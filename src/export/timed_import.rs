@@ -153,6 +153,8 @@ impl TimedImport {
     /// [`ImportError`]; what comes before it is appended, durably if that can be, and stays. What the files' footers and times show is refused before anything is appended.
     pub fn append_to(&self, to: &Partition, progress: &mut dyn FnMut(TimedProgress)) -> Result<TimedReport, ImportError> {
         to.flush()?;
+        // What is appended from here on is not this import's: also while it looks at its files.
+        let end = to.log_end_offset();
         let source = SourceId::new(&self.source);
         let sought = Sought { path: &self.path, files: &self.files, source, settings_crc: self.settings_crc };
         let resumed = sought.find(to)?;
@@ -162,7 +164,7 @@ impl TimedImport {
         if plan.kept_rows != rows {
             return Err(ImportError::Rows { path: self.path.clone(), rows, found: plan.kept_rows });
         }
-        let mut appending = Appending::new(to, &self.files, source, self.settings_crc, resumed);
+        let mut appending = Appending::new(to, &self.files, source, self.settings_crc, end, resumed);
         let merge = Merge::new(&*self.target, &self.files, plan, self.memory_bytes_max);
         match merge.run(&mut |place, record| appending.take(place, record, progress)) {
             Ok(()) => appending.finish(progress),

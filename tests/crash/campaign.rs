@@ -165,7 +165,8 @@ impl Run {
             },
             Some(level) => match if records == 1 { log.append_with(parts[0].record(), level) } else { log.append_batch(&batch, level) } {
                 Ok(ack) => (ack.base_offset.get(), level == AckLevel::Durable),
-                Err(AppendError::NotDurable { base_offset, .. }) => (base_offset.get(), false),
+                // The log itself may not have it: the write failed, and could not be taken back.
+                Err(AppendError::NotDurable { base_offset, .. }) if log.log_end_offset() > base_offset => (base_offset.get(), false),
                 Err(error) => return refused(process, &error, during),
             },
         };
@@ -305,7 +306,7 @@ impl Run {
 fn refused(process: &Process, error: &AppendError, during: Model) -> Result<Model, String> {
     let is_expected = match error {
         AppendError::Poisoned { .. } => process.disk.failed_syncs() + process.faulty.fired() > 0,
-        AppendError::Io(_) => process.faulty.fired() > 0,
+        AppendError::Io(_) | AppendError::NotDurable { .. } => process.faulty.fired() > 0,
         _ => false,
     };
     if is_expected { Ok(during) } else { Err(error.to_string()) }

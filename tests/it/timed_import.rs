@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::restore::{options, rows_of};
 use arrow::array::{
@@ -441,6 +442,45 @@ fn what_others_append_is_told_and_not_counted() {
         }
     });
     assert!(matches!(outer, Err(ImportError::Concurrent { .. })), "{outer:?}, {inner:?}");
+}
+
+/// The other one is done while this one looks at its files.
+#[test]
+fn two_imports_at_once_are_not_both_done() {
+    let home = Home::new();
+    home.write_model(&model("a.parquet", 0..1500, 10_000));
+    let to = home.partition("log");
+    let faulty = Faulty::new(Arc::new(tidelog::io::Disk::new()));
+    let import = TimedImport::open_in(Arc::new(faulty.clone()), home.path("in"), &TimedColumns::new().time("at_ns")).unwrap();
+    faulty.inject(Fault::anywhere().slow(Duration::from_secs(2)));
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| import.append_to(&to, &mut |_| {}));
+        while faulty.fired() == 0 {
+            std::thread::yield_now();
+        }
+        let other = home.import(&to);
+        let outcomes = [slow.join().unwrap(), other];
+        assert!(outcomes.iter().any(|outcome| matches!(outcome, Err(ImportError::Concurrent { .. }))), "{outcomes:?}");
+    });
+}
+
+#[test]
+fn a_log_that_is_cut_off_meanwhile_gets_the_rows_again() {
+    let home = Home::new();
+    let files = [model("a.parquet", 0..3000, 1000)];
+    home.write_model(&files[0]);
+    let to = home.partition("log");
+    let import = TimedImport::open(home.path("in"), &TimedColumns::new().time("at_ns")).unwrap();
+    let mut cut = None;
+    let outcome = import.append_to(&to, &mut |progress| {
+        if progress.rows > 0 && cut.is_none() {
+            cut = Some(to.log_end_offset().get() - 100);
+            to.truncate_suffix(cut.unwrap()).unwrap();
+        }
+    });
+    assert!(matches!(outcome, Err(ImportError::CutOff { found, .. }) if Some(found.get()) == cut), "{outcome:?}");
+    import.append_to(&to, &mut |_| {}).unwrap();
+    assert_eq!(log(&to), sorted(&files));
 }
 
 #[test]
