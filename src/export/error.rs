@@ -74,7 +74,7 @@ pub enum ExportError {
         watermark: Offset,
     },
     /// Another process has deleted commits of the Delta log since it was read, and a commit of this run came where no reader looks any more. It was
-    /// taken back. Run again: the file that it was of is complete, and the next run commits it.
+    /// taken back. Run again: an exported file is complete, and the next run commits it; files that were to be put together are as they were.
     #[error("{} came where another process has cleaned up, and was taken back: run again", path.display())]
     CleanedUp {
         /// The commit that is not there.
