@@ -186,6 +186,16 @@ pub enum TopicError {
         /// The largest number.
         limit: u32,
     },
+    /// The range has no slot, or reaches past its ring.
+    #[error("slots {start}..{stop} are no range of a ring of {size}: the start comes before the stop, and the stop is {size} at most")]
+    RingRange {
+        /// Slots of the ring.
+        size: u32,
+        /// The first slot given.
+        start: u32,
+        /// The first slot behind it.
+        stop: u32,
+    },
     /// The topic has fewer partitions.
     #[error("there is no partition {partition}: topic {topic} has {count}, numbered from 0")]
     NoPartition {

@@ -42,6 +42,7 @@ mod error;
 pub mod export;
 pub mod io;
 mod log;
+mod offset;
 mod topic;
 
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
@@ -52,8 +53,11 @@ pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
+pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, OffsetStoreError};
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
-pub use topic::{Ack, BatchPlace, Partition, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, Store, StoreOptions, Topic, TopicName};
+pub use topic::{
+    Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,
+};
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
 

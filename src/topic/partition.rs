@@ -8,6 +8,7 @@ use tidelog_format::{LeaderEpoch, Offset, Producer, TimestampNs};
 use crate::config::AckLevel;
 use crate::error::{AppendError, CutError, ReadError, RestoreError, SyncError};
 use crate::log::{Assigned, BackwardReader, Log, PartitionView, Reader, Record, RecordBatch, RecoveryReport, Scratch, Staging, Start, StoredRecord};
+use crate::topic::partition_key::PartitionKey;
 use crate::topic::store::StoreInner;
 
 /// A partition: append and read. Cheap to clone; keeps its store open.
@@ -16,6 +17,7 @@ pub struct Partition {
     log: Arc<Log>,
     view: PartitionView,
     store: Arc<StoreInner>,
+    key: Arc<PartitionKey>,
 }
 
 /// What an append was given.
@@ -52,8 +54,13 @@ pub struct PendingAck {
 }
 
 impl Partition {
-    pub(super) fn new(store: Arc<StoreInner>, topic: String, number: u32, log: Arc<Log>) -> Self {
-        Self { view: PartitionView::of_writer(topic, number, log.clone()), log, store }
+    pub(super) fn new(store: Arc<StoreInner>, key: PartitionKey, number: u32, log: Arc<Log>) -> Self {
+        Self { view: PartitionView::of_writer(key.topic.to_string(), number, log.clone()), log, store, key: Arc::new(key) }
+    }
+
+    /// What it is known by.
+    pub fn key(&self) -> &PartitionKey {
+        &self.key
     }
 
     /// Appends one record, durably: when this returns, it survives power loss.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use tidelog_format::crc32;
 
 use crate::error::TopicError;
-use crate::log::RING_SIZE;
+use crate::log::{RING_SIZE, ring_range};
 use crate::topic::name::TopicName;
 use crate::topic::partition::Partition;
+use crate::topic::partition_key::PartitionKey;
+use crate::topic::ring_range::RingRange;
 use crate::topic::store::StoreInner;
 
 /// A topic. Cheap to clone; keeps its store open.
@@ -40,7 +42,17 @@ impl Topic {
     pub fn partition(&self, number: u32) -> Result<Partition, TopicError> {
         check_partition(&self.name, number, self.partitions)?;
         let log = self.store.log(&self.name, number)?;
-        Ok(Partition::new(self.store.clone(), self.name.to_string(), number, log))
+        Ok(Partition::new(self.store.clone(), self.partition_key(number)?, number, log))
+    }
+
+    /// What a partition is known by.
+    ///
+    /// # Errors
+    /// [`TopicError::NoPartition`].
+    pub fn partition_key(&self, number: u32) -> Result<PartitionKey, TopicError> {
+        check_partition(&self.name, number, self.partitions)?;
+        let (start, stop) = ring_range(number, self.partitions);
+        Ok(PartitionKey { topic: self.name.clone(), range: RingRange::new(RING_SIZE, start, stop)? })
     }
 
     /// The partition whose share of the ring holds the key: CRC-32 of the key, modulo 4,096 slots.
