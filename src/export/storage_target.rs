@@ -40,6 +40,18 @@ impl StorageTarget {
         Ok(())
     }
 
+    /// Makes the names of the directories that hold a new one durable: whoever made them may have been killed before they were.
+    fn settle_above(&self, path: &Path) -> Result<(), IoError> {
+        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty() && above.parent().is_some()) {
+            match self.storage.sync_dir(parent_of(above)) {
+                // Not made by a run of this program, then.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
+                other => other.at("sync", parent_of(above))?,
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a file under a name with a dot; returns its path.
     fn write_partial(&self, path: &Path, bytes: &[u8], writer: &str) -> Result<PathBuf, IoError> {
         let directory = parent_of(path);
@@ -87,6 +99,7 @@ impl Target for StorageTarget {
 
     fn make_directory(&self, path: &Path) -> Result<(), IoError> {
         match self.storage.create_dir(path) {
+            Ok(()) => self.settle_above(path)?,
             // Another process may have made it a moment ago.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {
