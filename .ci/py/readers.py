@@ -172,7 +172,26 @@ def read_pyarrow(files: list[str]) -> tuple[list[Row], list[Row]]:
     whole = log.to_table()
     check_micros(whole["_ts"].cast(pa.int64()).to_pylist(), whole["_ts_ns"].to_pylist())
     in_range = log.to_table(filter=(ds.field("_offset") >= RANGE[0]) & (ds.field("_offset") < RANGE[1]))
+    for file in files:
+        check_checksums(file)
     return rows_of(whole.to_pydict()), rows_of(in_range.to_pydict())
+
+
+def check_checksums(file: str) -> None:
+    """Each page has a checksum: one bit in the last byte of a column is found."""
+    assert pq.read_table(file, partitioning=None, page_checksum_verification=True).num_rows
+    group = pq.read_metadata(file).row_group(0)
+    whole = Path(file).read_bytes()
+    for column in map(group.column, range(group.num_columns)):
+        pages = column.dictionary_page_offset if column.has_dictionary_page else column.data_page_offset
+        flipped = bytearray(whole)
+        flipped[pages + column.total_compressed_size - 1] ^= 1
+        try:
+            pq.read_table(pa.BufferReader(bytes(flipped)), page_checksum_verification=True)
+        except OSError as error:
+            assert "CRC" in str(error), f"{file}: {column.path_in_schema}: {error}"
+        else:
+            raise AssertionError(f"{file}: a flipped bit in {column.path_in_schema} is not found")
 
 
 def read_pandas(files: list[str]) -> tuple[list[Row], list[Row]]:

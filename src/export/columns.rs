@@ -1,18 +1,15 @@
-//! Rows gathered into columns: each key and value is copied once, into buffers that are used again. Knows no file.
+//! Rows gathered into columns, in buffers that are used again. Encodes nothing but what needs no more than the row itself.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use arrow::array::builder::NullBufferBuilder;
-use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray};
-use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{ArrowNativeType, SchemaRef};
+use arrow::array::ArrayRef;
 use arrow::error::ArrowError;
-use tidelog_format::{Header, LeaderEpoch, TimestampNs};
+use tidelog_format::{Header, LeaderEpoch};
 
+use crate::export::pages::{PlainStrings, Runs};
 use crate::export::report::Unfit;
 use crate::export::row_group_writers::Times;
-use crate::export::schema::{GROUP_ROWS, PAGE_ROWS, UTC, header_fields, header_item, schema, times_of};
+use crate::export::schema::{GROUP_ROWS, PAGE_ROWS, times_of};
 use crate::export::typed_column::TypedColumns;
 use crate::export::typed_values::TypedValues;
 use crate::log::RecordRef;
@@ -20,19 +17,13 @@ use crate::log::RecordRef;
 /// The rows of one row group at most.
 #[derive(Debug)]
 pub(super) struct Columns {
-    schema: SchemaRef,
-    offsets: Reused<i64>,
-    ts_ns: Reused<i64>,
-    ts: Reused<i64>,
-    keys: Bytes,
-    values: Bytes,
-    header_ends: Reused<i32>,
-    header_names: Bytes,
-    header_values: Bytes,
-    leader_epochs: Reused<i32>,
-    leader_epochs_valid: NullBufferBuilder,
-    producer_ids: Reused<i64>,
-    producer_ids_valid: NullBufferBuilder,
+    pub(super) offsets: Vec<i64>,
+    pub(super) ts_ns: Vec<i64>,
+    pub(super) keys: Strings,
+    pub(super) values: PlainStrings,
+    pub(super) headers: Headers,
+    pub(super) leader_epochs: Runs<Option<i64>>,
+    pub(super) producer_ids: Runs<Option<i64>>,
     typed: TypedValues,
     bytes: usize,
     /// Where pages end, and the bytes before the last end.
@@ -47,23 +38,28 @@ pub(super) struct BatchPart {
     pub(super) producer_id: Option<i64>,
 }
 
+/// A row in the schema's terms.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) offset: i64,
+    pub(super) ts_ns: i64,
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) value: Option<&'a [u8]>,
+    pub(super) leader_epoch: Option<i64>,
+    pub(super) producer_id: Option<i64>,
+}
+
 impl Columns {
     pub(super) fn new(declared: &TypedColumns) -> Self {
         Self {
-            schema: schema(declared),
             typed: TypedValues::new(declared),
-            offsets: Reused::new(),
-            ts_ns: Reused::new(),
-            ts: Reused::new(),
-            keys: Bytes::new(),
-            values: Bytes::new(),
-            header_ends: Reused { vec: vec![0], lent: None },
-            header_names: Bytes::new(),
-            header_values: Bytes::new(),
-            leader_epochs: Reused::new(),
-            leader_epochs_valid: NullBufferBuilder::new(PAGE_ROWS),
-            producer_ids: Reused::new(),
-            producer_ids_valid: NullBufferBuilder::new(PAGE_ROWS),
+            offsets: Vec::new(),
+            ts_ns: Vec::new(),
+            keys: Strings::default(),
+            values: PlainStrings::new(),
+            headers: Headers::default(),
+            leader_epochs: Runs::new(),
+            producer_ids: Runs::new(),
             bytes: 0,
             page_ends: Vec::new(),
             page_bytes: 0,
@@ -77,6 +73,7 @@ impl Columns {
 
     /// Ends a page.
     pub(super) fn end_page(&mut self) {
+        self.values.end_page();
         self.page_ends.push(self.len());
         self.page_bytes = self.bytes_in_memory();
     }
@@ -88,7 +85,7 @@ impl Columns {
 
     /// How far the times are apart.
     pub(super) fn times(&self) -> Times {
-        times_of(&self.ts_ns.vec)
+        times_of(&self.ts_ns)
     }
 
     /// The same columns, without a row.
@@ -96,9 +93,14 @@ impl Columns {
         Self::new(self.typed.declared())
     }
 
+    /// The declared columns.
+    pub(super) fn declared(&self) -> &TypedColumns {
+        self.typed.declared()
+    }
+
     /// Rows gathered.
     pub(super) fn len(&self) -> usize {
-        self.offsets.vec.len()
+        self.offsets.len()
     }
 
     /// Bytes of keys, values and headers gathered.
@@ -111,80 +113,128 @@ impl Columns {
         self.bytes + self.typed.bytes()
     }
 
-    pub(super) fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// What the declared columns could not take since this was asked.
     pub(super) fn take_unfit(&mut self) -> Vec<Unfit> {
         self.typed.take_unfit()
     }
 
-    /// Adds a row.
+    /// What the declared columns took.
+    pub(super) fn take_typed(&mut self) -> Result<Vec<ArrayRef>, ArrowError> {
+        self.typed.take()
+    }
+
+    /// Adds a record, and what the declared columns take of it.
     pub(super) fn push(&mut self, record: &RecordRef<'_>, part: BatchPart) {
-        // An offset is at most i64::MAX.
-        self.offsets.vec.push(record.offset().get().cast_signed());
-        self.ts_ns.vec.push(record.timestamp().get());
-        self.ts.vec.push(micros(record.timestamp()));
-        self.keys.push(record.key());
-        self.values.push(record.value());
+        let row = Row {
+            // An offset is at most i64::MAX.
+            offset: record.offset().get().cast_signed(),
+            ts_ns: record.timestamp().get(),
+            key: record.key(),
+            value: record.value(),
+            leader_epoch: i32::try_from(part.leader_epoch.get()).ok().map(i64::from),
+            producer_id: part.producer_id,
+        };
         self.typed.push(record.offset().get(), record.value());
-        self.bytes += len(record.key()) + len(record.value());
-        for Header { name, value } in record.headers() {
-            self.header_names.push(Some(name.as_bytes()));
-            self.header_values.push(value);
-            // Empty headers take space too.
-            self.bytes += name.len() + len(value) + size_of::<i64>();
-        }
-        self.header_ends.vec.push(i32_len(self.header_names.len()));
-        let leader_epoch = i32::try_from(part.leader_epoch.get()).ok();
-        self.leader_epochs.vec.push(leader_epoch.unwrap_or_default());
-        self.leader_epochs_valid.append(leader_epoch.is_some());
-        self.producer_ids.vec.push(part.producer_id.unwrap_or_default());
-        self.producer_ids_valid.append(part.producer_id.is_some());
+        self.push_row(row, record.headers());
     }
 
-    /// Hands the rows to `write`, with the rows of each page, and is empty afterwards.
-    pub(super) fn drain<E: From<ArrowError>>(&mut self, write: impl FnOnce(RecordBatch, Vec<Range<usize>>) -> Result<(), E>) -> Result<(), E> {
+    /// Adds a row, and nothing to the declared columns.
+    #[inline]
+    pub(super) fn push_row<'a>(&mut self, row: Row<'_>, headers: impl Iterator<Item = Header<'a>>) {
+        self.offsets.push(row.offset);
+        self.ts_ns.push(row.ts_ns);
+        self.keys.push(row.key);
+        self.values.push(row.value);
+        self.bytes += len(row.key) + len(row.value) + self.headers.push(headers);
+        self.leader_epochs.push(row.leader_epoch);
+        self.producer_ids.push(row.producer_id);
+    }
+
+    /// The rows of each page.
+    pub(super) fn pages(&self) -> Vec<Range<usize>> {
         let ends = self.page_ends.iter().copied().chain([self.len()]);
-        let pages = ends.scan(0, |start, end| Some(std::mem::replace(start, end)..end)).filter(|page| !page.is_empty()).collect();
-        let outcome = self.lend().map_err(E::from).and_then(|rows| write(rows, pages));
-        self.take_back();
-        outcome
+        ends.scan(0, |start, end| Some(std::mem::replace(start, end)..end)).filter(|page| !page.is_empty()).collect()
     }
 
-    fn lend(&mut self) -> Result<RecordBatch, ArrowError> {
-        let ts = TimestampMicrosecondArray::try_new(self.ts.lend_scalars(), None)?.with_timezone(UTC);
-        let header_names = StringArray::try_new(self.header_names.lend_ends(), self.header_names.data.lend(), None)?;
-        let header_values = self.header_values.lend()?;
-        let headers = StructArray::try_new(header_fields(), vec![Arc::new(header_names), header_values], None)?;
-        let header_ends = OffsetBuffer::new(self.header_ends.lend_scalars());
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int64Array::try_new(self.offsets.lend_scalars(), None)?),
-            Arc::new(Int64Array::try_new(self.ts_ns.lend_scalars(), None)?),
-            Arc::new(ts),
-            self.keys.lend()?,
-            self.values.lend()?,
-            Arc::new(ListArray::try_new(header_item(), header_ends, Arc::new(headers), None)?),
-            Arc::new(Int32Array::try_new(self.leader_epochs.lend_scalars(), self.leader_epochs_valid.finish())?),
-            Arc::new(Int64Array::try_new(self.producer_ids.lend_scalars(), self.producer_ids_valid.finish())?),
-        ];
-        columns.extend(self.typed.take()?);
-        RecordBatch::try_new(self.schema.clone(), columns)
-    }
-
-    fn take_back(&mut self) {
-        for column in [&mut self.offsets, &mut self.ts_ns, &mut self.ts, &mut self.producer_ids] {
-            column.take_back();
-        }
-        for column in [&mut self.keys, &mut self.values, &mut self.header_names, &mut self.header_values] {
-            column.take_back();
-        }
-        self.leader_epochs.take_back();
-        self.header_ends.take_back();
-        self.header_ends.vec.push(0);
+    /// Forgets the rows. Those of the declared columns and the values have been taken.
+    pub(super) fn clear(&mut self) {
+        self.offsets.clear();
+        self.ts_ns.clear();
+        self.keys.clear();
+        self.headers.clear();
+        self.leader_epochs.clear();
+        self.producer_ids.clear();
         self.page_ends.clear();
         (self.bytes, self.page_bytes) = (0, 0);
+    }
+}
+
+/// Byte strings of which any may be null, one behind the other.
+#[derive(Debug, Default)]
+pub(super) struct Strings {
+    bytes: Vec<u8>,
+    /// Of those that are there.
+    lens: Vec<u32>,
+    /// Whether each is there.
+    pub(super) is_there: Runs<bool>,
+}
+
+impl Strings {
+    #[inline]
+    fn push(&mut self, string: Option<&[u8]>) {
+        self.is_there.push(string.is_some());
+        if let Some(string) = string {
+            self.bytes.extend_from_slice(string);
+            self.lens.push(u32::try_from(string.len()).expect("a record has at most 1 GiB"));
+        }
+    }
+
+    /// Those that are there, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        self.lens.iter().map(move |&len| {
+            let (string, behind) = rest.split_at(len as usize);
+            rest = behind;
+            string
+        })
+    }
+
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.lens.clear();
+        self.is_there.clear();
+    }
+}
+
+/// The headers of all rows.
+#[derive(Debug, Default)]
+pub(super) struct Headers {
+    /// How many each row has.
+    pub(super) counts: Runs<usize>,
+    pub(super) names: Strings,
+    pub(super) values: Strings,
+}
+
+impl Headers {
+    /// Adds those of a row; returns their bytes.
+    #[inline]
+    fn push<'a>(&mut self, headers: impl Iterator<Item = Header<'a>>) -> usize {
+        let (mut count, mut bytes) = (0, 0);
+        for Header { name, value } in headers {
+            self.names.push(Some(name.as_bytes()));
+            self.values.push(value);
+            count += 1;
+            // Empty headers take space too.
+            bytes += name.len() + len(value) + size_of::<i64>();
+        }
+        self.counts.push(count);
+        bytes
+    }
+
+    fn clear(&mut self) {
+        self.counts.clear();
+        self.names.clear();
+        self.values.clear();
     }
 }
 
@@ -192,101 +242,7 @@ fn len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(0, <[u8]>::len)
 }
 
-/// Microseconds, rounded down also before 1970.
-fn micros(timestamp: TimestampNs) -> i64 {
-    timestamp.get().div_euclid(1000)
-}
-
-/// Byte strings of which any may be null.
-#[derive(Debug)]
-struct Bytes {
-    ends: Reused<i32>,
-    data: Reused<u8>,
-    valid: NullBufferBuilder,
-}
-
-impl Bytes {
-    fn new() -> Self {
-        Self { ends: Reused { vec: vec![0], lent: None }, data: Reused::new(), valid: NullBufferBuilder::new(PAGE_ROWS) }
-    }
-
-    fn len(&self) -> usize {
-        self.ends.vec.len() - 1
-    }
-
-    #[inline]
-    fn push(&mut self, bytes: Option<&[u8]>) {
-        self.data.vec.extend_from_slice(bytes.unwrap_or_default());
-        self.ends.vec.push(i32_len(self.data.vec.len()));
-        self.valid.append(bytes.is_some());
-    }
-
-    fn lend(&mut self) -> Result<ArrayRef, ArrowError> {
-        Ok(Arc::new(BinaryArray::try_new(self.lend_ends(), self.data.lend(), self.valid.finish())?))
-    }
-
-    fn lend_ends(&mut self) -> OffsetBuffer<i32> {
-        OffsetBuffer::new(self.ends.lend_scalars())
-    }
-
-    fn take_back(&mut self) {
-        self.ends.take_back();
-        self.ends.vec.push(0);
-        self.data.take_back();
-        // Names are lent without their nulls, for there are none.
-        self.valid = NullBufferBuilder::new(PAGE_ROWS);
-    }
-}
-
-/// A vector that is lent out as a buffer and comes back with its capacity.
-#[derive(Debug)]
-struct Reused<T> {
-    vec: Vec<T>,
-    lent: Option<Buffer>,
-}
-
-impl<T: ArrowNativeType> Reused<T> {
-    fn new() -> Self {
-        Self { vec: Vec::new(), lent: None }
-    }
-
-    fn lend(&mut self) -> Buffer {
-        let buffer = Buffer::from_vec(std::mem::take(&mut self.vec));
-        self.lent = Some(buffer.clone());
-        buffer
-    }
-
-    fn lend_scalars(&mut self) -> ScalarBuffer<T> {
-        self.lend().into()
-    }
-
-    fn take_back(&mut self) {
-        // Somebody who still holds the buffer keeps it; then a new one is made.
-        if let Some(buffer) = self.lent.take() {
-            self.vec = buffer.into_vec().unwrap_or_default();
-        }
-        self.vec.clear();
-    }
-}
-
-/// A row group has less than 2 GiB: it ends at [`GROUP_BYTES`], and one record has at most 1 GiB.
-fn i32_len(len: usize) -> i32 {
-    i32::try_from(len).expect("a batch is at most 1 GiB, and a row group ends at 64 MiB")
-}
-
 /// Bytes of keys, values and headers at which a page ends that has not its rows yet.
 pub(super) const PAGE_BYTES: usize = 4 << 20;
 /// Bytes of keys, values and headers at which a row group ends, however few rows it has.
 pub(super) const GROUP_BYTES: usize = 64 << 20;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn microseconds_are_rounded_down() {
-        for (ns, expected) in [(0, 0), (999, 0), (1000, 1), (-1, -1), (-1000, -1), (-1001, -2), (i64::MIN, i64::MIN / 1000 - 1)] {
-            assert_eq!(micros(TimestampNs::new(ns)), expected, "{ns}");
-        }
-    }
-}

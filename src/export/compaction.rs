@@ -12,6 +12,7 @@ use crate::export::export_file::ExportFile;
 use crate::export::file_rows::FileRows;
 use crate::export::footer::{Contents, Source, check};
 use crate::export::gathered_rows::GatheredRows;
+use crate::export::pages::PageCompressor;
 use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::ExportedFile;
 use crate::export::schema::{DIFFERENCE_MAX, OFFSET, schema};
@@ -96,6 +97,8 @@ impl Compaction {
     ) -> Result<ExportedFile, ExportError> {
         let schema = schema(&contents.columns);
         let mut file = ExportFile::create(directory, contents.extent.first, &schema, compression)?;
+        let mut compressor =
+            PageCompressor::new(compression).map_err(|error| ExportError::Encode { path: directory.path.clone(), reason: error.to_string() })?;
         let (mut gathered, mut next) = (GatheredRows::new(schema.clone()), contents.extent.first);
         for member in &self.members {
             let path = directory.path.join(member.name.to_string());
@@ -106,7 +109,7 @@ impl Compaction {
                 next = behind(&rows, next, member.name.last).map_err(refused)?;
                 row_count += rows.num_rows() as u64;
                 for group in gathered.push(rows).map_err(|error| refused(error.to_string()))? {
-                    file.write_rows(&group)?;
+                    file.write_rows(&group, &mut compressor)?;
                 }
             }
             if row_count != member.contents.extent.rows {
@@ -114,7 +117,7 @@ impl Compaction {
             }
         }
         if let Some(rest) = gathered.rest().map_err(|error| ExportError::Encode { path: directory.path.clone(), reason: error.to_string() })? {
-            file.write_rows(&rest)?;
+            file.write_rows(&rest, &mut compressor)?;
         }
         file.finish(name, source, contents)
     }

@@ -2,19 +2,15 @@
 //! one.
 
 use std::hint::black_box;
-use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-use arrow::array::RecordBatch;
-use parquet::arrow::arrow_writer::{ArrowColumnChunk, ArrowColumnWriter, compute_leaves};
 use parquet::errors::ParquetError;
 
 use crate::export::columns::Columns;
-use crate::export::gathered_rows::GatheredGroup;
-use crate::export::row_group_writers::RowGroupWriters;
-use crate::export::schema::times_of;
+use crate::export::pages::PageCompressor;
+use crate::export::row_group_writers::{RowGroup, RowGroupWriters};
 
 /// Rows to be encoded as the row group of a number.
 struct Job {
@@ -27,7 +23,7 @@ struct Job {
 /// A row group, and the columns that it was in, empty.
 pub(super) struct EncodedGroup {
     pub(super) columns: Columns,
-    pub(super) chunks: Result<Vec<ArrowColumnChunk>, ParquetError>,
+    pub(super) group: Result<RowGroup, ParquetError>,
 }
 
 /// The threads. Dropped, they end when they have done what they were given.
@@ -45,10 +41,11 @@ impl Encoders {
         let receiver = Arc::new(Mutex::new(receiver));
         let work = |receiver: Arc<Mutex<Receiver<Job>>>| {
             move || {
+                let mut compressor = None;
                 loop {
                     let next = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
                     let Ok(Job { columns, writers, number, done }) = next else { return };
-                    let _ = done.send(encode(columns, &writers, number)); // the file may have been given up
+                    let _ = done.send(encode(columns, &writers, number, &mut compressor)); // the file may have been given up
                 }
             }
         };
@@ -72,7 +69,7 @@ impl Encoders {
                 let _ = jobs.send(job); // if all threads panicked, the group never comes
             }
             _ => {
-                let _ = done.send(encode(columns, writers, number)); // there is room for one
+                let _ = done.send(encode(columns, writers, number, &mut None)); // there is room for one
             }
         }
         group
@@ -94,33 +91,22 @@ fn keep_freed_memory() {
     drop(black_box(Vec::<u8>::with_capacity(31 << 20)));
 }
 
-fn encode(mut columns: Columns, writers: &RowGroupWriters, number: usize) -> EncodedGroup {
-    let chunks = encode_columns(&mut columns, writers, number);
-    EncodedGroup { columns, chunks }
+fn encode(mut columns: Columns, writers: &RowGroupWriters, number: usize, compressor: &mut Option<PageCompressor>) -> EncodedGroup {
+    let group = encode_columns(&mut columns, writers, number, compressor);
+    EncodedGroup { columns, group }
 }
 
-fn encode_columns(columns: &mut Columns, writers: &RowGroupWriters, number: usize) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
-    let mut leaf_writers = writers.for_group(number, columns.times())?;
-    columns.drain(|rows, pages| write_pages(&rows, &pages, &mut leaf_writers))?;
-    leaf_writers.into_iter().map(|writer| writer.close()).collect()
-}
-
-/// Encodes rows that were columns before, by the caller's thread.
-pub(super) fn encode_group(group: &GatheredGroup, writers: &RowGroupWriters, number: usize) -> Result<Vec<ArrowColumnChunk>, ParquetError> {
-    let mut leaf_writers = writers.for_group(number, times_of(group.ts_ns()))?;
-    write_pages(&group.rows, &group.pages, &mut leaf_writers)?;
-    leaf_writers.into_iter().map(|writer| writer.close()).collect()
-}
-
-fn write_pages(rows: &RecordBatch, pages: &[Range<usize>], leaf_writers: &mut [ArrowColumnWriter]) -> Result<(), ParquetError> {
-    for page in pages {
-        let rows = rows.slice(page.start, page.len());
-        let mut leaf_writers = leaf_writers.iter_mut();
-        for (field, column) in rows.schema_ref().fields().iter().zip(rows.columns()) {
-            for (leaf, writer) in compute_leaves(field, column)?.iter().zip(&mut leaf_writers) {
-                writer.write(leaf)?;
-            }
-        }
-    }
-    Ok(())
+fn encode_columns(
+    columns: &mut Columns,
+    writers: &RowGroupWriters,
+    number: usize,
+    compressor: &mut Option<PageCompressor>,
+) -> Result<RowGroup, ParquetError> {
+    let declared = columns.take_typed()?;
+    // A thread compresses for one export.
+    let compressor = match compressor {
+        Some(compressor) => compressor,
+        None => compressor.insert(PageCompressor::new(writers.compression)?),
+    };
+    writers.encode(number, columns, &declared, compressor)
 }

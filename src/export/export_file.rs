@@ -7,26 +7,25 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_writer::ArrowColumnChunk;
 use parquet::errors::ParquetError;
-use parquet::file::writer::SerializedFileWriter;
 use tidelog_format::Offset;
 
 use crate::error::IoError;
 use crate::export::columns::Columns;
-use crate::export::encoders::{EncodedGroup, Encoders, encode_group};
+use crate::export::encoders::{EncodedGroup, Encoders};
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, FileName};
 use crate::export::footer::{Contents, Source, key_values};
 use crate::export::gathered_rows::GatheredGroup;
+use crate::export::pages::PageCompressor;
 use crate::export::parquet_compression::ParquetCompression;
+use crate::export::parquet_file::ParquetFile;
 use crate::export::report::ExportedFile;
-use crate::export::row_group_writers::RowGroupWriters;
-use crate::export::target::Draft;
+use crate::export::row_group_writers::{RowGroup, RowGroupWriters};
 
 /// A file being written. Dropped before [`finish`](Self::finish), it is removed.
 pub(super) struct ExportFile {
-    writer: SerializedFileWriter<Box<dyn Draft>>,
+    file: ParquetFile,
     groups: Arc<RowGroupWriters>,
     /// Row groups that are being encoded, in their order.
     under_way: VecDeque<Receiver<EncodedGroup>>,
@@ -41,9 +40,9 @@ impl ExportFile {
     pub(super) fn create(directory: &ExportDirectory, first: u64, schema: &SchemaRef, compression: ParquetCompression) -> Result<Self, ExportError> {
         let draft = directory.target.begin(&directory.path, first)?;
         let path = draft.path().to_owned();
-        let opened = RowGroupWriters::new(schema, compression).and_then(|groups| Ok((groups.for_file(draft)?, groups)));
-        let (writer, groups) = opened.map_err(|error| failure(&path, error))?;
-        Ok(Self { writer, groups: Arc::new(groups), under_way: VecDeque::new(), group_count: 0, directory: directory.path.clone(), path })
+        let opened = RowGroupWriters::new(schema, compression).and_then(|groups| Ok((ParquetFile::begin(draft, groups.schema.clone())?, groups)));
+        let (file, groups) = opened.map_err(|error| failure(&path, error))?;
+        Ok(Self { file, groups: Arc::new(groups), under_way: VecDeque::new(), group_count: 0, directory: directory.path.clone(), path })
     }
 
     /// Takes all rows of `columns` as a row group, and puts columns in their place that are empty.
@@ -60,37 +59,30 @@ impl ExportFile {
     fn write_next(&mut self) -> Result<Option<Columns>, ExportError> {
         let Some(next) = self.under_way.pop_front() else { return Ok(None) };
         let lost = || ExportError::Encode { path: self.path.clone(), reason: "the thread that encodes it has ended".to_owned() };
-        let EncodedGroup { columns, chunks } = next.recv().map_err(|_| lost())?;
-        self.write_chunks(chunks)?;
+        let EncodedGroup { mut columns, group } = next.recv().map_err(|_| lost())?;
+        self.write(group)?.into_iter().for_each(|buffer| columns.values.reuse(buffer));
         Ok(Some(columns))
     }
 
     /// Encodes and writes a row group that was one before, or several.
-    pub(super) fn write_rows(&mut self, group: &GatheredGroup) -> Result<(), ExportError> {
-        let chunks = encode_group(group, &self.groups, self.group_count);
+    pub(super) fn write_rows(&mut self, gathered: &GatheredGroup, compressor: &mut PageCompressor) -> Result<(), ExportError> {
+        let (mut columns, declared) = gathered.columns();
+        let group = self.groups.encode(self.group_count, &mut columns, declared, compressor);
         self.group_count += 1;
-        self.write_chunks(chunks)
+        self.write(group).map(|_| ())
     }
 
-    fn write_chunks(&mut self, chunks: Result<Vec<ArrowColumnChunk>, ParquetError>) -> Result<(), ExportError> {
-        let written = chunks.and_then(|chunks| {
-            let mut group = self.writer.next_row_group()?;
-            chunks.into_iter().try_for_each(|chunk| chunk.append_to_row_group(&mut group))?;
-            group.close()
-        });
-        written.map(|_| ()).map_err(|error| failure(&self.path, error))
+    fn write(&mut self, group: Result<RowGroup, ParquetError>) -> Result<Vec<Vec<u8>>, ExportError> {
+        group.and_then(|group| self.file.write_group(group, self.groups.typed.as_ref())).map_err(|error| failure(&self.path, error))
     }
 
     /// Writes the footer, makes the file durable and gives it its name.
     pub(super) fn finish(mut self, name: FileName, source: &Source, contents: &Contents) -> Result<ExportedFile, ExportError> {
         while self.write_next()?.is_some() {}
         let extent = &contents.extent;
-        for pair in key_values(source, contents) {
-            self.writer.append_key_value_metadata(pair);
-        }
-        self.writer.finish().map_err(|error| failure(&self.path, error))?;
+        let mut draft = self.file.finish(key_values(source, contents)).map_err(|error| failure(&self.path, error))?;
         let name = name.to_string();
-        let bytes = self.writer.inner_mut().finish(&name)?;
+        let bytes = draft.finish(&name)?;
         Ok(ExportedFile {
             path: self.directory.join(name),
             rows: extent.rows,

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
+use tidelog_format::Header;
 
-use crate::export::columns::{GROUP_BYTES, PAGE_BYTES};
-use crate::export::schema::{GROUP_ROWS, HEADERS, KEY, PAGE_ROWS, TS_NS, VALUE};
+use crate::export::columns::{Columns, GROUP_BYTES, PAGE_BYTES, Row};
+use crate::export::schema::{BASE_COLUMNS, GROUP_ROWS, HEADERS, KEY, LEADER_EPOCH, OFFSET, PAGE_ROWS, PRODUCER_ID, TS_NS, VALUE};
+use crate::export::typed_column::TypedColumns;
 
 /// The rows of one row group at most.
 #[derive(Debug)]
@@ -22,9 +24,9 @@ pub(super) struct GatheredRows {
 /// A row group to be encoded.
 #[derive(Debug)]
 pub(super) struct GatheredGroup {
-    pub(super) rows: RecordBatch,
+    rows: RecordBatch,
     /// Where its pages are.
-    pub(super) pages: Vec<Range<usize>>,
+    pages: Vec<Range<usize>>,
 }
 
 impl GatheredRows {
@@ -64,8 +66,35 @@ impl GatheredRows {
 }
 
 impl GatheredGroup {
-    pub(super) fn ts_ns(&self) -> &[i64] {
-        self.rows[TS_NS].as_primitive::<Int64Type>().values()
+    /// The rows as they were gathered once, and the declared columns.
+    pub(super) fn columns(&self) -> (Columns, &[ArrayRef]) {
+        let numbers = |name: &str| self.rows[name].as_primitive::<Int64Type>();
+        let (offsets, ts_ns, producer_ids) = (numbers(OFFSET), numbers(TS_NS), numbers(PRODUCER_ID));
+        let (keys, values) = (self.rows[KEY].as_binary::<i32>(), self.rows[VALUE].as_binary::<i32>());
+        let leader_epochs = self.rows[LEADER_EPOCH].as_primitive::<Int32Type>();
+        let headers = self.rows[HEADERS].as_list::<i32>();
+        let parts = headers.values().as_struct();
+        let (names, contents) = (parts.column(0).as_string::<i32>(), parts.column(1).as_binary::<i32>());
+        let mut columns = Columns::new(&TypedColumns::default());
+        for page in &self.pages {
+            for row in page.clone() {
+                let of_row = headers.value_offsets()[row] as usize..headers.value_offsets()[row + 1] as usize;
+                let header = |at| Header { name: names.value(at), value: contents.is_valid(at).then(|| contents.value(at)) };
+                columns.push_row(
+                    Row {
+                        offset: offsets.value(row),
+                        ts_ns: ts_ns.value(row),
+                        key: keys.is_valid(row).then(|| keys.value(row)),
+                        value: values.is_valid(row).then(|| values.value(row)),
+                        leader_epoch: leader_epochs.is_valid(row).then(|| leader_epochs.value(row).into()),
+                        producer_id: producer_ids.is_valid(row).then(|| producer_ids.value(row)),
+                    },
+                    of_row.map(header),
+                );
+            }
+            columns.end_page();
+        }
+        (columns, &self.rows.columns()[BASE_COLUMNS..])
     }
 }
 

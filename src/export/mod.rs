@@ -59,6 +59,7 @@ mod export_file;
 mod file_rows;
 mod footer;
 mod gathered_rows;
+mod group_encoder;
 mod import_error;
 mod import_file;
 mod import_rows;
@@ -66,8 +67,10 @@ mod json_path;
 mod log_files;
 #[cfg(feature = "object_store")]
 pub mod objects;
+mod pages;
 mod parquet_compression;
 mod parquet_export;
+mod parquet_file;
 mod parquet_import;
 mod report;
 mod row_group_writers;

@@ -34,10 +34,18 @@ pub struct CompressionError {
 }
 
 impl ParquetCompression {
+    /// The level of Zstandard, if there is one.
+    pub(super) fn level(self) -> Option<i32> {
+        match self {
+            Self::None => None,
+            Self::Zstd { level } => Some(level.clamp(LEVEL_MIN, LEVEL_MAX)),
+        }
+    }
+
     pub(super) fn codec(self) -> Result<Compression, ParquetError> {
-        Ok(match self {
-            Self::None => Compression::UNCOMPRESSED,
-            Self::Zstd { level } => Compression::ZSTD(ZstdLevel::try_new(level.clamp(LEVEL_MIN, LEVEL_MAX))?),
+        Ok(match self.level() {
+            None => Compression::UNCOMPRESSED,
+            Some(level) => Compression::ZSTD(ZstdLevel::try_new(level)?),
         })
     }
 }

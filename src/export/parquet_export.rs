@@ -18,7 +18,7 @@ use crate::export::export_file::ExportFile;
 use crate::export::footer::{Contents, Extent, Source};
 use crate::export::parquet_compression::ParquetCompression;
 use crate::export::report::{CompactionReport, ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
-use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS};
+use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS, schema};
 use crate::export::storage_target::StorageTarget;
 use crate::export::target::Target;
 use crate::export::typed_column::TypedColumns;
@@ -543,7 +543,7 @@ impl Run<'_> {
                 open.contents.gaps.append(&mut self.left_out);
             }
             None => {
-                let file = ExportFile::create(self.directory, offset, self.columns.schema(), self.export.compression)?;
+                let file = ExportFile::create(self.directory, offset, &schema(self.columns.declared()), self.export.compression)?;
                 let contents = Contents {
                     extent: Extent::of_row(offset, ts_ns),
                     leader_epoch: part.leader_epoch,

@@ -7,7 +7,6 @@ use parquet::basic::Encoding;
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::schema::types::ColumnPath;
 use serde_json::{Value, json};
 
 use crate::export::parquet_compression::ParquetCompression;
@@ -72,35 +71,24 @@ pub(super) fn delta_schema(declared: &TypedColumns) -> Value {
     json!({ "type": "struct", "fields": columns })
 }
 
-/// How a row group with such times is written. Every choice is for readers: see the comments.
-pub(super) fn writer_properties(times: Times, compression: ParquetCompression) -> Result<WriterProperties, ParquetError> {
-    let column = ColumnPath::from;
-    let delta_if = |is_near: bool| if is_near { Encoding::DELTA_BINARY_PACKED } else { Encoding::PLAIN };
-    let properties = WriterProperties::builder()
-        // Data page V2 with DELTA_BINARY_PACKED makes fastparquet return wrong offsets.
+/// How declared columns are written: their pages end where those of the others do.
+pub(super) fn typed_properties(compression: ParquetCompression) -> Result<WriterProperties, ParquetError> {
+    Ok(WriterProperties::builder()
+        // Data page V2 with DELTA_BINARY_PACKED makes fastparquet return wrong offsets: no page of a file is of it.
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(compression.codec()?)
         .set_max_row_group_row_count(Some(GROUP_ROWS))
         .set_data_page_row_count_limit(PAGE_ROWS)
         .set_dictionary_enabled(false)
         .set_encoding(Encoding::PLAIN)
-        .set_column_encoding(column(OFFSET), Encoding::DELTA_BINARY_PACKED)
-        .set_column_encoding(column(TS_NS), delta_if(times == Times::VeryNear))
-        .set_column_encoding(column(TS), delta_if(times != Times::Apart))
-        .set_column_dictionary_enabled(column(KEY), true)
-        .set_column_dictionary_enabled(ColumnPath::new(vec![HEADERS.into(), "list".into(), "element".into(), "key".into()]), true)
-        // One value, or none, for long stretches.
-        .set_column_dictionary_enabled(column(LEADER_EPOCH), true)
-        .set_column_dictionary_enabled(column(PRODUCER_ID), true)
         // fastparquet fails on statistics of a column that is all null; nobody looks for a value by its order.
         .set_statistics_enabled(EnabledStatistics::None)
-        .set_column_statistics_enabled(column(OFFSET), EnabledStatistics::Page)
-        .set_column_statistics_enabled(column(TS_NS), EnabledStatistics::Page)
-        .set_column_statistics_enabled(column(TS), EnabledStatistics::Page)
-        .set_sorting_columns(Some(vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]))
-        .build();
-    // The Arrow schema is not in the metadata: it says nothing that the Parquet schema does not.
-    Ok(properties)
+        .build())
+}
+
+/// What rows are sorted by.
+pub(super) fn sorting() -> Vec<SortingColumn> {
+    vec![SortingColumn { column_idx: 0, descending: false, nulls_first: false }]
 }
 
 /// How the times of a row group may be encoded: files of 5 M rows at a few milliseconds from each other take a tenth less as differences.
@@ -120,6 +108,15 @@ pub(super) fn times_of(ts_ns: &[i64]) -> Times {
 /// A difference of neighbouring offsets from which on they no longer fit one file, and of times from which on they are written as they are:
 /// fastparquet unpacks deltas of more than 28 bits wrongly.
 pub(super) const DIFFERENCE_MAX: u64 = 1 << 27;
+
+/// Columns that every export has.
+pub(super) const BASE_COLUMNS: usize = 8;
+
+/// Where the values are among the columns of a file.
+pub(super) const VALUE_COLUMN: usize = 4;
+
+/// What wrote a file, as readers are told it.
+pub(super) const CREATED_BY: &str = concat!("tidelog version ", env!("CARGO_PKG_VERSION"));
 
 pub(super) const OFFSET: &str = "_offset";
 pub(super) const TS_NS: &str = "_ts_ns";

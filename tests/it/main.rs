@@ -18,6 +18,8 @@ mod deep;
 mod durability;
 #[cfg(feature = "parquet")]
 mod export;
+#[cfg(feature = "parquet")]
+mod export_pages;
 mod faults;
 mod follow;
 mod forged;

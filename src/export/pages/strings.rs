@@ -1,0 +1,74 @@
+//! Byte strings of which any may be null, gathered right into the pages that they will stand in. Encodes no levels.
+
+use crate::export::pages::page_buffer::PageBuffer;
+use crate::export::pages::runs::Runs;
+
+/// The pages of a column of byte strings.
+#[derive(Debug)]
+pub(in crate::export) struct PlainStrings {
+    full: Vec<StringPage>,
+    last: StringPage,
+    /// What pages are made of.
+    free: Vec<Vec<u8>>,
+}
+
+/// A page of them, each behind its length.
+#[derive(Debug)]
+pub(in crate::export) struct StringPage {
+    pub(in crate::export) buffer: PageBuffer,
+    /// Whether each is there.
+    pub(in crate::export) is_there: Runs<bool>,
+}
+
+impl StringPage {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { buffer: PageBuffer::reusing(bytes), is_there: Runs::new() }
+    }
+}
+
+impl PlainStrings {
+    pub(in crate::export) fn new() -> Self {
+        Self { full: Vec::new(), last: StringPage::new(Vec::new()), free: Vec::new() }
+    }
+
+    #[inline]
+    pub(in crate::export) fn push(&mut self, string: Option<&[u8]>) {
+        let StringPage { buffer, is_there } = &mut self.last;
+        is_there.push(string.is_some());
+        if let Some(string) = string {
+            put_plain(buffer.tail(), string);
+        }
+    }
+
+    pub(in crate::export) fn end_page(&mut self) {
+        let next = StringPage::new(self.free.pop().unwrap_or_default());
+        self.full.push(std::mem::replace(&mut self.last, next));
+    }
+
+    /// The pages, in order. What is left is empty.
+    pub(in crate::export) fn take_pages(&mut self) -> Vec<StringPage> {
+        if self.last.is_there.len() > 0 {
+            self.end_page();
+        }
+        std::mem::take(&mut self.full)
+    }
+
+    /// Takes a vector back.
+    pub(in crate::export) fn reuse(&mut self, bytes: Vec<u8>) {
+        if self.free.len() < FREE_MAX {
+            self.free.push(bytes);
+        }
+    }
+}
+
+/// The pages of a row group of small rows.
+const FREE_MAX: usize = 32;
+
+/// A string as PLAIN has it: behind its length.
+#[inline]
+pub(in crate::export) fn put_plain(out: &mut Vec<u8>, string: &[u8]) {
+    let len = u32::try_from(string.len()).expect("a record has at most 1 GiB");
+    out.reserve(size_of::<u32>() + string.len());
+    out.extend_from_slice(&len.to_le_bytes());
+    out.extend_from_slice(string);
+}
