@@ -4,6 +4,8 @@
 # Build output and tools stay outside the clone.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${TMPDIR:-/tmp}/tidelog-target}"
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# Nobody debugs what is built here: a panic names its place all the same.
+export CARGO_PROFILE_DEV_DEBUG="${CARGO_PROFILE_DEV_DEBUG:-0}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 
 # What `skip` ends a step with.
