@@ -10,7 +10,7 @@ use tidelog_format::STORE_NAME;
 use crate::error::{IoContext, IoError};
 use crate::export::error::ExportError;
 use crate::export::target::{Draft, ReadAt, Target};
-use crate::io::{Access, Entry, File, Kind, Lock, Storage, read_exact_at, write_all_at};
+use crate::io::{Access, Entry, File, Kind, Lock, Storage, read_exact_at, settle_above, write_all_at};
 
 /// A storage as a place for exports.
 #[derive(Debug)]
@@ -35,18 +35,6 @@ impl StorageTarget {
             }
             if named == out {
                 break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the names of the directories that hold a new one durable: whoever made them may have been killed before they were.
-    fn settle_above(&self, path: &Path) -> Result<(), IoError> {
-        for above in path.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty() && above.parent().is_some()) {
-            match self.storage.sync_dir(parent_of(above)) {
-                // Not made by a run of this program, then.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => break,
-                other => other.at("sync", parent_of(above))?,
             }
         }
         Ok(())
@@ -99,7 +87,7 @@ impl Target for StorageTarget {
 
     fn make_directory(&self, path: &Path) -> Result<(), IoError> {
         match self.storage.create_dir(path) {
-            Ok(()) => self.settle_above(path)?,
+            Ok(()) => settle_above(&*self.storage, parent_of(path))?,
             // Another process may have made it a moment ago.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == ErrorKind::NotFound => {

@@ -12,6 +12,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::error::{IoContext, IoError};
+
 pub(crate) mod atomic;
 mod file;
 pub(crate) mod futex;
@@ -197,6 +199,22 @@ pub(crate) fn replace_file(storage: &dyn Storage, path: &Path, bytes: &[u8]) -> 
     storage.rename(temporary, path)?;
     path.parent().map_or(Ok(()), |parent| storage.sync_dir(parent))
 }
+
+/// Makes the names of a directory and of those above it durable: whoever made them for what is in it may have been killed before they were.
+pub(crate) fn settle_above(storage: &dyn Storage, directory: &Path) -> Result<(), IoError> {
+    for parent in directory.ancestors().filter_map(Path::parent) {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        match storage.sync_dir(parent) {
+            // Where this program may make no name, or a name cannot be made durable, it has made none.
+            Err(error) if CANNOT_HOLD_NAMES.contains(&error.kind()) => break,
+            other => other.at("sync", parent)?,
+        }
+    }
+    Ok(())
+}
+
+const CANNOT_HOLD_NAMES: [io::ErrorKind; 4] =
+    [io::ErrorKind::PermissionDenied, io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::InvalidInput, io::ErrorKind::Unsupported];
 
 /// The whole of a file that has at most `limit` bytes; a longer one is an error of kind `InvalidData`.
 pub(crate) fn read_file(storage: &dyn Storage, path: &Path, limit: u64) -> io::Result<Vec<u8>> {

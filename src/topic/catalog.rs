@@ -10,7 +10,7 @@ use tidelog_format::{
 
 use crate::clock::now;
 use crate::error::{IoContext, IoError, OpenError, TopicError};
-use crate::io::{Kind, Storage, read_file, replace_file};
+use crate::io::{Kind, Storage, read_file, replace_file, settle_above};
 use crate::log::{CheckpointFile, NamedSegment, NewSegment, RING_SIZE, Spare, new_uuid, ring_range};
 use crate::topic::name::{TopicName, near};
 
@@ -113,9 +113,10 @@ impl Catalog {
         let parent = parent.unwrap_or(Path::new("."));
         match self.storage.sync_dir(parent) {
             // Somebody else's, then, who gave us a directory in it.
-            Err(error) if !is_new && error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            other => Ok(other.at("sync", parent)?),
+            Err(error) if !is_new && error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            other => other.at("sync", parent)?,
         }
+        if is_new { Ok(settle_above(&*self.storage, parent)?) } else { Ok(()) }
     }
 
     /// All topics, by name.

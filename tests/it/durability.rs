@@ -207,6 +207,29 @@ fn what_was_acknowledged_together_survives_a_power_cut() {
     }
 }
 
+/// An open is killed at any call, the next one makes the store, appends durably, and then the power fails: the directories above the store, which
+/// the killed one may have made, are there.
+#[test]
+fn a_store_whose_first_open_was_killed_survives_a_power_cut() {
+    for (nth, seed) in (1..).flat_map(|nth| (0..4).map(move |seed| (nth, seed))) {
+        let disk = SimDisk::new(seed * 1000 + nth, NameModel::Strict);
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        faulty.inject(Fault::anywhere().nth(nth).error(EIO).from_then_on());
+        let open = |storage: Arc<dyn Storage>| StoreOptions::new().storage(storage).segment_bytes(64 << 10).without_threads().open("/a/b/c/data");
+        let first = open(Arc::new(faulty.clone()));
+        if faulty.fired() == 0 {
+            break;
+        }
+        drop(first);
+        let disk = disk.kill();
+        let partition = open(Arc::new(disk.clone())).unwrap().topic("t").unwrap().partition(0).unwrap();
+        partition.append(Record::new("acknowledged")).unwrap();
+        let after = disk.power_cut().disk(nth, NameModel::Strict);
+        let partition = open(Arc::new(after)).unwrap().topic("t").unwrap().partition(0).unwrap();
+        assert_eq!(partition.log_end_offset().get(), 1, "call {nth}, seed {seed}");
+    }
+}
+
 /// Values of up to 800 bytes that differ, appended durably by many threads: what each append was given.
 fn append_from_threads(partition: &Partition, threads: u64, each: u64) -> Vec<Result<(u64, Vec<u8>), AppendError>> {
     let append = |number: u64| {
