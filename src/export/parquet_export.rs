@@ -8,22 +8,19 @@ use tidelog_format::{LeaderEpoch, Offset};
 
 use crate::config::ReadIsolation;
 use crate::error::ReadError;
-use crate::export::columns::{BatchPart, Columns};
-use crate::export::compaction::{Compaction, Limits};
 use crate::export::delta_log::DeltaLog;
-use crate::export::encoders::Encoders;
 use crate::export::error::ExportError;
 use crate::export::export_directory::{ExportDirectory, table_of};
-use crate::export::export_file::ExportFile;
-use crate::export::footer::{Contents, Extent, Source};
+use crate::export::export_session::ExportSession;
+use crate::export::footer::Source;
 use crate::export::parquet_compression::ParquetCompression;
-use crate::export::report::{CompactionReport, ExportGap, ExportProgress, ExportReport, GapReason, Unfit};
-use crate::export::schema::{DIFFERENCE_MAX, GROUP_ROWS, schema};
+use crate::export::report::{ExportProgress, ExportReport};
+use crate::export::schema::GROUP_ROWS;
 use crate::export::storage_target::StorageTarget;
 use crate::export::target::Target;
 use crate::export::typed_column::TypedColumns;
 use crate::io::{Disk, Storage};
-use crate::log::{PartitionView, RecordRef, StoredBatch};
+use crate::log::PartitionView;
 
 /// An export of one partition to Parquet files.
 ///
@@ -52,12 +49,12 @@ pub struct ParquetExport {
     target: Arc<dyn Target>,
     from: Option<Offset>,
     pub(super) until: Option<Offset>,
-    rows_per_file: u64,
-    bytes_per_file: u64,
+    pub(super) rows_per_file: u64,
+    pub(super) bytes_per_file: u64,
     pub(super) allows_gaps: bool,
-    columns: Option<TypedColumns>,
-    compression: ParquetCompression,
-    threads: usize,
+    pub(super) columns: Option<TypedColumns>,
+    pub(super) compression: ParquetCompression,
+    pub(super) threads: usize,
 }
 
 impl ParquetExport {
@@ -199,11 +196,7 @@ impl ParquetExport {
             return Err(ReadError::OffsetOutOfRange { requested, earliest, latest }.into());
         }
         let directory = ExportDirectory::open(self.target.clone(), &self.out, &source)?;
-        let (encoders, columns) = (Encoders::new(self.threads), Columns::new(&TypedColumns::default()));
-        let (export, next, left_out) = (self.clone(), Offset::ZERO, Vec::new());
-        let mut session = ExportSession { export, source, directory, encoders, columns, next, left_out, is_behind: true };
-        session.catch_up()?;
-        Ok(session)
+        ExportSession::new(self.clone(), source, directory)
     }
 
     /// The offset to begin with.
@@ -232,7 +225,7 @@ impl ParquetExport {
     }
 
     /// Refuses what the log has other records for: it was cut off below, and went on in a later term.
-    fn check_last(&self, directory: &ExportDirectory) -> Result<(), ExportError> {
+    pub(super) fn check_last(&self, directory: &ExportDirectory) -> Result<(), ExportError> {
         let last = directory.table.watermark()?.and_then(|watermark| watermark.get().checked_sub(1)).map(Offset::new);
         let Some((offset, exported)) = last.zip(directory.table.last_epoch()) else { return Ok(()) };
         match self.epoch_at(offset)?.filter(|found| *found != exported) {
@@ -266,368 +259,6 @@ impl ParquetExport {
             }
         }
         Ok(None)
-    }
-}
-
-/// An export that nobody else can continue while this lives. It is done run by run; dropped, another may go on.
-///
-/// ```
-/// use tidelog::export::ParquetExport;
-/// use tidelog::{Record, Store};
-///
-/// # let (data, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
-/// let store = Store::open(data.path())?;
-/// let orders = store.topic("orders")?.partition(0)?;
-/// let mut session = ParquetExport::new(orders.view(), out.path()).begin()?;
-/// for order in ["one", "two"] {
-///     orders.append(Record::new(order))?;
-///     assert_eq!(session.run(&mut |_| {})?.rows(), 1); // every minute, say
-/// }
-/// assert_eq!(session.watermark(), Some(2.into()));
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct ExportSession {
-    export: ParquetExport,
-    source: Source,
-    directory: ExportDirectory,
-    encoders: Encoders,
-    columns: Columns,
-    /// Where the next run begins.
-    next: Offset,
-    /// Gaps behind the last row, which the next file will tell of.
-    left_out: Vec<ExportGap>,
-    /// Whether it is not known what is exported: a run has failed.
-    is_behind: bool,
-}
-
-impl ExportSession {
-    /// Exports what the view shows now and is not exported yet. After an error, the next run finds out first what is there.
-    ///
-    /// # Errors
-    /// [`ExportError`]. What was complete by then is committed, or will be by the next run.
-    pub fn run(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
-        self.find_place()?;
-        self.is_behind = true;
-        let report = self.run_on(progress)?;
-        self.is_behind = false;
-        Ok(report)
-    }
-
-    /// Puts small files together: neighbours of the same columns, as long as they stay within [`rows_per_file`](ParquetExport::rows_per_file) and
-    /// their sizes within [`bytes_per_file`](ParquetExport::bytes_per_file). One commit puts the new file in their place, and then they are removed;
-    /// killed at any moment, a later run or compaction removes what was left. The watermark stays where it is.
-    ///
-    /// Whoever finds files by their paths may see rows twice, or files vanish, while this runs; by the Delta log each row is there once, and readers
-    /// that opened the table before lose the files that were put together.
-    ///
-    /// # Errors
-    /// [`ExportError`]. What was put together by then is.
-    ///
-    /// ```
-    /// use tidelog::export::ParquetExport;
-    /// use tidelog::{Record, Store};
-    ///
-    /// # let (data, out) = (tempfile::tempdir()?, tempfile::tempdir()?);
-    /// let store = Store::open(data.path())?;
-    /// let orders = store.topic("orders")?.partition(0)?;
-    /// let mut session = ParquetExport::new(orders.view(), out.path()).begin()?;
-    /// for order in ["one", "two", "three"] {
-    ///     orders.append(Record::new(order))?;
-    ///     session.run(&mut |_| {})?;
-    /// }
-    /// let report = session.compact()?;
-    /// assert_eq!((report.files.len(), report.files[0].rows, report.removed_files), (1, 3, 3));
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn compact(&mut self) -> Result<CompactionReport, ExportError> {
-        // Where nothing is locked, others may have put files together, and removed them.
-        self.is_behind |= self.directory.is_shared();
-        self.find_place()?;
-        self.is_behind = true;
-        let Self { export, source, directory, .. } = self;
-        let limits = Limits { rows: export.rows_per_file, bytes: export.bytes_per_file };
-        let mut report = CompactionReport::default();
-        for compaction in Compaction::plan(directory, source, limits)? {
-            report.files.push(compaction.run(directory, source, export.compression)?);
-            report.removed_files += compaction.members.len();
-        }
-        report.checkpoint_failures = std::mem::take(&mut directory.checkpoint_failures);
-        // Commits of others that were in the way may have moved the watermark.
-        self.is_behind = self.directory.is_shared();
-        Ok(report)
-    }
-
-    /// Takes over what others have committed, or after an error what is there.
-    fn find_place(&mut self) -> Result<(), ExportError> {
-        if !std::mem::replace(&mut self.is_behind, true) {
-            let before = self.directory.table.watermark()?;
-            let has_more = self.directory.table.catch_up()?;
-            // Where nothing is locked, another may have exported the partition, or the table is another one now.
-            if self.directory.table.watermark()? == before {
-                if has_more {
-                    self.columns = Columns::new(self.directory.table.declared());
-                }
-                self.is_behind = false;
-                return Ok(());
-            }
-        }
-        self.catch_up()
-    }
-
-    /// Finds out what is exported, from what is there.
-    fn catch_up(&mut self) -> Result<(), ExportError> {
-        let Self { export, source, directory, columns, next, left_out, is_behind, .. } = self;
-        directory.read(source)?;
-        if let Some(declared) = &export.columns {
-            directory.table.declare(declared)?;
-        }
-        export.adopt(directory)?;
-        (*next, *columns) = (export.start(directory)?, Columns::new(directory.table.declared()));
-        left_out.clear();
-        *is_behind = false;
-        Ok(())
-    }
-
-    fn run_on(&mut self, progress: &mut dyn FnMut(ExportProgress)) -> Result<ExportReport, ExportError> {
-        let Self { export, source, directory, encoders, columns, next, left_out, .. } = self;
-        export.check_end(directory, *next)?;
-        export.check_last(directory)?;
-        let (from, end) = (*next, export.view.end_offset());
-        let until = export.until.unwrap_or(end).min(end).max(from);
-        let (kept_files, gaps) = (directory.files().len(), directory.gaps.clone());
-        let mut run = Run {
-            export,
-            source,
-            directory,
-            encoders,
-            columns,
-            open: None,
-            next: from.get(),
-            until: until.get(),
-            rows: 0,
-            bytes: 0,
-            left_out: std::mem::take(left_out),
-            report: ExportReport {
-                from,
-                until,
-                kept_files,
-                files: Vec::new(),
-                gaps,
-                unfit: Vec::new(),
-                stopped_by: None,
-                checkpoint_failures: Vec::new(),
-            },
-            progress,
-        };
-        run.read()?;
-        run.close_file()?;
-        (*next, *left_out) = (Offset::new(run.next), run.left_out);
-        let checkpoint_failures = std::mem::take(&mut run.directory.checkpoint_failures);
-        Ok(ExportReport { checkpoint_failures, ..run.report })
-    }
-
-    /// The offset up to which the partition is exported; `None` before the first file is complete.
-    pub fn watermark(&self) -> Option<Offset> {
-        self.directory.table.watermark().ok().flatten()
-    }
-
-    /// Whether the view shows records that a run would export.
-    pub fn has_more(&self) -> bool {
-        self.export.view.end_offset() > self.next && self.export.until.is_none_or(|until| until > self.next)
-    }
-
-    /// The partition that is exported.
-    pub fn view(&self) -> &PartitionView {
-        &self.export.view
-    }
-}
-
-/// A run under way.
-struct Run<'a> {
-    export: &'a ParquetExport,
-    source: &'a Source,
-    directory: &'a mut ExportDirectory,
-    encoders: &'a Encoders,
-    /// Rows that are not yet in the open file.
-    columns: &'a mut Columns,
-    open: Option<Open>,
-    /// Everything below is exported, or reported as a gap.
-    next: u64,
-    until: u64,
-    rows: u64,
-    bytes: u64,
-    /// Gaps behind the last row.
-    left_out: Vec<ExportGap>,
-    report: ExportReport,
-    progress: &'a mut dyn FnMut(ExportProgress),
-}
-
-/// The file that rows go to.
-struct Open {
-    file: ExportFile,
-    contents: Contents,
-    /// Bytes of keys, values and headers, those in the columns not counted.
-    bytes: u64,
-}
-
-impl Run<'_> {
-    fn read(&mut self) -> Result<(), ExportError> {
-        // Files may reach behind what this view shows, if they were exported with another isolation.
-        if self.next >= self.until {
-            return Ok(());
-        }
-        let view = self.export.view.clone();
-        let log_start = view.log_start_offset();
-        if self.next < log_start.get() && !self.gap(self.next, log_start, GapReason::Deleted) {
-            return Ok(());
-        }
-        let mut reader = view.read_from(Offset::new(self.next))?;
-        while self.next < self.until {
-            match reader.next_batch() {
-                None => break,
-                Some(Ok(batch)) if self.batch(&batch)? => {}
-                Some(Ok(_)) => break,
-                Some(Err(ReadError::Corrupt { from, to, reason, path })) => {
-                    let reason = GapReason::Damaged(reason);
-                    if to == from && self.report.gaps.iter().any(|gap| (gap.from, gap.to, &gap.reason) == (from, to, &reason)) {
-                        // A reader that does not get past it would be asked for ever.
-                        return Err(ReadError::Corrupt { from, to, reason: reason.to_string(), path }.into());
-                    }
-                    if !self.gap(from.get(), to, reason) {
-                        break;
-                    }
-                }
-                // Retention was faster.
-                Some(Err(ReadError::OffsetOutOfRange { requested, earliest, .. })) if requested < earliest => {
-                    if !self.gap(self.next, earliest, GapReason::Deleted) {
-                        break;
-                    }
-                    reader = view.read_from(earliest)?;
-                }
-                Some(Err(error)) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the run may go on.
-    fn batch(&mut self, batch: &StoredBatch) -> Result<bool, ExportError> {
-        let part = BatchPart { leader_epoch: batch.leader_epoch(), producer_id: batch.producer_id() };
-        for record in batch.records() {
-            match record {
-                Ok(record) if record.offset() < self.next => {}
-                Ok(record) if record.offset() >= self.until => break,
-                Ok(record) => self.row(&record, part)?,
-                Err(error) => {
-                    if !self.gap(self.next, batch.next_offset(), GapReason::Damaged(error.to_string())) {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-        // Offsets of a compacted batch may have no record. What lies behind the end is for the next run.
-        self.next = self.next.max(batch.next_offset().get().min(self.until));
-        Ok(true)
-    }
-
-    fn row(&mut self, record: &RecordRef<'_>, part: BatchPart) -> Result<(), ExportError> {
-        let (offset, ts_ns) = (record.offset().get(), record.timestamp().get());
-        if self.open.as_ref().is_some_and(|open| self.is_full(open, offset)) {
-            self.close_file()?;
-        }
-        match &mut self.open {
-            Some(open) => {
-                open.contents.extent.add_row(offset, ts_ns);
-                open.contents.leader_epoch = part.leader_epoch;
-                open.contents.gaps.append(&mut self.left_out);
-            }
-            None => {
-                let file = ExportFile::create(self.directory, offset, &schema(self.columns.declared()), self.export.compression)?;
-                let contents = Contents {
-                    extent: Extent::of_row(offset, ts_ns),
-                    leader_epoch: part.leader_epoch,
-                    gaps: std::mem::take(&mut self.left_out),
-                    columns: self.directory.table.declared().clone(),
-                    segments: Vec::new(),
-                    is_compacted: false,
-                };
-                self.open = Some(Open { file, contents, bytes: 0 });
-            }
-        }
-        self.columns.push(record, part);
-        self.next = offset + 1;
-        if self.columns.is_page() {
-            self.columns.end_page();
-            self.tell();
-        }
-        if self.columns.is_group() {
-            self.hand_on()?;
-        }
-        Ok(())
-    }
-
-    fn is_full(&self, open: &Open, offset: u64) -> bool {
-        open.contents.extent.rows >= self.export.rows_per_file
-            || open.bytes + self.columns.bytes() as u64 >= self.export.bytes_per_file
-            || offset - open.contents.extent.last >= DIFFERENCE_MAX
-    }
-
-    /// Gives the file the rows gathered as a row group.
-    fn hand_on(&mut self) -> Result<(), ExportError> {
-        let Some(open) = self.open.as_mut().filter(|_| self.columns.len() > 0) else { return Ok(()) };
-        let (rows, bytes) = (self.columns.len() as u64, self.columns.bytes() as u64);
-        open.bytes += bytes;
-        self.rows += rows;
-        self.bytes += bytes;
-        Unfit::add(&mut self.report.unfit, self.columns.take_unfit());
-        open.file.write_group(self.columns, self.encoders)
-    }
-
-    /// Says how far this is.
-    fn tell(&mut self) {
-        (self.progress)(ExportProgress {
-            from: self.report.from,
-            offset: Offset::new(self.next),
-            until: self.report.until,
-            rows: self.rows + self.columns.len() as u64,
-            bytes: self.bytes + self.columns.bytes() as u64,
-        });
-    }
-
-    fn close_file(&mut self) -> Result<(), ExportError> {
-        self.hand_on()?;
-        let Some(mut open) = self.open.take() else { return Ok(()) };
-        self.tell();
-        open.contents.segments = self.segments(&open.contents.extent);
-        let name = self.directory.name_of(&open.contents.extent);
-        let file = open.file.finish(name, self.source, &open.contents)?;
-        self.directory.commit_or_discard(name, file.bytes, &open.contents)?;
-        self.report.files.push(file);
-        Ok(())
-    }
-
-    /// The segment files that the offsets of a file stand in now.
-    fn segments(&self, extent: &Extent) -> Vec<String> {
-        let list = self.export.view.list();
-        let holds = list.entries.iter().filter(|entry| entry.from <= extent.last && entry.to.min(entry.segment.next_offset()) > extent.first);
-        holds.map(|entry| entry.segment.id.log_name()).collect()
-    }
-
-    /// Leaves offsets out, if that is allowed; whether the run may go on.
-    fn gap(&mut self, from: u64, to: Offset, reason: GapReason) -> bool {
-        let from = Offset::new(from);
-        let gap = ExportGap { from, to: to.min(Offset::new(self.until)).max(from), reason };
-        // Damage that held no record leaves nothing out.
-        if !self.export.allows_gaps && gap.from < gap.to {
-            self.report.until = gap.from;
-            self.report.stopped_by = Some(gap);
-            return false;
-        }
-        self.next = self.next.max(gap.to.get());
-        self.left_out.push(gap.clone());
-        self.report.gaps.push(gap);
-        true
     }
 }
 
