@@ -17,8 +17,8 @@ use crate::export::import_file::{SeamReader, failure, guarded, load, refused};
 use crate::export::schema::OFFSET;
 use crate::export::target::Target;
 use crate::export::time_column::TimeStep;
-use crate::export::timed_columns::{Chosen, TimedColumns};
-use crate::export::timed_files::{FoundFile, hive_columns};
+use crate::export::timed::columns::{Chosen, TimedColumns};
+use crate::export::timed::files::{FoundFile, hive_columns};
 
 /// A file, and what its footer says of it. The footer itself is read again when rows are.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use tidelog_format::TimestampNs;
 
 use crate::export::import_rows::{Bytes, Headers};
 use crate::export::schema::HEADERS;
-use crate::export::timed_file::TimedFile;
+use crate::export::timed::file::TimedFile;
 use crate::log::Record;
 
 /// Some rows that follow each other in a file.

@@ -5,7 +5,7 @@
 //! import_base u64 · begun_at u64 · previous_at u64 (each u64::MAX where it is the batch's own offset, and previous_at where there is none) ·
 //! batch_rows u64 · file u64 · time i64 · row u64 · before: file u64 · time i64 · row u64 · entry: rows u64 · bytes u64 · footer_crc u32 · name_crc u32 · name_bytes u32 · the last bytes of the name.
 
-use crate::export::timed_file::TimedFile;
+use crate::export::timed::file::TimedFile;
 
 /// How far an import is, as of the batch that carries this.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,9 +8,9 @@ use tidelog_format::{Offset, TimestampNs};
 
 use crate::config::ReadIsolation;
 use crate::export::import_error::ImportError;
-use crate::export::timed_file::TimedFile;
-use crate::export::timed_note::{FileEntry, Note, OWN, RowId, SourceId};
-use crate::export::timed_plan::RowKey;
+use crate::export::timed::file::TimedFile;
+use crate::export::timed::note::{FileEntry, Note, OWN, RowId, SourceId};
+use crate::export::timed::plan::RowKey;
 use crate::log::{PartitionView, StoredBatch};
 use crate::topic::Partition;
 

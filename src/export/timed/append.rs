@@ -9,11 +9,11 @@ use crate::error::AppendError;
 use crate::export::import_error::ImportError;
 use crate::export::import_file::refused;
 use crate::export::parquet_import::{BATCH_BYTES, BATCH_RECORDS, NANOS_BYTES, RECORD_BYTES, SYNC_BYTES, bytes_of};
-use crate::export::timed_file::TimedFile;
-use crate::export::timed_import::{TimedProgress, TimedReport};
-use crate::export::timed_merge::RowPlace;
-use crate::export::timed_note::{FileEntry, Note, OWN, RowId, SourceId};
-use crate::export::timed_resume::Resumed;
+use crate::export::timed::file::TimedFile;
+use crate::export::timed::import::{TimedProgress, TimedReport};
+use crate::export::timed::merge::RowPlace;
+use crate::export::timed::note::{FileEntry, Note, OWN, RowId, SourceId};
+use crate::export::timed::resume::Resumed;
 use crate::log::{Record, RecordBatch};
 use crate::topic::Partition;
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use crate::export::import_error::ImportError;
 use crate::export::import_file::refused;
 use crate::export::target::Target;
-use crate::export::timed_file::{OpenedFile, TimedFile, TimedGroup};
+use crate::export::timed::file::{OpenedFile, TimedFile, TimedGroup};
 
 /// A row of a file, by which rows are ordered: time, then the file by its name, then the number of the row in the file.
 #[derive(Debug, Clone, PartialEq, Eq)]

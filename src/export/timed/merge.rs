@@ -10,9 +10,9 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use crate::export::import_error::ImportError;
 use crate::export::import_file::{guarded, refused};
 use crate::export::target::Target;
-use crate::export::timed_file::{OpenedFile, TimedFile};
-use crate::export::timed_plan::{Plan, PlannedGroup, too_much};
-use crate::export::timed_rows::TimedRows;
+use crate::export::timed::file::{OpenedFile, TimedFile};
+use crate::export::timed::plan::{Plan, PlannedGroup, too_much};
+use crate::export::timed::rows::TimedRows;
 use crate::log::Record;
 
 /// Where a row is.
