@@ -23,10 +23,11 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-# More than a row group of 131,072 rows in the first partition, so that filters have something to leave out. In the last one times are near
-# each other, and encoded as differences.
-ROWS_PER_PARTITION = [140_000, 1_000, 5_000]
+# More than a row group of 131,072 rows in the first partition, so that filters have something to leave out. In the third one times are near
+# each other, and encoded as differences. In the last one the first pages have no keys and no headers, then more keys than a dictionary takes.
+ROWS_PER_PARTITION = [140_000, 1_000, 5_000, 24_000]
 NEAR = 2
+EDGES = 3
 # 2024-01-01T00:00:00.123456789Z
 START_NS = 1_704_067_200_123_456_789
 # Offsets around the end of the first row group.
@@ -65,6 +66,8 @@ def make() -> None:
     for partition, rows in enumerate(ROWS_PER_PARTITION):
         for offset in range(rows):
             ts_ns, key, value, headers = odd_record(offset)
+            if partition == EDGES and offset < 14_000:
+                key, headers = (None if offset < 5_000 else b"%0160d" % offset), []
             if partition == NEAR:
                 ts_ns = START_NS + offset * 1_000_000 + offset * 7919 % 97 * 500_000
             record = {"partition": partition, "ts_ns": ts_ns, "key": encode(key), "value": encode(value)}

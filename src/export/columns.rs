@@ -9,7 +9,7 @@ use tidelog_format::{Header, LeaderEpoch};
 use crate::export::pages::{PlainStrings, Runs};
 use crate::export::report::Unfit;
 use crate::export::row_group_writers::Times;
-use crate::export::schema::{GROUP_ROWS, PAGE_ROWS, times_of};
+use crate::export::schema::{GROUP_BYTES, GROUP_ROWS, PAGE_BYTES, PAGE_ROWS, times_of};
 use crate::export::typed_column::TypedColumns;
 use crate::export::typed_values::TypedValues;
 use crate::log::RecordRef;
@@ -241,8 +241,3 @@ impl Headers {
 fn len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(0, <[u8]>::len)
 }
-
-/// Bytes of keys, values and headers at which a page ends that has not its rows yet.
-pub(super) const PAGE_BYTES: usize = 4 << 20;
-/// Bytes of keys, values and headers at which a row group ends, however few rows it has.
-pub(super) const GROUP_BYTES: usize = 64 << 20;

@@ -8,8 +8,10 @@ use arrow::datatypes::{Int32Type, Int64Type, SchemaRef};
 use arrow::error::ArrowError;
 use tidelog_format::Header;
 
-use crate::export::columns::{Columns, GROUP_BYTES, PAGE_BYTES, Row};
-use crate::export::schema::{BASE_COLUMNS, GROUP_ROWS, HEADERS, KEY, LEADER_EPOCH, OFFSET, PAGE_ROWS, PRODUCER_ID, TS_NS, VALUE};
+use crate::export::columns::{Columns, Row};
+use crate::export::schema::{
+    BASE_COLUMNS, GROUP_BYTES, GROUP_ROWS, HEADERS, KEY, LEADER_EPOCH, OFFSET, PAGE_BYTES, PAGE_ROWS, PRODUCER_ID, TS_NS, VALUE,
+};
 use crate::export::typed_column::TypedColumns;
 
 /// The rows of one row group at most.

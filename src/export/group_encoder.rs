@@ -1,7 +1,6 @@
 //! The columns that every export has, as column chunks: which encoding each one gets. Writes no file.
 
 use std::collections::HashMap;
-use std::io;
 use std::iter::repeat_n;
 use std::ops::Range;
 
@@ -163,7 +162,7 @@ impl GroupEncoder<'_> {
             let mut in_page = Runs::new();
             numbers.iter().filter_map(|(number, count)| Some((places[&number?], count))).for_each(|(place, count)| in_page.extend(place, count));
             let (mut buffer, encoding) = begin_places(entries);
-            if entries > 0 && in_page.len() > 0 {
+            if in_page.len() > 0 {
                 encode_runs(&in_page, width_of_places(entries), buffer.tail());
             }
             let is_there = numbers.map(|number| u32::from(number.is_some()));
@@ -175,17 +174,18 @@ impl GroupEncoder<'_> {
 
 /// The pages of a column of byte strings, which go by a dictionary until that is too large.
 struct StringPages<'a> {
-    /// The strings of pages that go by none, and of all pages before them.
+    /// The strings of pages that go by none.
     strings: Box<dyn Iterator<Item = &'a [u8]> + 'a>,
     places: Vec<u32>,
     next_place: usize,
     /// Entries of the dictionary at the end of each page that goes by it.
     entries: std::vec::IntoIter<usize>,
+    has_dictionary: bool,
 }
 
 impl<'a> StringPages<'a> {
     /// Writes the dictionary of pages with so many strings each.
-    fn begin(strings: &'a Strings, pages: impl Iterator<Item = usize>, writer: &mut ChunkWriter<'_>) -> io::Result<Self> {
+    fn begin(strings: &'a Strings, pages: impl Iterator<Item = usize>, writer: &mut ChunkWriter<'_>) -> Result<Self, ParquetError> {
         let (mut dictionary, mut places, mut entries) = (Dictionary::new(), Vec::new(), Vec::new());
         let mut rest = strings.iter();
         for page in pages {
@@ -195,10 +195,11 @@ impl<'a> StringPages<'a> {
             places.extend(rest.by_ref().take(page).map(|string| dictionary.place_of(string)));
             entries.push(dictionary.len());
         }
-        if dictionary.len() > 0 {
+        let has_dictionary = dictionary.len() > 0;
+        if has_dictionary {
             writer.dictionary(dictionary.len(), dictionary.into_page())?;
         }
-        Ok(Self { strings: Box::new(rest), places, next_place: 0, entries: entries.into_iter() })
+        Ok(Self { strings: Box::new(rest), places, next_place: 0, entries: entries.into_iter(), has_dictionary })
     }
 
     /// The next page, of so many strings.
@@ -208,8 +209,10 @@ impl<'a> StringPages<'a> {
             self.strings.by_ref().take(len).for_each(|string| put_plain(buffer.tail(), string));
             return (buffer, Encoding::PLAIN);
         };
+        // Before the first entry there is none in a page.
+        let entries = entries.max(usize::from(self.has_dictionary));
         let (mut buffer, encoding) = begin_places(entries);
-        if entries > 0 {
+        if len > 0 {
             encode_hybrid(&self.places[self.next_place..][..len], width_of_places(entries), buffer.tail());
             self.next_place += len;
         }

@@ -22,6 +22,12 @@ pub(super) const GROUP_ROWS: usize = 131_072;
 /// Rows of a page; a range of offsets is read in these portions.
 pub(super) const PAGE_ROWS: usize = 4096;
 
+/// Bytes of keys, values and headers at which a page ends that has not its rows yet.
+pub(super) const PAGE_BYTES: usize = 4 << 20;
+
+/// Bytes of keys, values and headers at which a row group ends, however few rows it has.
+pub(super) const GROUP_BYTES: usize = 64 << 20;
+
 /// The time zone of `_ts`, as readers name it.
 pub(super) const UTC: &str = "UTC";
 

@@ -1,7 +1,5 @@
 //! One column of one row group, encoded: its pages, and what the footer says of them. Knows no file: places are counted from its own beginning.
 
-use std::io;
-
 use parquet::basic::{Encoding, PageType};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder, PageEncodingStats};
@@ -92,14 +90,14 @@ impl<'a> ChunkWriter<'a> {
     }
 
     /// Writes the dictionary, before any other page.
-    pub(in crate::export) fn dictionary(&mut self, entries: usize, page: PageBuffer) -> io::Result<()> {
+    pub(in crate::export) fn dictionary(&mut self, entries: usize, page: PageBuffer) -> Result<(), ParquetError> {
         assert!(self.chunk.parts.is_empty(), "a dictionary is the first page of a chunk");
         self.chunk.dictionary_bytes = self.put(PageKind::Dictionary, entries, Encoding::PLAIN, page)?;
         Ok(())
     }
 
     /// Writes a page of values behind its encoded levels.
-    pub(in crate::export) fn page(&mut self, size: PageRows, encoding: Encoding, mut page: PageBuffer, levels: &[u8]) -> io::Result<()> {
+    pub(in crate::export) fn page(&mut self, size: PageRows, encoding: Encoding, mut page: PageBuffer, levels: &[u8]) -> Result<(), ParquetError> {
         page.prepend(levels);
         let start = self.chunk.compressed_bytes;
         let bytes = self.put(PageKind::Data, size.values, encoding, page)?;
@@ -108,11 +106,11 @@ impl<'a> ChunkWriter<'a> {
         Ok(())
     }
 
-    fn put(&mut self, kind: PageKind, values: usize, encoding: Encoding, mut page: PageBuffer) -> io::Result<usize> {
+    fn put(&mut self, kind: PageKind, values: usize, encoding: Encoding, mut page: PageBuffer) -> Result<usize, ParquetError> {
         let uncompressed_bytes = page.len();
         let compressed = self.compressor.compress(page.as_slice())?;
         let stored = compressed.unwrap_or(page.as_slice());
-        let header = PageHeader { kind, values, encoding, uncompressed_bytes, compressed_bytes: stored.len(), crc: crc32(stored) }.encode();
+        let header = PageHeader { kind, values, encoding, uncompressed_bytes, compressed_bytes: stored.len(), crc: crc32(stored) }.encode()?;
         let bytes = header.len() + stored.len();
         let chunk = &mut self.chunk;
         if let Some(compressed) = compressed {

@@ -1,6 +1,7 @@
 //! What stands before a page. Checks nothing: it is written, never read.
 
 use parquet::basic::Encoding;
+use parquet::errors::ParquetError;
 
 use crate::export::pages::varint::put_zigzag;
 
@@ -26,23 +27,25 @@ pub(super) enum PageKind {
 }
 
 impl PageHeader {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// # Errors
+    /// If the page has 2 GiB: its size has 31 bits.
+    pub(super) fn encode(&self) -> Result<Vec<u8>, ParquetError> {
         let mut out = Vec::with_capacity(HEADER_BYTES_MAX);
         let kind = if self.kind == PageKind::Data { DATA_PAGE } else { DICTIONARY_PAGE };
         put_i32(&mut out, 1, kind);
-        put_i32(&mut out, 1, i32_of(self.uncompressed_bytes));
-        put_i32(&mut out, 1, i32_of(self.compressed_bytes));
+        put_i32(&mut out, 1, i32_of(self.uncompressed_bytes)?);
+        put_i32(&mut out, 1, i32_of(self.compressed_bytes)?);
         put_i32(&mut out, 1, self.crc.cast_signed());
         // Field 5 is the header of a data page, field 7 that of a dictionary.
         out.push(if self.kind == PageKind::Data { 1 << 4 | STRUCT } else { 3 << 4 | STRUCT });
-        put_i32(&mut out, 1, i32_of(self.values));
+        put_i32(&mut out, 1, i32_of(self.values)?);
         put_i32(&mut out, 1, self.encoding as i32);
         if self.kind == PageKind::Data {
             put_i32(&mut out, 1, Encoding::RLE as i32); // definition levels
             put_i32(&mut out, 1, Encoding::RLE as i32); // repetition levels
         }
         out.extend([STOP, STOP]);
-        out
+        Ok(out)
     }
 }
 
@@ -52,9 +55,9 @@ fn put_i32(out: &mut Vec<u8>, step: u8, value: i32) {
     put_zigzag(out, value.into());
 }
 
-/// A page has less than 2 GiB: a record has at most 1 GiB, and a page ends a few MiB behind its beginning.
-fn i32_of(number: usize) -> i32 {
-    i32::try_from(number).expect("a page ends at 4 MiB and a record of at most 1 GiB")
+/// A record of very many headers takes more in a page than in the log.
+fn i32_of(number: usize) -> Result<i32, ParquetError> {
+    i32::try_from(number).map_err(|_| ParquetError::General(format!("a page of {number} bytes or values: Parquet has room for 2147483647")))
 }
 
 const STOP: u8 = 0;

@@ -2,6 +2,7 @@
 
 use crate::export::pages::page_buffer::PageBuffer;
 use crate::export::pages::runs::Runs;
+use crate::export::schema::PAGE_BYTES;
 
 /// The pages of a column of byte strings.
 #[derive(Debug)]
@@ -53,9 +54,9 @@ impl PlainStrings {
         std::mem::take(&mut self.full)
     }
 
-    /// Takes a vector back.
+    /// Takes a vector back, unless it is larger than most pages are.
     pub(in crate::export) fn reuse(&mut self, bytes: Vec<u8>) {
-        if self.free.len() < FREE_MAX {
+        if self.free.len() < FREE_MAX && bytes.capacity() <= 2 * PAGE_BYTES {
             self.free.push(bytes);
         }
     }
