@@ -1,8 +1,13 @@
 //! What an offset store can answer instead.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
-/// Why an offset store did not do what it was asked. Nothing of it was done.
+use crate::error::{AppendError, CutError, DamagedRange, ReadError, SyncError, TopicError};
+use crate::offset::offset_mapping::OffsetMapping;
+
+/// Why an offset store did not do what it was asked. Nothing of it was done, unless the variant says so.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum OffsetStoreError {
@@ -22,4 +27,123 @@ pub enum OffsetStoreError {
         /// Bytes at most.
         limit: usize,
     },
+    /// The offset has a row already, and it says something else. One of the two was not read from this partition: rebuild the rows.
+    #[error("offset {} of {partition} is mapped to {given:?}, and was mapped to {stored:?}", given.offset)]
+    MappingConflict {
+        /// The partition.
+        partition: String,
+        /// The row that is there.
+        stored: OffsetMapping,
+        /// The row given.
+        given: OffsetMapping,
+    },
+    /// The store was opened to be read.
+    #[error("the offset store is open for reading alone")]
+    ReadOnly,
+    /// A newer version wrote it. It was not changed: use a newer tidelog.
+    #[error("{place} has version {found} of the offset store; this tidelog knows versions up to {supported}")]
+    Unsupported {
+        /// The file, or the partition and offset.
+        place: String,
+        /// Its version.
+        found: u64,
+        /// The highest that is known.
+        supported: u64,
+    },
+    /// Something else than an offset store. It was not changed: name another place.
+    #[error("{} is no offset store: {found}", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is, or holds.
+        found: String,
+    },
+    /// What is stored is nothing that a tidelog writes. What else is stored is whole; the record or row has to go, or to be rebuilt.
+    #[error("{place}: {what}")]
+    Malformed {
+        /// The partition and offset, or the file and row.
+        place: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// Changes are lost, so that positions may be older than what was committed, or gone. Take the store of another day, or go on with what is
+    /// left ([`LogOffsetStore::salvage`](crate::LogOffsetStore::salvage)).
+    #[error("changes of positions are lost: {}", ranges(damage))]
+    Damaged {
+        /// The offsets in the internal partition, and why.
+        damage: Vec<DamagedRange>,
+    },
+    /// The topic of the store could not be had.
+    #[error(transparent)]
+    Topic(Box<TopicError>),
+    /// The change could not be appended to the log of the store. After [`AppendError::NotDurable`] it may be there when the store is opened
+    /// again.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log of the store could not be made durable. Reopen it.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The log of the store, or the partition that rows are made of, could not be read.
+    #[error(transparent)]
+    Read(Box<ReadError>),
+    /// The prefix before a snapshot could not be deleted. The snapshot is durable.
+    #[error(transparent)]
+    Cut(Box<CutError>),
+    /// The database failed. A change is done whole or not at all.
+    #[error("{action} {}: {reason}", path.display())]
+    Database {
+        /// What was to be done.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The database's result code, if the failure is its own.
+        code: Option<i32>,
+        /// The database's words.
+        reason: String,
+    },
+    /// What was read back from a store is not what was written to it.
+    #[error("{what} of {key} was written as {written}, and read back as {read}")]
+    NotVerified {
+        /// What of it.
+        what: &'static str,
+        /// The group and the partition.
+        key: String,
+        /// What was written.
+        written: String,
+        /// What was read.
+        read: String,
+    },
+}
+
+impl OffsetStoreError {
+    /// Whether the store was refused as it is (foreign, of another version, damaged), rather than something failing.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Unsupported { .. } | Self::Foreign { .. } | Self::Damaged { .. } | Self::Malformed { .. } => true,
+            Self::Topic(error) => matches!(&**error, TopicError::Open(error) if error.is_refusal()),
+            _ => false,
+        }
+    }
+}
+
+impl From<TopicError> for OffsetStoreError {
+    fn from(error: TopicError) -> Self {
+        Self::Topic(Box::new(error))
+    }
+}
+
+impl From<ReadError> for OffsetStoreError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(Box::new(error))
+    }
+}
+
+impl From<CutError> for OffsetStoreError {
+    fn from(error: CutError) -> Self {
+        Self::Cut(Box::new(error))
+    }
+}
+
+fn ranges(damage: &[DamagedRange]) -> String {
+    damage.iter().map(|range| format!("offsets {}..{} ({})", range.from, range.to, range.reason)).collect::<Vec<_>>().join("; ")
 }

@@ -3,9 +3,15 @@
 mod committed_offset;
 mod error;
 mod group_id;
+mod offset_checkpoint;
+mod offset_mapping;
+mod partition_stats;
 mod store;
 
 pub use committed_offset::CommittedOffset;
 pub use error::OffsetStoreError;
 pub use group_id::GroupId;
+pub use offset_checkpoint::OffsetCheckpoint;
+pub use offset_mapping::OffsetMapping;
+pub use partition_stats::PartitionStats;
 pub use store::{MemoryOffsetStore, OffsetStore};

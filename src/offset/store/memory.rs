@@ -1,16 +1,12 @@
 //! Notes that are gone with the process: for tests, and for what can be read again from the start.
 
-use std::collections::BTreeMap;
-
 use parking_lot::RwLock;
 
-use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
 use crate::offset::error::OffsetStoreError;
-use crate::offset::group_id::GroupId;
-use crate::offset::store::OffsetStore;
-use crate::topic::{PartitionKey, TopicName};
+use crate::offset::store::by_notes::by_notes;
+use crate::offset::store::notes::{Change, Notes};
 
-/// An [`OffsetStore`] of memory alone.
+/// An [`OffsetStore`](crate::OffsetStore) of memory alone.
 ///
 /// ```
 /// use tidelog::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, Store, TimestampNs};
@@ -24,10 +20,8 @@ use crate::topic::{PartitionKey, TopicName};
 /// ```
 #[derive(Debug, Default)]
 pub struct MemoryOffsetStore {
-    groups: RwLock<BTreeMap<GroupId, Positions>>,
+    notes: RwLock<Notes>,
 }
-
-type Positions = BTreeMap<PartitionKey, CommittedOffset>;
 
 impl MemoryOffsetStore {
     /// An empty store.
@@ -35,52 +29,17 @@ impl MemoryOffsetStore {
         Self::default()
     }
 
-    /// Keeps the positions that `keep` says yes to.
-    fn retain(&self, keep: impl Fn(&GroupId, &PartitionKey) -> bool) -> usize {
-        let mut deleted = 0;
-        self.groups.write().retain(|group, positions| {
-            let before = positions.len();
-            positions.retain(|partition, _| keep(group, partition));
-            deleted += before - positions.len();
-            !positions.is_empty()
-        });
-        deleted
+    #[allow(clippy::unnecessary_wraps, reason = "other stores have to read first")]
+    fn read<T>(&self, read: impl FnOnce(&Notes) -> T) -> Result<T, OffsetStoreError> {
+        Ok(read(&self.notes.read()))
+    }
+
+    #[allow(clippy::needless_pass_by_value, reason = "other stores keep it")]
+    fn change(&self, change: Change) -> Result<usize, OffsetStoreError> {
+        let mut notes = self.notes.write();
+        notes.check(&change)?;
+        Ok(notes.apply(&change))
     }
 }
 
-impl OffsetStore for MemoryOffsetStore {
-    fn commit(&self, group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
-        if let Some(found) = positions.iter().map(|(_, position)| position.metadata.len()).find(|bytes| *bytes > METADATA_BYTES_MAX) {
-            return Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX });
-        }
-        if !positions.is_empty() {
-            self.groups.write().entry(group.clone()).or_default().extend(positions.iter().cloned());
-        }
-        Ok(())
-    }
-
-    fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {
-        Ok(self.groups.read().get(group).and_then(|positions| positions.get(partition)).cloned())
-    }
-
-    fn fetch_all(&self, group: &GroupId) -> Result<Vec<(PartitionKey, CommittedOffset)>, OffsetStoreError> {
-        let groups = self.groups.read();
-        Ok(groups.get(group).into_iter().flatten().map(|(partition, position)| (partition.clone(), position.clone())).collect())
-    }
-
-    fn groups(&self) -> Result<Vec<GroupId>, OffsetStoreError> {
-        Ok(self.groups.read().keys().cloned().collect())
-    }
-
-    fn delete(&self, group: &GroupId, partitions: &[PartitionKey]) -> Result<usize, OffsetStoreError> {
-        Ok(self.retain(|of, partition| of != group || !partitions.contains(partition)))
-    }
-
-    fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
-        Ok(self.groups.write().remove(group).map_or(0, |positions| positions.len()))
-    }
-
-    fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
-        Ok(self.retain(|_, partition| partition.topic != *topic))
-    }
-}
+by_notes!(MemoryOffsetStore);

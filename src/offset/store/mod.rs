@@ -1,17 +1,28 @@
 //! Where notes about offsets are kept. Assigns no offset.
 
+mod by_notes;
 mod memory;
+mod notes;
 
 use std::fmt;
+use std::ops::Range;
 
 pub use memory::MemoryOffsetStore;
+use tidelog_format::{Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::offset_checkpoint::OffsetCheckpoint;
+use crate::offset::offset_mapping::OffsetMapping;
+use crate::offset::partition_stats::PartitionStats;
 use crate::topic::{PartitionKey, TopicName};
 
-/// Keeps the positions of groups. What it says is durable when a call returns, unless the store is one of memory alone.
+/// Keeps the positions of groups, and notes about partitions: checkpoints, rows that point into their logs, and counts. What it says is
+/// durable when a call returns, unless the store is one of memory alone.
+///
+/// Only positions are the store's own. Everything else was read from a log and can be read from it again: no offset is assigned from what a
+/// store says, so that a store which is lost, old or wrong changes none.
 pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// Commits positions of one group: all of them, or none. The last commit wins, whichever way it moves.
     ///
@@ -49,9 +60,75 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// [`OffsetStoreError`].
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError>;
 
-    /// Forgets every group's positions in a topic; returns how many there were.
+    /// Forgets every group's positions in a topic, and what else is noted about its partitions; returns how many positions there were.
     ///
     /// # Errors
     /// [`OffsetStoreError`].
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError>;
+
+    /// Notes how far a partition is durable. An older checkpoint never takes the place of a newer one; returns whether this one was newer.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError>;
+
+    /// The newest checkpoint of a partition, if it has one.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn load_checkpoint(&self, partition: &PartitionKey) -> Result<Option<OffsetCheckpoint>, OffsetStoreError>;
+
+    /// Adds rows that point into a partition's log: all of them, or none. A row that is there already is left as it is.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError::MappingConflict`] if one of the offsets has another row.
+    fn save_mappings(&self, partition: &PartitionKey, rows: &[OffsetMapping], saved_at: TimestampNs) -> Result<(), OffsetStoreError>;
+
+    /// The rows of some offsets of a partition, in order, `limit` at most: the next page begins behind the last of them.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn mappings(&self, partition: &PartitionKey, offsets: Range<Offset>, limit: usize) -> Result<Vec<OffsetMapping>, OffsetStoreError>;
+
+    /// The highest offset of a partition that has a row.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn highest_offset(&self, partition: &PartitionKey) -> Result<Option<Offset>, OffsetStoreError>;
+
+    /// Notes what was counted in a partition, in the place of what was counted before.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn save_stats(&self, partition: &PartitionKey, stats: PartitionStats) -> Result<(), OffsetStoreError>;
+
+    /// What was counted last in a partition.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn partition_stats(&self, partition: &PartitionKey) -> Result<Option<PartitionStats>, OffsetStoreError>;
+
+    /// The partitions that something is noted about, positions aside, in order.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn partitions(&self) -> Result<Vec<PartitionKey>, OffsetStoreError>;
+
+    /// Forgets what is noted about a partition, but for the positions of groups in it.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn forget(&self, partition: &PartitionKey) -> Result<(), OffsetStoreError>;
+
+    /// Forgets the positions that have expired at `now`; returns how many.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn clean_up(&self, now: TimestampNs) -> Result<usize, OffsetStoreError>;
+
+    /// Forgets the rows that were saved before a time; returns how many.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn clean_up_mappings(&self, saved_before: TimestampNs) -> Result<usize, OffsetStoreError>;
 }

@@ -1,0 +1,195 @@
+//! Everything that a store knows, in memory, and the changes that lead from one state to the next. Keeps nothing durable.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tidelog_format::{Offset, TimestampNs};
+
+use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
+use crate::offset::error::OffsetStoreError;
+use crate::offset::group_id::GroupId;
+use crate::offset::offset_checkpoint::OffsetCheckpoint;
+use crate::offset::offset_mapping::OffsetMapping;
+use crate::offset::partition_stats::PartitionStats;
+use crate::topic::{PartitionKey, TopicName};
+
+/// What a store knows. The same changes in the same order lead to the same notes, wherever they are applied.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Notes {
+    groups: BTreeMap<GroupId, BTreeMap<PartitionKey, CommittedOffset>>,
+    partitions: BTreeMap<PartitionKey, PartitionNotes>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq)]
+struct PartitionNotes {
+    checkpoint: Option<OffsetCheckpoint>,
+    stats: Option<PartitionStats>,
+    /// Each with the time when it was saved.
+    mappings: BTreeMap<Offset, (OffsetMapping, TimestampNs)>,
+}
+
+impl PartitionNotes {
+    fn is_empty(&self) -> bool {
+        self.checkpoint.is_none() && self.stats.is_none() && self.mappings.is_empty()
+    }
+}
+
+/// One change, done whole or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Change {
+    Commit { group: GroupId, positions: Vec<(PartitionKey, CommittedOffset)> },
+    Delete { group: GroupId, partitions: Vec<PartitionKey> },
+    DeleteGroup { group: GroupId },
+    DeleteTopic { topic: TopicName },
+    Checkpoint { partition: PartitionKey, checkpoint: OffsetCheckpoint },
+    Mappings { partition: PartitionKey, saved_at: TimestampNs, rows: Vec<OffsetMapping> },
+    Stats { partition: PartitionKey, stats: PartitionStats },
+    Forget { partition: PartitionKey },
+    CleanUp { now: TimestampNs },
+    CleanUpMappings { saved_before: TimestampNs },
+}
+
+impl Change {
+    /// A commit, if a store may keep what it says.
+    pub(super) fn commit(group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<Self, OffsetStoreError> {
+        check_metadata(positions)?;
+        Ok(Self::Commit { group: group.clone(), positions: positions.to_vec() })
+    }
+}
+
+/// Whether the notes to positions are as short as they may be.
+pub(super) fn check_metadata(positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
+    match positions.iter().map(|(_, position)| position.metadata.len()).find(|bytes| *bytes > METADATA_BYTES_MAX) {
+        Some(found) => Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX }),
+        None => Ok(()),
+    }
+}
+
+impl Notes {
+    /// Whether a change can be made of this.
+    pub(super) fn check(&self, change: &Change) -> Result<(), OffsetStoreError> {
+        let Change::Mappings { partition, rows, .. } = change else { return Ok(()) };
+        match self.conflict(partition, rows) {
+            Some((stored, given)) => Err(OffsetStoreError::MappingConflict { partition: partition.to_string(), stored, given }),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a change; returns how many positions, rows or checkpoints it was about. Rows that are in conflict with others are none.
+    pub(super) fn apply(&mut self, change: &Change) -> usize {
+        match change {
+            Change::Commit { group, positions } => {
+                if !positions.is_empty() {
+                    self.groups.entry(group.clone()).or_default().extend(positions.iter().cloned());
+                }
+                positions.len()
+            }
+            Change::Delete { group, partitions } => self.retain(|of, partition, _| of != group || !partitions.contains(partition)),
+            Change::DeleteGroup { group } => self.groups.remove(group).map_or(0, |positions| positions.len()),
+            Change::DeleteTopic { topic } => {
+                self.partitions.retain(|partition, _| partition.topic != *topic);
+                self.retain(|_, partition, _| partition.topic != *topic)
+            }
+            Change::Checkpoint { partition, checkpoint } => {
+                let kept = &mut self.partitions.entry(partition.clone()).or_default().checkpoint;
+                let is_newer = kept.is_none_or(|kept| checkpoint.offset > kept.offset);
+                if is_newer {
+                    *kept = Some(*checkpoint);
+                }
+                usize::from(is_newer)
+            }
+            Change::Mappings { partition, saved_at, rows } => self.add_mappings(partition, *saved_at, rows),
+            Change::Stats { partition, stats } => {
+                self.partitions.entry(partition.clone()).or_default().stats = Some(*stats);
+                1
+            }
+            Change::Forget { partition } => usize::from(self.partitions.remove(partition).is_some()),
+            Change::CleanUp { now } => self.retain(|_, _, position| !is_expired(position, *now)),
+            Change::CleanUpMappings { saved_before } => self.clean_up_mappings(*saved_before),
+        }
+    }
+
+    fn add_mappings(&mut self, partition: &PartitionKey, saved_at: TimestampNs, rows: &[OffsetMapping]) -> usize {
+        if rows.is_empty() || self.conflict(partition, rows).is_some() {
+            return 0;
+        }
+        let kept = &mut self.partitions.entry(partition.clone()).or_default().mappings;
+        for row in rows {
+            kept.entry(row.offset).or_insert((*row, saved_at));
+        }
+        rows.len()
+    }
+
+    fn clean_up_mappings(&mut self, saved_before: TimestampNs) -> usize {
+        let mut deleted = 0;
+        self.partitions.retain(|_, notes| {
+            let before = notes.mappings.len();
+            notes.mappings.retain(|_, (_, saved_at)| *saved_at >= saved_before);
+            deleted += before - notes.mappings.len();
+            !notes.is_empty()
+        });
+        deleted
+    }
+
+    /// Keeps the positions that `keep` says yes to.
+    fn retain(&mut self, keep: impl Fn(&GroupId, &PartitionKey, &CommittedOffset) -> bool) -> usize {
+        let mut deleted = 0;
+        self.groups.retain(|group, positions| {
+            let before = positions.len();
+            positions.retain(|partition, position| keep(group, partition, position));
+            deleted += before - positions.len();
+            !positions.is_empty()
+        });
+        deleted
+    }
+
+    /// Two different rows of one offset: among those that are there, or among those given.
+    fn conflict(&self, partition: &PartitionKey, rows: &[OffsetMapping]) -> Option<(OffsetMapping, OffsetMapping)> {
+        let kept = self.partitions.get(partition).map(|notes| &notes.mappings);
+        let mut given = BTreeMap::new();
+        rows.iter().find_map(|row| {
+            let stored = kept.and_then(|kept| kept.get(&row.offset)).map_or_else(|| *given.entry(row.offset).or_insert(*row), |(stored, _)| *stored);
+            (stored != *row).then_some((stored, *row))
+        })
+    }
+
+    pub(super) fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Option<CommittedOffset> {
+        self.groups.get(group)?.get(partition).cloned()
+    }
+
+    pub(super) fn fetch_all(&self, group: &GroupId) -> Vec<(PartitionKey, CommittedOffset)> {
+        self.groups.get(group).into_iter().flatten().map(|(partition, position)| (partition.clone(), position.clone())).collect()
+    }
+
+    pub(super) fn groups(&self) -> Vec<GroupId> {
+        self.groups.keys().cloned().collect()
+    }
+
+    pub(super) fn checkpoint(&self, partition: &PartitionKey) -> Option<OffsetCheckpoint> {
+        self.partitions.get(partition)?.checkpoint
+    }
+
+    pub(super) fn mappings(&self, partition: &PartitionKey, offsets: Range<Offset>, limit: usize) -> Vec<OffsetMapping> {
+        if offsets.start >= offsets.end {
+            return Vec::new();
+        }
+        let rows = self.partitions.get(partition).into_iter().flat_map(|notes| notes.mappings.range(offsets.clone()));
+        rows.map(|(_, (row, _))| *row).take(limit).collect()
+    }
+
+    pub(super) fn highest_offset(&self, partition: &PartitionKey) -> Option<Offset> {
+        self.partitions.get(partition)?.mappings.last_key_value().map(|(offset, _)| *offset)
+    }
+
+    pub(super) fn stats(&self, partition: &PartitionKey) -> Option<PartitionStats> {
+        self.partitions.get(partition)?.stats
+    }
+
+    pub(super) fn partitions(&self) -> Vec<PartitionKey> {
+        self.partitions.keys().cloned().collect()
+    }
+}
+
+fn is_expired(position: &CommittedOffset, now: TimestampNs) -> bool {
+    position.expires_at.is_some_and(|expires_at| expires_at <= now)
+}

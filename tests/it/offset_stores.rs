@@ -1,0 +1,375 @@
+//! What every offset store promises, checked of each kind: positions, checkpoints, rows, counts, and that none of it moves an offset.
+
+use std::path::Path;
+
+use tidelog::{
+    CommittedOffset, GroupId, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
+    PartitionStats, Record, RingRange, Store, TimestampNs,
+};
+
+use crate::support::{options, tempdir};
+
+/// A kind of store, and whether it outlives the process.
+struct Kind {
+    name: &'static str,
+    open: fn(&Path) -> Opened,
+    is_durable: bool,
+}
+
+/// A store, with what has to be closed for it to be opened again.
+struct Opened {
+    store: Box<dyn OffsetStore>,
+    _home: Option<Store>,
+}
+
+impl std::ops::Deref for Opened {
+    type Target = dyn OffsetStore;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.store
+    }
+}
+
+fn kinds() -> Vec<Kind> {
+    vec![Kind { name: "memory", open: |_| Opened { store: Box::new(MemoryOffsetStore::new()), _home: None }, is_durable: false }]
+}
+
+/// Runs `write` on an empty store of each kind, then `check` on it, and on it opened again if it is one that lasts.
+fn each(write: impl Fn(&dyn OffsetStore), check: impl Fn(&dyn OffsetStore)) {
+    for kind in kinds() {
+        let dir = tempdir();
+        let opened = (kind.open)(dir.path());
+        println!("{}", kind.name);
+        write(&*opened);
+        check(&*opened);
+        if kind.is_durable {
+            drop(opened);
+            println!("{}, opened again", kind.name);
+            check(&*(kind.open)(dir.path()));
+        }
+    }
+}
+
+fn partition(topic: &str, number: u32) -> PartitionKey {
+    PartitionKey { topic: topic.parse().unwrap(), range: RingRange::new(4096, number * 1024, (number + 1) * 1024).unwrap() }
+}
+
+fn group(name: &str) -> GroupId {
+    name.parse().unwrap()
+}
+
+fn ts(ns: i64) -> TimestampNs {
+    TimestampNs::new(ns)
+}
+
+fn checkpoint(offset: u64, saved_at: i64) -> OffsetCheckpoint {
+    OffsetCheckpoint { offset: offset.into(), saved_at: ts(saved_at) }
+}
+
+fn row(offset: u64) -> OffsetMapping {
+    OffsetMapping { offset: offset.into(), timestamp: ts(1_000_i64.wrapping_add(offset as i64)), bytes: 10 * (offset % 1_000) }
+}
+
+fn range(from: u64, to: u64) -> std::ops::Range<Offset> {
+    from.into()..to.into()
+}
+
+#[test]
+fn initialize_schema() {
+    each(
+        |_| {},
+        |store| {
+            assert!(store.groups().unwrap().is_empty() && store.partitions().unwrap().is_empty());
+            assert_eq!(store.fetch(&group("g"), &partition("t", 0)).unwrap(), None);
+            assert_eq!(store.fetch_all(&group("g")).unwrap(), []);
+        },
+    );
+}
+
+#[test]
+fn save_load_checkpoint() {
+    let (first, second) = (partition("t", 0), partition("t", 1));
+    each(
+        |store| {
+            assert!(store.save_checkpoint(&first, checkpoint(100, 1)).unwrap());
+            assert!(store.save_checkpoint(&first, checkpoint(200, 2)).unwrap());
+            // An older one never wins, whenever it comes.
+            assert!(!store.save_checkpoint(&first, checkpoint(150, 3)).unwrap());
+            assert!(!store.save_checkpoint(&first, checkpoint(200, 4)).unwrap());
+            assert!(store.save_checkpoint(&second, checkpoint(0, 5)).unwrap());
+        },
+        |store| {
+            assert_eq!(store.load_checkpoint(&first).unwrap(), Some(checkpoint(200, 2)));
+            assert_eq!(store.load_checkpoint(&second).unwrap(), Some(checkpoint(0, 5)), "offset 0 is one");
+        },
+    );
+}
+
+#[test]
+fn load_checkpoint_not_found() {
+    each(
+        |store| assert!(store.save_checkpoint(&partition("t", 0), checkpoint(1, 1)).unwrap()),
+        |store| {
+            assert_eq!(store.load_checkpoint(&partition("t", 1)).unwrap(), None);
+            assert_eq!(store.load_checkpoint(&partition("u", 0)).unwrap(), None, "the same range of another topic");
+            assert_eq!(store.load_checkpoint(&partition("n/t", 0)).unwrap(), None, "the same topic of another namespace");
+        },
+    );
+}
+
+#[test]
+fn save_load_offset_mappings() {
+    let (here, there) = (partition("t", 0), partition("t", 1));
+    each(
+        |store| {
+            store.save_mappings(&here, &[row(0), row(5), row(9)], ts(1)).unwrap();
+            store.save_mappings(&there, &[row(7)], ts(1)).unwrap();
+            // What is there already may be said again, but not otherwise, and then none of the rows is taken.
+            store.save_mappings(&here, &[row(5), row(10)], ts(2)).unwrap();
+            let other = OffsetMapping { bytes: 1, ..row(9) };
+            match store.save_mappings(&here, &[row(11), other], ts(3)) {
+                Err(OffsetStoreError::MappingConflict { stored, given, .. }) => assert_eq!((stored, given), (row(9), other)),
+                outcome => panic!("{outcome:?}"),
+            }
+            let twice = [row(12), OffsetMapping { bytes: 1, ..row(12) }];
+            assert!(matches!(store.save_mappings(&here, &twice, ts(3)), Err(OffsetStoreError::MappingConflict { .. })));
+            store.save_mappings(&here, &[], ts(3)).unwrap();
+        },
+        |store| {
+            assert_eq!(store.mappings(&here, range(0, 100), 100).unwrap(), [row(0), row(5), row(9), row(10)]);
+            assert_eq!(store.mappings(&there, range(0, 100), 100).unwrap(), [row(7)]);
+        },
+    );
+}
+
+#[test]
+fn highest_offset() {
+    each(
+        |store| {
+            assert_eq!(store.highest_offset(&partition("t", 0)).unwrap(), None);
+            store.save_mappings(&partition("t", 0), &[row(3), row(42), row(7)], ts(1)).unwrap();
+            store.save_mappings(&partition("t", 1), &[row(0)], ts(1)).unwrap();
+        },
+        |store| {
+            assert_eq!(store.highest_offset(&partition("t", 0)).unwrap(), Some(42.into()));
+            assert_eq!(store.highest_offset(&partition("t", 1)).unwrap(), Some(0.into()));
+            assert_eq!(store.highest_offset(&partition("t", 2)).unwrap(), None);
+        },
+    );
+}
+
+#[test]
+fn offset_mappings_by_range() {
+    let key = partition("t", 0);
+    each(
+        |store| store.save_mappings(&key, &(0..50).map(|number| row(number * 2)).collect::<Vec<_>>(), ts(1)).unwrap(),
+        |store| {
+            let offsets =
+                |from, to, limit| -> Vec<u64> { store.mappings(&key, range(from, to), limit).unwrap().iter().map(|row| row.offset.get()).collect() };
+            assert_eq!(offsets(10, 16, 100), [10, 12, 14]);
+            assert_eq!(offsets(9, 17, 100), [10, 12, 14, 16]);
+            assert!(offsets(99, 200, 100).is_empty() && offsets(10, 10, 100).is_empty() && offsets(20, 10, 100).is_empty());
+            // By pages, each from behind the last.
+            let (mut all, mut next) = (Vec::new(), 0);
+            loop {
+                let page = offsets(next, u64::MAX >> 1, 7);
+                let Some(last) = page.last() else { break };
+                next = last + 1;
+                all.extend(page);
+            }
+            assert_eq!(all, (0..50).map(|number| number * 2).collect::<Vec<_>>());
+        },
+    );
+}
+
+#[test]
+fn partition_stats() {
+    let key = partition("t", 0);
+    let stats = |latest: u64| PartitionStats {
+        record_count: latest - 1,
+        total_bytes: 100 * latest,
+        earliest: Some(2.into()),
+        latest: Some(latest.into()),
+        first_record_at: Some(ts(-5)),
+        last_record_at: Some(ts(i64::MAX)),
+        counted_at: ts(latest as i64),
+    };
+    each(
+        |store| {
+            assert_eq!(store.partition_stats(&key).unwrap(), None);
+            store.save_stats(&key, stats(20)).unwrap();
+            store.save_stats(&key, stats(30)).unwrap();
+            store.save_stats(&partition("t", 1), PartitionStats::empty(ts(9))).unwrap();
+        },
+        |store| {
+            assert_eq!(store.partition_stats(&key).unwrap(), Some(stats(30)));
+            let empty = store.partition_stats(&partition("t", 1)).unwrap().unwrap();
+            assert_eq!((empty, empty.high_water_mark()), (PartitionStats::empty(ts(9)), 0.into()));
+            assert_eq!(stats(30).high_water_mark(), 31);
+        },
+    );
+}
+
+#[test]
+fn all_partitions() {
+    each(
+        |store| {
+            store.save_checkpoint(&partition("u", 1), checkpoint(1, 1)).unwrap();
+            store.save_stats(&partition("t", 3), PartitionStats::empty(ts(1))).unwrap();
+            store.save_mappings(&partition("a/t", 2), &[row(1)], ts(1)).unwrap();
+            store.save_mappings(&partition("u", 1), &[row(1)], ts(1)).unwrap();
+            store.commit(&group("g"), &[(partition("v", 0), CommittedOffset::new(1, ts(1)))]).unwrap();
+            store.save_checkpoint(&partition("gone", 0), checkpoint(1, 1)).unwrap();
+            store.save_mappings(&partition("gone", 0), &[row(1)], ts(1)).unwrap();
+            store.forget(&partition("gone", 0)).unwrap();
+            store.forget(&partition("never", 0)).unwrap();
+        },
+        |store| {
+            assert_eq!(store.partitions().unwrap(), [partition("a/t", 2), partition("t", 3), partition("u", 1)]);
+            assert_eq!(store.load_checkpoint(&partition("gone", 0)).unwrap(), None);
+            assert_eq!(store.highest_offset(&partition("gone", 0)).unwrap(), None);
+        },
+    );
+}
+
+#[test]
+fn clean_up_old_mappings() {
+    let key = partition("t", 0);
+    each(
+        |store| {
+            store.save_mappings(&key, &[row(1), row(2)], ts(100)).unwrap();
+            store.save_mappings(&key, &[row(3)], ts(200)).unwrap();
+            store.save_mappings(&partition("t", 1), &[row(1)], ts(100)).unwrap();
+            assert_eq!(store.clean_up_mappings(ts(100)).unwrap(), 0);
+            assert_eq!(store.clean_up_mappings(ts(150)).unwrap(), 3);
+        },
+        |store| {
+            assert_eq!(store.mappings(&key, range(0, 10), 10).unwrap(), [row(3)]);
+            assert_eq!(store.partitions().unwrap(), [partition("t", 0)]);
+        },
+    );
+}
+
+/// Everything that a position says comes back, and the last commit wins, also backwards.
+#[test]
+fn positions_of_groups() {
+    let [a, b, c] = [partition("t", 0), partition("t", 1), partition("u", 0)];
+    let full = CommittedOffset {
+        offset: (i64::MAX as u64 - 1).into(),
+        leader_epoch: Some(tidelog::LeaderEpoch::new(7)),
+        metadata: "größe\n'; DROP TABLE".to_owned(),
+        committed_at: ts(-3),
+        expires_at: Some(ts(50)),
+    };
+    each(
+        |store| {
+            let (billing, audit) = (group("billing"), group("au'dit%_"));
+            store.commit(&billing, &[(a.clone(), CommittedOffset::new(5, ts(1))), (b.clone(), full.clone())]).unwrap();
+            store.commit(&billing, &[(a.clone(), CommittedOffset::new(3, ts(2)))]).unwrap();
+            store.commit(&audit, &[(a.clone(), CommittedOffset::new(1, ts(1))), (c.clone(), CommittedOffset::new(9, ts(1)))]).unwrap();
+            store.commit(&group("idle"), &[]).unwrap();
+            let long = CommittedOffset { metadata: "x".repeat(4097), ..CommittedOffset::new(8, ts(1)) };
+            let refused = store.commit(&billing, &[(c.clone(), CommittedOffset::new(8, ts(1))), (a.clone(), long)]);
+            assert!(matches!(refused, Err(OffsetStoreError::MetadataTooLarge { found: 4097, limit: 4096 })), "{refused:?}");
+        },
+        |store| {
+            assert_eq!(store.groups().unwrap(), [group("au'dit%_"), group("billing")]);
+            let all = store.fetch_all(&group("billing")).unwrap();
+            assert_eq!(all, [(a.clone(), CommittedOffset::new(3, ts(2))), (b.clone(), full.clone())]);
+            assert_eq!(store.fetch(&group("billing"), &b).unwrap(), Some(full.clone()));
+            assert_eq!(store.fetch(&group("billing"), &c).unwrap(), None);
+        },
+    );
+}
+
+#[test]
+fn positions_are_deleted_and_expire() {
+    let [a, b, c] = [partition("t", 0), partition("t", 1), partition("t_", 0)];
+    let at = |offset| CommittedOffset::new(offset, ts(1));
+    each(
+        |store| {
+            for name in ["g", "h"] {
+                store.commit(&group(name), &[(a.clone(), at(1)), (b.clone(), at(2)), (c.clone(), at(3))]).unwrap();
+            }
+            assert_eq!(store.delete(&group("g"), &[a.clone(), a.clone(), partition("u", 0)]).unwrap(), 1);
+            assert_eq!(store.delete_topic(&"t_".parse().unwrap()).unwrap(), 2);
+            store.save_checkpoint(&partition("x.y", 0), checkpoint(1, 1)).unwrap();
+            assert_eq!(store.delete_topic(&"x.y".parse().unwrap()).unwrap(), 0);
+            store.commit(&group("i"), &[(a.clone(), at(1)), (b.clone(), at(2))]).unwrap();
+            assert_eq!(store.delete_group(&group("i")).unwrap(), 2);
+            assert_eq!(store.delete_group(&group("i")).unwrap(), 0);
+            let until = |ns| CommittedOffset { expires_at: Some(ts(ns)), ..at(4) };
+            store.commit(&group("j"), &[(a.clone(), until(10)), (b.clone(), until(11))]).unwrap();
+            assert_eq!(store.clean_up(ts(9)).unwrap(), 0);
+            assert_eq!(store.clean_up(ts(10)).unwrap(), 1);
+        },
+        |store| {
+            assert_eq!(store.groups().unwrap(), ["g", "h", "j"].map(group));
+            let left = |name| store.fetch_all(&group(name)).unwrap().into_iter().map(|(partition, position)| (partition, position.offset.get()));
+            assert!(left("g").eq([(b.clone(), 2)]));
+            assert!(left("h").eq([(a.clone(), 1), (b.clone(), 2)]));
+            assert!(left("j").eq([(b.clone(), 4)]));
+            assert!(store.partitions().unwrap().is_empty());
+        },
+    );
+}
+
+#[test]
+fn concurrent_access() {
+    let threads = 8u32;
+    each(
+        |store| {
+            std::thread::scope(|scope| {
+                for thread in 0..threads {
+                    scope.spawn(move || {
+                        let own = group(&format!("group-{thread}"));
+                        for round in 1..=20u64 {
+                            let position = CommittedOffset::new(round, ts(round as i64));
+                            let shared = partition("shared", 0);
+                            store.commit(&own, &[(partition("t", thread % 4), position.clone()), (shared.clone(), position.clone())]).unwrap();
+                            assert_eq!(store.fetch(&own, &shared).unwrap(), Some(position), "a thread sees what it committed");
+                            store.save_checkpoint(&shared, checkpoint(round * 10 + u64::from(thread), 1)).unwrap();
+                            let kept = store.load_checkpoint(&shared).unwrap().unwrap().offset.get();
+                            assert!(kept >= round * 10 + u64::from(thread), "an older checkpoint won");
+                            store.save_mappings(&shared, &[row(round), row(100 + u64::from(thread) * 20 + round)], ts(1)).unwrap();
+                        }
+                    });
+                }
+            });
+        },
+        |store| {
+            assert_eq!(store.groups().unwrap().len(), threads as usize);
+            assert_eq!(store.load_checkpoint(&partition("shared", 0)).unwrap().unwrap().offset, 200 + u64::from(threads) - 1);
+            assert_eq!(store.mappings(&partition("shared", 0), range(0, 1000), 1000).unwrap().len(), 20 + 20 * threads as usize);
+        },
+    );
+}
+
+/// The log alone assigns offsets: whatever a store says, the next one is that of the log.
+#[test]
+fn no_store_moves_an_offset() {
+    let home = tempdir();
+    let store = options().open(home.path()).unwrap();
+    let orders = store.topic("orders").unwrap().partition(0).unwrap();
+    for offset in 0..10 {
+        assert_eq!(orders.append(Record::new("x")).unwrap().base_offset, offset);
+    }
+    each(
+        |notes| {
+            let next = orders.log_end_offset();
+            for (offset, said) in [1_000_000, 3, i64::MAX as u64 - 1].into_iter().enumerate() {
+                notes.save_checkpoint(orders.key(), checkpoint(said, 1)).unwrap();
+                notes.save_mappings(orders.key(), &[row(said)], ts(1)).unwrap();
+                assert_eq!(orders.append(Record::new("x")).unwrap().base_offset, next.get() + offset as u64);
+            }
+            notes.forget(orders.key()).unwrap();
+            assert_eq!(orders.append(Record::new("x")).unwrap().base_offset, next.get() + 3);
+        },
+        |notes| assert!(notes.partitions().unwrap().is_empty()),
+    );
+    let next = orders.log_end_offset();
+    drop(orders);
+    store.close().unwrap();
+    let store = options().open(home.path()).unwrap();
+    assert_eq!(store.topic("orders").unwrap().partition(0).unwrap().append(Record::new("x")).unwrap().base_offset, next);
+}
