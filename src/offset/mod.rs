@@ -14,4 +14,4 @@ pub use group_id::GroupId;
 pub use offset_checkpoint::OffsetCheckpoint;
 pub use offset_mapping::OffsetMapping;
 pub use partition_stats::PartitionStats;
-pub use store::{MemoryOffsetStore, OffsetStore};
+pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};

@@ -15,6 +15,7 @@ mod topic_handle;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::{AckFuture, AppendFuture, RecordStream};
+pub(crate) use name::OFFSETS_TOPIC;
 pub use name::TopicName;
 pub use options::StoreOptions;
 pub use partition::{Ack, BatchPlace, Partition, PendingAck};

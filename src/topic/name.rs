@@ -28,6 +28,13 @@ pub struct TopicName {
     pub name: String,
 }
 
+impl TopicName {
+    /// Whether it is a topic of the engine itself, in the namespace `_tidelog`, which lists of topics leave out.
+    pub fn is_internal(&self) -> bool {
+        self.namespace == INTERNAL_NAMESPACE
+    }
+}
+
 impl FromStr for TopicName {
     type Err = TopicError;
 
@@ -88,3 +95,6 @@ fn distance(a: &str, b: &str) -> usize {
 }
 
 const DEFAULT_NAMESPACE: &str = "default";
+const INTERNAL_NAMESPACE: &str = "_tidelog";
+/// Where positions of groups are kept by default.
+pub(crate) const OFFSETS_TOPIC: &str = "_tidelog/offsets";

@@ -181,7 +181,6 @@ impl Partition {
     }
 
     /// Bytes of a batch at most.
-    #[cfg(feature = "parquet")]
     pub(crate) fn batch_bytes_max(&self) -> u64 {
         self.log.batch_bytes_max
     }

@@ -42,11 +42,19 @@ impl ReadOnlyStore {
         &self.inner.catalog.dir
     }
 
-    /// All topics, by name.
+    /// The topics, by name, without [internal ones](TopicName::is_internal).
     ///
     /// # Errors
     /// [`TopicError::Io`].
     pub fn topics(&self) -> Result<Vec<TopicName>, TopicError> {
+        Ok(self.all_topics()?.into_iter().filter(|topic| !topic.is_internal()).collect())
+    }
+
+    /// All topics, by name, with [internal ones](TopicName::is_internal).
+    ///
+    /// # Errors
+    /// [`TopicError::Io`].
+    pub fn all_topics(&self) -> Result<Vec<TopicName>, TopicError> {
         Ok(self.inner.catalog.topics()?)
     }
 

@@ -177,11 +177,19 @@ impl Store {
         Ok(Topic::new(self.inner.clone(), name, partitions))
     }
 
-    /// All topics, by name.
+    /// The topics, by name, without [internal ones](TopicName::is_internal).
     ///
     /// # Errors
     /// [`TopicError::Io`].
     pub fn topics(&self) -> Result<Vec<TopicName>, TopicError> {
+        Ok(self.all_topics()?.into_iter().filter(|topic| !topic.is_internal()).collect())
+    }
+
+    /// All topics, by name, with [internal ones](TopicName::is_internal).
+    ///
+    /// # Errors
+    /// [`TopicError::Io`].
+    pub fn all_topics(&self) -> Result<Vec<TopicName>, TopicError> {
         Ok(self.inner.shared.catalog.topics()?)
     }
 

@@ -36,6 +36,7 @@ mod many;
 mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
+mod offset_log;
 mod offset_stores;
 mod plan;
 mod read;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tidelog::{
-    CommittedOffset, GroupId, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
-    PartitionStats, Record, RingRange, Store, TimestampNs,
+    CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError,
+    PartitionKey, PartitionStats, Record, RingRange, Store, TimestampNs,
 };
 
 use crate::support::{options, tempdir};
@@ -31,7 +31,16 @@ impl std::ops::Deref for Opened {
 }
 
 fn kinds() -> Vec<Kind> {
-    vec![Kind { name: "memory", open: |_| Opened { store: Box::new(MemoryOffsetStore::new()), _home: None }, is_durable: false }]
+    vec![
+        Kind { name: "memory", open: |_| Opened { store: Box::new(MemoryOffsetStore::new()), _home: None }, is_durable: false },
+        Kind { name: "log", open: |dir| log(dir, 1 << 20), is_durable: true },
+        Kind { name: "log with many snapshots", open: |dir| log(dir, 100), is_durable: true },
+    ]
+}
+
+fn log(dir: &Path, changes_bytes_min: u64) -> Opened {
+    let home = options().open(dir).unwrap();
+    Opened { store: Box::new(LogOffsetStore::open_with(&home, changes_bytes_min).unwrap()), _home: Some(home) }
 }
 
 /// Runs `write` on an empty store of each kind, then `check` on it, and on it opened again if it is one that lasts.

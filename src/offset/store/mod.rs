@@ -1,12 +1,14 @@
 //! Where notes about offsets are kept. Assigns no offset.
 
 mod by_notes;
+mod log;
 mod memory;
 mod notes;
 
 use std::fmt;
 use std::ops::Range;
 
+pub use log::LogOffsetStore;
 pub use memory::MemoryOffsetStore;
 use tidelog_format::{Offset, TimestampNs};
 

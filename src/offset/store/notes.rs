@@ -29,6 +29,18 @@ struct PartitionNotes {
 }
 
 impl PartitionNotes {
+    /// The rows, together with those that were saved at the same time.
+    fn mapping_changes(&self, partition: &PartitionKey, bytes_max: usize) -> impl Iterator<Item = Change> {
+        let rows = self.mappings.values().copied().collect::<Vec<_>>();
+        let together = rows.chunk_by(|a, b| a.1 == b.1).flat_map(|rows| rows.chunks((bytes_max / ROW_BYTES).max(1)));
+        let change = |rows: &[(OffsetMapping, TimestampNs)]| Change::Mappings {
+            partition: partition.clone(),
+            saved_at: rows[0].1,
+            rows: rows.iter().map(|(row, _)| *row).collect(),
+        };
+        together.map(change).collect::<Vec<_>>().into_iter()
+    }
+
     fn is_empty(&self) -> bool {
         self.checkpoint.is_none() && self.stats.is_none() && self.mappings.is_empty()
     }
@@ -75,6 +87,25 @@ impl Notes {
         }
     }
 
+    /// Whether a change would change nothing.
+    pub(super) fn is_idle(&self, change: &Change) -> bool {
+        match change {
+            Change::Commit { positions, .. } => positions.is_empty(),
+            Change::Delete { group, partitions } => partitions.iter().all(|partition| self.fetch(group, partition).is_none()),
+            Change::DeleteGroup { group } => !self.groups.contains_key(group),
+            Change::Checkpoint { partition, checkpoint } => self.checkpoint(partition).is_some_and(|known| known.offset >= checkpoint.offset),
+            Change::Mappings { partition, rows, .. } => {
+                self.partitions.get(partition).is_some_and(|notes| rows.iter().all(|row| notes.mappings.contains_key(&row.offset))) || rows.is_empty()
+            }
+            Change::Forget { partition } => !self.partitions.contains_key(partition),
+            Change::CleanUp { now } => !self.groups.values().flat_map(BTreeMap::values).any(|position| is_expired(position, *now)),
+            Change::CleanUpMappings { saved_before } => {
+                !self.partitions.values().any(|notes| notes.mappings.values().any(|row| row.1 < *saved_before))
+            }
+            Change::DeleteTopic { .. } | Change::Stats { .. } => false,
+        }
+    }
+
     /// Makes a change; returns how many positions, rows or checkpoints it was about. Rows that are in conflict with others are none.
     pub(super) fn apply(&mut self, change: &Change) -> usize {
         match change {
@@ -107,6 +138,21 @@ impl Notes {
             Change::CleanUp { now } => self.retain(|_, _, position| !is_expired(position, *now)),
             Change::CleanUpMappings { saved_before } => self.clean_up_mappings(*saved_before),
         }
+    }
+
+    /// Changes that lead from nothing to these notes, each of about `bytes_max` bytes at most.
+    pub(super) fn changes(&self, bytes_max: usize) -> impl Iterator<Item = Change> {
+        let commits = self.groups.iter().flat_map(move |(group, positions)| {
+            let bytes = |(partition, position): &(PartitionKey, CommittedOffset)| key_bytes(partition) + position.metadata.len() + POSITION_BYTES;
+            let positions = positions.iter().map(|(partition, position)| (partition.clone(), position.clone()));
+            chunks(positions, bytes_max, bytes).into_iter().map(|positions| Change::Commit { group: group.clone(), positions })
+        });
+        let partitions = self.partitions.iter().flat_map(move |(partition, notes)| {
+            let checkpoint = notes.checkpoint.map(|checkpoint| Change::Checkpoint { partition: partition.clone(), checkpoint });
+            let stats = notes.stats.map(|stats| Change::Stats { partition: partition.clone(), stats });
+            checkpoint.into_iter().chain(stats).chain(notes.mapping_changes(partition, bytes_max))
+        });
+        commits.chain(partitions)
     }
 
     fn add_mappings(&mut self, partition: &PartitionKey, saved_at: TimestampNs, rows: &[OffsetMapping]) -> usize {
@@ -193,3 +239,30 @@ impl Notes {
 fn is_expired(position: &CommittedOffset, now: TimestampNs) -> bool {
     position.expires_at.is_some_and(|expires_at| expires_at <= now)
 }
+
+fn key_bytes(partition: &PartitionKey) -> usize {
+    partition.topic.namespace.len() + partition.topic.name.len()
+}
+
+/// Cuts a list into runs that have `bytes_max` bytes at most, or one item.
+fn chunks<T>(items: impl Iterator<Item = T>, bytes_max: usize, bytes_of: impl Fn(&T) -> usize) -> Vec<Vec<T>> {
+    let (mut all, mut bytes): (Vec<Vec<T>>, _) = (Vec::new(), 0);
+    for item in items {
+        let more = bytes_of(&item);
+        match all.last_mut() {
+            Some(last) if bytes + more <= bytes_max => {
+                last.push(item);
+                bytes += more;
+            }
+            _ => {
+                all.push(vec![item]);
+                bytes = more;
+            }
+        }
+    }
+    all
+}
+
+/// More than the fixed fields of a position take, wherever it is kept.
+const POSITION_BYTES: usize = 64;
+const ROW_BYTES: usize = 24;
