@@ -31,7 +31,7 @@
 //! # Features
 //! All off by default, and each only adds: `parquet` (the module `export`), `object_store` (exports into
 //! object stores), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
-//! (compression a batch), `test-util` (fault injection for tests of programs that embed this).
+//! (compression a batch), `sqlite` (offsets in a SQLite file), `test-util` (fault injection for tests of programs that embed this).
 
 #![cfg_attr(tidelog_loom, allow(dead_code, unreachable_pub, reason = "loom stands in for parts of it"))]
 
@@ -53,6 +53,8 @@ pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
+#[cfg(feature = "sqlite")]
+pub use offset::SqliteOffsetStore;
 pub use offset::{
     CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats,
 };

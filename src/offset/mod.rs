@@ -14,4 +14,6 @@ pub use group_id::GroupId;
 pub use offset_checkpoint::OffsetCheckpoint;
 pub use offset_mapping::OffsetMapping;
 pub use partition_stats::PartitionStats;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteOffsetStore;
 pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};

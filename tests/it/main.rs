@@ -37,6 +37,8 @@ mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
 mod offset_log;
+#[cfg(feature = "sqlite")]
+mod offset_sqlite;
 mod offset_stores;
 mod plan;
 mod read;

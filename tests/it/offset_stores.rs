@@ -35,6 +35,12 @@ fn kinds() -> Vec<Kind> {
         Kind { name: "memory", open: |_| Opened { store: Box::new(MemoryOffsetStore::new()), _home: None }, is_durable: false },
         Kind { name: "log", open: |dir| log(dir, 1 << 20), is_durable: true },
         Kind { name: "log with many snapshots", open: |dir| log(dir, 100), is_durable: true },
+        #[cfg(feature = "sqlite")]
+        Kind {
+            name: "sqlite",
+            open: |dir| Opened { store: Box::new(tidelog::SqliteOffsetStore::open(dir.join("offsets.db")).unwrap()), _home: None },
+            is_durable: true,
+        },
     ]
 }
 

@@ -4,12 +4,16 @@ mod by_notes;
 mod log;
 mod memory;
 mod notes;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::fmt;
 use std::ops::Range;
 
 pub use log::LogOffsetStore;
 pub use memory::MemoryOffsetStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteOffsetStore;
 use tidelog_format::{Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;

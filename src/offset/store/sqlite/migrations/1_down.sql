@@ -1,0 +1,2 @@
+DROP TABLE offset_mappings;
+DROP TABLE partition_offset_checkpoints;

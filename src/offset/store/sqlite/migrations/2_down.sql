@@ -1,0 +1,4 @@
+DROP INDEX idx_offset_mappings_created_at;
+DROP INDEX idx_offset_mappings_timestamp;
+DROP INDEX idx_offset_mappings_partition_offset;
+DROP INDEX idx_partition_offset_checkpoints_partition;

@@ -1,0 +1,371 @@
+//! An offset store in a SQLite file, for who wants to read and join positions in SQL. Assigns no offset.
+
+mod backup;
+mod database;
+mod migrations;
+mod rows;
+
+use std::ops::Range;
+use std::path::Path;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use tidelog_format::{Offset, TimestampNs};
+
+use self::database::Database;
+use self::rows::integer;
+use crate::offset::committed_offset::CommittedOffset;
+use crate::offset::error::OffsetStoreError;
+use crate::offset::group_id::GroupId;
+use crate::offset::offset_checkpoint::OffsetCheckpoint;
+use crate::offset::offset_mapping::OffsetMapping;
+use crate::offset::partition_stats::PartitionStats;
+use crate::offset::store::OffsetStore;
+use crate::offset::store::notes::check_metadata;
+use crate::topic::{PartitionKey, TopicName};
+
+/// An [`OffsetStore`] in a SQLite file (feature `sqlite`).
+///
+/// One connection writes, others read beside it. A commit is synced before it returns. Files of older versions are brought up to date when they
+/// are opened; one of a newer version, and whatever is no offset store, is refused without a byte of it being changed.
+///
+/// ```
+/// use tidelog::{CommittedOffset, GroupId, OffsetStore, SqliteOffsetStore, Store, TimestampNs};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let orders = Store::open(dir.path().join("data"))?.topic("orders")?.partition(0)?;
+/// let (positions, group) = (SqliteOffsetStore::open(dir.path().join("offsets.db"))?, "billing".parse::<GroupId>()?);
+/// positions.commit(&group, &[(orders.key().clone(), CommittedOffset::new(0, TimestampNs::new(0)))])?; // survives power loss
+/// assert_eq!(positions.fetch(&group, orders.key())?.map(|committed| committed.offset), Some(0.into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct SqliteOffsetStore {
+    database: Database,
+    writer: Mutex<Connection>,
+    /// Those that nobody reads with at the moment.
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl SqliteOffsetStore {
+    /// Opens the offset store in a file, and makes it if there is none.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError::Unsupported`] if a newer version wrote it, [`OffsetStoreError::Foreign`] if it is something else; neither changes a
+    /// byte. [`OffsetStoreError::Database`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OffsetStoreError> {
+        let database = Database::at(path.as_ref());
+        if database.is_there()? {
+            migrations::version(&database, &database.look_at()?)?;
+        }
+        let mut writer = database.open()?;
+        migrations::migrate(&database, &mut writer, migrations::LATEST)?;
+        Ok(Self { database, writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    /// The newest version of the schema.
+    pub const LATEST_VERSION: u32 = migrations::LATEST;
+
+    /// The version of the schema in a file: 0 in an empty one. Changes not one byte.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn version(path: impl AsRef<Path>) -> Result<u32, OffsetStoreError> {
+        let database = Database::at(path.as_ref());
+        migrations::version(&database, &database.look_at()?)
+    }
+
+    /// Brings a file to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no
+    /// place for is deleted: make a [`backup`](Self::backup) before.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`OffsetStoreError::Unsupported`] if there is no such version.
+    pub fn migrate(path: impl AsRef<Path>, version: u32) -> Result<(), OffsetStoreError> {
+        let database = Database::at(path.as_ref());
+        if version > migrations::LATEST {
+            let place = "the migration".to_owned();
+            return Err(OffsetStoreError::Unsupported { place, found: version.into(), supported: migrations::LATEST.into() });
+        }
+        if database.is_there()? {
+            migrations::version(&database, &database.look_at()?)?;
+        }
+        migrations::migrate(&database, &mut database.open()?, version)
+    }
+
+    /// Makes the file as small as what is in it.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError::Database`].
+    pub fn vacuum(&self) -> Result<(), OffsetStoreError> {
+        let writer = self.writer.lock();
+        self.database.run("vacuum", || writer.execute_batch("VACUUM"))
+    }
+
+    /// Changes rows in one transaction: all of them, or none.
+    fn write<T>(
+        &self,
+        action: &'static str,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<Result<T, OffsetStoreError>>,
+    ) -> Result<T, OffsetStoreError> {
+        let mut writer = self.writer.lock();
+        self.database.run(action, || {
+            let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let outcome = write(&transaction)?;
+            if outcome.is_ok() {
+                transaction.commit()?
+            } else {
+                transaction.rollback()?
+            }
+            Ok(outcome)
+        })?
+    }
+
+    /// Reads with a connection of its own, beside whoever writes.
+    fn read<T>(&self, action: &'static str, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, OffsetStoreError> {
+        let idle = self.readers.lock().pop();
+        let reader = idle.map_or_else(|| self.database.open_reader(), Ok)?;
+        let found = self.database.run(action, || read(&reader));
+        let mut readers = self.readers.lock();
+        if readers.len() < READERS_MAX {
+            readers.push(reader);
+        }
+        found
+    }
+
+    fn partition_keys(&self, action: &'static str, sql: &str) -> Result<Vec<PartitionKey>, OffsetStoreError> {
+        let keys: Vec<String> = self.read(action, |reader| reader.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect())?;
+        let mut keys = keys.iter().map(|key| rows::partition(&self.database, key)).collect::<Result<Vec<_>, _>>()?;
+        keys.sort();
+        Ok(keys)
+    }
+}
+
+impl OffsetStore for SqliteOffsetStore {
+    fn commit(&self, group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
+        check_metadata(positions)?;
+        self.write("commit positions to", |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "INSERT OR REPLACE INTO consumer_group_positions
+                 (group_id, partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?;
+            for (partition, position) in positions {
+                statement.execute(params![
+                    group.as_str(),
+                    partition.to_string(),
+                    integer(position.offset),
+                    position.leader_epoch.map(|epoch| epoch.get()),
+                    position.metadata,
+                    position.committed_at.get(),
+                    position.expires_at.map(|at| at.get()),
+                ])?;
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {
+        self.read("fetch a position from", |reader| {
+            let mut statement = reader.prepare_cached(
+                "SELECT committed_offset, leader_epoch, metadata, committed_at, expires_at
+                 FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2",
+            )?;
+            statement.query_row(params![group.as_str(), partition.to_string()], |row| rows::position(row, 0)).optional()
+        })
+    }
+
+    fn fetch_all(&self, group: &GroupId) -> Result<Vec<(PartitionKey, CommittedOffset)>, OffsetStoreError> {
+        let found: Vec<(String, CommittedOffset)> = self.read("fetch positions from", |reader| {
+            let mut statement = reader.prepare_cached(
+                "SELECT partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at
+                 FROM consumer_group_positions WHERE group_id = ?1",
+            )?;
+            statement.query_map([group.as_str()], |row| Ok((row.get(0)?, rows::position(row, 1)?)))?.collect()
+        })?;
+        let named = found.into_iter().map(|(key, position)| Ok((rows::partition(&self.database, &key)?, position)));
+        let mut named = named.collect::<Result<Vec<_>, OffsetStoreError>>()?;
+        named.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(named)
+    }
+
+    fn groups(&self) -> Result<Vec<GroupId>, OffsetStoreError> {
+        let names: Vec<String> = self.read("list the groups of", |reader| {
+            let mut statement = reader.prepare_cached("SELECT DISTINCT group_id FROM consumer_group_positions ORDER BY group_id")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        })?;
+        names.iter().map(|name| name.parse()).collect()
+    }
+
+    fn delete(&self, group: &GroupId, partitions: &[PartitionKey]) -> Result<usize, OffsetStoreError> {
+        self.write("delete positions from", |transaction| {
+            let mut statement = transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2")?;
+            let each = partitions.iter().map(|partition| statement.execute(params![group.as_str(), partition.to_string()]));
+            each.sum::<rusqlite::Result<usize>>().map(Ok)
+        })
+    }
+
+    fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
+        self.write("delete a group from", |transaction| {
+            transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE group_id = ?1")?.execute([group.as_str()]).map(Ok)
+        })
+    }
+
+    fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
+        // All keys between these two are of the topic: ';' comes right behind ':'.
+        let keys = ["ring:", "ring;"].map(|end| format!("{}/{}/{end}", topic.namespace, topic.name));
+        self.write("delete a topic from", |transaction| {
+            for table in NOTES {
+                let sql = format!("DELETE FROM {table} WHERE partition_key >= ?1 AND partition_key < ?2");
+                transaction.prepare_cached(&sql)?.execute([&keys[0], &keys[1]])?;
+            }
+            let sql = "DELETE FROM consumer_group_positions WHERE partition_key >= ?1 AND partition_key < ?2";
+            transaction.prepare_cached(sql)?.execute([&keys[0], &keys[1]]).map(Ok)
+        })
+    }
+
+    fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
+        self.write("save a checkpoint to", |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "INSERT INTO partition_offset_checkpoints
+                 (partition_key, ring_size, range_start, range_stop, unix_time_ns, checkpoint_offset, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                 ON CONFLICT (partition_key) DO UPDATE SET checkpoint_offset = excluded.checkpoint_offset, updated_at = excluded.updated_at
+                 WHERE excluded.checkpoint_offset > checkpoint_offset",
+            )?;
+            let range = partition.range;
+            let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
+            let row = params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at];
+            Ok(Ok(statement.execute(row)? > 0))
+        })
+    }
+
+    fn load_checkpoint(&self, partition: &PartitionKey) -> Result<Option<OffsetCheckpoint>, OffsetStoreError> {
+        self.read("load a checkpoint from", |reader| {
+            let mut statement =
+                reader.prepare_cached("SELECT checkpoint_offset, updated_at FROM partition_offset_checkpoints WHERE partition_key = ?1")?;
+            let checkpoint = |row: &rusqlite::Row<'_>| {
+                Ok(OffsetCheckpoint { offset: Offset::new(row.get::<_, i64>(0)? as u64), saved_at: TimestampNs::new(row.get(1)?) })
+            };
+            statement.query_row([partition.to_string()], checkpoint).optional()
+        })
+    }
+
+    fn save_mappings(&self, partition: &PartitionKey, rows: &[OffsetMapping], saved_at: TimestampNs) -> Result<(), OffsetStoreError> {
+        let key = partition.to_string();
+        self.write("save rows to", |transaction| {
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO offset_mappings (partition_key, kafka_offset, smq_timestamp, message_size, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (partition_key, kafka_offset) DO NOTHING",
+            )?;
+            let mut find = transaction.prepare_cached(
+                "SELECT kafka_offset, smq_timestamp, message_size FROM offset_mappings WHERE partition_key = ?1 AND kafka_offset = ?2",
+            )?;
+            for given in rows {
+                let offset = integer(given.offset);
+                if insert.execute(params![key, offset, given.timestamp.get(), given.bytes as i64, saved_at.get()])? == 0 {
+                    let stored = find.query_row(params![key, offset], rows::mapping)?;
+                    if stored != *given {
+                        return Ok(Err(OffsetStoreError::MappingConflict { partition: key.clone(), stored, given: *given }));
+                    }
+                }
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    fn mappings(&self, partition: &PartitionKey, offsets: Range<Offset>, limit: usize) -> Result<Vec<OffsetMapping>, OffsetStoreError> {
+        self.read("read rows of", |reader| {
+            let mut statement = reader.prepare_cached(
+                "SELECT kafka_offset, smq_timestamp, message_size FROM offset_mappings
+                 WHERE partition_key = ?1 AND kafka_offset >= ?2 AND kafka_offset < ?3 ORDER BY kafka_offset LIMIT ?4",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let range = params![partition.to_string(), integer(offsets.start), integer(offsets.end), limit];
+            statement.query_map(range, rows::mapping)?.collect()
+        })
+    }
+
+    fn highest_offset(&self, partition: &PartitionKey) -> Result<Option<Offset>, OffsetStoreError> {
+        self.read("read the highest offset of", |reader| {
+            let mut statement = reader.prepare_cached("SELECT MAX(kafka_offset) FROM offset_mappings WHERE partition_key = ?1")?;
+            let highest: Option<i64> = statement.query_row([partition.to_string()], |row| row.get(0))?;
+            Ok(highest.map(|offset| Offset::new(offset as u64)))
+        })
+    }
+
+    fn save_stats(&self, partition: &PartitionKey, stats: PartitionStats) -> Result<(), OffsetStoreError> {
+        self.write("save counts to", |transaction| {
+            let mut statement = transaction.prepare_cached(
+                "INSERT INTO partition_metadata
+                 (partition_key, ring_size, range_start, range_stop, unix_time_ns, created_at, last_activity_at, record_count, total_size,
+                  earliest_offset, latest_offset, first_record_at, last_record_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                 ON CONFLICT (partition_key) DO UPDATE SET last_activity_at = excluded.last_activity_at, record_count = excluded.record_count,
+                 total_size = excluded.total_size, earliest_offset = excluded.earliest_offset, latest_offset = excluded.latest_offset,
+                 first_record_at = excluded.first_record_at, last_record_at = excluded.last_record_at",
+            )?;
+            let range = partition.range;
+            statement.execute(params![
+                partition.to_string(),
+                range.size(),
+                range.start(),
+                range.stop(),
+                NO_TIME,
+                stats.counted_at.get(),
+                stats.record_count as i64,
+                stats.total_bytes as i64,
+                stats.earliest.map(integer),
+                stats.latest.map(integer),
+                stats.first_record_at.map(|at| at.get()),
+                stats.last_record_at.map(|at| at.get()),
+            ])?;
+            Ok(Ok(()))
+        })
+    }
+
+    fn partition_stats(&self, partition: &PartitionKey) -> Result<Option<PartitionStats>, OffsetStoreError> {
+        self.read("read counts of", |reader| {
+            let mut statement = reader.prepare_cached(
+                "SELECT record_count, total_size, earliest_offset, latest_offset, first_record_at, last_record_at, last_activity_at
+                 FROM partition_metadata WHERE partition_key = ?1",
+            )?;
+            statement.query_row([partition.to_string()], rows::stats).optional()
+        })
+    }
+
+    fn partitions(&self) -> Result<Vec<PartitionKey>, OffsetStoreError> {
+        self.partition_keys(
+            "list the partitions of",
+            "SELECT partition_key FROM partition_offset_checkpoints UNION SELECT partition_key FROM partition_metadata
+             UNION SELECT DISTINCT partition_key FROM offset_mappings",
+        )
+    }
+
+    fn forget(&self, partition: &PartitionKey) -> Result<(), OffsetStoreError> {
+        self.write("forget a partition in", |transaction| {
+            for table in NOTES {
+                let sql = format!("DELETE FROM {table} WHERE partition_key = ?1");
+                transaction.prepare_cached(&sql)?.execute([partition.to_string()])?;
+            }
+            Ok(Ok(()))
+        })
+    }
+
+    fn clean_up(&self, now: TimestampNs) -> Result<usize, OffsetStoreError> {
+        self.write("delete expired positions from", |transaction| {
+            transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE expires_at <= ?1")?.execute([now.get()]).map(Ok)
+        })
+    }
+
+    fn clean_up_mappings(&self, saved_before: TimestampNs) -> Result<usize, OffsetStoreError> {
+        self.write("delete old rows from", |transaction| {
+            transaction.prepare_cached("DELETE FROM offset_mappings WHERE created_at < ?1")?.execute([saved_before.get()]).map(Ok)
+        })
+    }
+}
+
+/// What is noted about partitions.
+const NOTES: [&str; 3] = ["partition_offset_checkpoints", "partition_metadata", "offset_mappings"];
+/// `unix_time_ns` of a partition: when it was made is no part of what it is known by.
+const NO_TIME: i64 = 0;
+const READERS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! Rows and what they stand for. Runs no statement.
+
+use rusqlite::Row;
+use tidelog_format::{LeaderEpoch, Offset, TimestampNs};
+
+use crate::offset::committed_offset::CommittedOffset;
+use crate::offset::error::OffsetStoreError;
+use crate::offset::offset_mapping::OffsetMapping;
+use crate::offset::partition_stats::PartitionStats;
+use crate::offset::store::sqlite::database::Database;
+use crate::topic::{PartitionKey, RingRange};
+
+/// `committed_offset, leader_epoch, metadata, committed_at, expires_at`, from column `first` on.
+pub(super) fn position(row: &Row<'_>, first: usize) -> rusqlite::Result<CommittedOffset> {
+    Ok(CommittedOffset {
+        offset: offset(row.get(first)?),
+        leader_epoch: row.get::<_, Option<u32>>(first + 1)?.map(LeaderEpoch::new),
+        metadata: row.get(first + 2)?,
+        committed_at: TimestampNs::new(row.get(first + 3)?),
+        expires_at: row.get::<_, Option<i64>>(first + 4)?.map(TimestampNs::new),
+    })
+}
+
+/// `kafka_offset, smq_timestamp, message_size`.
+pub(super) fn mapping(row: &Row<'_>) -> rusqlite::Result<OffsetMapping> {
+    Ok(OffsetMapping { offset: offset(row.get(0)?), timestamp: TimestampNs::new(row.get(1)?), bytes: row.get::<_, i64>(2)? as u64 })
+}
+
+/// `record_count, total_size, earliest_offset, latest_offset, first_record_at, last_record_at, last_activity_at`.
+pub(super) fn stats(row: &Row<'_>) -> rusqlite::Result<PartitionStats> {
+    Ok(PartitionStats {
+        record_count: row.get::<_, i64>(0)? as u64,
+        total_bytes: row.get::<_, i64>(1)? as u64,
+        earliest: row.get::<_, Option<i64>>(2)?.map(offset),
+        latest: row.get::<_, Option<i64>>(3)?.map(offset),
+        first_record_at: row.get::<_, Option<i64>>(4)?.map(TimestampNs::new),
+        last_record_at: row.get::<_, Option<i64>>(5)?.map(TimestampNs::new),
+        counted_at: TimestampNs::new(row.get(6)?),
+    })
+}
+
+fn offset(value: i64) -> Offset {
+    Offset::new(value as u64)
+}
+
+/// How an offset stands in a row: all of them are below 2^63.
+pub(super) fn integer(offset: Offset) -> i64 {
+    i64::try_from(offset.get()).unwrap_or(i64::MAX)
+}
+
+/// The partition that a key names. Keys without a topic are those of the first three versions: there it was not part of them.
+pub(super) fn partition(database: &Database, key: &str) -> Result<PartitionKey, OffsetStoreError> {
+    let parsed = || {
+        let mut parts = key.splitn(3, '/');
+        let topic = format!("{}/{}", parts.next()?, parts.next()?).parse().ok()?;
+        let mut numbers = parts.next()?.strip_prefix("ring:")?.split(":range:");
+        let size = numbers.next()?.parse().ok()?;
+        let (start, stop) = numbers.next()?.split_once('-')?;
+        Some(PartitionKey { topic, range: RingRange::new(size, start.parse().ok()?, stop.parse().ok()?).ok()? })
+    };
+    parsed().ok_or_else(|| OffsetStoreError::Malformed { place: format!("{}: key {key:?}", database.path.display()), what: "no partition" })
+}
