@@ -140,7 +140,7 @@ impl LogOffsetStore {
     }
 
     fn new(source: Source, changes_bytes_min: u64) -> Self {
-        let (state, awaited, snapshotting) = Default::default();
+        let (state, (awaited, snapshotting)) = (RwLock::new(Replay::new()), Default::default());
         Self { source, state, awaited, snapshotting, changes_bytes_min }
     }
 
@@ -148,9 +148,9 @@ impl LogOffsetStore {
         let partition = store.topic(OFFSETS_TOPIC)?.partition(0)?;
         // A recovery may have found what is not durable yet.
         let end = partition.flush()?;
-        let replay = Replay::of(partition.view(), || end)?;
         let opened = Self::new(Source::Writer(Box::new(partition)), changes_bytes_min);
-        *opened.state.write() = replay;
+        let partition = opened.writer()?;
+        read_on(&mut opened.state.write(), partition.view(), || end.max(partition.durable_end_offset()))?;
         Ok(opened)
     }
 

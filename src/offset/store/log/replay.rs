@@ -37,6 +37,11 @@ struct Unfinished {
 }
 
 impl Replay {
+    /// Nothing yet, of a log that begins at 0.
+    pub(super) fn new() -> Self {
+        Self { is_whole: true, ..Self::default() }
+    }
+
     /// Starts where the log does.
     pub(super) fn of(view: &PartitionView, end: impl Fn() -> Offset) -> Result<Self, OffsetStoreError> {
         // The start first: a snapshot that it is at was durable before.

@@ -3,6 +3,7 @@
 use parking_lot::RwLockWriteGuard;
 use tidelog_format::Offset;
 
+use crate::error::CutError;
 use crate::log::{Record, RecordBatch};
 use crate::offset::error::OffsetStoreError;
 use crate::offset::store::log::encoding::Entry;
@@ -60,7 +61,11 @@ impl LogOffsetStore {
     pub(super) fn delete_before(&self, snapshot: Option<u64>) -> Result<(), OffsetStoreError> {
         let partition = self.writer()?;
         match snapshot {
-            Some(begin) if partition.log_start_offset() < begin => Ok(partition.delete_prefix(begin)?),
+            Some(begin) if partition.log_start_offset() < begin => match partition.delete_prefix(begin) {
+                // Somebody else did, behind a newer one.
+                Err(CutError::OutOfRange { .. }) if partition.log_start_offset() >= begin => Ok(()),
+                other => Ok(other?),
+            },
             _ => Ok(()),
         }
     }
