@@ -56,7 +56,8 @@ pub use log::{
 #[cfg(feature = "sqlite")]
 pub use offset::SqliteOffsetStore;
 pub use offset::{
-    CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats,
+    CommittedOffset, CopyReport, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore,
+    OffsetStoreError, PartitionStats, copy_positions, note_partition, offset_mappings, renote_partition,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{

@@ -37,6 +37,7 @@ mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
 mod offset_log;
+mod offset_notation;
 #[cfg(feature = "sqlite")]
 mod offset_sqlite;
 mod offset_stores;

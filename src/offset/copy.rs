@@ -1,0 +1,96 @@
+//! Positions of groups from one store to another: what is there already is left, and a copy that fails takes back what it did.
+
+use crate::offset::committed_offset::CommittedOffset;
+use crate::offset::error::OffsetStoreError;
+use crate::offset::group_id::GroupId;
+use crate::offset::store::OffsetStore;
+use crate::topic::PartitionKey;
+
+/// What a copy did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct CopyReport {
+    /// Groups that have a position in the source.
+    pub groups: usize,
+    /// Positions that were written.
+    pub copied: usize,
+    /// Positions that were there already.
+    pub same: usize,
+    /// Positions of the target that were left, because they were committed at the same time or later.
+    pub newer: usize,
+}
+
+/// Copies the positions of all groups, reads them back and compares. A position of the target gives way only to one that was committed later, or
+/// to any with `overwrite`; what the source does not have is left. Notes about partitions are not copied: they are made from the log
+/// ([`note_partition`](crate::note_partition)).
+///
+/// Killed in the middle, it is run again: what it wrote is there already. When it fails, what it wrote is taken back.
+///
+/// ```
+/// use tidelog::{CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, OffsetStore, Store, TimestampNs, copy_positions};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path())?;
+/// let (orders, group) = (store.topic("orders")?.partition(0)?, "billing".parse::<GroupId>()?);
+/// let (old, new) = (MemoryOffsetStore::new(), LogOffsetStore::open(&store)?);
+/// old.commit(&group, &[(orders.key().clone(), CommittedOffset::new(0, TimestampNs::new(0)))])?;
+/// assert_eq!(copy_positions(&old, &new, false)?.copied, 1);
+/// assert_eq!(copy_positions(&old, &new, false)?.same, 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`OffsetStoreError`] of either store; [`OffsetStoreError::NotVerified`].
+pub fn copy_positions(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool) -> Result<CopyReport, OffsetStoreError> {
+    let mut undo = Vec::new();
+    let outcome = copy(from, to, overwrite, &mut undo);
+    if outcome.is_err() {
+        // That it failed is what is told: where this fails too, the next run finds what is there already.
+        let _ = undo.into_iter().rev().try_for_each(|change| take_back(to, change));
+    }
+    outcome
+}
+
+/// A position that was written, and what was there before.
+type Written = (GroupId, PartitionKey, Option<CommittedOffset>);
+
+fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mut Vec<Written>) -> Result<CopyReport, OffsetStoreError> {
+    let mut report = CopyReport::default();
+    for group in from.groups()? {
+        report.groups += 1;
+        let mut wanted = Vec::new();
+        for (partition, position) in from.fetch_all(&group)? {
+            match to.fetch(&group, &partition)? {
+                Some(kept) if kept == position => report.same += 1,
+                Some(kept) if !overwrite && kept.committed_at >= position.committed_at => report.newer += 1,
+                kept => wanted.push((partition, position, kept)),
+            }
+        }
+        for some in wanted.chunks(POSITIONS_AT_ONCE) {
+            let positions: Vec<_> = some.iter().map(|(partition, position, _)| (partition.clone(), position.clone())).collect();
+            // Before the commit: one that fails may have been done.
+            undo.extend(some.iter().map(|(partition, _, kept)| (group.clone(), partition.clone(), kept.clone())));
+            to.commit(&group, &positions)?;
+            report.copied += positions.len();
+            positions.iter().try_for_each(|(partition, position)| verify(to, &group, partition, position))?;
+        }
+    }
+    Ok(report)
+}
+
+fn verify(to: &dyn OffsetStore, group: &GroupId, partition: &PartitionKey, written: &CommittedOffset) -> Result<(), OffsetStoreError> {
+    let read = to.fetch(group, partition)?;
+    if read.as_ref() == Some(written) {
+        return Ok(());
+    }
+    let key = format!("{group} in {partition}");
+    Err(OffsetStoreError::NotVerified { what: "the position", key, written: format!("{written:?}"), read: format!("{read:?}") })
+}
+
+fn take_back(to: &dyn OffsetStore, (group, partition, before): Written) -> Result<(), OffsetStoreError> {
+    match before {
+        Some(position) => to.commit(&group, &[(partition, position)]),
+        None => to.delete(&group, &[partition]).map(drop),
+    }
+}
+
+const POSITIONS_AT_ONCE: usize = 100;

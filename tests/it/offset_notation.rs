@@ -1,0 +1,251 @@
+//! What is noted about a partition is what its log says, however often and in whatever state it is asked; and copies between stores.
+
+use tidelog::{
+    AckLevel, CommittedOffset, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore,
+    Partition, PartitionStats, Record, Store, SyncPolicy, TimestampNs, copy_positions, note_partition, offset_mappings,
+};
+
+use crate::reading_support::Random;
+use crate::support::{options, tempdir};
+
+const ALL: std::ops::Range<Offset> = Offset::new(0)..Offset::new(1 << 40);
+const MODES: [MappingMode; 3] = [MappingMode::Off, MappingMode::Sparse, MappingMode::Full];
+
+fn open(home: &std::path::Path) -> (Store, Partition) {
+    let store = options().open(home).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    (store, partition)
+}
+
+/// Appends records with keys, values and times that say which they are, alone and in batches; returns their rows.
+fn fill(partition: &Partition, random: &mut Random, count: u64) -> Vec<OffsetMapping> {
+    let (mut rows, mut left) = (Vec::new(), count);
+    while left > 0 {
+        let size = (1 + random.below(30)).min(left);
+        left -= size;
+        let mut batch = tidelog::RecordBatch::new();
+        let base = partition.log_end_offset().get();
+        for number in 0..size {
+            let (key, value) = (vec![7; random.below(20) as usize], vec![8; random.below(300) as usize]);
+            let timestamp = TimestampNs::new(1_000_000 * random.below(1000) as i64);
+            batch.push(&Record::new(&value).key(&key).timestamp(timestamp)).unwrap();
+            rows.push(OffsetMapping { offset: (base + number).into(), timestamp, bytes: (key.len() + value.len()) as u64 });
+        }
+        partition.append_batch(&batch, AckLevel::Written).unwrap();
+    }
+    partition.flush().unwrap();
+    rows
+}
+
+/// Notes must say exactly this.
+fn check(notes: &dyn OffsetStore, partition: &Partition, mode: MappingMode, rows: &[OffsetMapping], what: &str) {
+    let stats = notes.partition_stats(partition.key()).unwrap().unwrap();
+    let (first, last) = (rows.first(), rows.last());
+    let expected = PartitionStats {
+        record_count: rows.len() as u64,
+        total_bytes: rows.iter().map(|row| row.bytes).sum(),
+        earliest: first.map(|row| row.offset),
+        latest: last.map(|row| row.offset),
+        first_record_at: first.map(|row| row.timestamp),
+        last_record_at: last.map(|row| row.timestamp),
+        counted_at: stats.counted_at,
+    };
+    assert_eq!(stats, expected, "{what}");
+    assert_eq!(notes.load_checkpoint(partition.key()).unwrap().map(|noted| noted.offset), last.map(|row| row.offset), "{what}");
+    let found = notes.mappings(partition.key(), ALL, usize::MAX).unwrap();
+    match mode {
+        MappingMode::Off => assert!(found.is_empty(), "{what}"),
+        MappingMode::Full => assert_eq!(found, rows, "{what}"),
+        MappingMode::Sparse => {
+            assert!(found.iter().all(|row| rows.contains(row)), "{what}");
+            let again = MemoryOffsetStore::new();
+            note_partition(&again, partition.key(), partition.view(), mode).unwrap();
+            assert_eq!(found, again.mappings(partition.key(), ALL, usize::MAX).unwrap(), "{what}: the same rows in many steps as in one");
+        }
+    }
+}
+
+#[test]
+fn notes_are_what_the_log_says() {
+    for mode in MODES {
+        let home = tempdir();
+        let (store, partition) = open(home.path());
+        let logged = LogOffsetStore::open_with(&store, 10_000).unwrap();
+        let memory = MemoryOffsetStore::new();
+        let both: [&dyn OffsetStore; 2] = [&logged, &memory];
+        let (mut random, mut rows) = (Random::new(5), Vec::new());
+        for step in 0..12 {
+            for notes in both {
+                note_partition(notes, partition.key(), partition.view(), mode).unwrap();
+                check(notes, &partition, mode, &rows, &format!("{mode:?}, step {step}"));
+            }
+            if step != 3 {
+                rows.extend(fill(&partition, &mut random, 150));
+            }
+        }
+        let count = memory.mappings(partition.key(), ALL, usize::MAX).unwrap().len();
+        assert!(mode != MappingMode::Sparse || (20..150).contains(&count), "{count} sparse rows of {}", rows.len());
+    }
+}
+
+/// Whatever rows a store has, a range is read from the log.
+#[test]
+fn ranges_are_exact_in_every_mode() {
+    let home = tempdir();
+    let (_store, partition) = open(home.path());
+    let mut random = Random::new(7);
+    let rows = fill(&partition, &mut random, 700);
+    partition.delete_prefix(33).unwrap();
+    for _ in 0..200 {
+        let (from, to, limit) = (random.below(800), random.below(800), random.below(200) as usize);
+        let expected: Vec<_> = rows.iter().filter(|row| (from.max(33)..to).contains(&row.offset.get())).take(limit).copied().collect();
+        assert_eq!(offset_mappings(partition.view(), from.into()..to.into(), limit).unwrap(), expected, "{from}..{to}, {limit}");
+    }
+}
+
+#[test]
+fn notes_that_do_not_fit_the_log_are_made_anew() {
+    type Change = fn(&Partition, &dyn OffsetStore, &mut Random, &mut Vec<OffsetMapping>);
+    let changes: [(&str, Change); 7] = [
+        ("a prefix is deleted", |partition, _, _, rows| {
+            partition.delete_prefix(100).unwrap();
+            rows.drain(..100);
+        }),
+        ("a suffix is cut off, and others take its offsets", |partition, _, random, rows| {
+            partition.truncate_suffix(120).unwrap();
+            rows.truncate(120);
+            rows.extend(fill(partition, random, 200));
+        }),
+        ("a suffix is cut off", |partition, _, _, rows| {
+            partition.truncate_suffix(120).unwrap();
+            rows.truncate(120);
+        }),
+        ("a checkpoint of the future", |partition, notes, _, _| {
+            let checkpoint = OffsetCheckpoint { offset: 1_000_000.into(), saved_at: TimestampNs::new(1) };
+            notes.save_checkpoint(partition.key(), checkpoint).unwrap();
+        }),
+        ("a row of the future", |partition, notes, _, _| {
+            let row = OffsetMapping { offset: 1_000_000.into(), timestamp: TimestampNs::new(1), bytes: 1 };
+            notes.save_mappings(partition.key(), &[row], TimestampNs::new(1)).unwrap();
+        }),
+        ("counts of another partition", |partition, notes, _, _| {
+            let stats = notes.partition_stats(partition.key()).unwrap().unwrap();
+            notes.save_stats(partition.key(), PartitionStats { latest: Some(50.into()), record_count: 3, ..stats }).unwrap();
+        }),
+        ("everything is lost", |partition, notes, _, _| notes.forget(partition.key()).unwrap()),
+    ];
+    for mode in MODES {
+        for (what, change) in changes {
+            let home = tempdir();
+            let (_store, partition) = open(home.path());
+            let notes = MemoryOffsetStore::new();
+            let (mut random, end) = (Random::new(9), 200);
+            let mut rows = fill(&partition, &mut random, end);
+            note_partition(&notes, partition.key(), partition.view(), mode).unwrap();
+            change(&partition, &notes, &mut random, &mut rows);
+            let next = partition.log_end_offset();
+            note_partition(&notes, partition.key(), partition.view(), mode).unwrap();
+            check(&notes, &partition, mode, &rows, &format!("{mode:?}: {what}"));
+            assert_eq!(partition.append(Record::new("x")).unwrap().base_offset, next, "{what}");
+        }
+    }
+}
+
+#[test]
+fn a_mode_is_changed() {
+    let home = tempdir();
+    let (_store, partition) = open(home.path());
+    let notes = MemoryOffsetStore::new();
+    let rows = fill(&partition, &mut Random::new(2), 300);
+    for mode in [MappingMode::Off, MappingMode::Sparse, MappingMode::Full] {
+        note_partition(&notes, partition.key(), partition.view(), mode).unwrap();
+        check(&notes, &partition, mode, &rows, &format!("{mode:?}"));
+    }
+}
+
+/// Rows come behind the sync, never before.
+#[test]
+fn only_what_is_durable_is_noted() {
+    let home = tempdir();
+    let options = options().sync_policy(SyncPolicy::Interval(std::time::Duration::from_secs(60)));
+    let store = options.open(home.path()).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    partition.append(Record::new("durable")).unwrap();
+    partition.append_with(Record::new("written"), AckLevel::Written).unwrap();
+    let notes = MemoryOffsetStore::new();
+    for (flush, expected) in [(false, 1), (true, 2)] {
+        if flush {
+            partition.flush().unwrap();
+        }
+        assert_eq!(note_partition(&notes, partition.key(), partition.view(), MappingMode::Full).unwrap().record_count, expected);
+        assert_eq!(notes.highest_offset(partition.key()).unwrap(), Some((expected - 1).into()));
+    }
+}
+
+fn position(offset: u64, committed_at: i64) -> CommittedOffset {
+    CommittedOffset::new(offset, TimestampNs::new(committed_at))
+}
+
+fn group(number: u64) -> GroupId {
+    format!("group-{number}").parse().unwrap()
+}
+
+fn all(store: &dyn OffsetStore) -> Vec<(GroupId, Vec<(tidelog::PartitionKey, CommittedOffset)>)> {
+    store.groups().unwrap().into_iter().map(|group| (group.clone(), store.fetch_all(&group).unwrap())).collect()
+}
+
+fn source(home: &std::path::Path) -> (Store, MemoryOffsetStore, Vec<tidelog::PartitionKey>) {
+    let store = options().open(home).unwrap();
+    let topic = store.create_topic("wide", 250).unwrap();
+    let keys: Vec<_> = (0..250).map(|number| topic.partition_key(number).unwrap()).collect();
+    let from = MemoryOffsetStore::new();
+    for number in 0..5 {
+        let positions: Vec<_> = keys.iter().map(|key| (key.clone(), position(number * 10, 100))).collect();
+        from.commit(&group(number), &positions).unwrap();
+    }
+    (store, from, keys)
+}
+
+#[test]
+fn a_copy_is_everything_and_may_be_run_again() {
+    let home = tempdir();
+    let (store, from, keys) = source(home.path());
+    let to = LogOffsetStore::open(&store).unwrap();
+    // What a killed copy left, what the target has more of, and what it knows better.
+    to.commit(&group(1), &[(keys[0].clone(), position(10, 100)), (keys[1].clone(), position(3, 99)), (keys[2].clone(), position(77, 101))]).unwrap();
+    to.commit(&group(9), &[(keys[0].clone(), position(1, 1))]).unwrap();
+    let report = copy_positions(&from, &to, false).unwrap();
+    assert_eq!((report.groups, report.copied, report.same, report.newer), (5, 1248, 1, 1));
+    let again = copy_positions(&from, &to, false).unwrap();
+    assert_eq!((again.copied, again.same, again.newer), (0, 1249, 1));
+    assert_eq!(to.fetch(&group(1), &keys[2]).unwrap(), Some(position(77, 101)));
+    assert_eq!(copy_positions(&from, &to, true).unwrap().copied, 1);
+    assert_eq!(to.delete_group(&group(9)).unwrap(), 1);
+    assert_eq!(all(&to), all(&from));
+}
+
+/// A target that takes no more in the middle, and one that keeps something else, are as they were.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_copy_that_fails_takes_back_what_it_wrote() {
+    let fails = "CREATE TRIGGER fails BEFORE INSERT ON consumer_group_positions WHEN NEW.group_id = 'group-3' AND NEW.partition_key LIKE '%:range:3276-%' \
+                 BEGIN SELECT RAISE(ABORT, 'no more'); END";
+    let lies = "CREATE TRIGGER lies AFTER INSERT ON consumer_group_positions WHEN NEW.group_id = 'group-3' AND NEW.partition_key LIKE '%:range:3276-%' \
+                BEGIN UPDATE consumer_group_positions SET committed_offset = 1 WHERE group_id = NEW.group_id AND partition_key = NEW.partition_key; END";
+    for (trigger, is_lie) in [(fails, false), (lies, true)] {
+        let home = tempdir();
+        let (_store, from, keys) = source(home.path());
+        let file = home.path().join("offsets.db");
+        let to = tidelog::SqliteOffsetStore::open(&file).unwrap();
+        to.commit(&group(1), &[(keys[1].clone(), position(3, 99))]).unwrap();
+        let before = all(&to);
+        let db = rusqlite::Connection::open(&file).unwrap();
+        db.execute_batch(trigger).unwrap();
+        let error = copy_positions(&from, &to, false).unwrap_err();
+        assert_eq!(matches!(error, tidelog::OffsetStoreError::NotVerified { .. }), is_lie, "{error}");
+        assert_eq!(all(&to), before, "{error}");
+        db.execute_batch(if is_lie { "DROP TRIGGER lies" } else { "DROP TRIGGER fails" }).unwrap();
+        copy_positions(&from, &to, false).unwrap();
+        assert_eq!(all(&to), all(&from));
+    }
+}
