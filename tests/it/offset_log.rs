@@ -372,6 +372,31 @@ fn a_damaged_snapshot_costs_what_is_damaged() {
     }
 }
 
+/// Whatever becomes of the offset log, the offsets of others are those of their logs.
+#[test]
+fn a_damaged_or_lost_offset_log_moves_no_offset() {
+    for is_lost in [false, true] {
+        let home = tempdir();
+        let store = options().open(home.path()).unwrap();
+        let orders = store.topic("orders").unwrap().partition(0).unwrap();
+        (0..7).for_each(|offset| assert_eq!(orders.append(Record::new("x")).unwrap().base_offset, offset));
+        let offsets = LogOffsetStore::open(&store).unwrap();
+        (0..10).for_each(|number| commit(&offsets, number, 1_000));
+        offsets.save_checkpoint(orders.key(), OffsetCheckpoint { offset: 900.into(), saved_at: TimestampNs::new(1) }).unwrap();
+        drop((offsets, orders));
+        store.close().unwrap();
+        if is_lost {
+            std::fs::remove_dir_all(home.path().join("topics/_tidelog")).unwrap();
+        } else {
+            damage(home.path(), 4);
+        }
+        let store = options().open(home.path()).unwrap();
+        assert_eq!(LogOffsetStore::open(&store).is_ok_and(|offsets| offsets.groups().unwrap().is_empty()), is_lost);
+        let orders = store.existing_topic("orders").unwrap().partition(0).unwrap();
+        assert_eq!(orders.append(Record::new("x")).unwrap().base_offset, 7);
+    }
+}
+
 fn log_end(home: &Path) -> u64 {
     options().open_read_only(home).unwrap().topic(TOPIC).unwrap().partition(0).unwrap().log_end_offset().get()
 }

@@ -12,6 +12,7 @@ mod infer;
 mod info;
 mod inspect;
 mod man;
+mod offsets;
 mod parse;
 mod progress;
 mod read;
@@ -53,6 +54,7 @@ enum Command {
     Export(export::Args),
     Inspect(inspect::Args),
     Infer(infer::Args),
+    Offsets(offsets::Args),
     Bench(bench::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -102,6 +104,7 @@ impl Command {
             Self::Export(args) => export::run(args),
             Self::Inspect(args) => inspect::run(args),
             Self::Infer(args) => infer::run(args),
+            Self::Offsets(args) => offsets::run(args),
             Self::Bench(args) => bench::run(args),
             Self::Completions(args) => completions::run(args),
             Self::Man(args) => man::run(args),

@@ -124,12 +124,21 @@ pub(crate) fn topic_to_write(store: &Store, name: &str, partitions: Option<u32>)
     }
 }
 
-/// The topic asked for, or all of them.
+/// The topic asked for, or all of them but the internal ones.
 pub(crate) fn topics_to_read(store: &ReadOnlyStore, dir: &Path, topic: Option<&str>) -> Result<Vec<String>, Failure> {
+    named_or(topic, dir, || store.topics())
+}
+
+/// The topic asked for, or all of them with the internal ones.
+pub(crate) fn topics_to_verify(store: &ReadOnlyStore, dir: &Path, topic: Option<&str>) -> Result<Vec<String>, Failure> {
+    named_or(topic, dir, || store.all_topics())
+}
+
+fn named_or(topic: Option<&str>, dir: &Path, all: impl FnOnce() -> Result<Vec<TopicName>, TopicError>) -> Result<Vec<String>, Failure> {
     match topic {
         Some(name) => Ok(vec![name.to_owned()]),
         None => {
-            let names = store.topics().map_err(|error| Failure::because(Exit::Failed, format!("listing the topics of {}", dir.display()), error))?;
+            let names = all().map_err(|error| Failure::because(Exit::Failed, format!("listing the topics of {}", dir.display()), error))?;
             Ok(names.iter().map(TopicName::to_string).collect())
         }
     }

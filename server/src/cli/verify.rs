@@ -50,7 +50,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.dir)?;
     let (mut reports, mut results, mut is_sound) = (Vec::new(), Results::default(), true);
-    for name in store::topics_to_read(&store, &args.dir, args.topic.as_deref())? {
+    for name in store::topics_to_verify(&store, &args.dir, args.topic.as_deref())? {
         let topic = store.topic(&name).map_err(|error| store::topic_failure(&name, error))?;
         let (views, some_are_gone) = store::views_that_open(&topic, args.partition)?;
         is_sound &= !some_are_gone;

@@ -13,6 +13,7 @@ mod export;
 mod facts;
 mod import;
 mod kill;
+mod offsets;
 mod processes;
 mod repair;
 mod sandbox;

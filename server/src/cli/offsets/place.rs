@@ -1,0 +1,104 @@
+//! Where offsets are kept, as the command line names it, and how that is opened. Reads no position.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use tidelog::{LogOffsetStore, OffsetStore, OffsetStoreError, Store, StoreOptions};
+
+use crate::cli::store;
+use crate::exit::{Exit, Failure};
+
+/// `log` or `sqlite:FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Log,
+    Sqlite(PathBuf),
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "log" => Ok(Self::Log),
+            Some(("sqlite", file)) if !file.is_empty() => Ok(Self::Sqlite(file.into())),
+            _ => Err("expected log or sqlite:FILE".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Log => f.write_str("log"),
+            Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+        }
+    }
+}
+
+impl Place {
+    /// What is there, to be read: it must be there, and the log of a store is read beside its writer.
+    pub(super) fn open_to_read(&self, dir: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        match self {
+            Self::Log => {
+                let store = store::open_read_only(dir)?;
+                Ok(Box::new(LogOffsetStore::open_read_only(&store).map_err(|error| self.failure("opening", error))?))
+            }
+            Self::Sqlite(file) => self.existing(file),
+        }
+    }
+
+    /// What is there, to be written, and made if there is none. The store is open as long as the log of it is used.
+    pub(super) fn open_to_write(&self, store: &dyn Fn() -> Result<Store, Failure>) -> Result<Box<dyn OffsetStore>, Failure> {
+        match self {
+            Self::Log => Ok(Box::new(LogOffsetStore::open(&store()?).map_err(|error| self.failure("opening", error))?)),
+            Self::Sqlite(file) => self.new_or_existing(file),
+        }
+    }
+
+    /// A failure of what is there, with its exit code.
+    pub(super) fn failure(&self, doing: &str, error: OffsetStoreError) -> Failure {
+        let exit = match &error {
+            OffsetStoreError::Damaged { .. } => Exit::Damage,
+            OffsetStoreError::Topic(topic) => store::topic_failure("_tidelog/offsets", (**topic).clone()).exit(),
+            error if error.is_refusal() => Exit::Refused,
+            _ => Exit::Failed,
+        };
+        Failure::because(exit, format!("{doing} {self}"), error)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn existing(&self, file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        let version = tidelog::SqliteOffsetStore::version(file).map_err(|error| self.failure("opening", error))?;
+        // Opened, it would be brought up to date, and it is only to be read.
+        if version < tidelog::SqliteOffsetStore::LATEST_VERSION {
+            let latest = tidelog::SqliteOffsetStore::LATEST_VERSION;
+            return Err(Failure::new(
+                Exit::Refused,
+                format!("{self} has version {version} of the schema, and {latest} is read: `rebuild` brings it up"),
+            ));
+        }
+        self.new_or_existing(file)
+    }
+
+    #[cfg(feature = "sqlite")]
+    fn new_or_existing(&self, file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        Ok(Box::new(tidelog::SqliteOffsetStore::open(file).map_err(|error| self.failure("opening", error))?))
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn existing(&self, file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        self.new_or_existing(file)
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    fn new_or_existing(&self, _file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        Err(Failure::new(Exit::Usage, format!("{self} needs the feature sqlite, which this build does not have")))
+    }
+}
+
+/// The store, for writing: it must be there.
+pub(super) fn open_store(dir: &Path) -> Result<Store, Failure> {
+    StoreOptions::new().open_existing(dir).map_err(|error| store::opening(dir, error))
+}
