@@ -51,7 +51,13 @@ pub fn copy_positions(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: b
 }
 
 /// A position that was written, and what was there before.
-type Written = (GroupId, PartitionKey, Option<CommittedOffset>);
+#[derive(Debug)]
+struct Written {
+    group: GroupId,
+    partition: PartitionKey,
+    position: CommittedOffset,
+    before: Option<CommittedOffset>,
+}
 
 fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mut Vec<Written>) -> Result<CopyReport, OffsetStoreError> {
     let mut report = CopyReport::default();
@@ -68,7 +74,12 @@ fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mu
         for some in wanted.chunks(POSITIONS_AT_ONCE) {
             let positions: Vec<_> = some.iter().map(|(partition, position, _)| (partition.clone(), position.clone())).collect();
             // Before the commit: one that fails may have been done.
-            undo.extend(some.iter().map(|(partition, _, kept)| (group.clone(), partition.clone(), kept.clone())));
+            undo.extend(some.iter().map(|(partition, position, kept)| Written {
+                group: group.clone(),
+                partition: partition.clone(),
+                position: position.clone(),
+                before: kept.clone(),
+            }));
             to.commit(&group, &positions)?;
             report.copied += positions.len();
             positions.iter().try_for_each(|(partition, position)| verify(to, &group, partition, position))?;
@@ -79,18 +90,28 @@ fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mu
 
 fn verify(to: &dyn OffsetStore, group: &GroupId, partition: &PartitionKey, written: &CommittedOffset) -> Result<(), OffsetStoreError> {
     let read = to.fetch(group, partition)?;
-    if read.as_ref() == Some(written) {
+    if read.as_ref() == Some(written) || is_later(read.as_ref(), written) {
         return Ok(());
     }
     let key = format!("{group} in {partition}");
     Err(OffsetStoreError::NotVerified { what: "the position", key, written: format!("{written:?}"), read: format!("{read:?}") })
 }
 
-fn take_back(to: &dyn OffsetStore, (group, partition, before): Written) -> Result<(), OffsetStoreError> {
+/// Puts back what was there, unless its group has committed meanwhile.
+fn take_back(to: &dyn OffsetStore, written: Written) -> Result<(), OffsetStoreError> {
+    let Written { group, partition, position, before } = written;
+    if is_later(to.fetch(&group, &partition)?.as_ref(), &position) {
+        return Ok(());
+    }
     match before {
-        Some(position) => to.commit(&group, &[(partition, position)]),
+        Some(before) => to.commit(&group, &[(partition, before)]),
         None => to.delete(&group, &[partition]).map(drop),
     }
+}
+
+/// Whether a group that is at work has committed behind the copy.
+fn is_later(read: Option<&CommittedOffset>, written: &CommittedOffset) -> bool {
+    read.is_some_and(|read| read.committed_at > written.committed_at)
 }
 
 const POSITIONS_AT_ONCE: usize = 100;

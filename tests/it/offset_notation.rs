@@ -244,6 +244,17 @@ fn a_copy_that_fails_takes_back_what_it_wrote() {
         let error = copy_positions(&from, &to, false).unwrap_err();
         assert_eq!(matches!(error, tidelog::OffsetStoreError::NotVerified { .. }), is_lie, "{error}");
         assert_eq!(all(&to), before, "{error}");
+        // A group that commits behind the copy keeps what it committed, though the copy takes back the rest.
+        let live = "CREATE TRIGGER live AFTER INSERT ON consumer_group_positions WHEN NEW.group_id = 'group-2' AND NEW.committed_at = 100 \
+                    BEGIN UPDATE consumer_group_positions SET committed_offset = 55, committed_at = 101 \
+                    WHERE group_id = NEW.group_id AND partition_key = NEW.partition_key; END";
+        db.execute_batch(live).unwrap();
+        copy_positions(&from, &to, false).unwrap_err();
+        let kept = to.fetch_all(&group(2)).unwrap();
+        assert!(kept.len() == 250 && kept.iter().all(|(_, kept)| *kept == position(55, 101)), "{error}");
+        db.execute_batch("DROP TRIGGER live").unwrap();
+        assert_eq!(to.delete_group(&group(2)).unwrap(), 250);
+        assert_eq!(all(&to), before, "{error}");
         db.execute_batch(if is_lie { "DROP TRIGGER lies" } else { "DROP TRIGGER fails" }).unwrap();
         copy_positions(&from, &to, false).unwrap();
         assert_eq!(all(&to), all(&from));

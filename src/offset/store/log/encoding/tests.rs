@@ -1,5 +1,7 @@
 //! The bytes of each entry as format/SPEC.md, "Offset log", has them; every bit of them counts, and nothing makes the decoder panic.
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn key() -> PartitionKey {
@@ -83,4 +85,15 @@ fn every_bit_counts_and_nothing_more_is_taken() {
     assert_eq!(Entry::decode(&[2, 99]), Err(EntryError::Version(2)));
     // A count that promises more than there is takes no memory for it.
     assert!(Entry::decode(&bytes_of("01 02 0100 67 ffffffff")).is_err());
+}
+
+proptest! {
+    /// Whatever the bytes are: an entry that has these bytes again, or an error.
+    #[test]
+    fn any_bytes_are_an_entry_or_an_error(kind in any::<u8>(), rest in proptest::collection::vec(prop_oneof![Just(0), Just(1), any::<u8>()], 0..80)) {
+        let bytes = [&[1, kind][..], &rest].concat();
+        if let Ok(entry) = Entry::decode(&bytes) {
+            prop_assert_eq!(entry.encode(), bytes);
+        }
+    }
 }
