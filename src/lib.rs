@@ -53,7 +53,9 @@ pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
-pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, OffsetStoreError};
+pub use offset::{
+    CommittedOffset, DurableEnd, GroupId, HighWaterMark, LastStable, LogEnd, LogStart, Marks, MemoryOffsetStore, OffsetStore, OffsetStoreError,
+};
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
     Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,

@@ -3,9 +3,11 @@
 mod committed_offset;
 mod error;
 mod group_id;
+mod marks;
 mod store;
 
 pub use committed_offset::CommittedOffset;
 pub use error::OffsetStoreError;
 pub use group_id::GroupId;
+pub use marks::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
 pub use store::{MemoryOffsetStore, OffsetStore};

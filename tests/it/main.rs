@@ -30,6 +30,7 @@ mod layers;
 mod limits;
 mod lookup;
 mod many;
+mod marks;
 #[cfg(feature = "object_store")]
 mod object_faults;
 #[cfg(feature = "object_store")]
