@@ -54,7 +54,9 @@ pub use log::{
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use offset::{
-    CommittedOffset, DurableEnd, GroupId, HighWaterMark, LastStable, LogEnd, LogStart, Marks, MemoryOffsetStore, OffsetStore, OffsetStoreError,
+    AssignError, AssignmentResult, CommittedOffset, DurableEnd, GroupId, HighWaterMark, LastStable, LogEnd, LogStart, Marks, MemoryOffsetStore,
+    OffsetAssigner, OffsetMetrics, OffsetRange, OffsetRangeError, OffsetStore, OffsetStoreError, PartitionOffsetInfo, PartitionOffsetManager,
+    PartitionOffsetRegistry,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{

@@ -35,6 +35,7 @@ mod marks;
 mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
+mod offset_manager;
 mod plan;
 mod read;
 mod reading_support;
