@@ -53,11 +53,11 @@ pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
-pub use offset::{
-    AssignError, AssignmentResult, CommittedOffset, DurableEnd, GroupId, HighWaterMark, LastStable, LogEnd, LogStart, Marks, MemoryOffsetStore,
-    OffsetAssigner, OffsetMetrics, OffsetRange, OffsetRangeError, OffsetStore, OffsetStoreError, PartitionOffsetInfo, PartitionOffsetManager,
-    PartitionOffsetRegistry,
-};
+pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetMetrics, OffsetRange, OffsetRangeError};
+pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, OffsetStoreError};
+pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
+pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
+pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
     Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,

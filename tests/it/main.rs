@@ -26,6 +26,7 @@ mod guards;
 mod import;
 mod interleavings;
 mod io;
+mod lag;
 mod layers;
 mod limits;
 mod lookup;
