@@ -36,6 +36,7 @@ mod marks;
 mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
+mod offset_broker;
 mod offset_manager;
 mod plan;
 mod read;
