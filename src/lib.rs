@@ -69,3 +69,8 @@ pub use topic::{AckFuture, AppendFuture, RecordStream};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// Compiles the examples in the guide to offsets.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/offsets.md")]
+pub struct OffsetsGuide;
