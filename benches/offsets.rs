@@ -16,6 +16,7 @@ use marks::bench_dir::{BenchDir, scaled};
 use marks::counting_allocator::{CountingAllocator, heap_held};
 use marks::engine::options;
 use marks::values::Values;
+use rustix::time::{ClockId, clock_gettime};
 use tidelog::{
     AckLevel, AssignmentResult, Offset, OffsetAssigner, PartitionKey, PartitionOffsetManager, PartitionOffsetRegistry, Record, RecordBatch,
 };
@@ -68,16 +69,17 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     /// `work` does so many operations.
-    fn run(&mut self, group: &str, name: &str, mut work: impl FnMut(u64) -> Duration) {
+    fn run(&mut self, group: &str, name: &str, mut work: impl FnMut(u64) -> Took) {
         let mut group_of = self.criterion.benchmark_group(group);
         group_of.sample_size(50).measurement_time(Duration::from_millis(500)).warm_up_time(Duration::from_millis(200));
         let row = format!("{group}/{name}");
         group_of.bench_function(name, |bencher| {
             bencher.iter_custom(|iterations| {
                 let took = work(iterations);
-                let each = took.as_nanos() as f64 / iterations as f64;
-                FIGURES.lock().unwrap().entry(row.clone()).or_default().push((iterations, each));
-                took
+                let each = |took: Duration| took.as_nanos() as f64 / iterations as f64;
+                let sample = Sample { iterations, wall: each(took.wall), cpu: took.cpu.map(each) };
+                FIGURES.lock().unwrap().entry(row.clone()).or_default().push(sample);
+                took.wall
             });
         });
     }
@@ -107,9 +109,15 @@ fn remove(bed: Option<Bed>, path: &Path) {
     std::fs::remove_dir_all(path).unwrap();
 }
 
+/// What operations took: on the clock, and, of a thread alone, on its CPU, which others on the machine change little.
+struct Took {
+    wall: Duration,
+    cpu: Option<Duration>,
+}
+
 /// How long it takes threads together to do `iterations` operations.
-fn in_threads(threads: usize, iterations: u64, work: impl Fn(usize) + Sync) -> Duration {
-    let start = Instant::now();
+fn in_threads(threads: usize, iterations: u64, work: impl Fn(usize) + Sync) -> Took {
+    let (start, cpu) = (Instant::now(), cpu_time());
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let (from, to) = (iterations as usize * thread / threads, iterations as usize * (thread + 1) / threads);
@@ -119,7 +127,13 @@ fn in_threads(threads: usize, iterations: u64, work: impl Fn(usize) + Sync) -> D
             if thread + 1 == threads { run() } else { drop(scope.spawn(run)) }
         }
     });
-    start.elapsed()
+    Took { wall: start.elapsed(), cpu: (threads == 1).then(|| cpu_time() - cpu) }
+}
+
+/// Time that this thread has been on a CPU.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
 fn assignment(runner: &mut Runner<'_>, values: &Values) {
@@ -215,15 +229,25 @@ fn main() {
     }
 }
 
-/// Nanoseconds of an operation by row, and of how many it is the mean.
-static FIGURES: Mutex<BTreeMap<String, Vec<(u64, f64)>>> = Mutex::new(BTreeMap::new());
+/// Nanoseconds of an operation, the mean of so many.
+struct Sample {
+    iterations: u64,
+    wall: f64,
+    cpu: Option<f64>,
+}
 
-/// The best and the median of the samples, without the shortest, of which the warm-up is made.
-fn best_and_median(samples: &[(u64, f64)]) -> (f64, f64) {
-    let most = samples.iter().map(|(iterations, _)| *iterations).max().unwrap_or(0);
-    let mut each: Vec<f64> = samples.iter().filter(|(iterations, _)| *iterations >= most / 20).map(|(_, each)| *each).collect();
-    each.sort_by(f64::total_cmp);
-    (each[0], each[each.len() / 2])
+static FIGURES: Mutex<BTreeMap<String, Vec<Sample>>> = Mutex::new(BTreeMap::new());
+
+/// The best and the median on the clock, and the median on the CPU, without the shortest samples, of which the warm-up is made.
+fn figures(samples: &[Sample]) -> (f64, f64, Option<f64>) {
+    let most = samples.iter().map(|sample| sample.iterations).max().unwrap_or(0);
+    let long: Vec<&Sample> = samples.iter().filter(|sample| sample.iterations >= most / 20).collect();
+    let sorted = |mut each: Vec<f64>| {
+        each.sort_by(f64::total_cmp);
+        each
+    };
+    let (wall, cpu) = (sorted(long.iter().map(|sample| sample.wall).collect()), sorted(long.iter().filter_map(|sample| sample.cpu).collect()));
+    (wall[0], wall[wall.len() / 2], cpu.get(cpu.len() / 2).copied())
 }
 
 /// Rows, what the first commit of the plan takes, what its code of August 2026 takes, and what of that is stored.
@@ -251,14 +275,17 @@ const REFERENCE: [(&str, Option<u32>, Option<u32>); 20] = [
 ];
 
 fn print_table() {
-    let figures = FIGURES.lock().unwrap();
-    println!("| ns an operation | tidelog, best | median | SeaweedMQ's first commit | SeaweedMQ 4.44 |\n|---|--:|--:|--:|--:|");
+    let all = FIGURES.lock().unwrap();
+    println!(
+        "| ns an operation | tidelog, best | median | median, on the CPU | SeaweedMQ's first commit | SeaweedMQ 4.44 |\n|---|--:|--:|--:|--:|--:|"
+    );
     let shown = |figure: Option<u32>| figure.map_or("-".to_owned(), |figure| figure.to_string());
     for (row, first, last) in REFERENCE {
         // Rows that were filtered out are not there.
-        if let Some(samples) = figures.get(row) {
-            let (best, median) = best_and_median(samples);
-            println!("| {row} | {best:.0} | {median:.0} | {} | {} |", shown(first), shown(last));
+        if let Some(samples) = all.get(row) {
+            let (best, median, cpu) = figures(samples);
+            let cpu = cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.0}"));
+            println!("| {row} | {best:.0} | {median:.0} | {cpu} | {} | {} |", shown(first), shown(last));
         }
     }
     println!(

@@ -78,11 +78,8 @@ impl PartitionView {
             let marks = self.marks();
             let high_water_mark = marks.high_water_mark;
             let (records, deleted) = marks.behind(position);
-            match self.first_readable(position.max(marks.log_start.offset()), high_water_mark) {
-                Ok(next) => {
-                    let next_timestamp = next.map(|record| record.timestamp());
-                    return Ok(Lag { committed_offset: position, high_water_mark, records, deleted, next_timestamp });
-                }
+            match self.first_time(position.max(marks.log_start.offset()), high_water_mark) {
+                Ok(next_timestamp) => return Ok(Lag { committed_offset: position, high_water_mark, records, deleted, next_timestamp }),
                 // Cut off meanwhile, at one end or the other.
                 Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => {}
                 Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use crate::log::{Record, RecordBatch};
 use crate::offset::assign_error::AssignError;
 use crate::offset::marks::{HighWaterMark, LogEnd, LogStart, Marks};
 use crate::offset::offset_range::OffsetRange;
-use crate::offset::partition_offset_info::PartitionOffsetInfo;
+use crate::offset::partition_offset_info::{FirstTime, PartitionOffsetInfo};
 use crate::topic::{Ack, Partition, PartitionKey};
 
 /// The offsets of one partition. Cheap to clone; keeps its store open.
@@ -35,12 +35,13 @@ use crate::topic::{Ack, Partition, PartitionKey};
 pub struct PartitionOffsetManager {
     partition: Partition,
     level: AckLevel,
+    first: FirstTime,
 }
 
 impl PartitionOffsetManager {
     /// The offsets of `partition`. What is assigned is durable when a call returns.
     pub fn new(partition: Partition) -> Self {
-        Self { partition, level: AckLevel::Durable }
+        Self { partition, level: AckLevel::Durable, first: FirstTime::default() }
     }
 
     /// The same partition, with calls that return as soon as this is true of what they assigned.
@@ -128,6 +129,6 @@ impl PartitionOffsetManager {
     /// # Errors
     /// [`ReadError`].
     pub fn info(&self) -> Result<PartitionOffsetInfo, ReadError> {
-        self.partition.view().offset_info()
+        self.partition.view().offset_info_knowing(Some(&self.first))
     }
 }

@@ -1,10 +1,13 @@
 //! The offsets of a partition in numbers, with the times of the records that they begin and end with. Looks at two records, not at more.
 
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 use tidelog_format::{Offset, TimestampNs};
 
 use crate::config::ReadIsolation;
 use crate::error::ReadError;
-use crate::log::{PartitionView, StoredRecord};
+use crate::log::PartitionView;
 use crate::offset::marks::{DurableEnd, HighWaterMark, LogEnd, LogStart, Marks};
 
 /// What readers of a partition can see, as of one moment: see [`PartitionView::offset_info`].
@@ -29,6 +32,26 @@ pub struct PartitionOffsetInfo {
     pub last_timestamp: Option<TimestampNs>,
 }
 
+/// The time of the first record that can be read, once it was read: it stays what it is until the log start moves, or a suffix is cut off.
+#[derive(Debug, Clone, Default)]
+pub(super) struct FirstTime(Arc<Mutex<Option<(Since, TimestampNs)>>>);
+
+/// Cuts that there had been, and the log start.
+type Since = (u64, LogStart);
+
+impl FirstTime {
+    /// None too while somebody else looks: nobody waits.
+    fn of(&self, since: Since) -> Option<TimestampNs> {
+        (*self.0.try_lock()?).filter(|(of, _)| *of == since).map(|(_, time)| time)
+    }
+
+    fn learn(&self, since: Since, time: Option<TimestampNs>) {
+        if let (Some(time), Some(mut known)) = (time, self.0.try_lock()) {
+            *known = Some((since, time));
+        }
+    }
+}
+
 impl PartitionView {
     /// The offsets that readers can see, and the times that the first and the last of them are of.
     ///
@@ -47,7 +70,12 @@ impl PartitionView {
     /// # Errors
     /// [`ReadError`] if a record at an end cannot be read for another reason than damage.
     pub fn offset_info(&self) -> Result<PartitionOffsetInfo, ReadError> {
-        let (marks, first, last) = self.ends()?;
+        self.offset_info_knowing(None)
+    }
+
+    /// The same, by whoever asks again and again: a log start moves seldom.
+    pub(super) fn offset_info_knowing(&self, known: Option<&FirstTime>) -> Result<PartitionOffsetInfo, ReadError> {
+        let (marks, first, last) = self.ends(known)?;
         Ok(PartitionOffsetInfo {
             earliest: marks.log_start,
             latest: marks.last_visible(),
@@ -61,11 +89,11 @@ impl PartitionView {
     }
 
     /// The marks, and the times of the first and the last record between them.
-    fn ends(&self) -> Result<(Marks, Option<TimestampNs>, Option<TimestampNs>), ReadError> {
+    fn ends(&self, known: Option<&FirstTime>) -> Result<(Marks, Option<TimestampNs>, Option<TimestampNs>), ReadError> {
         for _ in 0..ATTEMPTS {
             let marks = self.marks();
             let Some(last) = marks.last_visible() else { return Ok((marks, None, None)) };
-            match self.times(marks, last) {
+            match self.times(marks, last, known) {
                 Ok((first, last)) => return Ok((marks, first, last)),
                 // Cut off meanwhile, at one end or the other.
                 Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => {}
@@ -75,38 +103,57 @@ impl PartitionView {
         Err(ReadError::Busy { path: self.dir().to_owned() })
     }
 
-    fn times(&self, marks: Marks, last: Offset) -> Result<(Option<TimestampNs>, Option<TimestampNs>), ReadError> {
-        let time = |record: StoredRecord| record.timestamp();
-        let first = self.first_readable(marks.log_start.offset(), marks.high_water_mark)?;
-        let last = match self.get(last) {
-            Ok(record) => Some(record),
-            // Damaged, or compacted away, or no record at all.
-            Err(_) => self.last_readable(marks)?,
+    fn times(&self, marks: Marks, last: Offset, known: Option<&FirstTime>) -> Result<(Option<TimestampNs>, Option<TimestampNs>), ReadError> {
+        let since = (self.cuts(), marks.log_start);
+        let first = match known.and_then(|known| known.of(since)) {
+            Some(time) => Some(time),
+            None => {
+                let time = self.first_time(marks.log_start.offset(), marks.high_water_mark)?;
+                // A cut meanwhile may have put another record there.
+                if let Some(known) = known.filter(|_| self.cuts() == since.0) {
+                    known.learn(since, time);
+                }
+                time
+            }
         };
-        Ok((first.map(time), last.map(time)))
+        // Where it fails, the record is damaged, or compacted away, or none.
+        let last = if let Some(time) = self.time_of(last) { Some(time) } else { self.last_time(marks)? };
+        Ok((first, last))
     }
 
-    /// The first record at `from` or above, below the high water mark, that can be read.
-    pub(crate) fn first_readable(&self, from: Offset, end: HighWaterMark) -> Result<Option<StoredRecord>, ReadError> {
+    /// The time of the first record at `from` or above, below the high water mark, that can be read.
+    pub(super) fn first_time(&self, from: Offset, end: HighWaterMark) -> Result<Option<TimestampNs>, ReadError> {
         if from >= end.offset() {
             return Ok(None);
         }
-        if let Ok(record) = self.get(from) {
-            return Ok(Some(record));
+        match self.time_of(from) {
+            Some(time) => Ok(Some(time)),
+            None => self.first_time_behind(from, end),
         }
+    }
+
+    /// Takes the time alone: a record is dear to move.
+    #[inline]
+    fn time_of(&self, offset: Offset) -> Option<TimestampNs> {
+        self.get(offset).ok().map(|record| record.timestamp())
+    }
+
+    #[cold]
+    fn first_time_behind(&self, from: Offset, end: HighWaterMark) -> Result<Option<TimestampNs>, ReadError> {
         for record in self.with_isolation(ReadIsolation::Committed).read_from(from)? {
             match record {
-                Ok(record) => return Ok(Some(record).filter(|record| record.offset() < end.offset())),
+                Ok(record) => return Ok((record.offset() < end.offset()).then(|| record.timestamp())),
                 Err(error) => pass_damage(error)?,
             }
         }
         Ok(None)
     }
 
-    fn last_readable(&self, marks: Marks) -> Result<Option<StoredRecord>, ReadError> {
+    #[cold]
+    fn last_time(&self, marks: Marks) -> Result<Option<TimestampNs>, ReadError> {
         for record in self.with_isolation(ReadIsolation::Committed).read_backwards(marks.high_water_mark.offset())? {
             match record {
-                Ok(record) => return Ok(Some(record).filter(|record| record.offset() >= marks.log_start.offset())),
+                Ok(record) => return Ok((record.offset() >= marks.log_start.offset()).then(|| record.timestamp())),
                 Err(error) => pass_damage(error)?,
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tidelog::{
     AckLevel, CommittedOffset, GroupId, LagEvent, LagLimits, LagReport, LagScope, LagSubject, LagWatch, MemoryOffsetStore, OffsetStore, Partition,
-    PartitionKey, PartitionOffsetRegistry, Record, RingRange, Store, SyncPolicy, TimestampNs,
+    PartitionKey, PartitionOffsetManager, PartitionOffsetRegistry, Record, RingRange, Store, SyncPolicy, TimestampNs,
 };
 use tidelog_format::FRAME_HEADER_BYTES;
 
@@ -107,6 +107,24 @@ fn damage_is_passed_by() {
     assert_eq!((lag(9).records, lag(9).next_timestamp, lag(9).age(at(1))), (1, None, None), "all that is left cannot be read");
     let info = partition.view().offset_info().unwrap();
     assert_eq!((info.record_count, info.last_timestamp), (10, Some(partition.get(8).unwrap().timestamp())));
+}
+
+/// What was told before is not told again of another record.
+#[test]
+fn the_first_time_is_that_of_the_record_that_is_first_now() {
+    let home = home();
+    let (_store, partition) = home.partition(small());
+    let offsets = PartitionOffsetManager::new(partition.clone());
+    let first = || offsets.info().unwrap().first_timestamp;
+    assert_eq!(first(), None);
+    append(&partition, &[1, 2, 3]);
+    assert_eq!([first(), first()], [Some(at(1)); 2]);
+    partition.delete_prefix(1).unwrap();
+    assert_eq!([first(), first()], [Some(at(2)); 2]);
+    partition.truncate_suffix(1).unwrap();
+    assert_eq!(first(), None);
+    append(&partition, &[7, 8]);
+    assert_eq!([first(), first()], [Some(at(7)); 2]);
 }
 
 /// Two topics of two partitions, and three groups somewhere in them.
@@ -253,6 +271,7 @@ proptest! {
     fn lag_is_that_of_a_model(steps in prop::collection::vec(step(), 1..30)) {
         let home = home();
         let (mut store, mut partition) = home.partition(small());
+        let mut offsets = PartitionOffsetManager::new(partition.clone());
         let (mut times, mut log_start, mut committed): (Vec<i64>, u64, u64) = (Vec::new(), 0, 0);
         for step in steps {
             let between = |percent: u64| log_start + (times.len() as u64 - log_start) * percent / 100;
@@ -273,8 +292,9 @@ proptest! {
                 }
                 Step::Reopen => {
                     store.close().unwrap();
-                    drop(partition);
+                    drop((partition, offsets));
                     (store, partition) = home.partition(small());
+                    offsets = PartitionOffsetManager::new(partition.clone());
                 }
             }
             let (lag, next) = (partition.view().lag(committed.into()).unwrap(), committed.max(log_start));
@@ -282,6 +302,8 @@ proptest! {
             prop_assert_eq!(lag.deleted, log_start.saturating_sub(committed));
             prop_assert_eq!(lag.next_timestamp, times.get(next as usize).map(|&time| at(time)));
             let info = partition.view().offset_info().unwrap();
+            // Which knows what it was told before.
+            prop_assert_eq!(offsets.info().unwrap(), info);
             let visible = &times[log_start as usize..];
             prop_assert_eq!(info.record_count, visible.len() as u64);
             prop_assert_eq!(info.first_timestamp.zip(info.last_timestamp), visible.first().zip(visible.last()).map(|(first, last)| (at(*first), at(*last))));
