@@ -55,10 +55,14 @@ pub use log::{
 };
 #[cfg(feature = "sqlite")]
 pub use offset::SqliteOffsetStore;
+pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetCountError, OffsetMetrics, OffsetRange};
 pub use offset::{
     CommittedOffset, CopyReport, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore,
     OffsetStoreError, PartitionStats, copy_positions, note_partition, offset_mappings, renote_partition,
 };
+pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
+pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
+pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
     Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,
@@ -70,3 +74,8 @@ pub use topic::{AckFuture, AppendFuture, RecordStream};
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 pub struct Readme;
+
+/// Compiles the examples in the guide to offsets.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/offsets.md")]
+pub struct OffsetsGuide;

@@ -17,7 +17,7 @@ use crate::log::lookup::{find, find_even};
 use crate::log::plan::Finding;
 use crate::log::reader::{Reader, find_time, locate};
 use crate::log::stored::StoredRecord;
-use crate::log::view::{LiveSegment, LogView, SegmentList};
+use crate::log::view::{LiveSegment, LogView, Marks, SegmentList};
 
 /// A partition, to be read. Cheap to clone; clones share what they know.
 ///
@@ -316,6 +316,11 @@ impl PartitionView {
             Feed::Writer(log) => Some((log, self.isolation)),
             Feed::Follower(_) => None,
         }
+    }
+
+    /// The marks of one moment, and the high water mark of it.
+    pub(crate) fn marks_now(&self) -> (Marks, u64) {
+        self.shared.view.marks_now()
     }
 
     pub(crate) fn storage(&self) -> &Arc<dyn Storage> {

@@ -276,9 +276,7 @@ impl LogView {
 
     /// Sets all marks: at open, at cuts, and when following a writer in another process.
     pub(crate) fn set_marks(&self, marks: Marks) {
-        self.log_start.store(marks.log_start, Ordering::Release);
-        self.durable_end.store(marks.durable_end, Ordering::Release);
-        self.written_end.store(marks.written_end, Ordering::Release);
+        self.store_marks(marks, None);
         if let Some(live) = &self.live {
             live.set_marks(marks, self.high_water_mark());
         }
@@ -286,16 +284,45 @@ impl LogView {
 
     /// Sets all marks as a writer in another process, or a plan, tells them.
     pub(crate) fn set_told_marks(&self, marks: Marks, high_water_mark: u64) {
-        self.set_marks(marks);
-        if let HighWaterMark::Told(told) = &self.mark {
+        self.store_marks(marks, Some(high_water_mark));
+    }
+
+    /// The larger first where they rise and last where they fall: at no moment does a mark stand above one that bounds it.
+    fn store_marks(&self, marks: Marks, high_water_mark: Option<u64>) {
+        let falls = marks.written_end < self.written_end();
+        if !falls {
+            self.written_end.store(marks.written_end, Ordering::Release);
+        }
+        if let (HighWaterMark::Told(told), Some(high_water_mark)) = (&self.mark, high_water_mark) {
             told.store(high_water_mark, Ordering::Release);
         }
+        self.durable_end.store(marks.durable_end, Ordering::Release);
+        if falls {
+            self.written_end.store(marks.written_end, Ordering::Release);
+        }
+        self.log_start.store(marks.log_start, Ordering::Release);
     }
 
     pub(crate) fn marks(&self) -> Marks {
         // The end that is larger is read last, so that durable <= written holds in the answer.
         let (log_start, durable_end) = (self.log_start(), self.durable_end());
         Marks { log_start, durable_end, written_end: self.written_end() }
+    }
+
+    /// The marks of one moment, and the high water mark of it: log start <= high water mark <= written end, and durable end <= written end.
+    pub(crate) fn marks_now(&self) -> (Marks, u64) {
+        loop {
+            let cuts = self.cuts();
+            // Each is read before those that bound it, which meanwhile only rise, but for a suffix cut off.
+            let (log_start, durable_end) = (self.log_start(), self.durable_end());
+            let high_water_mark = if matches!(self.mark, HighWaterMark::DurableEnd) { durable_end } else { self.high_water_mark() };
+            let written_end = self.written_end();
+            // The cut is counted before anything is appended behind it: until then, everything up to the lower end is durable.
+            if cuts == self.cuts() {
+                let durable_end = durable_end.min(written_end);
+                return (Marks { log_start, written_end, durable_end }, high_water_mark.min(written_end));
+            }
+        }
     }
 
     /// Runs a change of segments or log start; readers in other processes see either the state before or the one after.

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
 use allocation_counter::measure;
-use tidelog::{AckLevel, Partition, Record, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TimestampNs};
+use tidelog::{AckLevel, Partition, PartitionOffsetRegistry, Record, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TimestampNs};
 
 const RECORDS: u64 = 1_000_000;
 const VALUE: [u8; 20] = *b"twenty bytes, or so.";
@@ -32,6 +32,29 @@ fn a_million_appends_allocate_nothing() {
     append(1000);
     let found = measure(|| append(RECORDS)).count_total;
     assert!(found <= steady(RECORDS, 0), "{found} allocations in {RECORDS} appends");
+}
+
+/// Neither is a key put into text to find its partition, nor does a question make anything.
+#[test]
+fn assignments_and_questions_by_key_allocate_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, partition) = open(dir.path(), SyncPolicy::OsOnly, 256 << 20);
+    let (key, registry) = (partition.key().clone(), PartitionOffsetRegistry::new(store).ack_level(AckLevel::Written));
+    let assign = |count: u64| (0..count).for_each(|_| assert!(registry.assign(&key, Record::new(&VALUE)).is_ok()));
+    assign(1000);
+    let found = measure(|| assign(100_000)).count_total;
+    assert!(found <= steady(100_000, 0), "{found} allocations in 100,000 assignments");
+    let ask = |count: u64| {
+        for position in 0..count {
+            let info = registry.info(&key).unwrap();
+            assert_eq!(registry.high_water_mark(&key).unwrap(), info.high_water_mark);
+            assert_eq!(partition.view().lag(position.into()).unwrap().records, info.record_count - position);
+        }
+    };
+    // The index of a segment is loaded once it has been looked into a few times.
+    ask(1000);
+    let found = measure(|| ask(1000)).count_total;
+    assert_eq!(found, 0, "allocations in 1,000 questions of each kind");
 }
 
 #[test]

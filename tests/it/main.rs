@@ -28,15 +28,19 @@ mod guards;
 mod import;
 mod interleavings;
 mod io;
+mod lag;
 mod layers;
 mod limits;
 mod lookup;
 mod many;
+mod marks;
 #[cfg(feature = "object_store")]
 mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
+mod offset_broker;
 mod offset_log;
+mod offset_manager;
 mod offset_notation;
 #[cfg(feature = "sqlite")]
 mod offset_sqlite;

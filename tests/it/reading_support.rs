@@ -159,6 +159,12 @@ impl Other {
         }
     }
 
+    /// What it said of `word` and was not heard yet: to be asked of one that has ended.
+    pub(crate) fn last_words(&mut self, word: &str) -> Vec<String> {
+        let word = format!("@{word} ");
+        self.lines.by_ref().filter_map(|line| Some(line.unwrap().split_once(&word)?.1.trim().to_owned())).collect()
+    }
+
     pub(crate) fn say(&mut self, line: &str) {
         use std::io::Write;
         writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();

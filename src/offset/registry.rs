@@ -1,0 +1,167 @@
+//! The offset managers of a store, by partition key. Makes no topic, and knows nothing of a partition that the partition does not.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::config::AckLevel;
+use crate::log::{Record, RecordBatch};
+use crate::offset::assign_error::AssignError;
+use crate::offset::manager::PartitionOffsetManager;
+use crate::offset::marks::HighWaterMark;
+use crate::offset::offset_range::OffsetRange;
+use crate::offset::partition_offset_info::PartitionOffsetInfo;
+use crate::topic::{Ack, PartitionKey, Store, TopicName};
+use tidelog_format::Offset;
+
+/// Finds the [`PartitionOffsetManager`] of a partition by its key, and opens the partition at the first question: once, however many ask at once.
+/// Whoever asks later waits for nobody.
+///
+/// ```
+/// use tidelog::{PartitionOffsetRegistry, Record, Store};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let store = Store::open(dir.path())?;
+/// let (eu, us) = (store.topic("eu/orders")?.partition_key(0)?, store.topic("us/orders")?.partition_key(0)?);
+/// let registry = PartitionOffsetRegistry::new(store);
+/// assert_eq!(registry.assign(&eu, Record::new("12 apples"))?, 0);
+/// assert_eq!(registry.assign(&us, Record::new("3 pears"))?, 0); // the same range of another topic
+/// assert_eq!(registry.metrics().total_offsets, 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct PartitionOffsetRegistry {
+    store: Store,
+    level: AckLevel,
+    managers: ArcSwap<Managers>,
+    /// Held while the map is replaced, not while a partition is opened.
+    replacing: Mutex<()>,
+}
+
+type Managers = HashMap<Arc<PartitionKey>, Arc<PartitionOffsetManager>>;
+
+/// What a registry holds, in numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct OffsetMetrics {
+    /// Partitions that were asked for.
+    pub partition_count: usize,
+    /// Offsets that they have ever assigned: the sum of their log ends.
+    pub total_offsets: u64,
+}
+
+impl PartitionOffsetRegistry {
+    /// Of no partition yet. What is assigned is durable when a call returns.
+    pub fn new(store: Store) -> Self {
+        Self { store, level: AckLevel::Durable, managers: ArcSwap::default(), replacing: Mutex::new(()) }
+    }
+
+    /// The same, with calls that return as soon as this is true of what they assigned.
+    pub fn ack_level(self, level: AckLevel) -> Self {
+        Self { level, managers: ArcSwap::default(), ..self }
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The manager of a partition: the same one at each call.
+    ///
+    /// # Errors
+    /// [`AssignError::Topic`], [`AssignError::NoPartition`]: the next call tries again.
+    pub fn get(&self, key: &PartitionKey) -> Result<Arc<PartitionOffsetManager>, AssignError> {
+        match self.managers.load().get(key) {
+            Some(manager) => Ok(manager.clone()),
+            None => self.open(key),
+        }
+    }
+
+    /// Appends a record to a partition; returns its offset.
+    ///
+    /// # Errors
+    /// [`AssignError`].
+    pub fn assign(&self, key: &PartitionKey, record: Record<'_>) -> Result<Offset, AssignError> {
+        Ok(self.append(key, record)?.base_offset)
+    }
+
+    /// Appends records together to a partition; returns their offsets.
+    ///
+    /// # Errors
+    /// [`AssignError`].
+    pub fn assign_batch(&self, key: &PartitionKey, batch: &RecordBatch) -> Result<OffsetRange, AssignError> {
+        let ack = self.append_batch(key, batch)?;
+        Ok(OffsetRange::between(ack.base_offset, ack.last_offset))
+    }
+
+    /// The high water mark of a partition.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn high_water_mark(&self, key: &PartitionKey) -> Result<HighWaterMark, AssignError> {
+        self.with(key, |manager| Ok(manager.high_water_mark()))
+    }
+
+    /// See [`PartitionView::offset_info`](crate::PartitionView::offset_info).
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`AssignError::Read`].
+    pub fn info(&self, key: &PartitionKey) -> Result<PartitionOffsetInfo, AssignError> {
+        self.with(key, |manager| Ok(manager.info()?))
+    }
+
+    /// What it holds, in numbers.
+    pub fn metrics(&self) -> OffsetMetrics {
+        let managers = self.managers.load();
+        let total_offsets = managers.values().map(|manager| manager.next_offset().offset().get()).sum();
+        OffsetMetrics { partition_count: managers.len(), total_offsets }
+    }
+
+    /// Lets go of a topic's partitions, for instance before the topic is deleted; returns how many there were.
+    pub fn forget_topic(&self, topic: &TopicName) -> usize {
+        let _replacing = self.replacing.lock();
+        let mut managers = (**self.managers.load()).clone();
+        let before = managers.len();
+        managers.retain(|key, _| key.topic != *topic);
+        let forgotten = before - managers.len();
+        self.managers.store(Arc::new(managers));
+        forgotten
+    }
+
+    pub(super) fn append(&self, key: &PartitionKey, record: Record<'_>) -> Result<Ack, AssignError> {
+        self.with(key, |manager| Ok(manager.append(record)?))
+    }
+
+    pub(super) fn append_batch(&self, key: &PartitionKey, batch: &RecordBatch) -> Result<Ack, AssignError> {
+        self.with(key, |manager| Ok(manager.append_batch(batch)?))
+    }
+
+    /// Asks the manager of a partition, without counting its owners.
+    #[inline]
+    fn with<T>(&self, key: &PartitionKey, ask: impl FnOnce(&PartitionOffsetManager) -> Result<T, AssignError>) -> Result<T, AssignError> {
+        match self.managers.load().get(key) {
+            Some(manager) => ask(manager),
+            None => ask(&*self.open(key)?),
+        }
+    }
+
+    /// Two that open a partition at once wait for one recovery in its store, and get what the first of them puts here.
+    #[cold]
+    fn open(&self, key: &PartitionKey) -> Result<Arc<PartitionOffsetManager>, AssignError> {
+        let topic = self.store.existing_topic(&key.topic.to_string())?;
+        let number = (0..topic.partition_count()).find(|&number| topic.partition_key(number).is_ok_and(|found| found == *key));
+        let number = number.ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
+        let opened = PartitionOffsetManager::new(topic.partition(number)?).ack_level(self.level);
+        let _replacing = self.replacing.lock();
+        let managers = self.managers.load();
+        if let Some(manager) = managers.get(key) {
+            return Ok(manager.clone());
+        }
+        let (mut managers, opened) = ((**managers).clone(), Arc::new(opened));
+        managers.insert(Arc::new(key.clone()), opened.clone());
+        self.managers.store(Arc::new(managers));
+        Ok(opened)
+    }
+}
