@@ -43,6 +43,7 @@ pub mod export;
 pub mod io;
 mod log;
 mod offset;
+mod subscription;
 mod topic;
 
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
@@ -54,6 +55,10 @@ pub use log::{
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, OffsetStoreError};
+pub use subscription::{
+    Filter, GroupPosition, OffsetSpec, OffsetSpecError, OffsetType, OnOutOfRange, Page, PageLimits, RecordRange, Reset, ResetCause, SeekOutcome,
+    SeekResult, Subscription, SubscriptionError, SubscriptionInfo, SubscriptionOptions, SubscriptionRecords,
+};
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
     Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,
