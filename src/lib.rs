@@ -56,8 +56,9 @@ pub use log::{
 };
 pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, OffsetStoreError};
 pub use subscription::{
-    Filter, GroupPosition, OffsetSpec, OffsetSpecError, OffsetType, OnOutOfRange, Page, PageLimits, RecordRange, Reset, ResetCause, SeekOutcome,
-    SeekResult, Subscription, SubscriptionError, SubscriptionInfo, SubscriptionOptions, SubscriptionRecords,
+    AvailableOffsets, Filter, GroupPosition, OffsetInfo, OffsetRangeError, OffsetSeeker, OffsetSpec, OffsetSpecError, OffsetSubscriber, OffsetType,
+    OnOutOfRange, Page, PageLimits, RecordRange, Reset, ResetCause, SeekOutcome, SeekResult, SubscriberMetrics, Subscription, SubscriptionError,
+    SubscriptionInfo, SubscriptionOptions, SubscriptionRecords,
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{

@@ -133,3 +133,47 @@ impl From<ReadError> for SubscriptionError {
         }
     }
 }
+
+/// What is wrong with a range of offsets, first and last included.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum OffsetRangeError {
+    /// The first offset is below 0.
+    #[error("the range begins at {start}: offsets begin at 0")]
+    NegativeStart {
+        /// The first offset given.
+        start: i64,
+    },
+    /// The last offset comes before the first.
+    #[error("the range ends at {end}, before it begins at {start}")]
+    Reversed {
+        /// The first offset given.
+        start: i64,
+        /// The last offset given.
+        end: i64,
+    },
+    /// The first offset was deleted.
+    #[error("the range begins at {start}, and the log at {log_start}")]
+    StartDeleted {
+        /// The first offset given.
+        start: Offset,
+        /// First readable offset.
+        log_start: Offset,
+    },
+    /// The first offset is not readable yet.
+    #[error("the range begins at {start}, and readers may see what is below {high_water_mark}")]
+    StartBeyondEnd {
+        /// The first offset given.
+        start: Offset,
+        /// First offset that readers may not see.
+        high_water_mark: Offset,
+    },
+    /// The last offset is not readable yet.
+    #[error("the range ends at {end}, and readers may see what is below {high_water_mark}")]
+    EndBeyondEnd {
+        /// The last offset given.
+        end: Offset,
+        /// First offset that readers may not see.
+        high_water_mark: Offset,
+    },
+}

@@ -3,7 +3,9 @@
 mod commit;
 mod error;
 mod filter;
+mod offset_seeker;
 mod offset_spec;
+mod offset_subscriber;
 mod offset_type;
 mod options;
 mod page;
@@ -17,9 +19,11 @@ mod subscription;
 mod subscription_info;
 mod subscription_records;
 
-pub use error::{OffsetSpecError, SubscriptionError};
+pub use error::{OffsetRangeError, OffsetSpecError, SubscriptionError};
 pub use filter::Filter;
+pub use offset_seeker::{AvailableOffsets, OffsetInfo, OffsetSeeker};
 pub use offset_spec::OffsetSpec;
+pub use offset_subscriber::{OffsetSubscriber, SubscriberMetrics};
 pub use offset_type::OffsetType;
 pub use options::{GroupPosition, OnOutOfRange, SubscriptionOptions};
 pub use page::{Page, RecordRange};

@@ -42,6 +42,7 @@ mod repair;
 mod restore;
 mod scrub;
 mod sim;
+mod subscribers;
 mod subscription;
 mod subscription_filter;
 mod subscription_lost;
