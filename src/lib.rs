@@ -55,6 +55,8 @@ pub use log::{
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
 pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, OffsetStoreError};
+#[cfg(feature = "tokio")]
+pub use subscription::SubscriptionStream;
 pub use subscription::{
     AvailableOffsets, Filter, GroupPosition, OffsetInfo, OffsetRangeError, OffsetSeeker, OffsetSpec, OffsetSpecError, OffsetSubscriber, OffsetType,
     OnOutOfRange, Page, PageLimits, RecordRange, Reset, ResetCause, SeekOutcome, SeekResult, SubscriberMetrics, Subscription, SubscriptionError,

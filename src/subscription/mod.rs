@@ -14,6 +14,8 @@ mod poll;
 mod progress;
 mod resolve;
 mod seek_result;
+#[cfg(feature = "tokio")]
+mod stream;
 #[expect(clippy::module_inception, reason = "the file is named after the type that it holds")]
 mod subscription;
 mod subscription_info;
@@ -29,6 +31,8 @@ pub use options::{GroupPosition, OnOutOfRange, SubscriptionOptions};
 pub use page::{Page, RecordRange};
 pub use page_limits::PageLimits;
 pub use seek_result::{Reset, ResetCause, SeekOutcome, SeekResult};
+#[cfg(feature = "tokio")]
+pub use stream::SubscriptionStream;
 pub use subscription::Subscription;
 pub use subscription_info::SubscriptionInfo;
 pub use subscription_records::SubscriptionRecords;

@@ -46,6 +46,8 @@ mod subscribers;
 mod subscription;
 mod subscription_filter;
 mod subscription_lost;
+#[cfg(feature = "tokio")]
+mod subscription_stream;
 mod subscription_wait;
 mod support;
 mod tail;
