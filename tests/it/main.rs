@@ -46,6 +46,7 @@ mod subscribers;
 mod subscription;
 mod subscription_filter;
 mod subscription_lost;
+mod subscription_model;
 #[cfg(feature = "tokio")]
 mod subscription_stream;
 mod subscription_wait;
