@@ -69,6 +69,11 @@ pub use topic::{
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
 
+/// Compiles the example in docs/subscriptions.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/subscriptions.md")]
+pub struct Subscriptions;
+
 /// Compiles the example in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
