@@ -44,6 +44,7 @@ mod scrub;
 mod sim;
 mod subscribers;
 mod subscription;
+mod subscription_faults;
 mod subscription_filter;
 mod subscription_lost;
 mod subscription_model;
