@@ -152,7 +152,10 @@ impl Subscription {
 
     /// Waits until there is something to look at again, at most for `limit`.
     pub(super) fn wait(&self, waiting: Waiting, limit: Duration) -> Result<bool, SubscriptionError> {
-        Ok(self.view().wait_for(waiting.position, waiting.followed, limit, || self.has_moved(waiting))?)
+        self.begin_waiting();
+        let outcome = self.view().wait_for(waiting.position, waiting.followed, limit, || self.has_moved(waiting));
+        self.end_waiting();
+        Ok(outcome?)
     }
 
     /// Whether it was sought or closed since.

@@ -36,7 +36,7 @@ impl Subscription {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn stream(&self) -> SubscriptionStream {
-        SubscriptionStream { subscription: self.clone(), state: State::Reading, ticket: None, streak: 0 }
+        SubscriptionStream { subscription: self.clone(), state: State::Reading, ticket: None, is_waiting: false, streak: 0 }
     }
 }
 
@@ -49,6 +49,8 @@ pub struct SubscriptionStream {
     subscription: Subscription,
     state: State,
     ticket: Option<Ticket>,
+    /// Whether it waits as a task, and is counted.
+    is_waiting: bool,
     /// Records since the last pause.
     streak: u32,
 }
@@ -75,14 +77,26 @@ impl SubscriptionStream {
     /// Waits until there is something to look at again: `Ready(false)` if there never will be.
     fn poll_visible(&mut self, waiting: Waiting, context: &mut Context<'_>) -> Poll<Result<bool, SubscriptionError>> {
         let Some((log, isolation)) = self.subscription.view().writer() else { return self.fall_asleep(waiting, context) };
-        // It waits for one offset, and a seek may have gone to a lower one.
-        log.forget_reader(isolation, &mut self.ticket);
+        self.subscription.begin_waiting();
+        self.is_waiting = true;
         let visible = log.poll_end(waiting.position, waiting.followed, isolation, &mut self.ticket, context);
-        if visible.is_pending() && self.subscription.has_moved(waiting) {
+        let is_there = match visible {
+            Poll::Pending if !self.subscription.has_moved(waiting) => return Poll::Pending,
+            Poll::Pending => true,
+            Poll::Ready(is_there) => is_there,
+        };
+        self.stop_waiting();
+        Poll::Ready(Ok(is_there))
+    }
+
+    /// It waits for one offset, and a seek may have gone to a lower one: each wait begins anew.
+    fn stop_waiting(&mut self) {
+        if let Some((log, isolation)) = self.subscription.view().writer() {
             log.forget_reader(isolation, &mut self.ticket);
-            return Poll::Ready(Ok(true));
         }
-        visible.map(Ok)
+        if std::mem::take(&mut self.is_waiting) {
+            self.subscription.end_waiting();
+        }
     }
 
     fn fall_asleep(&mut self, waiting: Waiting, context: &mut Context<'_>) -> Poll<Result<bool, SubscriptionError>> {
@@ -93,7 +107,10 @@ impl SubscriptionStream {
                 self.state = State::Asleep(runtime.spawn_blocking(wait));
                 self.poll_asleep(context)
             }
-            Err(_) => Poll::Ready(wait().map(|_| true)),
+            Err(_) => match wait() {
+                Ok(false) => self.pause(context),
+                other => Poll::Ready(other),
+            },
         }
     }
 
@@ -117,6 +134,7 @@ impl SubscriptionStream {
     }
 
     fn poll_item(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<StoredRecord, SubscriptionError>>> {
+        self.stop_waiting();
         loop {
             let is_awake = match ready!(self.poll_asleep(context)) {
                 Ok(is_awake) => is_awake,
@@ -168,9 +186,7 @@ impl Stream for SubscriptionStream {
 
 impl Drop for SubscriptionStream {
     fn drop(&mut self) {
-        if let Some((log, isolation)) = self.subscription.view().writer() {
-            log.forget_reader(isolation, &mut self.ticket);
-        }
+        self.stop_waiting();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use tidelog_format::{Offset, TimestampNs};
@@ -50,6 +50,8 @@ struct Shared {
     is_active: AtomicBool,
     /// Seeks, and the close: whoever waits looks again.
     moves: AtomicU64,
+    /// How many wait for it, threads and tasks: without any, a seek wakes nobody.
+    waiting: AtomicU32,
     progress: Mutex<Progress>,
 }
 
@@ -81,8 +83,9 @@ impl Subscription {
         options.limits.check()?;
         let target = resolve(&view, options.start, options.group.as_ref(), options.on_out_of_range)?;
         let progress = Mutex::new(Progress::new(&view, &target));
-        let (id, is_active, moves) = (id.to_owned(), AtomicBool::new(true), AtomicU64::new(0));
-        Ok(Self { shared: Arc::new(Shared { id, view, options, started: target.result, is_active, moves, progress }) })
+        let (id, is_active, started) = (id.to_owned(), AtomicBool::new(true), target.result);
+        let (moves, waiting) = (AtomicU64::new(0), AtomicU32::new(0));
+        Ok(Self { shared: Arc::new(Shared { id, view, options, started, is_active, moves, waiting, progress }) })
     }
 
     /// The id.
@@ -251,7 +254,19 @@ impl Subscription {
 
     fn disturb(&self) {
         self.shared.moves.fetch_add(1, Ordering::SeqCst);
-        self.view().wake_waiting();
+        // Either who is about to wait sees the move, or this sees who waits.
+        if self.shared.waiting.load(Ordering::SeqCst) > 0 {
+            self.view().wake_waiting();
+        }
+    }
+
+    /// Somebody is about to wait: before the last look at [`moves`](Self::moves).
+    pub(super) fn begin_waiting(&self) {
+        self.shared.waiting.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(super) fn end_waiting(&self) {
+        self.shared.waiting.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Its place, if it was not closed.

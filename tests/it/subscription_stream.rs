@@ -75,6 +75,30 @@ fn a_close_and_a_seek_reach_a_stream_that_waits() {
     });
 }
 
+/// Again and again, so that seeks meet the stream at every step of falling asleep.
+#[test]
+fn no_seek_passes_a_stream_by() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..1);
+    check(async {
+        let subscription = partition.subscribe("s", from(OffsetSpec::ResetToLatest)).unwrap();
+        let mut stream = subscription.stream();
+        let (tell, mut hear) = tokio::sync::mpsc::unbounded_channel();
+        let reading = tokio::spawn(async move {
+            while let Some(record) = stream.next().await {
+                tell.send(record.unwrap().offset().get()).unwrap();
+            }
+        });
+        for _ in 0..3000 {
+            subscription.seek_to_offset(0).unwrap();
+            assert_eq!(hear.recv().await, Some(0));
+        }
+        subscription.close();
+        reading.await.unwrap();
+    });
+}
+
 /// Waits for one offset, and is then sent to a lower one that an append makes visible: its old place in the queue would never be reached.
 #[test]
 fn a_stream_that_waits_is_sent_back_behind_a_cut() {

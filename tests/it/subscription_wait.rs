@@ -125,6 +125,28 @@ fn a_seek_reaches_who_waits() {
     }
 }
 
+/// Again and again, so that seeks meet the poll at every step of falling asleep.
+#[test]
+fn no_seek_is_slept_through() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..1);
+    let subscription = latest(&partition);
+    let (tell, hear) = std::sync::mpsc::channel();
+    let poller = subscription.clone();
+    let polling = std::thread::spawn(move || {
+        while let Ok(page) = poller.poll(Duration::MAX) {
+            tell.send(offsets(&page)).unwrap();
+        }
+    });
+    for _ in 0..3000 {
+        subscription.seek_to_offset(0).unwrap();
+        assert_eq!(hear.recv_timeout(Duration::from_secs(20)).expect("a seek was slept through"), [0]);
+    }
+    subscription.close();
+    polling.join().unwrap();
+}
+
 /// Once the store is closed nothing can come, and everything that came is still handed out.
 #[test]
 fn a_closed_store_ends_iterators_after_their_last_record() {
