@@ -55,9 +55,7 @@ impl Subscription {
         }
         let leader_epoch = self.check_visible(requested).and_then(|()| Ok(term_before(self.view(), requested)?));
         // After the look at the log: a cut before this would have shown another term, and one after it is found by whoever resumes.
-        if let Some(at) = self.view().truncated_since(progress.followed()).filter(|at| *at < requested.get()) {
-            return Err(SubscriptionError::Truncated { at: Offset::new(at), next: requested });
-        }
+        progress.check_not_cut(requested)?;
         let committed =
             CommittedOffset { leader_epoch: leader_epoch?, metadata: metadata.to_owned(), ..CommittedOffset::new(requested, clock::now()) };
         group.store.commit(&group.group, &[(group.partition.clone(), committed)])?;

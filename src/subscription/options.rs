@@ -41,6 +41,23 @@ pub struct GroupPosition {
 
 /// What becomes of a subscription whose position is not there any more: the log begins behind it, or was cut off before it. An offset that was
 /// asked for by its number is always an error.
+///
+/// ```
+/// use tidelog::{OnOutOfRange, Record, ResetCause, Store, SubscriptionOptions};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let orders = Store::open(dir.path())?.topic("orders")?.partition(0)?;
+/// for _ in 0..10 {
+///     orders.append(Record::new("an order"))?;
+/// }
+/// let subscription = orders.subscribe("audit", SubscriptionOptions::new().on_out_of_range(OnOutOfRange::Earliest))?;
+/// orders.delete_prefix(7)?;
+/// let page = subscription.page()?;
+/// let reset = page.reset.expect("it stood at 0");
+/// assert_eq!((reset.from, reset.to, reset.cause), (0.into(), 7.into(), ResetCause::Deleted));
+/// assert_eq!(page.records[0].offset(), 7);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnOutOfRange {
     /// The caller is told ([`OffsetOutOfRange`](crate::SubscriptionError::OffsetOutOfRange), [`Truncated`](crate::SubscriptionError::Truncated)), at

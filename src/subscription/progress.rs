@@ -89,6 +89,14 @@ impl Progress {
         self.reader.followed()
     }
 
+    /// What is below `offset`, up to which it was read, was not cut off since.
+    pub(super) fn check_not_cut(&self, offset: Offset) -> Result<(), SubscriptionError> {
+        match self.reader.view().truncated_since(self.followed()) {
+            Some(at) if at < offset.get() => Err(SubscriptionError::Truncated { at: Offset::new(at), next: offset }),
+            _ => Ok(()),
+        }
+    }
+
     /// Reads on, and hands out to `taker`: up to `limits`, and for as long as `budget` lasts. Whatever is in the way of the first record is met; what
     /// is in the way of a later one is left for the next look.
     pub(super) fn look(
@@ -132,7 +140,8 @@ impl Progress {
                 Next::Error(error) => {
                     attempts += 1;
                     self.keep(&mut scan, &look);
-                    look.reset = Some(self.meet(error, options.on_out_of_range, attempts)?);
+                    let reset = self.meet(error, options.on_out_of_range, attempts)?;
+                    look.reset = Some(Reset { from: look.reset.map_or(reset.from, |first| first.from), ..reset });
                 }
             }
         }

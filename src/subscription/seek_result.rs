@@ -3,6 +3,18 @@
 use tidelog_format::Offset;
 
 /// Where a subscription stands after a seek, and how that relates to what was asked for.
+///
+/// ```
+/// use tidelog::{OffsetSpec, Record, SeekOutcome, Store, SubscriptionOptions};
+///
+/// # let dir = tempfile::tempdir()?;
+/// let orders = Store::open(dir.path())?.topic("orders")?.partition(0)?;
+/// orders.append(Record::new("12 apples"))?;
+/// let subscription = orders.subscribe("audit", SubscriptionOptions::new())?;
+/// let found = subscription.seek(OffsetSpec::ResetToOffset(1_000.into()))?;
+/// assert_eq!((found.offset, found.outcome), (1.into(), SeekOutcome::Clamped { requested: 1_000.into() }));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SeekResult {
     /// The position: the offset to be read next.

@@ -202,11 +202,17 @@ impl Subscription {
     /// Passes by so many offsets, whether they have records or not.
     ///
     /// # Errors
-    /// [`SubscriptionError::OffsetOutOfRange`] behind the end; [`OffsetSpecError::TooLarge`] behind the end of every log. Nothing moves then.
+    /// [`SubscriptionError::OffsetOutOfRange`] behind the end, and where the position was deleted; [`SubscriptionError::Truncated`] where it was cut
+    /// off; [`OffsetSpecError::TooLarge`] behind the end of every log. Nothing moves then.
     pub fn advance(&self, count: u64) -> Result<Offset, SubscriptionError> {
         let mut progress = self.active()?;
         let too_large = OffsetSpecError::TooLarge { found: u64::MAX, limit: tidelog_format::OFFSET_MAX };
-        let requested = progress.position().get().checked_add(count).ok_or(too_large)?;
+        let (position, earliest) = (progress.position(), self.view().log_start_offset());
+        progress.check_not_cut(position)?;
+        if position < earliest {
+            return Err(SubscriptionError::OffsetOutOfRange { requested: position, earliest, latest: self.view().end_offset() });
+        }
+        let requested = position.get().checked_add(count).ok_or(too_large)?;
         let target = resolve(self.view(), OffsetSpec::ExactOffset(Offset::new(requested)), None, self.options().on_out_of_range)?;
         progress.go_to(&target);
         drop(progress);

@@ -314,6 +314,21 @@ fn a_position_that_was_cut_off_is_not_committed() {
     away.check(OnOutOfRange::Error, (60, SeekOutcome::Resumed));
 }
 
+/// From a place that is not there any more nothing is passed by: what was lost is told first.
+#[test]
+fn a_lost_place_does_not_advance() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..100);
+    let [cut, deleted] = [90, 10].map(|position| at(&partition, position, OnOutOfRange::Error));
+    partition.truncate_suffix(50).unwrap();
+    append_others(&partition, 100);
+    partition.delete_prefix(20).unwrap();
+    assert!(matches!(cut.advance(5), Err(SubscriptionError::Truncated { at, next }) if at == 50 && next == 90));
+    assert!(matches!(deleted.advance(20), Err(SubscriptionError::OffsetOutOfRange { requested, earliest, .. }) if requested == 10 && earliest == 20));
+    assert_eq!((cut.position().get(), deleted.position().get()), (90, 10));
+}
+
 /// Somebody deletes and cuts while subscribers of both processes read: whatever they are handed is what stands under its number.
 #[test]
 fn readers_beside_deletions_and_cuts() {
