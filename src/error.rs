@@ -455,6 +455,13 @@ pub enum ReadError {
     Io(#[from] IoError),
 }
 
+impl ReadError {
+    /// Whether it tells of records that cannot be read, rather than of something failing: what is behind them can be.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::CodecNotBuilt { .. })
+    }
+}
+
 /// Offsets of durable records that cannot be read any more.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct DamagedRange {

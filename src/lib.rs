@@ -43,6 +43,7 @@ pub mod export;
 pub mod io;
 mod log;
 mod offset;
+mod subscription;
 mod topic;
 
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
@@ -63,12 +64,24 @@ pub use offset::{
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
 pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
 pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
+#[cfg(feature = "tokio")]
+pub use subscription::SubscriptionStream;
+pub use subscription::{
+    AvailableOffsets, Filter, GroupPosition, OffsetInfo, OffsetRangeError, OffsetSeeker, OffsetSpec, OffsetSpecError, OffsetSubscriber, OffsetType,
+    OnOutOfRange, Page, PageLimits, RecordRange, Reset, ResetCause, SeekOutcome, SeekResult, SubscriberMetrics, Subscription, SubscriptionError,
+    SubscriptionInfo, SubscriptionOptions, SubscriptionRecords,
+};
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
     Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,
 };
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};
+
+/// Compiles the example in docs/subscriptions.md.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/subscriptions.md")]
+pub struct Subscriptions;
 
 /// Compiles the example in the README.
 #[cfg(doctest)]

@@ -749,6 +749,13 @@ impl Log {
         sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
+    /// Whether readers have nothing more to expect. What was written before a close is waited for.
+    pub(crate) fn has_ended(&self, isolation: ReadIsolation) -> bool {
+        let is_closed = || self.appender.lock().closed;
+        let is_visible = || self.view.end(isolation) >= self.view.written_end();
+        self.is_poisoned() || (is_closed() && (is_visible() || self.wait_durable(self.view.written_end()).is_err()))
+    }
+
     /// The keeper stops watching, unless something was appended since it looked; whether it did.
     pub(super) fn leave_unwatched(&self, appended: u64) -> bool {
         let _appender = self.appender.lock(); // an append before this is seen here, one after it asks for a new watch

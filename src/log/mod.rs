@@ -61,6 +61,7 @@ pub(crate) use live::LivePage;
 pub(crate) use log::{Log, Staging};
 #[cfg(feature = "test-util")]
 pub use maps::limit_maps;
+pub(crate) use reader::Pick;
 pub(crate) use record_batch::Scratch;
 pub(crate) use recover_many::recover_many;
 pub(crate) use recovery::{RecoverHow, new_uuid};

@@ -288,9 +288,10 @@ impl PartitionView {
         }
     }
 
-    /// Waits until there is something for a reader at `position` that has followed the first `cuts` cuts; whether there is.
-    pub(crate) fn wait_for(&self, position: u64, cuts: u64, limit: Duration) -> Result<bool, ReadError> {
-        let is_there = || self.end_offset().get() > position || self.truncated_since(cuts).is_some_and(|at| at < position);
+    /// Waits until there is something for a reader at `position` that has followed the first `cuts` cuts, or until it is `disturbed`, of which
+    /// [`wake_waiting`](Self::wake_waiting) tells; whether there is.
+    pub(crate) fn wait_for(&self, position: u64, cuts: u64, limit: Duration, disturbed: impl Fn() -> bool) -> Result<bool, ReadError> {
+        let is_there = || self.end_offset().get() > position || self.truncated_since(cuts).is_some_and(|at| at < position) || disturbed();
         if !is_there() {
             match &self.shared.feed {
                 Feed::Writer(log) => log.wait_for(is_there, self.isolation, limit),
@@ -298,6 +299,19 @@ impl PartitionView {
             }
         }
         Ok(is_there())
+    }
+
+    /// Has everybody who waits look again; who waits for a writer in another process does by itself, within 100 ms.
+    pub(crate) fn wake_waiting(&self) {
+        self.shared.view.wake_everybody();
+    }
+
+    /// Whether nothing will ever be there that is not there now: the writer is in this process, and has closed the log or failed.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &self.shared.feed {
+            Feed::Writer(log) => log.has_ended(self.isolation),
+            Feed::Follower(_) => false,
+        }
     }
 
     /// Whether an error may be due to a writer that changed the log meanwhile; then this view has been brought up to date.
@@ -400,7 +414,7 @@ impl PartitionView {
 }
 
 fn is_damage(record: &Result<StoredRecord, ReadError>) -> bool {
-    matches!(record, Err(ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }))
+    record.as_ref().is_err_and(ReadError::is_damage)
 }
 
 fn readable(record: Option<Result<StoredRecord, ReadError>>) -> Result<Option<StoredRecord>, ReadError> {

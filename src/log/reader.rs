@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use tidelog_format::{Offset, TimestampNs};
+use tidelog_format::{DecodeError, Offset, TimestampNs};
 
 use crate::error::ReadError;
 use crate::log::cursor::{Cursor, Step};
 use crate::log::partition_view::PartitionView;
-use crate::log::stored::{StoredBatch, StoredRecord};
+use crate::log::stored::{RecordRef, StoredBatch, StoredRecord};
 
 /// Records of one partition in offset order.
 ///
@@ -29,6 +29,17 @@ pub struct Reader {
     failed: bool,
 }
 
+/// What becomes of a record that was looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// It is handed out.
+    Take,
+    /// It is read past.
+    Pass,
+    /// It is left for the next look.
+    Stop,
+}
+
 impl Reader {
     pub(crate) fn new(view: PartitionView, next: u64) -> Self {
         Self { followed: view.cuts(), view, next, cursor: None, cuts: 0, batch: None, record: (0, 0), failed: false }
@@ -40,7 +51,6 @@ impl Reader {
     }
 
     /// Cuts that what was read so far has been held against.
-    #[cfg(feature = "tokio")]
     pub(crate) fn followed(&self) -> u64 {
         self.followed
     }
@@ -92,7 +102,7 @@ impl Reader {
         let outcome = self.advance();
         if let Err(error) = &outcome {
             self.batch = None;
-            self.failed = !matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. });
+            self.failed = !error.is_damage();
         }
         outcome
     }
@@ -219,13 +229,81 @@ impl Reader {
     /// # Errors
     /// [`ReadError`] if a read-only view cannot be brought up to date.
     pub fn wait(&mut self, limit: Duration) -> Result<bool, ReadError> {
-        self.view.wait_for(self.next, self.followed, limit)
+        self.view.wait_for(self.next, self.followed, limit, || false)
     }
 
     /// Goes on at another offset.
     pub fn seek(&mut self, offset: impl Into<Offset>) {
-        (self.next, self.cursor, self.batch, self.failed) = (offset.into().get(), None, None, false);
-        self.followed = self.view.cuts();
+        let cuts = self.view.cuts();
+        self.go_on_at(offset.into().get(), cuts);
+    }
+
+    /// Goes on at an offset that was chosen when there were `followed` cuts: one since then may have taken it away.
+    pub(crate) fn go_on_at(&mut self, next: u64, followed: u64) {
+        (self.next, self.cursor, self.batch, self.failed) = (next, None, None, false);
+        self.followed = followed;
+    }
+
+    /// The next record that `choose` takes, behind those that it passes by. `None` at the visible end, and at a record at which it stops.
+    pub(crate) fn pick(&mut self, mut choose: impl FnMut(&RecordRef<'_>) -> Pick) -> Option<Result<StoredRecord, ReadError>> {
+        loop {
+            self.forget_cut_batch();
+            if let Some(batch) = &self.batch {
+                let (at, number) = self.record;
+                match batch.record_ref_at(at, number) {
+                    Some(Ok(record)) => {
+                        let (offset, span) = (record.offset().get(), record.span());
+                        let choice = if offset < self.next { Pick::Pass } else { choose(&record) };
+                        if choice == Pick::Stop {
+                            return None;
+                        }
+                        self.record = (span.end, number + 1);
+                        self.next = self.next.max(offset + 1);
+                        if choice == Pick::Take {
+                            return Some(Ok(batch.record(span, number)));
+                        }
+                        continue;
+                    }
+                    Some(Err(error)) => {
+                        let to = batch.next_offset();
+                        return Some(Err(self.pass_broken_batch(&error, to)));
+                    }
+                    // Offsets at the end of a compacted batch may have no record.
+                    None => self.next = self.next.max(batch.next_offset().get()),
+                }
+            }
+            if let Err(error) = self.enter_next_batch()? {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    #[inline]
+    fn forget_cut_batch(&mut self) {
+        if self.batch.is_some() && self.cuts != self.view.cuts() {
+            self.batch = None; // what is left of it may be cut off
+        }
+    }
+
+    /// A record of the batch is not one: the rest of it is passed by.
+    #[cold]
+    fn pass_broken_batch(&mut self, error: &DecodeError, to: Offset) -> ReadError {
+        let from = Offset::new(self.next);
+        self.next = to.get();
+        self.batch = None;
+        ReadError::Corrupt { from, to, reason: error.to_string(), path: self.view.dir().to_owned() }
+    }
+
+    /// Stands before the first record of the next batch of data; `None` at the visible end.
+    #[inline]
+    fn enter_next_batch(&mut self) -> Option<Result<(), ReadError>> {
+        let from = self.next;
+        if let Err(error) = self.move_to_data() {
+            return Some(Err(error));
+        }
+        self.next = from.max(self.batch.as_ref()?.base_offset().get());
+        self.record = (0, 0);
+        Some(Ok(()))
     }
 }
 
@@ -235,9 +313,7 @@ impl Iterator for Reader {
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if self.batch.is_some() && self.cuts != self.view.cuts() {
-                self.batch = None; // what is left of it may be cut off
-            }
+            self.forget_cut_batch();
             if let Some(batch) = &self.batch {
                 match batch.span_at(self.record.0) {
                     Some(Ok(span)) => {
@@ -250,21 +326,16 @@ impl Iterator for Reader {
                         return Some(Ok(batch.record(span, number)));
                     }
                     Some(Err(error)) => {
-                        let (from, to) = (Offset::new(self.next), batch.next_offset());
-                        self.next = to.get();
-                        self.batch = None;
-                        return Some(Err(ReadError::Corrupt { from, to, reason: error.to_string(), path: self.view.dir().to_owned() }));
+                        let to = batch.next_offset();
+                        return Some(Err(self.pass_broken_batch(&error, to)));
                     }
                     // Offsets at the end of a compacted batch may have no record.
                     None => self.next = self.next.max(batch.next_offset().get()),
                 }
             }
-            let from = self.next;
-            if let Err(error) = self.move_to_data() {
+            if let Err(error) = self.enter_next_batch()? {
                 return Some(Err(error));
             }
-            self.next = from.max(self.batch.as_ref()?.base_offset().get());
-            self.record = (0, 0);
         }
     }
 }

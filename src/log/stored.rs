@@ -206,6 +206,20 @@ impl StoredBatch {
         ((at as usize) < bytes.len()).then(|| RecordSpan::decode(bytes, at as usize).and_then(|span| self.within(span)))
     }
 
+    /// The record at `at` of the record section, which is record `number` of the batch, borrowed; `None` behind the last one.
+    #[inline]
+    pub(crate) fn record_ref_at(&self, at: u32, number: u32) -> Option<Result<RecordRef<'_>, DecodeError>> {
+        let bytes = self.bytes();
+        let view =
+            ((at as usize) < bytes.len()).then(|| RecordView::decode(bytes, at as usize).and_then(|view| self.within(view.span).map(|_| view)))?;
+        Some(view.map(|view| self.record_ref(view, number)))
+    }
+
+    #[inline]
+    fn record_ref<'a>(&'a self, view: RecordView<'a>, number: u32) -> RecordRef<'a> {
+        RecordRef { offset: self.offset(view.span.offset_delta), timestamp: self.timestamp(view.span.timestamp_delta_ms, number), view }
+    }
+
     /// A record that lies behind the offsets of its batch would be read under an offset of another.
     #[inline(always)]
     fn within(&self, span: RecordSpan) -> Result<RecordSpan, DecodeError> {
@@ -300,8 +314,7 @@ impl<'a> Iterator for BatchRecords<'a> {
             }
         };
         self.next_delta = view.span.offset_delta + 1;
-        let timestamp = self.batch.timestamp(view.span.timestamp_delta_ms, self.number - 1);
-        Some(Ok(RecordRef { offset: self.batch.offset(view.span.offset_delta), timestamp, view }))
+        Some(Ok(self.batch.record_ref(view, self.number - 1)))
     }
 }
 
@@ -342,6 +355,17 @@ impl<'a> RecordRef<'a> {
     #[inline]
     pub fn headers(&self) -> HeaderIter<'a> {
         self.view.headers()
+    }
+
+    /// Where its parts stand in its batch.
+    #[inline]
+    pub(crate) fn span(&self) -> RecordSpan {
+        self.view.span
+    }
+
+    /// Bytes of its key and its value.
+    pub(crate) fn bytes(&self) -> u64 {
+        [self.key(), self.value()].into_iter().flatten().map(|part| part.len() as u64).sum()
     }
 }
 

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
 use allocation_counter::measure;
-use tidelog::{AckLevel, Partition, PartitionOffsetRegistry, Record, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TimestampNs};
+use tidelog::{
+    AckLevel, Filter, OffsetSpec, PageLimits, Partition, PartitionOffsetRegistry, Record, RecordBatch, Start, Store, StoreOptions, Subscription,
+    SubscriptionOptions, SyncPolicy, TimestampNs,
+};
 
 const RECORDS: u64 = 1_000_000;
 const VALUE: [u8; 20] = *b"twenty bytes, or so.";
@@ -141,4 +144,55 @@ fn check_reads(partition: &Partition, count: u64) {
     point(1000);
     let found = measure(|| point(count / 20)).count_total;
     assert_eq!(found, 0, "allocations in {} point reads", count / 20);
+}
+
+/// A hundred subscribers of one partition share its mappings: what each of them needs is its place in the log, and nothing of the records.
+#[test]
+fn a_hundred_subscribers_copy_no_record() {
+    const VALUE_BYTES: usize = 10_000;
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::OsOnly, 1 << 20);
+    let records = 400u64;
+    (0..records).for_each(|number| assert!(partition.append_with(Record::new(&vec![number as u8; VALUE_BYTES]), AckLevel::Written).is_ok()));
+    let read = |subscription: &Subscription| {
+        let limits = PageLimits { records: 100, ..PageLimits::default() };
+        let mut bytes = 0;
+        while !subscription.is_at_end().unwrap() {
+            let page = subscription.page_within(limits).unwrap();
+            bytes += page.records.iter().map(|record| record.value().unwrap().len() as u64).sum::<u64>();
+        }
+        bytes
+    };
+    let options = || SubscriptionOptions::new().start(OffsetSpec::ResetToEarliest);
+    // Whatever is opened and mapped at the first touch of a segment.
+    assert_eq!(read(&partition.subscribe("first", options()).unwrap()), records * VALUE_BYTES as u64);
+    let mut subscriptions = Vec::new();
+    let opened = measure(|| subscriptions.extend((0..100).map(|number| partition.subscribe(&format!("s{number}"), options()).unwrap())));
+    assert!(opened.bytes_current <= 100 * 2048, "{} bytes for 100 subscriptions", opened.bytes_current);
+    let mut bytes = 0;
+    let found = measure(|| bytes = subscriptions.iter().map(read).sum::<u64>());
+    assert_eq!(bytes, 100 * records * VALUE_BYTES as u64);
+    // A page of 100 handles at a time, of 400 MB that were read.
+    assert!(found.bytes_max <= 64 << 10, "{} bytes at once for {bytes} bytes read", found.bytes_max);
+}
+
+/// Records that are handed out one at a time, or passed by, allocate nothing at all.
+#[test]
+fn single_records_of_a_subscription_allocate_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::OsOnly, 64 << 20);
+    for number in 0..100_000u64 {
+        partition.append_with(Record::new(&VALUE).key(&number.to_le_bytes()), AckLevel::Written).unwrap();
+    }
+    let all = partition.subscribe("all", SubscriptionOptions::new()).unwrap();
+    let few = Filter::predicate(|record| record.offset().get() % 1000 == 0).and(!Filter::key_prefix([255]));
+    let few = partition.subscribe("few", SubscriptionOptions::new().filter(few)).unwrap();
+    for (subscription, expected) in [(all, 100_000), (few, 100)] {
+        let count = || std::iter::from_fn(|| subscription.next_record().unwrap()).count();
+        assert_eq!(count(), expected);
+        subscription.seek_to_offset(0).unwrap();
+        let mut found = 0;
+        let allocations = measure(|| found = count()).count_total;
+        assert_eq!((found, allocations), (expected, 0));
+    }
 }

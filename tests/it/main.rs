@@ -53,6 +53,15 @@ mod repair;
 mod restore;
 mod scrub;
 mod sim;
+mod subscribers;
+mod subscription;
+mod subscription_faults;
+mod subscription_filter;
+mod subscription_lost;
+mod subscription_model;
+#[cfg(feature = "tokio")]
+mod subscription_stream;
+mod subscription_wait;
 mod support;
 mod tail;
 mod time;
