@@ -57,6 +57,7 @@ pub use offset::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, Offse
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
     Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,
+    key_slot, murmur2,
 };
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};

@@ -1,6 +1,7 @@
 //! Names and directories: a store owns topics, a topic owns partitions. Knows no frame.
 
 mod catalog;
+mod key_slot;
 mod name;
 mod options;
 mod partition;
@@ -15,6 +16,7 @@ mod topic_handle;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::{AckFuture, AppendFuture, RecordStream};
+pub use key_slot::{key_slot, murmur2};
 pub use name::TopicName;
 pub use options::StoreOptions;
 pub use partition::{Ack, BatchPlace, Partition, PendingAck};

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use tidelog_format::crc32;
-
 use crate::error::TopicError;
 use crate::log::{RING_SIZE, ring_range};
+use crate::topic::key_slot::key_slot;
 use crate::topic::name::TopicName;
 use crate::topic::partition::Partition;
 use crate::topic::partition_key::PartitionKey;
@@ -55,7 +54,7 @@ impl Topic {
         Ok(PartitionKey { topic: self.name.clone(), range: RingRange::new(RING_SIZE, start, stop)? })
     }
 
-    /// The partition whose share of the ring holds the key: CRC-32 of the key, modulo 4,096 slots.
+    /// The partition whose share of the ring holds the key's [slot](crate::key_slot).
     pub fn partition_for_key(&self, key: &[u8]) -> u32 {
         partition_for_key(key, self.partitions)
     }
@@ -67,6 +66,6 @@ fn check_partition(name: &TopicName, partition: u32, count: u32) -> Result<(), T
 
 /// The inverse of `ring_range`: partition p of n has the slots from p * 4096 / n on.
 fn partition_for_key(key: &[u8], count: u32) -> u32 {
-    let slot = u64::from(crc32(key) % RING_SIZE);
+    let slot = u64::from(key_slot(key));
     ((slot + 1) * u64::from(count)).div_ceil(u64::from(RING_SIZE)) as u32 - 1
 }

@@ -60,7 +60,7 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         bytes.resize(193, 0);
         seeds.push(("live", number.to_string(), bytes));
     }
-    for (number, name) in ["META", "STORE", "LIVE", "CHECKPOINT", "segment.idx"].into_iter().enumerate() {
+    for (number, name) in ["META", "STORE", "LIVE", "CHECKPOINT", "segment.idx", "TOPIC"].into_iter().enumerate() {
         seeds.push(("headers", number.to_string(), golden(name)));
     }
     for name in ["00000000000000000007-0000000001.log", "spare-0000000003.tmp", "recovery-00000000000000000001.json"] {
