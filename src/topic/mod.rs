@@ -1,7 +1,10 @@
 //! Names and directories: a store owns topics, a topic owns partitions. Knows no frame.
 
 mod catalog;
+mod delete;
 mod key_slot;
+mod layout;
+mod making;
 mod name;
 mod options;
 mod partition;
@@ -9,10 +12,15 @@ mod partition_key;
 mod read_only;
 mod repair;
 mod ring_range;
+mod split;
 mod store;
 #[cfg(feature = "tokio")]
 mod tokio;
+mod topic_files;
 mod topic_handle;
+mod topic_info;
+mod topic_options;
+mod topic_state;
 
 #[cfg(feature = "tokio")]
 pub use self::tokio::{AckFuture, AppendFuture, RecordStream};
@@ -26,3 +34,5 @@ pub use repair::Repair;
 pub use ring_range::RingRange;
 pub use store::Store;
 pub use topic_handle::Topic;
+pub use topic_info::{TopicInfo, TopicPartition};
+pub use topic_options::TopicOptions;

@@ -50,11 +50,16 @@ impl Repair {
         };
         let mut partitions = Vec::new();
         for name in &topics {
-            let found = catalog.partitions(name)?;
-            for number in 0..found.count {
+            let found = catalog.topic_files(name)?;
+            for number in 0..found.layout.count() {
                 let dir = catalog.partition_dir(name, number);
-                let planned =
-                    if found.missing.contains(&number) { gone() } else { plan_repair(&catalog.storage, &dir, options.config.index_interval_bytes)? };
+                let planned = if found.there.binary_search(&number).is_ok() {
+                    plan_repair(&catalog.storage, &dir, options.config.index_interval_bytes)?
+                } else if found.missing.contains(&number) {
+                    gone()
+                } else {
+                    PartitionRepair::default() // never used
+                };
                 partitions.push(PartitionRepair { topic: name.to_string(), partition: number, ..planned });
             }
         }

@@ -34,6 +34,7 @@ mod many;
 mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
+mod partitions;
 mod plan;
 mod read;
 mod reading_support;

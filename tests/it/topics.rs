@@ -89,6 +89,7 @@ fn partitions_and_keys() {
         assert!(matches!(store.create_topic("bad", count), Err(TopicError::PartitionCount { .. })));
     }
     // What META says of the ring is what keys are routed by.
+    store.topic("seven").unwrap().partition(3).unwrap();
     let meta = fs::read(home.path().join("topics/default/seven/3/META")).unwrap();
     let meta = tidelog_format::Meta::decode(&meta).unwrap();
     assert_eq!((meta.index, meta.ring_size, meta.range_start, meta.range_stop), (3, 4096, 3 * 4096 / 7, 4 * 4096 / 7));
