@@ -21,6 +21,7 @@ use crate::log::tail::{Tail, TailEnd};
 use crate::log::view::{LiveSegment, LogView, Marks, SegmentList};
 
 /// Keeps a read-only view in step with the files and with the writer, if there is one.
+#[derive(Debug)]
 pub(crate) struct Follower {
     storage: Arc<dyn Storage>,
     store_dir: PathBuf,
@@ -31,7 +32,7 @@ pub(crate) struct Follower {
 }
 
 /// Says, of a partition of this identity whose directory is not there, what the catalogue of its topic says.
-pub(crate) type AskCatalog = Box<dyn Fn([u8; 16]) -> Result<Absent, OpenError> + Send + Sync>;
+pub(crate) type AskCatalog = fn(&Arc<dyn Storage>, &Path, [u8; 16]) -> Result<Absent, OpenError>;
 
 /// Why a partition has no directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,12 +64,6 @@ struct Traces {
     counter: u64,
     writer: Option<Vec<u8>>,
     page: Option<u64>,
-}
-
-impl std::fmt::Debug for Follower {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Follower").field("dir", &self.dir).field("state", &self.state).finish_non_exhaustive()
-    }
 }
 
 impl Follower {
@@ -148,7 +143,7 @@ impl Follower {
         if is_there()? {
             return Ok(false);
         }
-        match (self.catalog)(view.uuid)? {
+        match (self.catalog)(&self.storage, &self.dir, view.uuid)? {
             Absent::Unmade => Ok(true),
             Absent::Deleted => Err(OpenError::TopicDeleted { path: self.dir.clone() }),
             // Perhaps made between the two looks; else lost.

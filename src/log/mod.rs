@@ -55,7 +55,7 @@ pub use verify::VerifyReport;
 
 pub(crate) use appender::{Assigned, NamedSegment, NewSegment, Refusal, Spare};
 pub(crate) use checkpoint::CheckpointFile;
-pub(crate) use follow::{Absent, AskCatalog, Follower};
+pub(crate) use follow::{Absent, Follower};
 pub(crate) use keeper::{Keeper, KeeperThreads};
 pub(crate) use live::LivePage;
 pub(crate) use log::{Log, Staging};

@@ -10,7 +10,7 @@ use crate::topic::key_slot::key_slot;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
 use crate::topic::partition_key::PartitionKey;
-use crate::topic::topic_files::TopicFiles;
+use crate::topic::topic_files::{TopicFiles, why_absent};
 use crate::topic::topic_info::TopicInfo;
 
 /// A store that is open for reading alone. Cheap to clone.
@@ -122,9 +122,9 @@ impl ReadOnlyTopic {
     pub fn partition(&self, number: u32) -> Result<PartitionView, TopicError> {
         self.files.check(&self.name, number)?;
         let catalog = &self.store.catalog;
-        let (dir, ask) = (catalog.partition_dir(&self.name, number), catalog.ask(&self.name, number));
+        let dir = catalog.partition_dir(&self.name, number);
         let uuid = self.files.layout.entry(&self.name, number)?.uuid;
-        let (view, follower) = Follower::open(catalog.storage.clone(), (&catalog.dir, &dir), self.store.index_interval, uuid, ask)?;
+        let (view, follower) = Follower::open(catalog.storage.clone(), (&catalog.dir, &dir), self.store.index_interval, uuid, why_absent)?;
         Ok(PartitionView::of_follower(self.name.to_string(), number, view, follower))
     }
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
 use tidelog_format::{DecodeError, FILE_HEADER_BYTES, META_NAME, Meta, TOPIC_NAME, TimestampNs, TopicMeta};
 
 use crate::error::{IoContext, IoError, OpenError, TopicError};
-use crate::io::read_file;
-use crate::log::{Absent, AskCatalog, RING_SIZE, ring_range};
+use crate::io::{Storage, read_file};
+use crate::log::{Absent, RING_SIZE, ring_range};
 use crate::topic::catalog::{Catalog, PARTITIONS_MAX};
 use crate::topic::layout::Layout;
 use crate::topic::name::{TopicName, near};
@@ -60,9 +62,12 @@ impl Catalog {
         loop {
             attempts += 1;
             // Before the list: a partition that it calls made is there by then.
-            let found = self.read_catalog(name)?;
+            let found = read_catalog(&self.storage, &self.topic_dir(name))?;
             let there = self.partition_numbers(name)?;
             let files = match found {
+                Found::Whole(meta) if meta.ring_size != RING_SIZE => {
+                    return Err(TopicError::RingSize { expected: RING_SIZE, found: meta.ring_size });
+                }
                 Found::Whole(meta) => {
                     let there: Vec<u32> = there.into_iter().filter(|number| (*number as usize) < meta.partitions.len()).collect();
                     let made = |number: &u32| meta.partitions[*number as usize].made;
@@ -80,24 +85,6 @@ impl Catalog {
             if files.missing.is_empty() || attempts == ATTEMPTS {
                 return Ok(files);
             }
-        }
-    }
-
-    fn read_catalog(&self, name: &TopicName) -> Result<Found, TopicError> {
-        let path = self.topic_dir(name).join(TOPIC_NAME);
-        match read_file(&*self.storage, &path, CATALOG_BYTES_MAX) {
-            Ok(bytes) => match TopicMeta::decode(&bytes) {
-                Ok(meta) if meta.ring_size != RING_SIZE => Err(TopicError::RingSize { expected: RING_SIZE, found: meta.ring_size }),
-                Ok(meta) => Ok(Found::Whole(Box::new(meta))),
-                Err(source) if source.is_unsupported() => Err(OpenError::Unsupported { path, source }.into()),
-                Err(source) => Ok(Found::Damaged(source)),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Absent),
-            // No regular file, or one that is too long to be a catalogue.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
-                Ok(Found::Damaged(DecodeError::Truncated { needed: FILE_HEADER_BYTES, found: 0 }))
-            }
-            Err(error) => Err(IoError::new("read", &path, error).into()),
         }
     }
 
@@ -143,30 +130,38 @@ impl Catalog {
         numbers.sort_unstable();
         Ok(numbers)
     }
+}
 
-    /// For whoever follows a partition: why it has no directory.
-    pub(super) fn ask(&self, name: &TopicName, partition: u32) -> AskCatalog {
-        let (catalog, name) = (self.clone(), name.clone());
-        Box::new(move |uuid| catalog.absent(&name, partition, uuid))
+/// For whoever follows the partition in `dir`: why it has no directory.
+pub(super) fn why_absent(storage: &Arc<dyn Storage>, dir: &Path, uuid: [u8; 16]) -> Result<Absent, OpenError> {
+    let topic_dir = dir.parent().unwrap_or(dir);
+    if storage.kind(topic_dir).at("look at", topic_dir)?.is_none() {
+        return Ok(Absent::Deleted);
     }
+    // Without a catalogue that can be believed, a partition is its directory.
+    let Found::Whole(meta) = read_catalog(storage, topic_dir)? else { return Ok(Absent::Made) };
+    let number: Option<usize> = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
+    Ok(match number.and_then(|number| meta.partitions.get(number)).filter(|entry| entry.uuid == uuid) {
+        Some(entry) if entry.made => Absent::Made,
+        Some(_) => Absent::Unmade,
+        None => Absent::Deleted,
+    })
+}
 
-    fn absent(&self, name: &TopicName, partition: u32, uuid: [u8; 16]) -> Result<Absent, OpenError> {
-        let dir = self.topic_dir(name);
-        if self.storage.kind(&dir).at("look at", &dir)?.is_none() {
-            return Ok(Absent::Deleted);
+fn read_catalog(storage: &Arc<dyn Storage>, topic_dir: &Path) -> Result<Found, OpenError> {
+    let path = topic_dir.join(TOPIC_NAME);
+    match read_file(&**storage, &path, CATALOG_BYTES_MAX) {
+        Ok(bytes) => match TopicMeta::decode(&bytes) {
+            Ok(meta) => Ok(Found::Whole(Box::new(meta))),
+            Err(source) if source.is_unsupported() => Err(OpenError::Unsupported { path, source }),
+            Err(source) => Ok(Found::Damaged(source)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Absent),
+        // No regular file, or one that is too long to be a catalogue.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            Ok(Found::Damaged(DecodeError::Truncated { needed: FILE_HEADER_BYTES, found: 0 }))
         }
-        let meta = match self.read_catalog(name) {
-            Ok(Found::Whole(meta)) => meta,
-            Ok(_) | Err(TopicError::RingSize { .. }) => return Ok(Absent::Made),
-            Err(TopicError::Open(error)) => return Err(error),
-            Err(TopicError::Io(error)) => return Err(error.into()),
-            Err(_) => return Ok(Absent::Made),
-        };
-        Ok(match meta.partitions.get(partition as usize).filter(|entry| entry.uuid == uuid) {
-            Some(entry) if entry.made => Absent::Made,
-            Some(_) => Absent::Unmade,
-            None => Absent::Deleted,
-        })
+        Err(error) => Err(IoError::new("read", &path, error).into()),
     }
 }
 

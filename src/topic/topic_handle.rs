@@ -11,6 +11,7 @@ use crate::topic::partition::Partition;
 use crate::topic::partition_key::PartitionKey;
 use crate::topic::ring_range::RingRange;
 use crate::topic::store::StoreInner;
+use crate::topic::topic_files::why_absent;
 use crate::topic::topic_info::TopicInfo;
 use crate::topic::topic_state::TopicState;
 
@@ -74,8 +75,7 @@ impl Topic {
         }
         let catalog = &self.store.shared.catalog;
         let dir = catalog.partition_dir(self.name(), number);
-        let ask = catalog.ask(self.name(), number);
-        let (view, follower) = Follower::open(catalog.storage.clone(), (&catalog.dir, &dir), self.store.index_interval(), uuid, ask)?;
+        let (view, follower) = Follower::open(catalog.storage.clone(), (&catalog.dir, &dir), self.store.index_interval(), uuid, why_absent)?;
         Ok(PartitionView::of_follower(self.name().to_string(), number, view, follower))
     }
 
