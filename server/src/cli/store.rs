@@ -201,8 +201,14 @@ pub(crate) fn opening(dir: &Path, error: OpenError) -> Failure {
 /// A topic that cannot be had, with its exit code.
 pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
     let exit = match &error {
-        TopicError::InvalidName { .. } | TopicError::PartitionCount { .. } => Exit::Usage,
-        TopicError::PartitionsMissing { .. } => Exit::Damage,
+        TopicError::InvalidName { .. }
+        | TopicError::PartitionCount { .. }
+        | TopicError::NotTiled { .. }
+        | TopicError::RingSize { .. }
+        | TopicError::RingRange { .. }
+        | TopicError::SplitAt { .. }
+        | TopicError::SplitParts { .. } => Exit::Usage,
+        TopicError::PartitionsMissing { .. } | TopicError::CatalogDamaged { .. } => Exit::Damage,
         TopicError::Open(error) => open_exit(error),
         _ => Exit::Failed,
     };

@@ -18,4 +18,5 @@ mod repair;
 mod sandbox;
 mod tail;
 mod timed;
+mod topic;
 mod verify;
