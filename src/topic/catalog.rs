@@ -131,12 +131,13 @@ impl Catalog {
         self.topic_dir(name).join(partition.to_string())
     }
 
-    /// Removes topics that were not finished, or not wholly deleted, when their process ended, and makes the names of the others durable.
+    /// Makes the names of topics durable, and removes those that were not finished, or not wholly deleted, when their process ended.
     pub(super) fn settle_topics(&self) -> Result<(), IoError> {
         for namespace in self.sub_directories(&self.dir.join(TOPICS))? {
             let namespace_dir = self.dir.join(TOPICS).join(namespace);
-            self.remove_unfinished(&namespace_dir)?;
+            // First: until it is durable, a power cut may give a deleted topic its name back, and then all of it must be there.
             self.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir)?;
+            self.remove_unfinished(&namespace_dir)?;
         }
         Ok(())
     }

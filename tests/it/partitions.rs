@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidelog::io::Disk;
-use tidelog::io::fault::{Fault, Faulty};
+use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{Cut, NameModel, SimDisk};
 use tidelog::{
     AckLevel, AppendError, CommittedOffset, CutError, GroupId, MemoryOffsetStore, OffsetStore, OpenError, PartitionView, ReadError, Record,
@@ -530,6 +530,34 @@ fn any_crash_leaves_whole_partitions_and_one_catalogue() {
     }
 }
 
+/// A process dies between the rename that deletes a topic and the sync of it: the next one must not remove what a power cut could still give its
+/// name back to.
+#[test]
+fn a_deletion_that_was_not_synced_is_whole_or_not_at_all() {
+    for seed in 0..4 {
+        let disk = SimDisk::new(seed, NameModel::Strict);
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        let options = StoreOptions::new().storage(Arc::new(faulty.clone())).segment_bytes(64 << 10).without_threads();
+        let store = options.open("/store").unwrap();
+        append(&store.create_topic("t", 2).unwrap(), 1, "one");
+        faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").from_then_on());
+        assert!(matches!(store.delete_topic("t"), Err(TopicError::Io(_))));
+        let disk = disk.kill();
+        drop(store);
+        disk.watch(4);
+        small_sim(&disk).open("/store").unwrap();
+        let cuts = disk.take_cuts();
+        assert!(cuts.len() > 20);
+        for cut in cuts {
+            let (disk, call) = (cut.image.disk(seed, NameModel::Strict), cut.call);
+            match small_sim(&disk).open("/store").unwrap().existing_topic("t") {
+                Ok(topic) => assert_eq!(values(&topic.view(1).unwrap()), ["one"], "call {call}"),
+                Err(error) => assert!(matches!(error, TopicError::Unknown { .. }), "call {call}: {error}"),
+            }
+        }
+    }
+}
+
 /// Each call fails once. What failed was not done, or is done, and in doubt only until the next open: never half.
 #[test]
 fn any_call_may_fail() {
@@ -589,13 +617,13 @@ fn a_split_that_failed_may_be_tried_again() {
     let store = small().storage(Arc::new(faulty.clone())).open(home.path()).unwrap();
     let topic = store.create_topic("t", 1).unwrap();
     append(&topic, 0, "a");
-    faulty.inject(Fault::at(tidelog::io::fault::Op::Create).on_path("TOPIC.tmp"));
+    faulty.inject(Fault::at(Op::Create).on_path("TOPIC.tmp"));
     assert!(matches!(topic.split(0, 2), Err(TopicError::Io(_))));
     faulty.heal();
     assert_eq!((append(&topic, 0, "b"), topic.partition_count()), (1, 1));
     assert_eq!(topic.split(0, 2).unwrap(), [1, 2]);
     // In doubt: the file has its name, and nobody knows for how long.
-    faulty.inject(Fault::at(tidelog::io::fault::Op::SyncDir).on_path("topics/default/t"));
+    faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default/t"));
     assert!(matches!(topic.split(1, 2), Err(TopicError::Io(_))));
     faulty.heal();
     assert!(topic.split(1, 2).is_err() && topic.partition(2).is_err(), "nothing builds on what a power cut may take away");
