@@ -110,9 +110,8 @@ impl Store {
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
         let topics = catalog.topics()?;
-        let partitions: usize = topics.iter().filter_map(|name| Some(catalog.partition_numbers(name).ok()?.len())).sum();
         // Without a page, readers in other processes go by the files alone.
-        let page = LivePage::create(&*catalog.storage, dir, (partitions * 2).max(LIVE_SLOTS_MIN)).ok().map(Arc::new);
+        let page = LivePage::create(&*catalog.storage, dir, live_slots(&catalog, &topics)).ok().map(Arc::new);
         let (compression, recovers) = (options.config.compression, options.threads && options.config.background_recovery);
         let scrubber = Mutex::new(Scrubber::new(options.config.scrub_bytes_per_second));
         let (open, naming, closed, scrub_end) = (Mutex::default(), Mutex::default(), AtomicBool::new(false), Default::default());
@@ -413,6 +412,16 @@ impl Drop for StoreInner {
     }
 }
 
+/// Twice as many as partitions that are there, and one for each that may be made, within reason.
+fn live_slots(catalog: &Catalog, topics: &[TopicName]) -> usize {
+    let (mut there, mut all) = (0, 0);
+    for files in topics.iter().filter_map(|name| catalog.topic_files(name).ok()) {
+        there += files.there.len();
+        all += files.layout.count() as usize;
+    }
+    (there * 2).max(all.min(LIVE_SLOTS_UNUSED_MAX)).max(LIVE_SLOTS_MIN)
+}
+
 fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
     let (storage, dir) = (&catalog.storage, &catalog.dir);
     let text = dir.join(LOCK_NAME);
@@ -442,4 +451,5 @@ fn write_for_people(storage: &dyn Storage, path: &Path, text: &[u8]) -> io::Resu
 /// Enough that their syncs count for little, few enough that whoever waits for one of them does not wait long.
 const RECOVERED_AT_ONCE: usize = 64;
 const LIVE_SLOTS_MIN: usize = 1024;
+const LIVE_SLOTS_UNUSED_MAX: usize = 1 << 16;
 const SCRUB_TICK: Duration = Duration::from_millis(100);

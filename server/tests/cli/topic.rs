@@ -116,5 +116,8 @@ fn a_damaged_catalogue_is_told_and_its_records_are_read() {
     let list = sandbox.run(&["topic", "list", "data"]).expect(4).says("catalogue of topic t is damaged");
     assert!(list.text().contains("\nu "), "the others are listed");
     sandbox.run_with(&["append", "data", "t"], b"x\n").expect(4).says("catalogue of topic t is damaged");
+    for command in ["verify", "info"] {
+        sandbox.run(&[command, "data", "t"]).expect(4).says("catalogue of topic t is damaged");
+    }
     assert_eq!(sandbox.raw("t"), b"x\n");
 }
