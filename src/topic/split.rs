@@ -54,8 +54,9 @@ impl Shared {
             let is_made = topic.look(|layout| layout.entry(&topic.name, partition).map(|entry| entry.made))?;
             // Before the right to change, which whoever opens it may be waiting for.
             let log = if is_made { Some(self.log(topic, partition)?) } else { None };
-            let changing = topic.change()?;
+            let _naming = self.naming.lock();
             self.check_open()?;
+            let changing = topic.change()?;
             let layout = topic.layout();
             if log.is_none() && layout.entry(&topic.name, partition)?.made {
                 continue; // made meanwhile

@@ -67,7 +67,7 @@ pub(super) struct Shared {
     page: Option<Arc<LivePage>>,
     /// Topics that somebody has asked for.
     pub(super) topics: Mutex<HashMap<TopicName, Arc<TopicState>>>,
-    /// Held while a topic is made or deleted.
+    /// Held while a topic is made, split or deleted, after a look whether the store is open: a close waits for it. Before any slot.
     pub(super) naming: Mutex<()>,
     pub(super) open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
@@ -263,6 +263,7 @@ impl StoreInner {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        drop(self.shared.naming.lock()); // whoever changes names now began before, and whoever comes is refused
         *self.shared.scrub_end.0.lock() = true;
         self.shared.scrub_end.1.notify_all();
         for thread in [self.recovering.lock().take(), self.scrubbing.lock().take()].into_iter().flatten() {

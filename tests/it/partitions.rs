@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use tidelog::io::Disk;
@@ -15,7 +15,7 @@ use tidelog::{
 };
 use tidelog_format::TopicMeta;
 
-use crate::reading_support::{Home, Other, Random, contents, copy, other, small, tell};
+use crate::reading_support::{Home, Other, Random, contents, copy, eventually, other, small, tell};
 use crate::support::{fingerprint, names};
 
 const RING: u32 = 4096;
@@ -711,6 +711,132 @@ fn check_model(store: &Store, model: Option<&Held>) {
         let key = number.to_le_bytes();
         let range = topic.partition_key(topic.partition_for_key(&key)).unwrap().range;
         assert!(range.contains(key_slot(&key)) && topic.partitions_of_key(&key).contains(&topic.partition_for_key(&key)));
+    }
+}
+
+#[test]
+fn a_partition_is_made_once_however_many_ask_for_it() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 40).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4u32 {
+            let topic = &topic;
+            scope.spawn(move || {
+                for step in 0..40 {
+                    let number = if thread % 2 == 0 { step } else { 39 - step };
+                    append(topic, number, "x");
+                }
+            });
+        }
+    });
+    for number in 0..40 {
+        assert_eq!(values(&topic.view(number).unwrap()).len(), 4);
+    }
+    assert_eq!(names(&topic_dir(&home)).len(), 41, "{:?}", names(&topic_dir(&home)));
+    assert!(topic.describe().partitions.iter().all(|partition| partition.made));
+}
+
+/// Appends, splits and reads beside a topic that is deleted and made anew, again and again: each is done, or answered with what came between.
+#[test]
+fn topics_come_and_go_beside_those_who_use_them() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let (stop, acked) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..3u64 {
+            let (store, stop, acked) = (&store, &stop, &acked);
+            scope.spawn(move || {
+                let mut random = Random::new(thread);
+                while !stop.load(Ordering::Relaxed) {
+                    let done = use_once(store, &mut random).inspect_err(|_| stop.store(true, Ordering::Relaxed)).unwrap();
+                    acked.fetch_add(u32::from(done), Ordering::Relaxed);
+                }
+            });
+        }
+        for round in 0.. {
+            if stop.load(Ordering::Relaxed) || (round > 40 && acked.load(Ordering::Relaxed) > 20) {
+                break;
+            }
+            match store.create_topic("t", 1 + round % 4) {
+                Ok(_) | Err(TopicError::Exists { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            match store.delete_topic("t") {
+                Ok(()) | Err(TopicError::Unknown { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let _ = store.delete_topic("t");
+    store.create_topic("t", 1).unwrap();
+    store.close().unwrap();
+    let store = small().open(home.path()).unwrap();
+    assert_eq!(store.existing_topic("t").unwrap().partition(0).unwrap().log_end_offset(), 0);
+}
+
+/// Whether it came to an acknowledged append before the topic went.
+fn use_once(store: &Store, random: &mut Random) -> Result<bool, String> {
+    let topic = match store.existing_topic("t") {
+        Err(TopicError::Unknown { .. } | TopicError::Deleted { .. }) => return Ok(false),
+        other => other.map_err(|error| format!("the topic: {error}"))?,
+    };
+    let number = random.below(topic.partition_count().into()) as u32;
+    if random.below(4) == 0 {
+        match topic.split(number, 2) {
+            Ok(_) | Err(TopicError::Deleted { .. } | TopicError::AlreadySplit { .. } | TopicError::SplitParts { .. }) => {}
+            Err(TopicError::Sync(SyncError::TopicDeleted)) => {}
+            Err(error) => return Err(format!("a split: {error}")),
+        }
+    }
+    let partition = match topic.partition(number) {
+        Err(TopicError::Deleted { .. }) => return Ok(false),
+        other => other.map_err(|error| format!("a partition: {error}"))?,
+    };
+    let level = if random.below(2) == 0 { AckLevel::Durable } else { AckLevel::Written };
+    match partition.append_with(Record::new("x"), level) {
+        Ok(ack) => match partition.get(ack.base_offset) {
+            Ok(_) | Err(ReadError::TopicDeleted { .. }) => Ok(true),
+            // Under `OsOnly` the high water mark is the log end: what is acknowledged can be read.
+            Err(error) => Err(format!("a read: {error}")),
+        },
+        Err(AppendError::TopicDeleted | AppendError::PartitionSplit | AppendError::NotDurable { source: SyncError::TopicDeleted, .. }) => Ok(false),
+        Err(error) => Err(format!("an append: {error}")),
+    }
+}
+
+/// Once a store is closed it may be another process's: what was changing names in it has ended by then.
+#[test]
+fn a_store_is_closed_when_nothing_changes_its_topics_any_more() {
+    for what in ["split", "create", "delete", "partition"] {
+        let home = Home::new();
+        let faulty = Faulty::new(Arc::new(Disk::new()));
+        let store = small().storage(Arc::new(faulty.clone())).open(home.path()).unwrap();
+        let topic = store.create_topic("t", 2).unwrap();
+        append(&topic, 0, "x");
+        let (op, path) = if what == "delete" { (Op::RenameNew, "topics/default/t") } else { (Op::Create, "TOPIC.tmp") };
+        faulty.inject(Fault::at(op).on_path(path).slow(Duration::from_millis(300)));
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (store, closing, topic, done) = (store.clone(), store, &topic, &done);
+            scope.spawn(move || {
+                let outcome = match what {
+                    "split" => topic.split(0, 2).map(drop),
+                    "create" => store.create_topic("u", 1).map(drop),
+                    "delete" => store.delete_topic("t"),
+                    _ => topic.partition(1).map(drop),
+                };
+                done.store(true, Ordering::SeqCst);
+                outcome.unwrap();
+            });
+            eventually("it is under way", || faulty.fired() > 0);
+            closing.close().unwrap();
+            let calls = faulty.name_changes();
+            eventually("it has ended", || done.load(Ordering::SeqCst));
+            assert_eq!(faulty.name_changes(), calls, "{what}: a name was changed after the close");
+        });
     }
 }
 
