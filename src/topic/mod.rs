@@ -10,6 +10,7 @@ mod options;
 mod partition;
 mod partition_key;
 mod read_only;
+mod rebuild;
 mod repair;
 mod ring_range;
 mod split;

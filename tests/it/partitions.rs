@@ -11,7 +11,7 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{Cut, NameModel, SimDisk};
 use tidelog::{
     AckLevel, AppendError, CommittedOffset, CutError, GroupId, MemoryOffsetStore, OffsetStore, OpenError, PartitionView, ReadError, Record,
-    RingRange, Start, Store, StoreOptions, SyncError, Topic, TopicError, TopicOptions, key_slot,
+    RepairAction, RingRange, Start, Store, StoreOptions, SyncError, Topic, TopicError, TopicOptions, key_slot,
 };
 use tidelog_format::TopicMeta;
 
@@ -437,6 +437,49 @@ fn a_catalogue_that_is_lost_or_damaged_costs_writing_and_no_record() {
             store.delete_topic("t").unwrap();
             assert!(store.topics().unwrap().is_empty());
         }
+    }
+}
+
+/// From the partitions, if all of them were used; else it is left, and told.
+#[test]
+fn a_repair_writes_a_damaged_catalogue_anew() {
+    for unused in [None, Some(0), Some(5), Some(6)] {
+        let home = Home::new();
+        let store = small().open(home.path()).unwrap();
+        let topic = store.create_topic("t", 2).unwrap();
+        let use_it = |number: u32| {
+            if unused != Some(number) {
+                append(&topic, number, &number.to_string());
+            }
+        };
+        (0..2).for_each(use_it);
+        assert_eq!(topic.split_at(1, &[2100, 3000]).unwrap(), [2, 3, 4]);
+        (2..5).for_each(use_it);
+        assert_eq!(topic.split(3, 2).unwrap(), [5, 6]);
+        (5..7).for_each(use_it);
+        let described = topic.describe();
+        store.close().unwrap();
+        let path = topic_dir(&home).join("TOPIC");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[140] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let repair = small().plan_repair(home.path(), None).unwrap();
+        let planned = repair.partitions().to_vec();
+        let rebuilds = planned.iter().flat_map(|planned| &planned.steps).any(|step| step.action == RepairAction::Catalog);
+        assert_eq!(rebuilds, unused.is_none(), "{unused:?}: {planned:?}");
+        let done = repair.apply().unwrap();
+        let is_left = done.iter().flat_map(|done| &done.left).any(|note| note.file == "TOPIC");
+        assert_eq!(is_left, unused.is_some(), "{unused:?}: {done:?}");
+        let store = small().open(home.path()).unwrap();
+        if unused.is_some() {
+            assert!(matches!(store.existing_topic("t"), Err(TopicError::CatalogDamaged { .. })));
+            continue;
+        }
+        let topic = store.existing_topic("t").unwrap();
+        assert_eq!(topic.describe().partitions, described.partitions);
+        assert_eq!((values(&topic.view(5).unwrap()), append(&topic, 5, "more")), (vec!["5".to_owned()], 1));
+        store.close().unwrap();
+        assert!(small().plan_repair(home.path(), None).unwrap().partitions().iter().all(|partition| partition.is_empty()));
     }
 }
 

@@ -120,4 +120,9 @@ fn a_damaged_catalogue_is_told_and_its_records_are_read() {
         sandbox.run(&[command, "data", "t"]).expect(4).says("catalogue of topic t is damaged");
     }
     assert_eq!(sandbox.raw("t"), b"x\n");
+    sandbox.run(&["repair", "data"]).expect(4);
+    let repaired = sandbox.ok(&["repair", "data", "--apply"]);
+    assert!(repaired.contains("t/0: catalog TOPIC: the catalogue is written anew"), "{repaired}");
+    sandbox.ok_with(&["append", "data", "t"], "z\n");
+    assert_eq!(sandbox.raw("t"), b"x\nz\n");
 }
