@@ -51,7 +51,7 @@ struct FollowState {
     /// What the view was built from.
     seen: Option<LiveState>,
     /// Where it goes on.
-    tail: Option<Tail>,
+    tail: Option<Box<Tail>>,
     /// Whether its directory was still to be made when it was looked for.
     is_unmade: bool,
     checkpoint_counter: u64,
@@ -203,7 +203,7 @@ impl Follower {
         }
         let shown = if after.change == now.change { now } else { after };
         self.show(view, list, &plan, shown.marks, shown.high_water_mark);
-        (state.seen, state.tail) = (Some(shown), tail);
+        (state.seen, state.tail) = (Some(shown), tail.map(Box::new));
         Ok(true)
     }
 
@@ -227,7 +227,7 @@ impl Follower {
             }
         } else {
             let mut list = (*view.list()).clone();
-            if !self.catch_up(Some(tail), now, &mut list)? {
+            if !self.catch_up(Some(&mut **tail), now, &mut list)? {
                 return Ok(false);
             }
             view.set_list(list);
