@@ -130,6 +130,12 @@ pub enum OpenError {
         /// The partition that it is by its name.
         expected: u32,
     },
+    /// The topic of the partition was deleted since it was opened, perhaps by another process. A topic that was made anew since then is another one.
+    #[error("the topic of {} was deleted", path.display())]
+    TopicDeleted {
+        /// Where the partition was.
+        path: PathBuf,
+    },
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -196,6 +202,69 @@ pub enum TopicError {
         /// The first slot behind it.
         stop: u32,
     },
+    /// The range is of a ring of another size.
+    #[error("a ring has {expected} slots, not {found}")]
+    RingSize {
+        /// Slots of every topic's ring.
+        expected: u32,
+        /// Slots of the ring that the range is of.
+        found: u32,
+    },
+    /// The ranges leave slots out, or have some twice.
+    #[error("the ranges do not tile the ring: from slot {expected} on, found {found}")]
+    NotTiled {
+        /// The first slot that no range before has.
+        expected: u32,
+        /// Where the next range begins, or the last one ends.
+        found: u32,
+    },
+    /// The range was split before. Split one of those that it was split into.
+    #[error("partition {partition} of topic {topic} was split into {}", list(into))]
+    AlreadySplit {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: u32,
+        /// What it was split into.
+        into: Vec<u32>,
+    },
+    /// A range of so many slots is not split into so many parts.
+    #[error("slots {start}..{stop} are split into 2 to {} parts, not {found}", stop - start)]
+    SplitParts {
+        /// The first slot of the range.
+        start: u32,
+        /// The first slot behind it.
+        stop: u32,
+        /// The number given.
+        found: u32,
+    },
+    /// A range is split at slots inside of it, in order.
+    #[error("slots {start}..{stop} are not split at slot {found}: the slots to split at rise, and each lies inside of the range")]
+    SplitAt {
+        /// The first slot of the range.
+        start: u32,
+        /// The first slot behind it.
+        stop: u32,
+        /// The slot given.
+        found: u32,
+    },
+    /// The topic's catalogue cannot be believed. Keys could go to the wrong partitions: nothing is written to the topic. Its partitions can be
+    /// read, one by one. A [repair](crate::Repair) writes it anew if every partition was used; else bring it back from a copy of the store.
+    #[error("the catalogue of topic {topic} is damaged: {}: {source}", path.display())]
+    CatalogDamaged {
+        /// The topic.
+        topic: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// The topic was deleted while this handle of it was open. Ask the store for the topic again: one that was made anew is another one.
+    #[error("topic {topic} was deleted")]
+    Deleted {
+        /// The topic.
+        topic: String,
+    },
     /// The topic has fewer partitions.
     #[error("there is no partition {partition}: topic {topic} has {count}, numbered from 0")]
     NoPartition {
@@ -220,6 +289,9 @@ pub enum TopicError {
     /// The partition could not be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What was appended before a split could not be made durable.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -274,6 +346,12 @@ pub enum AppendError {
         /// The failure.
         reason: Arc<str>,
     },
+    /// The range of the partition was split: nothing is appended to it any more. Ask the topic which partition the key belongs to now.
+    #[error("the partition was split: it is read, and not appended to")]
+    PartitionSplit,
+    /// The topic was deleted. Nothing was appended.
+    #[error("the topic was deleted")]
+    TopicDeleted,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -309,6 +387,9 @@ pub enum SyncError {
         /// The end of the log.
         log_end: Offset,
     },
+    /// The topic was deleted, and its records with it.
+    #[error("the topic was deleted")]
+    TopicDeleted,
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -337,6 +418,9 @@ pub enum CutError {
         /// Why.
         reason: String,
     },
+    /// The range of the partition was split: its end stays where it is. Nothing was cut.
+    #[error("the partition was split: its end stays where it is")]
+    PartitionSplit,
     /// The log could not be made durable. The cut may be done; the next open settles it.
     #[error(transparent)]
     Sync(#[from] SyncError),
@@ -441,6 +525,12 @@ pub enum ReadError {
         /// The codec.
         codec: &'static str,
     },
+    /// The topic was deleted, in this process or in another one.
+    #[error("the topic of {} was deleted", path.display())]
+    TopicDeleted {
+        /// Where the partition was.
+        path: PathBuf,
+    },
     /// The writer changed the log again and again while this was read. Try again.
     #[error("{} keeps changing: try again", path.display())]
     Busy {
@@ -459,6 +549,15 @@ impl ReadError {
     /// Whether it tells of records that cannot be read, rather than of something failing: what is behind them can be.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::CodecNotBuilt { .. })
+    }
+}
+
+impl From<OpenError> for ReadError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::TopicDeleted { path } => Self::TopicDeleted { path },
+            other => Self::Open(Box::new(other)),
+        }
     }
 }
 

@@ -61,6 +61,7 @@ pub use offset::{
     CommittedOffset, CopyReport, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore,
     OffsetStoreError, PartitionStats, copy_positions, note_partition, offset_mappings, renote_partition,
 };
+pub use offset::{DeleteTopicError, delete_topic};
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
 pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
 pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
@@ -73,7 +74,8 @@ pub use subscription::{
 };
 pub use tidelog_format::{Codec, DecodeError, Header, HeaderIter, LeaderEpoch, Offset, Position, TimestampNs};
 pub use topic::{
-    Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicName,
+    Ack, BatchPlace, Partition, PartitionKey, PendingAck, ReadOnlyStore, ReadOnlyTopic, Repair, RingRange, Store, StoreOptions, Topic, TopicInfo,
+    TopicName, TopicOptions, TopicPartition, key_slot, murmur2,
 };
 #[cfg(feature = "tokio")]
 pub use topic::{AckFuture, AppendFuture, RecordStream};

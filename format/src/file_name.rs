@@ -10,6 +10,8 @@ pub const META_NAME: &str = "META";
 pub const CHECKPOINT_NAME: &str = "CHECKPOINT";
 /// Directory of bytes that were cut.
 pub const QUARANTINE_NAME: &str = "quarantine";
+/// The catalogue of a topic, in the topic's directory.
+pub const TOPIC_NAME: &str = "TOPIC";
 /// Store identity.
 pub const STORE_NAME: &str = "STORE";
 /// Text for people about who holds the store's lock.

@@ -32,13 +32,14 @@ mod seal;
 mod segment_header;
 mod store_meta;
 mod terms;
+mod topic_meta;
 mod varint;
 
 pub use bytes::all_zero;
 pub use checkpoint::{Checkpoint, SLOT_BYTES};
 pub use checksum::crc32;
 pub use error::DecodeError;
-pub use file_name::{CHECKPOINT_NAME, FileName, LIVE_NAME, LOCK_NAME, META_NAME, QUARANTINE_NAME, STORE_NAME, SegmentId, is_name};
+pub use file_name::{CHECKPOINT_NAME, FileName, LIVE_NAME, LOCK_NAME, META_NAME, QUARANTINE_NAME, STORE_NAME, SegmentId, TOPIC_NAME, is_name};
 pub use frame::{
     Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_ALIGN, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameHeader, Glance, NO_CLAIM,
     NOTE_BYTES_MAX, Producer, Replication, SMALL_FRAME_BYTES_MAX, glance, padded,
@@ -57,6 +58,7 @@ pub use seal::{SEAL_BYTES, Seal, decode_seal_at_end};
 pub use segment_header::{SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES, SegmentHeader};
 pub use store_meta::StoreMeta;
 pub use terms::{TERMS_MAX, Term, Terms};
+pub use topic_meta::{PartitionEntry, TopicMeta};
 pub use varint::{get_varint, put_varint, varint_len};
 
 // A segment of up to 4 GiB is one slice.

@@ -2,14 +2,14 @@
 
 use super::heal;
 use tidelog_format::{
-    Checkpoint, FILE_HEADER_BYTES, FileName, IndexBlock, IndexHeader, LiveHeader, Meta, SLOT_BYTES, SegmentHeader, SegmentId, StoreMeta,
+    Checkpoint, FILE_HEADER_BYTES, FileName, IndexBlock, IndexHeader, LiveHeader, Meta, SLOT_BYTES, SegmentHeader, SegmentId, StoreMeta, TopicMeta,
     WAKE_POSITION, decode_seal_at_end, encode_index, index_block_at, index_bytes,
 };
 
 pub fn run(data: &[u8]) {
     check(data);
-    for magic in [b"TIDELOG\n", b"TIDECKP\n", b"TIDEMET\n", b"TIDESTO\n", b"TIDEIDX\n"] {
-        check(&heal::file_header(data, magic, magic == b"TIDEMET\n"));
+    for magic in [b"TIDELOG\n", b"TIDECKP\n", b"TIDEMET\n", b"TIDETOP\n", b"TIDESTO\n", b"TIDEIDX\n"] {
+        check(&heal::file_header(data, magic, magic == b"TIDEMET\n" || magic == b"TIDETOP\n"));
     }
     let mut live = heal::file_header(data, b"TIDELIV\n", false);
     if let Some(wake) = live.get_mut(WAKE_POSITION..WAKE_POSITION + 4) {
@@ -34,6 +34,12 @@ fn check(bytes: &[u8]) {
     }
     if let Ok(meta) = Meta::decode(bytes) {
         assert_eq!(meta.encode(), bytes);
+    }
+    if let Ok(topic) = TopicMeta::decode(bytes) {
+        assert_eq!(topic.encode(), bytes);
+        // Each slot belongs to one active partition.
+        let slots: u32 = topic.partitions.iter().filter(|entry| entry.is_active()).map(|entry| entry.range_stop - entry.range_start).sum();
+        assert_eq!(slots, topic.ring_size);
     }
     if let Ok(store) = StoreMeta::decode(bytes) {
         assert_eq!(store.encode()[..], *bytes);

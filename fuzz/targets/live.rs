@@ -1,9 +1,9 @@
-//! Any bytes in place of META, STORE or LIVE: none costs a record, and LIVE, while its writer lives, shows nobody a record that is not there.
+//! Any bytes in place of META, TOPIC, STORE or LIVE: none costs a record, and LIVE, while its writer lives, shows nobody a record that is not there.
 
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::io::{Access, Storage};
 use tidelog::{OnDamage, OpenError, Record, TopicError};
-use tidelog_format::{LIVE_HEADER_BYTES, LIVE_NAME, LIVE_SLOT_BYTES, META_NAME, Meta, STORE_NAME};
+use tidelog_format::{LIVE_HEADER_BYTES, LIVE_NAME, LIVE_SLOT_BYTES, META_NAME, Meta, STORE_NAME, TOPIC_NAME, TopicMeta};
 
 use super::heal;
 use super::served::{DIR, Row, STORE, Served, files, look, open};
@@ -14,6 +14,7 @@ pub fn run(data: &[u8]) {
     let Some((&how, data)) = data.split_first() else { return };
     let stored = if how & 1 == 0 { stored::closed() } else { stored::killed() };
     let (path, magic) = match how >> 1 & 3 {
+        0 if how & 32 != 0 => (format!("{}/{TOPIC_NAME}", DIR.trim_end_matches("/0")), b"TIDETOP\n"),
         0 => (format!("{DIR}/{META_NAME}"), b"TIDEMET\n"),
         1 => (format!("{STORE}/{STORE_NAME}"), b"TIDESTO\n"),
         2 => (format!("{STORE}/{LIVE_NAME}"), b"TIDELIV\n"),
@@ -23,7 +24,7 @@ pub fn run(data: &[u8]) {
     let mut bytes =
         if how & 8 == 0 { data.to_vec() } else { written.iter().enumerate().map(|(at, byte)| byte ^ data.get(at).unwrap_or(&0)).collect() };
     if how & 16 != 0 {
-        bytes = heal::file_header(&bytes, magic, magic == b"TIDEMET\n");
+        bytes = heal::file_header(&bytes, magic, magic == b"TIDEMET\n" || magic == b"TIDETOP\n");
     }
     let mut image = stored.image.clone();
     image.put(&path, bytes.clone());
@@ -40,8 +41,11 @@ fn check(disk: &SimDisk, stored: &Stored, bytes: &[u8]) {
             assert!(files(&disk.image()) == files(&image), "refused with a change: {error}");
             return;
         }
-        // The last partition says how many there are.
-        Err(TopicError::PartitionsMissing { .. }) if Meta::decode(bytes).is_ok() => return,
+        // The catalogue says how many there are.
+        Err(TopicError::PartitionsMissing { .. }) if Meta::decode(bytes).is_ok() || TopicMeta::decode(bytes).is_ok() => return,
+        Err(TopicError::RingSize { .. }) if TopicMeta::decode(bytes).is_ok() => return,
+        // It costs the writer: keys could go elsewhere.
+        Err(TopicError::CatalogDamaged { .. }) => return assert_eq!(seen.expect("it is read"), stored.served, "a reader without a catalogue"),
         Err(error) => panic!("refused: {error}"),
     };
     assert_eq!(seen.expect("it opened"), stored.served, "a reader");

@@ -46,6 +46,17 @@ pub(crate) struct Appender {
     zeros: ZerosAhead,
     frame: Vec<u8>,
     pub(crate) closed: bool,
+    /// Why nothing is appended any more, although the store is open.
+    pub(crate) refusal: Option<Refusal>,
+}
+
+/// What ended appends for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The partition's range was split.
+    Split,
+    /// The topic was deleted.
+    Deleted,
 }
 
 /// Zeros written before the frames that are synced one by one. The first sync of a block that is merely reserved makes the file system note
@@ -207,6 +218,7 @@ impl Appender {
             zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
             frame: Vec::new(),
             closed: false,
+            refusal: None,
         }
     }
 

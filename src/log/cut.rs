@@ -22,7 +22,7 @@ impl Log {
         let mut checkpoint = self.checkpoint.lock();
         // Closed, the store may be another writer's; while this holds the checkpoint's lock, it cannot be closed.
         if self.appender.lock().closed {
-            return Err(SyncError::Closed.into());
+            return Err(self.closed().into());
         }
         let (from, to) = (self.view.log_start(), self.view.written_end());
         if offset < from || offset > to {
@@ -49,6 +49,10 @@ impl Log {
         Ok(())
     }
 
+    fn closed(&self) -> SyncError {
+        if self.view.is_deleted() { SyncError::TopicDeleted } else { SyncError::Closed }
+    }
+
     pub(super) fn unlink(&self, segment: &Segment) -> Result<(), IoError> {
         for name in [segment.id.log_name(), segment.id.index_name()] {
             let path = self.view.dir.join(name);
@@ -68,11 +72,15 @@ impl Log {
         if offset < from || offset > to {
             return Err(CutError::OutOfRange { requested: Offset::new(offset), from: Offset::new(from), to: Offset::new(to) });
         }
-        if let Some(reason) = self.poison_reason() {
-            return Err(SyncError::Poisoned { reason }.into());
+        if self.is_poisoned() {
+            return Err(self.poisoned().into());
         }
         if appender.closed {
-            return Err(SyncError::Closed.into());
+            return Err(self.closed().into());
+        }
+        // Below the end of a partition that was split, offsets are given out no more.
+        if appender.refusal.is_some() {
+            return Err(CutError::PartitionSplit);
         }
         if offset == to {
             return Ok(());

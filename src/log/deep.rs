@@ -47,6 +47,9 @@ impl PartitionView {
     /// [`ReadError`] for anything but damage, which is what the report is about.
     pub fn verify_deep(&self, progress: &mut dyn FnMut(Offset)) -> Result<DeepReport, ReadError> {
         let mut report = DeepReport { verify: self.verify(true, progress)?, ..DeepReport::default() };
+        if self.is_unmade() {
+            return Ok(report);
+        }
         let storage = self.storage().clone();
         let files = read_files(&storage, self.dir()).map_err(failed)?;
         // Beside a writer the checkpoint and the last segment move on.

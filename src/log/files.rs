@@ -397,7 +397,7 @@ fn rebuilt_header(id: SegmentId, salt: u64, len: u64) -> SegmentHeader {
     SegmentHeader { base_offset, prev_end: base_offset, seq: id.seq, flags: SegmentHeader::CHAIN_RESTARTED, ..first }
 }
 
-const META_BYTES_MAX: u64 = 4096;
+pub(crate) const META_BYTES_MAX: u64 = 4096;
 /// No log gets this far.
 const SEQ_NAMED_MAX: u64 = SEQ_MAX / 2;
 /// With this one used, a process can still make four billion segments.

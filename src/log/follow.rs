@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tidelog_format::{LIVE_NAME, LOCK_NAME};
+use tidelog_format::{LIVE_NAME, LOCK_NAME, META_NAME, Meta};
 
 use crate::error::{IoContext, OpenError, ReadError};
 use crate::io::{Storage, read_file};
 use crate::log::appender::published;
 use crate::log::checkpoint::read_slots;
-use crate::log::files::read_files;
+use crate::log::files::{META_BYTES_MAX, read_files};
 use crate::log::live::{LiveReader, LiveState};
 use crate::log::offset_index::GrowingIndex;
 use crate::log::plan::{LiveEnds, LiveFile, Plan, plan};
@@ -27,7 +27,22 @@ pub(crate) struct Follower {
     store_dir: PathBuf,
     dir: PathBuf,
     index_interval: u32,
+    catalog: AskCatalog,
     state: Mutex<FollowState>,
+}
+
+/// Says, of a partition of this identity whose directory is not there, what the catalogue of its topic says.
+pub(crate) type AskCatalog = fn(&Arc<dyn Storage>, &Path, [u8; 16]) -> Result<Absent, OpenError>;
+
+/// Why a partition has no directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Absent {
+    /// Nothing was ever appended to it: its log is empty.
+    Unmade,
+    /// It has one, or should have.
+    Made,
+    /// Its topic is no more, or another one has its name.
+    Deleted,
 }
 
 #[derive(Debug, Default)]
@@ -36,7 +51,9 @@ struct FollowState {
     /// What the view was built from.
     seen: Option<LiveState>,
     /// Where it goes on.
-    tail: Option<Tail>,
+    tail: Option<Box<Tail>>,
+    /// Whether its directory was still to be made when it was looked for.
+    is_unmade: bool,
     checkpoint_counter: u64,
     /// Without a writer: what would be different had one been there since the view was built.
     traces: Option<Traces>,
@@ -50,17 +67,29 @@ struct Traces {
 }
 
 impl Follower {
-    /// Opens the partition in `dir` of the store in `store_dir`.
+    /// Opens the partition in `dir` of the store in `store_dir`; `uuid` is its identity, as far as it is known without a directory.
     ///
     /// # Errors
     /// [`OpenError::Busy`] if a writer changed it again and again, else as recovery.
-    pub(crate) fn open(storage: Arc<dyn Storage>, store_dir: &Path, dir: &Path, index_interval: u32) -> Result<(Arc<LogView>, Self), OpenError> {
-        let follower =
-            Self { storage: storage.clone(), store_dir: store_dir.to_owned(), dir: dir.to_owned(), index_interval, state: Mutex::default() };
-        let files = read_files(&storage, dir)?;
-        let view = Arc::new(LogView::of_follower(storage, dir, files.uuid.unwrap_or_default()));
+    pub(crate) fn open(
+        storage: Arc<dyn Storage>,
+        (store_dir, dir): (&Path, &Path),
+        index_interval: u32,
+        uuid: [u8; 16],
+        catalog: AskCatalog,
+    ) -> Result<(Arc<LogView>, Self), OpenError> {
+        let (store_dir, state) = (store_dir.to_owned(), Mutex::default());
+        let follower = Self { storage: storage.clone(), store_dir, dir: dir.to_owned(), index_interval, catalog, state };
+        let is_there = storage.kind(dir).at("look at", dir)?.is_some();
+        let uuid = if is_there { read_files(&storage, dir)?.uuid.unwrap_or_default() } else { uuid };
+        let view = Arc::new(LogView::of_follower(storage, dir, uuid));
         follower.refresh(&view)?;
         Ok((view, follower))
+    }
+
+    /// Whether nothing was ever appended to the partition, as of the last look: there is no file to be read.
+    pub(crate) fn is_unmade(&self) -> bool {
+        self.state.lock().is_unmade
     }
 
     /// Brings the view up to date.
@@ -76,7 +105,12 @@ impl Follower {
                 Ok(false) => {}
                 // A file that went away while it was read is a change, not a failure.
                 Err(OpenError::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => last = Some(OpenError::Io(error)),
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if matches!(error, OpenError::TopicDeleted { .. }) {
+                        view.set_deleted();
+                    }
+                    return Err(error);
+                }
             }
             std::thread::sleep(Duration::from_millis(1 << attempt.min(5)));
         }
@@ -89,6 +123,11 @@ impl Follower {
             *state = FollowState::default();
         }
         if state.live.is_none() {
+            // First: whoever made the directory since has put the partition on a page that is looked for below.
+            state.is_unmade = self.is_absent(view)?;
+            if state.is_unmade {
+                return Ok(true);
+            }
             state.live = self.live_page(view.uuid)?;
             (state.seen, state.tail) = (None, None);
         }
@@ -96,6 +135,36 @@ impl Follower {
             Some(live) => self.refresh_live(state, &live, view),
             None => self.refresh_from_files(state, view),
         }
+    }
+
+    /// Whether there is no directory because none was needed yet.
+    fn is_absent(&self, view: &LogView) -> Result<bool, OpenError> {
+        let is_there = || Ok::<_, OpenError>(self.storage.kind(&self.dir).at("look at", &self.dir)?.is_some());
+        if is_there()? {
+            return Ok(false);
+        }
+        match (self.catalog)(&self.storage, &self.dir, view.uuid)? {
+            Absent::Unmade => Ok(true),
+            Absent::Deleted => Err(OpenError::TopicDeleted { path: self.dir.clone() }),
+            // Perhaps made between the two looks; else lost.
+            Absent::Made => Ok(false),
+        }
+    }
+
+    /// Whether the directory is still this partition's.
+    fn check_place(&self, view: &LogView) -> Result<(), OpenError> {
+        if self.is_absent(view)? {
+            return Err(OpenError::TopicDeleted { path: self.dir.clone() });
+        }
+        // One that cannot be read is rebuilt, and says nothing here.
+        let meta = read_file(&*self.storage, &self.dir.join(META_NAME), META_BYTES_MAX).ok().and_then(|bytes| Meta::decode(&bytes).ok());
+        self.check_identity(meta.map(|meta| meta.uuid), view)
+    }
+
+    /// A topic that was deleted may have been made anew: what has its place is not this partition.
+    fn check_identity(&self, uuid: Option<[u8; 16]>, view: &LogView) -> Result<(), OpenError> {
+        let is_other = uuid.is_some_and(|uuid| uuid != view.uuid && view.uuid != [0; 16]);
+        if is_other { Err(OpenError::TopicDeleted { path: self.dir.clone() }) } else { Ok(()) }
     }
 
     fn live_page(&self, uuid: [u8; 16]) -> Result<Option<LiveReader>, OpenError> {
@@ -108,6 +177,9 @@ impl Follower {
         if state.seen == Some(now) {
             return Ok(true);
         }
+        if state.seen.is_some_and(|seen| seen.change != now.change) {
+            self.check_place(view)?;
+        }
         if self.grow(state, now, view)? {
             state.seen = Some(now);
             return Ok(true);
@@ -115,6 +187,7 @@ impl Follower {
         (state.seen, state.tail) = (None, None);
         let ends = LiveEnds { log_start: now.marks.log_start, written_end: now.marks.written_end };
         let mut files = read_files(&self.storage, &self.dir)?;
+        self.check_identity(files.uuid, view)?;
         // Made since `now`.
         files.segments.retain(|segment| segment.id.base_offset <= ends.written_end);
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, Some(ends))?;
@@ -130,7 +203,7 @@ impl Follower {
         }
         let shown = if after.change == now.change { now } else { after };
         self.show(view, list, &plan, shown.marks, shown.high_water_mark);
-        (state.seen, state.tail) = (Some(shown), tail);
+        (state.seen, state.tail) = (Some(shown), tail.map(Box::new));
         Ok(true)
     }
 
@@ -154,7 +227,7 @@ impl Follower {
             }
         } else {
             let mut list = (*view.list()).clone();
-            if !self.catch_up(Some(tail), now, &mut list)? {
+            if !self.catch_up(Some(&mut **tail), now, &mut list)? {
                 return Ok(false);
             }
             view.set_list(list);
@@ -170,6 +243,7 @@ impl Follower {
         }
         // Slots are read before the list, and the list before the frames: a log only grows past what was read.
         let files = read_files(&self.storage, &self.dir)?;
+        self.check_identity(files.uuid, view)?;
         let plan = plan(&*self.storage, &self.dir, &files, self.index_interval, None)?;
         let live_now = self.live_page(view.uuid)?;
         let again = read_slots(&*self.storage, &self.dir, files.uuid)?;

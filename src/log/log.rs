@@ -10,7 +10,7 @@ use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, T
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
 use crate::io::{Storage, futex};
-use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Spare, StoreFailure, StoreHow};
+use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Refusal, Spare, StoreFailure, StoreHow};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::keeper::Keeper;
 use crate::log::live::LivePage;
@@ -195,7 +195,7 @@ impl Log {
     ) -> Result<Assigned, AppendError> {
         let (stored, offsets) = (batch.parts.stored_bytes(), batch.parts.offsets);
         let mapped = !self.syncs_each();
-        self.check_open(&appender)?;
+        self.check_taken(&appender)?;
         if !appender.has_offsets(offsets) {
             return Err(AppendError::OffsetsExhausted);
         }
@@ -259,6 +259,9 @@ impl Log {
         }
         self.check_size(batch)?;
         // Not only once others have been waited for.
+        if self.view.is_deleted() {
+            return Err(AppendError::TopicDeleted);
+        }
         if let Some(reason) = self.poison.get() {
             return Err(AppendError::Poisoned { reason: reason.clone() });
         }
@@ -284,7 +287,7 @@ impl Log {
 
     fn store_staged(&self, stage: &mut Stage) -> Result<(), AppendError> {
         let mut appender = self.appender.lock();
-        self.check_open(&appender)?;
+        self.check_taken(&appender)?;
         while let Some((stored, offsets)) = stage.next() {
             if !appender.has_offsets(offsets) {
                 return Err(AppendError::OffsetsExhausted);
@@ -327,6 +330,27 @@ impl Log {
         }
     }
 
+    /// Appends are refused from now on: one that returned before is in the log, none is taken after this.
+    pub(crate) fn refuse_appends(&self, refusal: Refusal) {
+        self.appender.lock().refusal = Some(refusal);
+    }
+
+    /// Appends are taken again, after what was to end them did not come about.
+    pub(crate) fn take_appends(&self) {
+        self.appender.lock().refusal = None;
+    }
+
+    /// Ends the log of a topic whose directory has lost its name. Nothing of it is made durable any more, and nothing is written by its path, where
+    /// another partition may soon be.
+    pub(crate) fn retire(&self) {
+        self.refuse_appends(Refusal::Deleted);
+        self.view.set_deleted();
+        self.poison("the topic was deleted");
+        // Whoever was writing a checkpoint has ended; whoever comes finds the poison.
+        drop(self.checkpoint.lock());
+        let _ = self.close(); // refused by the poison: only what it holds is given back
+    }
+
     pub(super) fn check_open(&self, appender: &Appender) -> Result<(), AppendError> {
         if let Some(reason) = self.poison.get() {
             return Err(AppendError::Poisoned { reason: reason.clone() });
@@ -339,6 +363,16 @@ impl Log {
     fn durable_position(&self, appender: &Appender) -> Option<u64> {
         let word = self.durable_word.load(Ordering::Acquire);
         (word >> 32 == appender.active.id.seq & u64::from(u32::MAX)).then_some((word & u64::from(u32::MAX)) * 8)
+    }
+
+    /// Whether appends are taken.
+    #[inline]
+    pub(super) fn check_taken(&self, appender: &Appender) -> Result<(), AppendError> {
+        match appender.refusal {
+            None => self.check_open(appender),
+            Some(Refusal::Split) => Err(AppendError::PartitionSplit),
+            Some(Refusal::Deleted) => Err(AppendError::TopicDeleted),
+        }
     }
 
     /// Rolls, after waiting for the disk if it is several segments behind: each of them holds a descriptor, and memory that is not clean.
@@ -354,7 +388,7 @@ impl Log {
             self.sync_round();
             self.finish_sealed();
             appender = self.appender.lock();
-            self.check_open(&appender)?;
+            self.check_taken(&appender)?;
             if !appender.has_offsets(offsets) {
                 return Err(AppendError::OffsetsExhausted);
             }
@@ -363,7 +397,7 @@ impl Log {
         if appender.is_full_for(stored, offsets) {
             let term = Term { epoch: appender.epoch, start: appender.epoch_start };
             self.roll(&mut appender, stored, term)?;
-            self.check_open(&appender)?;
+            self.check_taken(&appender)?;
         }
         Ok(appender)
     }
@@ -502,6 +536,9 @@ impl Log {
     }
 
     pub(super) fn poisoned(&self) -> SyncError {
+        if self.view.is_deleted() {
+            return SyncError::TopicDeleted;
+        }
         SyncError::Poisoned { reason: self.poison.get().cloned().unwrap_or_else(|| "unknown".into()) }
     }
 
@@ -574,10 +611,6 @@ impl Log {
     fn has_unsynced_names(&self) -> bool {
         let unsynced = self.unsynced.lock();
         unsynced.names > unsynced.names_synced
-    }
-
-    pub(super) fn poison_reason(&self) -> Option<Arc<str>> {
-        self.poison.get().cloned()
     }
 
     /// Everything up to `end` was made durable by other means than a sync round.

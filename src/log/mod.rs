@@ -53,9 +53,9 @@ pub use repair::{PartitionRepair, RepairAction, RepairStep};
 pub use stored::{BatchRecords, RecordRef, StoredBatch, StoredRecord, Unreadable};
 pub use verify::VerifyReport;
 
-pub(crate) use appender::{Assigned, NamedSegment, NewSegment, Spare};
+pub(crate) use appender::{Assigned, NamedSegment, NewSegment, Refusal, Spare};
 pub(crate) use checkpoint::CheckpointFile;
-pub(crate) use follow::Follower;
+pub(crate) use follow::{Absent, Follower};
 pub(crate) use keeper::{Keeper, KeeperThreads};
 pub(crate) use live::LivePage;
 pub(crate) use log::{Log, Staging};

@@ -284,7 +284,7 @@ impl PartitionView {
     pub fn refresh(&self) -> Result<(), ReadError> {
         match &self.shared.feed {
             Feed::Writer(_) => Ok(()),
-            Feed::Follower(follower) => follower.refresh(&self.shared.view).map_err(|error| ReadError::Open(Box::new(error))),
+            Feed::Follower(follower) => follower.refresh(&self.shared.view).map_err(ReadError::from),
         }
     }
 
@@ -295,7 +295,7 @@ impl PartitionView {
         if !is_there() {
             match &self.shared.feed {
                 Feed::Writer(log) => log.wait_for(is_there, self.isolation, limit),
-                Feed::Follower(follower) => follower.wait(&self.shared.view, limit, is_there).map_err(|error| ReadError::Open(Box::new(error)))?,
+                Feed::Follower(follower) => follower.wait(&self.shared.view, limit, is_there).map_err(ReadError::from)?,
             }
         }
         Ok(is_there())
@@ -319,7 +319,7 @@ impl PartitionView {
         match (&self.shared.feed, error) {
             (Feed::Writer(_), ReadError::Io(io)) => Ok(io.kind() == std::io::ErrorKind::NotFound),
             (Feed::Writer(_), _) => Ok(false),
-            (Feed::Follower(follower), _) => follower.refresh_if_changed(&self.shared.view, error).map_err(|error| ReadError::Open(Box::new(error))),
+            (Feed::Follower(follower), _) => follower.refresh_if_changed(&self.shared.view, error).map_err(ReadError::from),
         }
     }
 
@@ -347,6 +347,11 @@ impl PartitionView {
             Feed::Writer(_) => true,
             Feed::Follower(follower) => follower.has_writer(),
         }
+    }
+
+    /// Whether it has no files, because nothing was ever appended to it.
+    pub(crate) fn is_unmade(&self) -> bool {
+        matches!(&self.shared.feed, Feed::Follower(follower) if follower.is_unmade())
     }
 
     pub(crate) fn list(&self) -> Arc<SegmentList> {
@@ -390,7 +395,14 @@ impl PartitionView {
         look()
     }
 
+    /// Nobody is shown what is left of a topic that was deleted.
+    #[inline]
+    pub(crate) fn check_there(&self) -> Result<(), ReadError> {
+        if self.shared.view.is_deleted() { Err(ReadError::TopicDeleted { path: self.dir().to_owned() }) } else { Ok(()) }
+    }
+
     fn check(&self, offset: Offset, end_too: bool) -> Result<(), ReadError> {
+        self.check_there()?;
         let (earliest, latest) = (self.log_start_offset(), self.end_offset());
         if offset < earliest || offset > latest || (offset == latest && !end_too) { Err(self.out_of_range(offset)) } else { Ok(()) }
     }

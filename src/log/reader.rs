@@ -110,6 +110,7 @@ impl Reader {
     fn advance(&mut self) -> Result<(), ReadError> {
         let mut attempts = 0;
         loop {
+            self.view.check_there()?;
             let cuts = self.view.cuts();
             self.follow(cuts)?;
             let end = self.view.end_offset().get();

@@ -8,7 +8,7 @@ use tidelog_format::{Checkpoint, Offset, Position, QUARANTINE_NAME, SEGMENT_HEAD
 use crate::clock::now;
 use crate::config::{Config, OnDamage};
 use crate::error::{DamagedRange, IoContext, IoError, OpenError};
-use crate::io::{Access, File, Kind, Published, Storage, read_full_at, replace_file, write_all_at};
+use crate::io::{Access, File, Kind, Published, Storage, read_file, read_full_at, replace_file, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::decision::Verdict;
@@ -443,20 +443,19 @@ impl Apply<'_> {
         }
     }
 
-    /// META holds the topic's name and ring range, which segments do not: the caller, who knows them from the directory, writes it anew.
+    /// META holds the topic's name and ring range, which segments do not: the directories say the one, the topic's catalogue the other.
     fn rebuild_meta(&self) -> Result<(), OpenError> {
         let name = |path: Option<&Path>| path.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let index = name(Some(self.dir)).parse().unwrap_or(0);
         let topic_dir = self.dir.parent();
-        let count = self.sibling_count(topic_dir);
-        let (range_start, range_stop) = crate::log::ring_range(index, count.max(index + 1));
+        let (ring_size, (range_start, range_stop)) = self.share_of(index, topic_dir);
         let meta = tidelog_format::Meta {
             compat: 0,
             ro_compat: 0,
             uuid: self.uuid,
             created: now(),
             index,
-            ring_size: crate::log::RING_SIZE,
+            ring_size,
             range_start,
             range_stop,
             namespace: name(topic_dir.and_then(Path::parent)),
@@ -465,6 +464,16 @@ impl Apply<'_> {
         let path = self.dir.join(tidelog_format::META_NAME);
         replace_file(&**self.storage, &path, &meta.encode()).at("write", &path)?;
         Ok(())
+    }
+
+    /// Size of the ring, and the share of it that the partition has. Without a catalogue, shares are even.
+    fn share_of(&self, index: u32, topic_dir: Option<&Path>) -> (u32, (u32, u32)) {
+        let catalog = topic_dir.and_then(|dir| read_file(&**self.storage, &dir.join(tidelog_format::TOPIC_NAME), 1 << 20).ok());
+        let topic = catalog.and_then(|bytes| tidelog_format::TopicMeta::decode(&bytes).ok());
+        match topic.as_ref().and_then(|topic| Some((topic.ring_size, topic.partitions.get(index as usize)?))) {
+            Some((ring_size, entry)) => (ring_size, (entry.range_start, entry.range_stop)),
+            None => (crate::log::RING_SIZE, crate::log::ring_range(index, self.sibling_count(topic_dir).max(index + 1))),
+        }
     }
 
     fn sibling_count(&self, topic_dir: Option<&Path>) -> u32 {

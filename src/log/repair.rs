@@ -65,6 +65,8 @@ pub enum RepairAction {
     Trim,
     /// Nothing of the segment can be read: it moves to `quarantine/`.
     Quarantine,
+    /// The catalogue of the topic is damaged: it is written anew from what the partitions say.
+    Catalog,
 }
 
 /// A segment that takes over behind damage: under the `seq` of the damaged one and with a higher base, it outranks that one and nothing else.

@@ -117,7 +117,7 @@ impl Log {
         if !self.is_durable(log_end.get()) {
             self.sync_round();
         }
-        self.check_open(&appender)?;
+        self.check_taken(&appender)?;
         let seq = appender.next_seq;
         let fresh = self.fresh_tail(&mut appender, new, 0).inspect_err(|_| self.discard_spare(seq)).map_err(AppendError::from)?;
         // Whether the log goes on there is unknown when this, or what follows, fails: the next open settles it.
@@ -163,7 +163,7 @@ impl Log {
 
     /// Whether the log still ends where it did, and can be appended to.
     fn check_end(&self, appender: &Appender, log_end: Offset) -> Result<(), RestoreError> {
-        self.check_open(appender)?;
+        self.check_taken(appender)?;
         let now = Offset::new(appender.next_offset);
         if now == log_end { Ok(()) } else { Err(RestoreError::Behind { base: log_end, log_end: now }) }
     }

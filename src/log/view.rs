@@ -49,6 +49,8 @@ pub(crate) struct LogView {
     unreadable: Mutex<BTreeMap<SegmentId, String>>,
     /// Whether there is any damage: readers look at the list only then.
     is_damaged: AtomicBool,
+    /// Whether the topic was deleted: whatever of it is still mapped, nobody is shown it.
+    is_deleted: AtomicBool,
     /// Where other processes learn of the marks.
     live: Option<LiveSlot>,
 }
@@ -141,6 +143,7 @@ impl LogView {
             findings: Mutex::default(),
             unreadable: Mutex::default(),
             is_damaged: AtomicBool::new(false),
+            is_deleted: AtomicBool::new(false),
             live,
         }
     }
@@ -353,6 +356,19 @@ impl LogView {
     pub(crate) fn wake_everybody(&self) {
         self.wake_readers();
         self.wake_reading_tasks();
+    }
+
+    /// The topic is no more: readers here are told so, and those in other processes look again.
+    pub(crate) fn set_deleted(&self) {
+        self.is_deleted.store(true, Ordering::Release);
+        self.change(|()| None, || ());
+        self.wake_everybody();
+        self.wake_other_processes();
+    }
+
+    #[inline]
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.is_deleted.load(Ordering::Acquire)
     }
 
     /// Wakes readers in other processes, once a sync round.

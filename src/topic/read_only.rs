@@ -5,9 +5,13 @@ use std::sync::Arc;
 
 use crate::error::{OpenError, TopicError};
 use crate::log::{Follower, PartitionView};
-use crate::topic::catalog::{Catalog, Partitions};
+use crate::topic::catalog::Catalog;
+use crate::topic::key_slot::key_slot;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
+use crate::topic::partition_key::PartitionKey;
+use crate::topic::topic_files::{TopicFiles, why_absent};
+use crate::topic::topic_info::TopicInfo;
 
 /// A store that is open for reading alone. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -26,7 +30,7 @@ struct Inner {
 pub struct ReadOnlyTopic {
     store: Arc<Inner>,
     name: TopicName,
-    partitions: Partitions,
+    files: TopicFiles,
 }
 
 impl ReadOnlyStore {
@@ -64,8 +68,8 @@ impl ReadOnlyStore {
     /// [`TopicError::Unknown`], which names topics like it.
     pub fn topic(&self, name: &str) -> Result<ReadOnlyTopic, TopicError> {
         let name: TopicName = name.parse()?;
-        let partitions = self.inner.catalog.partitions(&name)?;
-        Ok(ReadOnlyTopic { store: self.inner.clone(), name, partitions })
+        let files = self.inner.catalog.topic_files(&name)?;
+        Ok(ReadOnlyTopic { store: self.inner.clone(), name, files })
     }
 }
 
@@ -75,25 +79,60 @@ impl ReadOnlyTopic {
         &self.name
     }
 
-    /// Partitions it has, numbered from 0.
+    /// Partitions it has, numbered from 0: active ones, and those that were split.
     pub fn partition_count(&self) -> u32 {
-        self.partitions.count
+        self.files.layout.count()
     }
 
     /// Partitions whose directories are gone.
     pub fn missing_partitions(&self) -> &[u32] {
-        &self.partitions.missing
+        &self.files.missing
     }
 
-    /// A partition, as it is now: what a live writer shows, or, without one, exactly what recovery would keep.
+    /// Everything that the catalogue says, as it was when the topic was asked for.
+    ///
+    /// # Errors
+    /// [`TopicError::CatalogDamaged`].
+    pub fn describe(&self) -> Result<TopicInfo, TopicError> {
+        match &self.files.damage {
+            Some(damage) => Err(damage.clone()),
+            None => Ok(self.files.layout.info(&self.name)),
+        }
+    }
+
+    /// What a partition is known by.
+    ///
+    /// # Errors
+    /// [`TopicError::NoPartition`], [`TopicError::CatalogDamaged`].
+    pub fn partition_key(&self, number: u32) -> Result<PartitionKey, TopicError> {
+        match &self.files.damage {
+            Some(damage) => Err(damage.clone()),
+            None => Ok(PartitionKey { topic: self.name.clone(), range: self.files.layout.range(&self.name, number)? }),
+        }
+    }
+
+    /// The active partition whose range held the key's [slot](crate::key_slot) when the topic was asked for.
+    ///
+    /// # Errors
+    /// [`TopicError::CatalogDamaged`].
+    pub fn partition_for_key(&self, key: &[u8]) -> Result<u32, TopicError> {
+        match &self.files.damage {
+            Some(damage) => Err(damage.clone()),
+            None => Ok(self.files.layout.for_slot(key_slot(key))),
+        }
+    }
+
+    /// A partition, as it is now: what a live writer shows, or, without one, exactly what recovery would keep. One that was never written to is an
+    /// empty log.
     ///
     /// # Errors
     /// [`TopicError::NoPartition`], [`TopicError::PartitionsMissing`] if it is one of them, [`TopicError::Open`].
     pub fn partition(&self, number: u32) -> Result<PartitionView, TopicError> {
-        self.partitions.check(&self.name, number)?;
+        self.files.check(&self.name, number)?;
         let catalog = &self.store.catalog;
         let dir = catalog.partition_dir(&self.name, number);
-        let (view, follower) = Follower::open(catalog.storage.clone(), &catalog.dir, &dir, self.store.index_interval)?;
+        let uuid = self.files.layout.entry(&self.name, number)?.uuid;
+        let (view, follower) = Follower::open(catalog.storage.clone(), (&catalog.dir, &dir), self.store.index_interval, uuid, why_absent)?;
         Ok(PartitionView::of_follower(self.name.to_string(), number, view, follower))
     }
 }

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use tidelog_format::{TOPIC_NAME, TopicMeta};
+
 use crate::error::{IoContext, OpenError, TopicError};
-use crate::io::read_file;
-use crate::log::{FileNote, PartitionRepair, plan_repair};
+use crate::io::{read_file, replace_file};
+use crate::log::{FileNote, PartitionRepair, RepairAction, RepairStep, plan_repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
@@ -33,6 +35,8 @@ pub struct Repair {
     options: StoreOptions,
     dir: PathBuf,
     partitions: Vec<PartitionRepair>,
+    /// Catalogues to be written anew.
+    catalogs: Vec<(TopicName, TopicMeta)>,
 }
 
 impl Repair {
@@ -48,17 +52,32 @@ impl Repair {
             Some(name) => vec![name.parse()?],
             None => catalog.topics()?,
         };
-        let mut partitions = Vec::new();
+        let (mut partitions, mut catalogs) = (Vec::new(), Vec::new());
         for name in &topics {
-            let found = catalog.partitions(name)?;
-            for number in 0..found.count {
+            let found = catalog.topic_files(name)?;
+            let first = partitions.len();
+            for number in 0..found.layout.count() {
                 let dir = catalog.partition_dir(name, number);
-                let planned =
-                    if found.missing.contains(&number) { gone() } else { plan_repair(&catalog.storage, &dir, options.config.index_interval_bytes)? };
+                let planned = if found.there.binary_search(&number).is_ok() {
+                    plan_repair(&catalog.storage, &dir, options.config.index_interval_bytes)?
+                } else if found.missing.contains(&number) {
+                    gone()
+                } else {
+                    PartitionRepair::default() // never used
+                };
                 partitions.push(PartitionRepair { topic: name.to_string(), partition: number, ..planned });
             }
+            if let (Some(damage), Some(told)) = (&found.damage, partitions.get_mut(first)) {
+                match catalog.rebuilt(name, &found) {
+                    Some(meta) => {
+                        told.steps.insert(0, anew(&meta));
+                        catalogs.push((name.clone(), meta));
+                    }
+                    None => told.left.push(FileNote { file: TOPIC_NAME.to_owned(), detail: damage.to_string() }),
+                }
+            }
         }
-        Ok(Self { options, dir: dir.to_owned(), partitions })
+        Ok(Self { options, dir: dir.to_owned(), partitions, catalogs })
     }
 
     /// What is planned for each partition, also for those that need nothing.
@@ -74,20 +93,32 @@ impl Repair {
     pub fn apply(self) -> Result<Vec<PartitionRepair>, TopicError> {
         let options = StoreOptions { threads: false, ..self.options };
         let store = Store::open_with(&self.dir, options, false)?;
+        for (name, meta) in &self.catalogs {
+            let path = store.inner.shared.catalog.topic_dir(name).join(TOPIC_NAME);
+            replace_file(&*store.inner.shared.catalog.storage, &path, &meta.encode()).at("write", &path)?;
+        }
         let mut done = Vec::new();
         for planned in self.partitions.into_iter().filter(|planned| !planned.is_empty()) {
-            if planned.left == gone().left {
+            if gone().left.iter().any(|note| planned.left.contains(note)) {
                 done.push(planned);
                 continue;
             }
             let name: TopicName = planned.topic.parse()?;
-            let repaired = store.inner.repair(&name, planned.partition)?;
+            let mut repaired = store.inner.repair(&name, planned.partition)?;
+            let of_topic = planned.steps.into_iter().filter(|step| step.action == RepairAction::Catalog);
+            repaired.steps.splice(0..0, of_topic);
+            repaired.left.extend(planned.left.into_iter().filter(|note| note.file == TOPIC_NAME));
             done.push(PartitionRepair { topic: planned.topic, partition: planned.partition, ..repaired });
         }
         // No partition is open: there is nothing to be made durable.
         drop(store);
         Ok(done)
     }
+}
+
+fn anew(meta: &TopicMeta) -> RepairStep {
+    let detail = format!("the catalogue is written anew, from what META of each of its partitions says: there are {}", meta.partitions.len());
+    RepairStep { action: RepairAction::Catalog, file: TOPIC_NAME.to_owned(), detail }
 }
 
 /// A partition without a directory: there is nothing left to repair.

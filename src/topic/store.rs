@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,12 +14,15 @@ use tidelog_format::{Codec, LOCK_NAME};
 use crate::config::Config;
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
 use crate::io::{Access, Kind, Lock, Storage, read_file, replace_file, write_all_at};
-use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Scrubber, recover_many, repair};
+use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Refusal, Scrubber, recover_many, repair};
 use crate::topic::catalog::Catalog;
+use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
 use crate::topic::read_only::ReadOnlyStore;
 use crate::topic::topic_handle::Topic;
+use crate::topic::topic_options::TopicOptions;
+use crate::topic::topic_state::TopicState;
 
 /// A directory of topics, open for writing by this process alone. Cheap to clone.
 ///
@@ -46,7 +48,7 @@ pub struct Store {
 #[derive(Debug)]
 pub(super) struct StoreInner {
     pub(super) compression: Codec,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     threads: Mutex<KeeperThreads>,
     /// Recovers what nobody has asked for yet.
     recovering: Mutex<Option<JoinHandle<()>>>,
@@ -58,12 +60,16 @@ pub(super) struct StoreInner {
 
 /// What the store's own thread needs too: holding it keeps no store open.
 #[derive(Debug)]
-struct Shared {
-    catalog: Catalog,
+pub(super) struct Shared {
+    pub(super) catalog: Catalog,
     config: Config,
     keeper: Arc<Keeper>,
     page: Option<Arc<LivePage>>,
-    open: Mutex<HashMap<(TopicName, u32), Slot>>,
+    /// Topics that somebody has asked for.
+    pub(super) topics: Mutex<HashMap<TopicName, Arc<TopicState>>>,
+    /// Held while a topic is made, split or deleted, after a look whether the store is open: a close waits for it. Before any slot.
+    pub(super) naming: Mutex<()>,
+    pub(super) open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
     scrubber: Mutex<Scrubber>,
     /// For the thread that scrubs: the store is closed.
@@ -71,7 +77,7 @@ struct Shared {
 }
 
 /// Filled by the first who asks; others wait for it.
-type Slot = Arc<Mutex<Option<Arc<Log>>>>;
+pub(super) type Slot = Arc<Mutex<Option<Arc<Log>>>>;
 
 impl Store {
     /// Opens the store in `dir` with the default options, and makes it if there is none. Takes its lock.
@@ -104,13 +110,13 @@ impl Store {
         let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
         let keeper = threads.keeper().clone();
         let topics = catalog.topics()?;
-        let partitions: u32 = topics.iter().filter_map(|name| Some(catalog.partitions(name).ok()?.count)).sum();
         // Without a page, readers in other processes go by the files alone.
-        let page = LivePage::create(&*catalog.storage, dir, (partitions as usize * 2).max(LIVE_SLOTS_MIN)).ok().map(Arc::new);
+        let page = LivePage::create(&*catalog.storage, dir, live_slots(&catalog, &topics)).ok().map(Arc::new);
         let (compression, recovers) = (options.config.compression, options.threads && options.config.background_recovery);
         let scrubber = Mutex::new(Scrubber::new(options.config.scrub_bytes_per_second));
-        let (open, closed, scrub_end) = (Mutex::default(), AtomicBool::new(false), Default::default());
-        let shared = Arc::new(Shared { catalog, config: options.config, keeper, page, open, closed, scrubber, scrub_end });
+        let (open, naming, closed, scrub_end) = (Mutex::default(), Mutex::default(), AtomicBool::new(false), Default::default());
+        let shared =
+            Arc::new(Shared { catalog, config: options.config, keeper, page, topics: Mutex::default(), naming, open, closed, scrubber, scrub_end });
         // First: where it fails, nobody writes yet, and the lock may go.
         let scrubbing = if options.threads && shared.scrubber.lock().is_wanted() {
             let shared = shared.clone();
@@ -154,27 +160,34 @@ impl Store {
     /// A topic that must be there.
     ///
     /// # Errors
-    /// [`TopicError::Unknown`], which names topics like it; [`TopicError::PartitionsMissing`].
+    /// [`TopicError::Unknown`], which names topics like it; [`TopicError::PartitionsMissing`], [`TopicError::CatalogDamaged`].
     pub fn existing_topic(&self, name: &str) -> Result<Topic, TopicError> {
-        let name: TopicName = name.parse()?;
-        let partitions = self.inner.shared.catalog.partitions(&name)?;
-        if !partitions.missing.is_empty() {
-            return Err(partitions.gone(&name));
-        }
-        Ok(Topic::new(self.inner.clone(), name, partitions.count))
+        Ok(Topic::new(self.inner.clone(), self.inner.shared.topic(&name.parse()?)?))
     }
 
-    /// Makes a topic: whole, or not at all.
+    /// Makes a topic with so many partitions, 1 to 4,096, that share the ring evenly: whole, or not at all.
     ///
     /// # Errors
-    /// [`TopicError::Exists`], [`TopicError::InvalidName`], [`TopicError::PartitionCount`], [`TopicError::Io`].
+    /// As [`create_topic_with`](Self::create_topic_with).
     pub fn create_topic(&self, name: &str, partitions: u32) -> Result<Topic, TopicError> {
-        if self.inner.shared.closed.load(Ordering::Acquire) {
-            return Err(TopicError::Closed);
-        }
+        self.create_topic_with(name, TopicOptions::new().partitions(partitions))
+    }
+
+    /// Makes a topic: whole, or not at all. It is a catalogue: a partition has a directory once it is first asked for, to be written to.
+    ///
+    /// # Errors
+    /// [`TopicError::Exists`], [`TopicError::InvalidName`], [`TopicError::Io`]; [`TopicError::PartitionCount`], [`TopicError::RingSize`] or
+    /// [`TopicError::NotTiled`] if the options do not divide the ring. Nothing is made then.
+    pub fn create_topic_with(&self, name: &str, options: TopicOptions) -> Result<Topic, TopicError> {
+        let shared = &self.inner.shared;
         let name: TopicName = name.parse()?;
-        self.inner.shared.catalog.create_topic(&name, partitions, self.inner.shared.config.segment_bytes)?;
-        Ok(Topic::new(self.inner.clone(), name, partitions))
+        let layout = Layout::first(&options, &*shared.catalog.storage)?;
+        let _naming = shared.naming.lock();
+        shared.check_open()?;
+        shared.catalog.create_topic(&name, &layout)?;
+        // Somebody who asked for it since it has its name has read it from its directory.
+        let topic = shared.topics.lock().entry(name.clone()).or_insert_with(|| Arc::new(TopicState::new(name, layout))).clone();
+        Ok(Topic::new(self.inner.clone(), topic))
     }
 
     /// The topics, by name, without [internal ones](TopicName::is_internal).
@@ -236,8 +249,12 @@ impl Store {
 
 impl StoreInner {
     /// The partition's log, recovered by the first who asks.
-    pub(super) fn log(&self, name: &TopicName, partition: u32) -> Result<Arc<Log>, TopicError> {
-        self.shared.log(name, partition)
+    pub(super) fn log(&self, topic: &TopicState, partition: u32) -> Result<Arc<Log>, TopicError> {
+        self.shared.log(topic, partition)
+    }
+
+    pub(super) fn index_interval(&self) -> u32 {
+        self.shared.config.index_interval_bytes
     }
 
     /// Repairs a partition that nobody has opened.
@@ -254,6 +271,7 @@ impl StoreInner {
         if self.shared.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
+        drop(self.shared.naming.lock()); // whoever changes names now began before, and whoever comes is refused
         *self.shared.scrub_end.0.lock() = true;
         self.shared.scrub_end.1.notify_all();
         for thread in [self.recovering.lock().take(), self.scrubbing.lock().take()].into_iter().flatten() {
@@ -275,52 +293,92 @@ impl StoreInner {
 }
 
 impl Shared {
-    /// The partition's log, recovered by the first who asks.
-    fn log(&self, name: &TopicName, partition: u32) -> Result<Arc<Log>, TopicError> {
-        let slot = self.open.lock().entry((name.clone(), partition)).or_default().clone();
-        let mut slot = slot.lock();
-        if self.closed.load(Ordering::Acquire) {
-            return Err(TopicError::Closed);
+    pub(super) fn check_open(&self) -> Result<(), TopicError> {
+        if self.closed.load(Ordering::Acquire) { Err(TopicError::Closed) } else { Ok(()) }
+    }
+
+    /// A topic, read from its directory by the first who asks.
+    pub(super) fn topic(&self, name: &TopicName) -> Result<Arc<TopicState>, TopicError> {
+        let mut topics = self.topics.lock();
+        if let Some(topic) = topics.get(name) {
+            return topic.check_there().map(|()| topic.clone());
         }
+        let files = self.catalog.topic_files(name)?.writable(name)?;
+        // Names in it that are not durable yet become so before anything builds on them: the directory is synced whenever a partition is made.
+        self.catalog.remove_unfinished(&self.catalog.topic_dir(name))?;
+        let topic = Arc::new(TopicState::new(name.clone(), files.layout));
+        topics.insert(name.clone(), topic.clone());
+        Ok(topic)
+    }
+
+    /// The partition's log, recovered by the first who asks, and made if it is the first ever.
+    pub(super) fn log(&self, topic: &TopicState, partition: u32) -> Result<Arc<Log>, TopicError> {
+        topic.look(|layout| layout.entry(&topic.name, partition).map(drop))?;
+        let slot = self.open.lock().entry((topic.name.clone(), partition)).or_default().clone();
+        let mut slot = slot.lock();
+        self.check_open()?;
+        topic.check_there()?;
         if let Some(log) = &*slot {
             return Ok(log.clone());
         }
-        let dir = self.catalog.partition_dir(name, partition);
-        let log = Log::open(self.catalog.storage.clone(), &dir, &self.config, self.keeper.clone(), self.page.as_ref())?;
+        if !topic.look(|layout| layout.entry(&topic.name, partition).map(|entry| entry.made))? {
+            topic.change()?.make_partition(&self.catalog, partition, self.config.segment_bytes)?;
+        }
+        let dir = self.catalog.partition_dir(&topic.name, partition);
+        let opened = Log::open(self.catalog.storage.clone(), &dir, &self.config, self.keeper.clone(), self.page.as_ref());
+        let log = opened.map_err(|error| self.lost(topic, partition, error))?;
+        let is_active = topic.look(|layout| layout.entry(&topic.name, partition).map(|entry| entry.is_active()))?;
+        if !is_active {
+            log.refuse_appends(Refusal::Split);
+        }
         *slot = Some(log.clone());
         Ok(log)
     }
 
+    /// Tells a directory that is gone from one that cannot be opened.
+    fn lost(&self, topic: &TopicState, partition: u32, error: OpenError) -> TopicError {
+        let is_lost = matches!(self.catalog.storage.kind(&self.catalog.partition_dir(&topic.name, partition)), Ok(None));
+        let count = topic.look(Layout::count);
+        if is_lost { TopicError::PartitionsMissing { topic: topic.name.to_string(), count, missing: vec![partition] } } else { error.into() }
+    }
+
     /// Recovers partitions that nobody has asked for yet: what is left to do at their first use is little. Errors are for whoever asks.
-    fn recover_ahead(&self, name: &TopicName, partitions: Range<u32>) {
+    fn recover_ahead(&self, topic: &TopicState, partitions: &[u32]) {
         let slots: Vec<(u32, Slot)> = {
             let mut open = self.open.lock();
-            partitions.map(|number| (number, open.entry((name.clone(), number)).or_default().clone())).collect()
+            partitions.iter().map(|&number| (number, open.entry((topic.name.clone(), number)).or_default().clone())).collect()
         };
-        // Whoever asks for one of them waits. Nobody else holds more than one.
+        // Whoever asks for one of them waits. Nobody else holds more than one, but for a deletion, which takes them in this order too.
         let mut free: Vec<_> = slots.iter().map(|(number, slot)| (*number, slot.lock())).filter(|(_, slot)| slot.is_none()).collect();
-        if self.closed.load(Ordering::Acquire) {
+        if self.check_open().is_err() || topic.check_there().is_err() {
             return;
         }
-        let dirs: Vec<PathBuf> = free.iter().map(|(number, _)| self.catalog.partition_dir(name, *number)).collect();
+        let dirs: Vec<PathBuf> = free.iter().map(|(number, _)| self.catalog.partition_dir(&topic.name, *number)).collect();
         let others = recover_many(&self.catalog.storage, &self.catalog.dir, &dirs, &self.config);
         let others: Vec<u32> = others.into_iter().map(|other| free[other].0).collect();
         // A whole recovery can take long: nobody waits for that of another.
         free.clear();
         for number in others {
-            let _ = self.log(name, number); // what there is to tell is told to whoever opens it
+            let _ = self.log(topic, number); // what there is to tell is told to whoever opens it
         }
     }
 
     /// Recovers what nobody asks for, until the store is closed.
     fn recover_rest(&self, topics: &[TopicName]) {
         for name in topics {
-            let count = self.catalog.partitions(name).map_or(0, |partitions| partitions.count);
-            for first in (0..count).step_by(RECOVERED_AT_ONCE) {
+            // What is wrong with a topic is told to whoever opens it.
+            let topic = match (self.topic(name), self.catalog.topic_files(name)) {
+                (Ok(topic), _) => topic,
+                (Err(TopicError::PartitionsMissing { .. }), Ok(files)) => Arc::new(TopicState::new(name.clone(), files.layout)),
+                _ => continue,
+            };
+            let Ok(there) = self.catalog.partition_numbers(name) else { continue };
+            let made: Vec<u32> = topic.layout().made().into_iter().filter(|number| there.binary_search(number).is_ok()).collect();
+            for some in made.chunks(RECOVERED_AT_ONCE) {
                 if self.closed.load(Ordering::Acquire) {
                     return;
                 }
-                self.recover_ahead(name, first..count.min(first + RECOVERED_AT_ONCE as u32));
+                self.recover_ahead(&topic, some);
             }
         }
     }
@@ -363,6 +421,16 @@ impl Drop for StoreInner {
     }
 }
 
+/// Twice as many as partitions that are there, and one for each that may be made, within reason.
+fn live_slots(catalog: &Catalog, topics: &[TopicName]) -> usize {
+    let (mut there, mut all) = (0, 0);
+    for files in topics.iter().filter_map(|name| catalog.topic_files(name).ok()) {
+        there += files.there.len();
+        all += files.layout.count() as usize;
+    }
+    (there * 2).max(all.min(LIVE_SLOTS_UNUSED_MAX)).max(LIVE_SLOTS_MIN)
+}
+
 fn take_lock(catalog: &Catalog) -> Result<Box<dyn Lock>, OpenError> {
     let (storage, dir) = (&catalog.storage, &catalog.dir);
     let text = dir.join(LOCK_NAME);
@@ -392,4 +460,5 @@ fn write_for_people(storage: &dyn Storage, path: &Path, text: &[u8]) -> io::Resu
 /// Enough that their syncs count for little, few enough that whoever waits for one of them does not wait long.
 const RECOVERED_AT_ONCE: usize = 64;
 const LIVE_SLOTS_MIN: usize = 1024;
+const LIVE_SLOTS_UNUSED_MAX: usize = 1 << 16;
 const SCRUB_TICK: Duration = Duration::from_millis(100);

@@ -1,48 +1,82 @@
-//! A topic that is open for writing: its partitions, and which of them a key belongs to.
+//! A topic that is open for writing: its partitions, and which of them a key belongs to. Changes no catalogue.
 
 use std::sync::Arc;
 
-use tidelog_format::crc32;
-
 use crate::error::TopicError;
-use crate::log::{RING_SIZE, ring_range};
+use crate::log::{Follower, PartitionView};
+use crate::topic::key_slot::key_slot;
+use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
 use crate::topic::partition::Partition;
 use crate::topic::partition_key::PartitionKey;
 use crate::topic::ring_range::RingRange;
 use crate::topic::store::StoreInner;
+use crate::topic::topic_files::why_absent;
+use crate::topic::topic_info::TopicInfo;
+use crate::topic::topic_state::TopicState;
 
 /// A topic. Cheap to clone; keeps its store open.
 #[derive(Debug, Clone)]
 pub struct Topic {
-    store: Arc<StoreInner>,
-    name: TopicName,
-    partitions: u32,
+    pub(super) store: Arc<StoreInner>,
+    pub(super) state: Arc<TopicState>,
 }
 
 impl Topic {
-    pub(super) fn new(store: Arc<StoreInner>, name: TopicName, partitions: u32) -> Self {
-        Self { store, name, partitions }
+    pub(super) fn new(store: Arc<StoreInner>, state: Arc<TopicState>) -> Self {
+        Self { store, state }
     }
 
     /// Its name.
     pub fn name(&self) -> &TopicName {
-        &self.name
+        &self.state.name
     }
 
-    /// Partitions it has, numbered from 0.
+    /// Its identity: a topic that is made anew under the name has another one.
+    pub fn uuid(&self) -> [u8; 16] {
+        self.state.look(|layout| layout.meta.uuid)
+    }
+
+    /// Partitions it has, numbered from 0: active ones, and those that were [split](Self::split).
     pub fn partition_count(&self) -> u32 {
-        self.partitions
+        self.state.look(Layout::count)
     }
 
-    /// A partition, recovered if this is the first time that it is asked for.
+    /// The partitions that keys belong to, by range.
+    pub fn active_partitions(&self) -> Vec<u32> {
+        self.state.look(Layout::active)
+    }
+
+    /// Everything that the catalogue says.
+    pub fn describe(&self) -> TopicInfo {
+        self.state.look(|layout| layout.info(self.name()))
+    }
+
+    /// A partition, to be appended to: recovered if this is the first time that it is asked for, and made, with its directory, if it is the
+    /// first time ever. One that was split is opened too, and takes no appends.
     ///
     /// # Errors
-    /// [`TopicError::NoPartition`], [`TopicError::Open`].
+    /// [`TopicError::NoPartition`], [`TopicError::Open`], [`TopicError::PartitionsMissing`], [`TopicError::Deleted`], [`TopicError::Io`].
     pub fn partition(&self, number: u32) -> Result<Partition, TopicError> {
-        check_partition(&self.name, number, self.partitions)?;
-        let log = self.store.log(&self.name, number)?;
+        let log = self.store.log(&self.state, number)?;
         Ok(Partition::new(self.store.clone(), self.partition_key(number)?, number, log))
+    }
+
+    /// A partition, to be read alone: one that was never written to is an empty log, and stays without a directory. Once it is made, the view
+    /// shows what comes as a read-only open does, after a [`refresh`](PartitionView::refresh) or a wait.
+    ///
+    /// # Errors
+    /// As [`partition`](Self::partition).
+    pub fn view(&self, number: u32) -> Result<PartitionView, TopicError> {
+        self.state.check_there()?;
+        let (uuid, is_made) = self.state.look(|layout| layout.entry(self.name(), number).map(|entry| (entry.uuid, entry.made)))?;
+        if is_made {
+            return Ok(self.partition(number)?.view().clone());
+        }
+        let catalog = &self.store.shared.catalog;
+        let dir = catalog.partition_dir(self.name(), number);
+        let (view, follower) = Follower::open(catalog.storage.clone(), (&catalog.dir, &dir), self.store.index_interval(), uuid, why_absent)?;
+        Ok(PartitionView::of_follower(self.name().to_string(), number, view, follower))
     }
 
     /// What a partition is known by.
@@ -50,23 +84,28 @@ impl Topic {
     /// # Errors
     /// [`TopicError::NoPartition`].
     pub fn partition_key(&self, number: u32) -> Result<PartitionKey, TopicError> {
-        check_partition(&self.name, number, self.partitions)?;
-        let (start, stop) = ring_range(number, self.partitions);
-        Ok(PartitionKey { topic: self.name.clone(), range: RingRange::new(RING_SIZE, start, stop)? })
+        let range = self.state.look(|layout| layout.range(self.name(), number))?;
+        Ok(PartitionKey { topic: self.name().clone(), range })
     }
 
-    /// The partition whose share of the ring holds the key: CRC-32 of the key, modulo 4,096 slots.
+    /// The partition of exactly this range, active or split: the other way round than [`partition_key`](Self::partition_key).
+    pub fn partition_of_range(&self, range: RingRange) -> Option<u32> {
+        self.state.look(|layout| layout.of_range(range))
+    }
+
+    /// The active partition whose range holds the key's [slot](crate::key_slot).
     pub fn partition_for_key(&self, key: &[u8]) -> u32 {
-        partition_for_key(key, self.partitions)
+        self.state.look(|layout| layout.for_slot(key_slot(key)))
     }
-}
 
-fn check_partition(name: &TopicName, partition: u32, count: u32) -> Result<(), TopicError> {
-    if partition < count { Ok(()) } else { Err(TopicError::NoPartition { topic: name.to_string(), partition, count }) }
-}
+    /// The partitions that records of a key are in: those that were split first, each before what it was split into, and the active one last.
+    pub fn partitions_of_key(&self, key: &[u8]) -> Vec<u32> {
+        let slot = key_slot(key);
+        self.state.look(|layout| RingRange::new(layout.meta.ring_size, slot, slot + 1).map(|range| layout.in_range(range))).unwrap_or_default()
+    }
 
-/// The inverse of `ring_range`: partition p of n has the slots from p * 4096 / n on.
-fn partition_for_key(key: &[u8], count: u32) -> u32 {
-    let slot = u64::from(crc32(key) % RING_SIZE);
-    ((slot + 1) * u64::from(count)).div_ceil(u64::from(RING_SIZE)) as u32 - 1
+    /// The partitions that records of the keys of a range are in, in part or as a whole: those that were split before what they were split into.
+    pub fn partitions_in(&self, range: RingRange) -> Vec<u32> {
+        self.state.look(|layout| layout.in_range(range))
+    }
 }

@@ -196,3 +196,37 @@ fn single_records_of_a_subscription_allocate_nothing() {
         assert_eq!((found, allocations), (expected, 0));
     }
 }
+
+/// 100,000 partitions of which 1,000 are written to: those that never were take what their catalogue takes, and no directory.
+#[test]
+fn a_partition_that_was_never_written_to_takes_little() {
+    const TOPICS: u32 = 25;
+    const PARTITIONS: u32 = 4000;
+    // In memory where there is a place for that: it is not the disk that is looked at.
+    let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+    let options = || StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(64 << 10).background_recovery(false);
+    let store = options().open(dir.path()).unwrap();
+    let mut topics = Vec::new();
+    let made = measure(|| topics = (0..TOPICS).map(|number| store.create_topic(&format!("t{number}"), PARTITIONS).unwrap()).collect::<Vec<_>>());
+    let each = made.bytes_current as u64 / u64::from(TOPICS * PARTITIONS);
+    assert!(each < 128, "{each} bytes of heap a partition, once made");
+    for number in 0..1000 {
+        topics[number % 25].partition(number as u32 * 4).unwrap().append_with(Record::new(&VALUE), AckLevel::Written).unwrap();
+    }
+    drop(topics);
+    store.close().unwrap();
+    let disk = tidelog::io::Disk::new();
+    let directories = |number: u32| tidelog::io::Storage::list(&disk, &dir.path().join(format!("topics/default/t{number}"))).unwrap().len() - 1;
+    assert_eq!((0..TOPICS).map(directories).sum::<usize>(), 1000);
+    let store = options().open(dir.path()).unwrap();
+    let mut topics = Vec::new();
+    let opened = measure(|| topics = (0..TOPICS).map(|number| store.existing_topic(&format!("t{number}")).unwrap()).collect::<Vec<_>>());
+    let each = opened.bytes_current as u64 / u64::from(TOPICS * PARTITIONS);
+    assert!(each < 128, "{each} bytes of heap a partition, idle");
+    // Looked at through a view of its own, each is still below 1 KiB.
+    let (topic, mut views) = (&topics[0], Vec::new());
+    let unwritten: Vec<u32> = topic.describe().partitions.iter().filter(|partition| !partition.made).map(|partition| partition.partition).collect();
+    let looked = measure(|| views = unwritten.iter().map(|&number| topic.view(number).unwrap()).collect::<Vec<_>>());
+    let each = looked.bytes_current as u64 / views.len() as u64;
+    assert!(each < 1024, "{each} bytes of heap a view of a partition that was never written to");
+}

@@ -55,12 +55,12 @@ pub(crate) fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
         bytes.resize(200, 0);
         seeds.push(("index", number.to_string(), bytes));
     }
-    for (number, how) in [0x08, 0x18, 0x0a, 0x1a, 0x0c, 0x1c, 0x06, 0x07].into_iter().enumerate() {
+    for (number, how) in [0x08, 0x18, 0x0a, 0x1a, 0x0c, 0x1c, 0x06, 0x07, 0x28, 0x38, 0x20].into_iter().enumerate() {
         let mut bytes = vec![how];
         bytes.resize(193, 0);
         seeds.push(("live", number.to_string(), bytes));
     }
-    for (number, name) in ["META", "STORE", "LIVE", "CHECKPOINT", "segment.idx"].into_iter().enumerate() {
+    for (number, name) in ["META", "STORE", "LIVE", "CHECKPOINT", "segment.idx", "TOPIC"].into_iter().enumerate() {
         seeds.push(("headers", number.to_string(), golden(name)));
     }
     for name in ["00000000000000000007-0000000001.log", "spare-0000000003.tmp", "recovery-00000000000000000001.json"] {

@@ -261,7 +261,9 @@ fn a_segment_ends_where_its_records_do() {
 fn meta_is_made_again_with_its_share_of_the_ring() {
     let tmp = tempdir();
     let store = options().open(tmp.path()).unwrap();
-    drop(store.create_topic(TOPIC, 3).unwrap());
+    let topic = store.create_topic(TOPIC, 3).unwrap();
+    (0..3).for_each(|number| drop(topic.partition(number).unwrap()));
+    drop(topic);
     store.close().unwrap();
     let topic = partition_dir(tmp.path()).parent().unwrap().to_owned();
     let path = |number: u32| topic.join(number.to_string()).join(META_NAME);

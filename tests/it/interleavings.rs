@@ -236,7 +236,7 @@ fn the_name_of_a_topic_is_never_made_durable() {
     faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").nth(1));
     // The first sync of that path by itself is the one behind the rename: those inside have longer paths. Find it by its error.
     let mut nth = 1;
-    while !partition_dir(dir.path()).exists() {
+    while !partition_dir(dir.path()).with_file_name("TOPIC").exists() {
         faulty.heal();
         faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").nth(nth).from_then_on());
         assert!(store.create_topic("t", 1).is_err());

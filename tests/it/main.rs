@@ -45,6 +45,7 @@ mod offset_notation;
 #[cfg(feature = "sqlite")]
 mod offset_sqlite;
 mod offset_stores;
+mod partitions;
 mod plan;
 mod read;
 mod reading_support;

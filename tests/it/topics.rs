@@ -42,6 +42,26 @@ fn a_topic_that_is_not_there_is_an_error_that_names_like_ones() {
     assert_eq!(store.topics().unwrap().len(), 3);
 }
 
+/// The vectors that Kafka's clients are tested with (`UtilsTest.testMurmur2`), and one of each length of what is left over.
+#[test]
+fn keys_are_hashed_as_kafkas_clients_do() {
+    for (key, hash) in [
+        ("21", -973_932_308),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+        ("a-little-bit-longer-string", -1_486_304_829),
+        ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
+        ("abc", 479_470_107),
+        ("", 275_646_681),
+        ("string-fo-25-chars-length", 1_269_511_650),
+        ("string-foo-26-chars-length", 119_165_628),
+        ("string-last-27-chars-length", 1_089_971_754),
+    ] {
+        assert_eq!(tidelog::murmur2(key.as_bytes()).cast_signed(), hash, "{key:?}");
+        assert_eq!(tidelog::key_slot(key.as_bytes()), (hash & 0xfff) as u32, "{key:?}: 4,096 is a power of two, signed or not");
+    }
+}
+
 #[test]
 fn partitions_and_keys() {
     let home = Home::new();
@@ -57,7 +77,7 @@ fn partitions_and_keys() {
         let mut hits = vec![0u32; count as usize];
         for number in 0..5000u32 {
             let key = number.to_le_bytes();
-            let slot = u64::from(tidelog_format::crc32(&key) % 4096);
+            let slot = u64::from(tidelog::key_slot(&key));
             let partition = topic.partition_for_key(&key);
             let (from, to) = (u64::from(partition) * 4096 / u64::from(count), u64::from(partition + 1) * 4096 / u64::from(count));
             assert!((from..to).contains(&slot), "slot {slot} in partition {partition} of {count}");
@@ -69,6 +89,7 @@ fn partitions_and_keys() {
         assert!(matches!(store.create_topic("bad", count), Err(TopicError::PartitionCount { .. })));
     }
     // What META says of the ring is what keys are routed by.
+    store.topic("seven").unwrap().partition(3).unwrap();
     let meta = fs::read(home.path().join("topics/default/seven/3/META")).unwrap();
     let meta = tidelog_format::Meta::decode(&meta).unwrap();
     assert_eq!((meta.index, meta.ring_size, meta.range_start, meta.range_stop), (3, 4096, 3 * 4096 / 7, 4 * 4096 / 7));

@@ -315,6 +315,28 @@ fn meta_holds_its_values() {
 }
 
 #[test]
+fn topic_holds_its_values() {
+    let bytes = read("TOPIC");
+    let topic = TopicMeta::decode(&bytes).unwrap();
+    assert_eq!((topic.uuid, topic.ring_size, topic.created.get()), (*b"the golden topic", 4096, 1_699_999_998_000_000_003));
+    let entries: Vec<_> =
+        topic.partitions.iter().map(|entry| (entry.range_start..entry.range_stop, entry.split.clone(), entry.made, entry.is_active())).collect();
+    let expected = [
+        (0..1365, 0..0, true, true),
+        (1365..2730, 3..5, true, false),
+        (2730..4096, 0..0, false, true),
+        (1365..2000, 0..0, false, true),
+        (2000..2730, 0..0, true, true),
+    ];
+    assert_eq!(entries, expected);
+    for (number, entry) in (0..).zip(&topic.partitions) {
+        assert_eq!((entry.uuid, entry.created.get()), ([number + 1; 16], 1_699_999_998_500_000_000 + i64::from(number)));
+    }
+    assert_eq!(topic.encode(), bytes);
+    flip(&bytes, |flipped, _| assert!(TopicMeta::decode(flipped).is_err()));
+}
+
+#[test]
 fn store_holds_its_values() {
     let bytes = read("STORE");
     let store = StoreMeta::decode(&bytes).unwrap();

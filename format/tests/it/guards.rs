@@ -153,6 +153,54 @@ fn meta_holds_only_what_a_writer_stores() {
 }
 
 #[test]
+fn a_catalogue_holds_only_ranges_that_tile_the_ring() {
+    let entry = |range: std::ops::Range<u32>, split| PartitionEntry {
+        uuid: [1; 16],
+        created: TimestampNs::new(1),
+        range_start: range.start,
+        range_stop: range.end,
+        split,
+        made: false,
+    };
+    let of = |partitions: Vec<PartitionEntry>| TopicMeta { uuid: [7; 16], created: TimestampNs::new(1), ring_size: 16, partitions };
+    let topic = of(vec![entry(8..16, 0..0), entry(0..8, 2..4), entry(0..3, 0..0), entry(3..8, 0..0)]);
+    assert_eq!(topic.check(), Ok(()));
+    let check = |change: &dyn Fn(&mut TopicMeta), expected| {
+        let mut changed = topic.clone();
+        change(&mut changed);
+        assert_eq!(changed.check(), Err(expected));
+    };
+    check(&|topic| topic.partitions.clear(), field("range_stop", 0));
+    check(&|topic| topic.partitions[0].range_start = 9, field("range_start", 9)); // a gap
+    check(&|topic| topic.partitions[0].range_start = 7, field("range_start", 7)); // an overlap
+    check(&|topic| topic.partitions[0].range_stop = 15, field("range_stop", 15));
+    check(&|topic| topic.partitions[0].range_stop = 17, field("range_stop", 17));
+    check(&|topic| topic.partitions[0].range_start = 16, field("range_stop", 16));
+    check(&|topic| topic.partitions[2].range_stop = 2, field("range_start", 3));
+    check(&|topic| topic.partitions[3].range_stop = 7, field("range_stop", 7));
+    check(&|topic| topic.partitions[1].split = 0..0, field("range_start", 0)); // of what it was split into, none descends from it
+    check(&|topic| topic.partitions[1].split = 2..3, field("split_count", 1));
+    check(&|topic| topic.partitions[1].split = 3..5, field("split_first", 3));
+    check(&|topic| topic.partitions[1].split = 1..3, field("split_first", 1));
+    check(&|topic| topic.partitions[0].split = 2..4, field("range_start", 0));
+    check(&|topic| topic.partitions.insert(1, entry(0..8, 3..5)), field("split_first", 2));
+    check(&|topic| topic.ring_size = 0, field("ring_size", 0));
+    check(&|topic| topic.ring_size = 40_000, field("ring_size", 40_000));
+    let good = topic.encode();
+    assert_eq!(TopicMeta::decode(&good), Ok(topic.clone()));
+    let stored = |at: usize, bytes: &[u8]| TopicMeta::decode(&with_field(&good, at, bytes));
+    assert_eq!(stored(12, &[1]), Err(DecodeError::Incompatible { bits: 1 }));
+    assert_eq!(stored(44, &[5]), Err(DecodeError::Truncated { needed: 328, found: 288 }));
+    assert_eq!(stored(44, &[3]), Err(DecodeError::Trailing { bytes: 40 }));
+    assert_eq!(stored(44, &u32::MAX.to_le_bytes()), Err(DecodeError::Truncated { needed: 128 + 40 * u32::MAX as usize, found: 288 }));
+    assert_eq!(stored(48, &[1]), Err(DecodeError::Pad));
+    assert_eq!(stored(160, &[1]), Err(field("split_first", 1)));
+    assert_eq!(stored(166, &[2]), Err(field("flags", 2)));
+    assert_eq!(stored(160, &[0xff, 0xff, 0xff, 0xff, 1]), Err(field("split_first", u32::MAX.into())));
+    assert!(matches!(TopicMeta::decode(&good[..287]), Err(DecodeError::Checksum { .. })), "every byte of the file is under the checksum");
+}
+
+#[test]
 fn store_and_live_headers_hold_only_what_a_writer_stores() {
     let store = StoreMeta { uuid: [7; 16], created: TimestampNs::new(1) }.encode();
     let mut longer = store.to_vec();

@@ -135,10 +135,11 @@ proptest! {
     }
 
     #[test]
-    fn file_headers_come_back(header in any_segment_header(), checkpoint in any_checkpoint(), meta in any_meta()) {
+    fn file_headers_come_back(header in any_segment_header(), checkpoint in any_checkpoint(), meta in any_meta(), topic in any_topic()) {
         prop_assert_eq!(SegmentHeader::decode(&header.encode()), Ok(header));
         prop_assert_eq!(Checkpoint::decode(&checkpoint.encode()), Ok(checkpoint));
         prop_assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
+        prop_assert_eq!(TopicMeta::decode(&topic.encode()), Ok(topic));
     }
 
     #[test]
@@ -448,4 +449,25 @@ fn any_meta() -> impl Strategy<Value = Meta> {
             Meta { compat, ro_compat, uuid, created, index, ring_size, range_start: range_start - 1, range_stop, namespace, topic }
         },
     )
+}
+
+/// Begins with one partition; each pair of numbers splits one of those that there are by then.
+fn any_topic() -> impl Strategy<Value = TopicMeta> {
+    let splits = prop::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()), 0..40);
+    (any::<([u8; 16], i64)>(), 1u32..=32_768, splits).prop_map(|((uuid, created), ring_size, splits)| {
+        let created = TimestampNs::new(created);
+        let entry = |range_start, range_stop, made| PartitionEntry { uuid, created, range_start, range_stop, split: 0..0, made };
+        let mut partitions = vec![entry(0, ring_size, false)];
+        for (which, at, made) in splits {
+            let (number, count) = (which.index(partitions.len()), partitions.len() as u32);
+            let split = &mut partitions[number];
+            let (start, stop) = (split.range_start, split.range_stop);
+            if split.is_active() && stop - start >= 2 {
+                split.split = count..count + 2;
+                let at = start + 1 + at.index((stop - start - 1) as usize) as u32;
+                partitions.extend([entry(start, at, made), entry(at, stop, !made)]);
+            }
+        }
+        TopicMeta { uuid, created, ring_size, partitions }
+    })
 }

@@ -86,6 +86,23 @@ fn file_headers() -> Vec<Structure> {
     };
     let meta_bytes = meta.encode();
     assert_eq!(Meta::decode(&meta_bytes), Ok(meta));
+    let entry = |range: std::ops::Range<u32>, split, made| PartitionEntry {
+        uuid: *b"fedcba9876543210",
+        created: TimestampNs::new(0x5152_5354_5556_5758),
+        range_start: range.start,
+        range_stop: range.end,
+        split,
+        made,
+    };
+    let partitions = vec![
+        entry(0..0x0123, 0..0, false),
+        entry(0x0123..0x4567, 2..4, true),
+        entry(0x0123..0x0200, 0..0, false),
+        entry(0x0200..0x4567, 0..0, false),
+    ];
+    let topic = TopicMeta { uuid: *b"0123456789abcdef", created: TimestampNs::new(0x4142_4344_4546_4748), ring_size: 0x4567, partitions };
+    let topic_bytes = topic.encode();
+    assert_eq!(TopicMeta::decode(&topic_bytes), Ok(topic));
     let live = LiveHeader { boot_id: *b"0123456789abcdef", writer_nonce: 0x1112_1314_1516_1718, writer_pid: 0x2122_2324 }.encode();
     let mut woken = live;
     woken[WAKE_POSITION..WAKE_POSITION + 4].copy_from_slice(&0x3132_3334u32.to_le_bytes());
@@ -123,6 +140,15 @@ fn file_headers() -> Vec<Structure> {
             "range_stop": 0x6162_6365u32.to_le_bytes(), "namespace_len": 10u16.to_le_bytes(), "topic_len": 5u16.to_le_bytes(),
             "zero": [0; 56], "checksum": plain_crc32(&[&meta_bytes[..124], &meta_bytes[128..]].concat()).to_le_bytes(),
             "namespace": b"name-space", "topic": b"topic"),
+        structure!("TOPIC", topic_bytes[..128],
+            "magic": b"TIDETOP\n", "version": 1u16.to_le_bytes(), "header_len": 128u16.to_le_bytes(), "incompat": [0; 4],
+            "uuid": b"0123456789abcdef", "created": 0x4142_4344_4546_4748i64.to_le_bytes(), "ring_size": 0x4567u32.to_le_bytes(),
+            "partition_count": 4u32.to_le_bytes(), "zero": [0; 76],
+            "checksum": plain_crc32(&[&topic_bytes[..124], &topic_bytes[128..]].concat()).to_le_bytes()),
+        structure!("Partition entry", topic_bytes[168..208],
+            "uuid": b"fedcba9876543210", "created": 0x5152_5354_5556_5758i64.to_le_bytes(), "range_start": 0x0123u32.to_le_bytes(),
+            "range_stop": 0x4567u32.to_le_bytes(), "split_first": 2u32.to_le_bytes(), "split_count": 2u16.to_le_bytes(),
+            "flags": 1u16.to_le_bytes()),
         structure!("LIVE", woken,
             "magic": b"TIDELIV\n", "version": 1u16.to_le_bytes(), "header_len": 128u16.to_le_bytes(), "incompat": [0; 4],
             "boot_id": b"0123456789abcdef", "writer_nonce": 0x1112_1314_1516_1718u64.to_le_bytes(),

@@ -21,6 +21,7 @@ mod start;
 mod store;
 mod tail;
 mod temporary;
+mod topic;
 mod verify;
 mod write;
 
@@ -46,6 +47,7 @@ enum Command {
     Append(append::Args),
     Cat(cat::Args),
     Tail(tail::Args),
+    Topic(topic::Args),
     Info(info::Args),
     Verify(verify::Args),
     Dump(dump::Args),
@@ -96,6 +98,7 @@ impl Command {
             Self::Append(args) => append::run(args),
             Self::Cat(args) => cat::run(args),
             Self::Tail(args) => tail::run(args),
+            Self::Topic(args) => topic::run(args),
             Self::Info(args) => info::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Dump(args) => dump::run(args),
@@ -148,6 +151,7 @@ Examples:
   tidelog cat data events --from 2h --count 10
   tidelog tail data events --output raw
   generator | tidelog append data events --print-acks
+  tidelog topic create data events --partitions 4
   tidelog info data --json
   tidelog verify data
   tidelog dump data/topics/default/events/0/CHECKPOINT

@@ -147,6 +147,10 @@ fn named_or(topic: Option<&str>, dir: &Path, all: impl FnOnce() -> Result<Vec<To
 /// The views of one partition, or of those that can be had; whether some cannot because they are damaged, which is told.
 pub(crate) fn views_that_open(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<(Vec<PartitionView>, bool), Failure> {
     let (mut views, mut has_damage) = (Vec::new(), false);
+    if let Err(error) = topic.describe() {
+        super::say(&topic_failure(&topic.name().to_string(), error).to_string());
+        has_damage = true;
+    }
     for number in partition_numbers(partition, topic.partition_count()) {
         match self::views(topic, Some(number)) {
             Ok(view) => views.extend(view),
@@ -210,8 +214,14 @@ pub(crate) fn opening(dir: &Path, error: OpenError) -> Failure {
 /// A topic that cannot be had, with its exit code.
 pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
     let exit = match &error {
-        TopicError::InvalidName { .. } | TopicError::PartitionCount { .. } => Exit::Usage,
-        TopicError::PartitionsMissing { .. } => Exit::Damage,
+        TopicError::InvalidName { .. }
+        | TopicError::PartitionCount { .. }
+        | TopicError::NotTiled { .. }
+        | TopicError::RingSize { .. }
+        | TopicError::RingRange { .. }
+        | TopicError::SplitAt { .. }
+        | TopicError::SplitParts { .. } => Exit::Usage,
+        TopicError::PartitionsMissing { .. } | TopicError::CatalogDamaged { .. } => Exit::Damage,
         TopicError::Open(error) => open_exit(error),
         _ => Exit::Failed,
     };

@@ -21,13 +21,13 @@ pub(crate) fn item_bytes(item: &Item<'_>) -> usize {
     item.value.len() + item.key.map_or(0, <[u8]>::len) + RECORD_OVERHEAD_BYTES
 }
 
-/// Which of `count` partitions a record goes to. A key decides; records without one take turns by their number in the input, so that the same
-/// input is always routed alike.
-pub(crate) fn route(topic: &Topic, count: usize, key: Option<&[u8]>, number: u64) -> usize {
+/// Which of some partitions, by place, a record goes to: to the only one, or, if those are all of the topic's, by its key. Records without one
+/// take turns by their number in the input, so that the same input is always routed alike. `active` are those that take turns.
+pub(crate) fn route(topic: &Topic, count: usize, active: &[u32], key: Option<&[u8]>, number: u64) -> usize {
     match (count, key) {
         (1, _) => 0,
         (_, Some(key)) => topic.partition_for_key(key) as usize,
-        (count, None) => (number % count as u64) as usize,
+        (_, None) => active[(number % active.len() as u64) as usize] as usize,
     }
 }
 

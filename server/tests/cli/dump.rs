@@ -56,8 +56,22 @@ fn every_file_of_a_store_is_printed() {
         assert!(run.text().lines().count() >= structures.len(), "{path}: {}", run.text());
     }
     seen.sort();
-    assert_eq!(seen, ["LIVE header", "LOCK", "META", "STORE", "checkpoint slot", "index header", "segment header"]);
+    assert_eq!(seen, ["LIVE header", "LOCK", "META", "STORE", "TOPIC", "checkpoint slot", "index header", "segment header"]);
     assert_eq!(sandbox.snapshot("data"), before, "a dump changes nothing");
+}
+
+#[test]
+fn a_catalogue_is_printed_with_its_partitions() {
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["topic", "create", "data", "t", "--partitions", "2"]);
+    sandbox.ok(&["topic", "split", "data", "t", "-p", "1"]);
+    let path = "data/topics/default/t/TOPIC";
+    let printed = structures(&sandbox.run(&["dump", path, "--json"]).expect(0));
+    assert_eq!((&printed[0]["structure"], &printed[0]["ring_size"], &printed[0]["partition_count"]), (&"TOPIC".into(), &4096.into(), &4.into()));
+    let entries = named(&printed, "partition entry");
+    assert_eq!((&entries[1]["position"], &entries[1]["split_into"], &entries[3]["range_start"]), (&168.into(), &"2, 3".into(), &3072.into()));
+    edit(&sandbox, path, |bytes| bytes[170] ^= 1);
+    sandbox.run(&["dump", path]).expect(4).says("checksum");
 }
 
 #[test]

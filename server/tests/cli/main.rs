@@ -19,4 +19,5 @@ mod repair;
 mod sandbox;
 mod tail;
 mod timed;
+mod topic;
 mod verify;

@@ -10,9 +10,11 @@ const CHAIN_SEED: u32 = 0x0bad_cafe;
 const NEWEST: i64 = 1_700_000_002_000_000_000;
 
 /// Name and bytes of every golden file.
-pub(super) fn files() -> [(&'static str, Vec<u8>); 6] {
+pub(super) fn files() -> [(&'static str, Vec<u8>); 7] {
     let (log, index) = segment();
-    [("segment.log", log), ("segment.idx", index), ("CHECKPOINT", checkpoint()), ("META", meta()), ("STORE", store()), ("LIVE", live())]
+    let headers = [("META", meta()), ("TOPIC", topic()), ("STORE", store()), ("LIVE", live())];
+    let [meta, topic, store, live] = headers;
+    [("segment.log", log), ("segment.idx", index), ("CHECKPOINT", checkpoint()), meta, topic, store, live]
 }
 
 fn segment() -> (Vec<u8>, Vec<u8>) {
@@ -216,6 +218,27 @@ fn meta() -> Vec<u8> {
         topic: "earth_quakes.v1".to_owned(),
     };
     meta.encode()
+}
+
+/// Three partitions, the one in the middle split in two.
+fn topic() -> Vec<u8> {
+    let entry = |number: u8, range: std::ops::Range<u32>, split, made| PartitionEntry {
+        uuid: [number + 1; 16],
+        created: TimestampNs::new(1_699_999_998_500_000_000 + i64::from(number)),
+        range_start: range.start,
+        range_stop: range.end,
+        split,
+        made,
+    };
+    let partitions = vec![
+        entry(0, 0..1365, 0..0, true),
+        entry(1, 1365..2730, 3..5, true),
+        entry(2, 2730..4096, 0..0, false),
+        entry(3, 1365..2000, 0..0, false),
+        entry(4, 2000..2730, 0..0, true),
+    ];
+    let topic = TopicMeta { uuid: *b"the golden topic", created: TimestampNs::new(1_699_999_998_000_000_003), ring_size: 4096, partitions };
+    topic.encode()
 }
 
 fn store() -> Vec<u8> {

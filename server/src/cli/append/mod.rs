@@ -102,7 +102,9 @@ fn append_to(args: &Args, topic: &Topic, reader_options: ReaderOptions) -> Resul
     let source = Source::stdin(Compression::None).and_then(|source| RecordReader::new(source, reader_options.clone()));
     let mut reader = source.map_err(Failure::input)?;
     let (acker, groups) = Acker::start(args.print_acks)?;
-    let mut appender = Appender { args, topic, lanes, order: Vec::new(), records: 0, value_bytes_max: reader_options.value_bytes_max, groups };
+    let active = topic.active_partitions();
+    let mut appender =
+        Appender { args, topic, lanes, active, order: Vec::new(), records: 0, value_bytes_max: reader_options.value_bytes_max, groups };
     let result = appender.take_all(&mut reader);
     let Appender { lanes, groups, .. } = appender;
     drop(groups);
@@ -147,6 +149,8 @@ struct Appender<'a> {
     args: &'a Args,
     topic: &'a Topic,
     lanes: Vec<Lane>,
+    /// The partitions that take turns.
+    active: Vec<u32>,
     /// The records in the batches, in the order of the input.
     order: Vec<Waiting>,
     records: u64,
@@ -178,7 +182,7 @@ impl Appender<'_> {
     }
 
     fn take(&mut self, item: &Item<'_>) -> Result<(), Failure> {
-        let lane = route(self.topic, self.lanes.len(), item.key, self.records);
+        let lane = route(self.topic, self.lanes.len(), &self.active, item.key, self.records);
         let batch = &self.lanes[lane].batch;
         if !batch.is_empty() && batch.bytes() + batch.len() * 8 + item_bytes(item) > self.value_bytes_max + RECORD_OVERHEAD_BYTES {
             self.append()?;

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
-use tidelog_format::{FileName, LIVE_NAME, LOCK_NAME, STORE_NAME};
+use tidelog_format::{FileName, LIVE_NAME, LOCK_NAME, STORE_NAME, TOPIC_NAME};
 
 use self::structure::Structure;
 use self::window::Window;
@@ -26,8 +26,8 @@ Examples:
   tidelog dump data/topics/default/events/0/CHECKPOINT --json
   tidelog dump 00000000000000000000-0000000001.log --values
 
-FILE is a segment (.log), an index (.idx), CHECKPOINT, META, STORE, LIVE, LOCK, a recovery report or a file in quarantine/, known by its
-first bytes, else by its name. Each structure is printed with its position in bytes; what is wrong with it stands below it, behind !!.
+FILE is a segment (.log), an index (.idx), CHECKPOINT, META, TOPIC, STORE, LIVE, LOCK, a recovery report or a file in quarantine/, known
+by its first bytes, else by its name. Each structure is printed with its position in bytes; what is wrong with it stands below it, behind !!.
 All checksums are verified, and in a segment the order of offsets, the chain from batch to batch and how far each claims to be durable.
 
 A segment alone does not always tell a torn end, which a crash leaves, from damage: a fault is damage where the seal or a later batch in
@@ -56,6 +56,7 @@ enum Kind {
     Index,
     Checkpoint,
     Meta,
+    Topic,
     Store,
     Live,
     Lock,
@@ -136,6 +137,7 @@ fn print_file(printer: &mut Printer, window: Window, kind: Kind, path: &Path, na
         Kind::Index => index::print(printer, window, parsed_name(name), &failed),
         Kind::Checkpoint => small::print_checkpoint(printer, window, &failed),
         Kind::Meta => small::print_meta(printer, window, &failed),
+        Kind::Topic => small::print_topic(printer, window, &failed),
         Kind::Store => small::print_store(printer, window, &failed),
         Kind::Live => small::print_live(printer, window, &failed),
         Kind::Lock => small::print_lock(printer, window, &failed),
@@ -149,6 +151,7 @@ fn kind_of(magic: &[u8], name: &str) -> Option<Kind> {
     }
     match name {
         STORE_NAME => return Some(Kind::Store),
+        TOPIC_NAME => return Some(Kind::Topic),
         LOCK_NAME => return Some(Kind::Lock),
         LIVE_NAME => return Some(Kind::Live),
         _ => {}
@@ -185,13 +188,14 @@ fn piece_position(name: &str) -> Option<u64> {
 }
 
 const MAGIC_BYTES: usize = 8;
-const MAGICS: [(&[u8], Kind); 6] = [
+const MAGICS: [(&[u8], Kind); 7] = [
     (b"TIDELOG\n", Kind::Segment),
     (b"TIDEIDX\n", Kind::Index),
     (b"TIDECKP\n", Kind::Checkpoint),
     (b"TIDEMET\n", Kind::Meta),
+    (b"TIDETOP\n", Kind::Topic),
     (b"TIDESTO\n", Kind::Store),
     (b"TIDELIV\n", Kind::Live),
 ];
-const EXPECTED: &str = "expected TIDELOG, TIDEIDX, TIDECKP, TIDEMET, TIDESTO or TIDELIV in its first bytes, or the name of a segment (.log), \
-                        an index (.idx), CHECKPOINT, META, STORE, LIVE, LOCK, a recovery report or quarantined bytes (.bin)";
+const EXPECTED: &str = "expected TIDELOG, TIDEIDX, TIDECKP, TIDEMET, TIDETOP, TIDESTO or TIDELIV in its first bytes, or the name of a segment \
+                        (.log), an index (.idx), CHECKPOINT, META, TOPIC, STORE, LIVE, LOCK, a recovery report or quarantined bytes (.bin)";

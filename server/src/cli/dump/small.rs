@@ -1,10 +1,11 @@
-//! Prints the small files: CHECKPOINT, META, STORE, LIVE, LOCK and recovery reports. Knows no segment.
+//! Prints the small files: CHECKPOINT, META, TOPIC, STORE, LIVE, LOCK and recovery reports. Knows no segment.
 
 use std::io;
 
 use serde_json::Value;
 use tidelog_format::{
-    Checkpoint, DecodeError, FILE_HEADER_BYTES, LIVE_HEADER_BYTES, LIVE_SLOT_BYTES, LiveField, LiveHeader, Meta, SLOT_BYTES, StoreMeta, WAKE_POSITION,
+    Checkpoint, DecodeError, FILE_HEADER_BYTES, LIVE_HEADER_BYTES, LIVE_SLOT_BYTES, LiveField, LiveHeader, Meta, SLOT_BYTES, StoreMeta, TopicMeta,
+    WAKE_POSITION,
 };
 
 use super::Printer;
@@ -91,6 +92,37 @@ pub(super) fn print_meta(printer: &mut Printer, mut window: Window, failed: Fail
     printer.print(&structure)
 }
 
+pub(super) fn print_topic(printer: &mut Printer, mut window: Window, failed: Failed<'_>) -> Result<(), Failure> {
+    let len = window.end();
+    let topic = match TopicMeta::decode(window.from(0, TOPIC_BYTES).map_err(failed)?) {
+        Ok(topic) => topic,
+        Err(error) => {
+            let whole = whole(printer, "TOPIC", len, refused(error)?);
+            return printer.print(&whole);
+        }
+    };
+    let header = Structure::at(0, "TOPIC", FILE_HEADER_BYTES as u64)
+        .field("uuid", hex(&topic.uuid))
+        .field("created", Field::Time(topic.created.get()))
+        .field("ring_size", topic.ring_size)
+        .field("partition_count", topic.partitions.len() as u64);
+    printer.print(&header)?;
+    let bytes = (len - FILE_HEADER_BYTES as u64) / topic.partitions.len().max(1) as u64;
+    for (number, entry) in (0..).zip(&topic.partitions) {
+        let into = entry.split.clone().map(|into| into.to_string()).collect::<Vec<_>>().join(", ");
+        let structure = Structure::at(FILE_HEADER_BYTES as u64 + number * bytes, "partition entry", bytes)
+            .field("number", number)
+            .field("uuid", hex(&entry.uuid))
+            .field("created", Field::Time(entry.created.get()))
+            .field("range_start", entry.range_start)
+            .field("range_stop", entry.range_stop)
+            .field("split_into", into)
+            .field("made", entry.made);
+        printer.print(&structure)?;
+    }
+    Ok(())
+}
+
 pub(super) fn print_store(printer: &mut Printer, mut window: Window, failed: Failed<'_>) -> Result<(), Failure> {
     let len = window.end();
     let structure = match StoreMeta::decode(window.from(0, SMALL_BYTES).map_err(failed)?) {
@@ -163,6 +195,7 @@ pub(super) fn print_report(printer: &mut Printer, mut window: Window, failed: Fa
     printer.print(&structure)
 }
 
+const TOPIC_BYTES: usize = 1 << 20;
 const SMALL_BYTES: usize = 8192;
 /// As much as the engine looks at.
 const LIVE_BYTES_MAX: u64 = 256 << 20;

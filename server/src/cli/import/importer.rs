@@ -22,6 +22,8 @@ pub(super) struct Importer<'a> {
     topic: &'a Topic,
     options: ReaderOptions,
     targets: Vec<Target>,
+    /// The partitions that take turns.
+    active: Vec<u32>,
     rejects: Option<Rejects>,
     settings_crc: u32,
     batch_bytes_max: usize,
@@ -45,7 +47,21 @@ impl<'a> Importer<'a> {
         let targets = numbers.map(target).collect::<Result<Vec<_>, Failure>>()?;
         let batch_bytes_max = options.value_bytes_max + RECORD_OVERHEAD_BYTES;
         let settings_crc = crc32fast::hash(fingerprint(args, topic.partition_count()).as_bytes());
-        Ok(Self { args, topic, options, targets, rejects, settings_crc, batch_bytes_max, source: None, records: 0, already_imported: 0, imported: 0 })
+        let active = topic.active_partitions();
+        Ok(Self {
+            args,
+            topic,
+            options,
+            targets,
+            active,
+            rejects,
+            settings_crc,
+            batch_bytes_max,
+            source: None,
+            records: 0,
+            already_imported: 0,
+            imported: 0,
+        })
     }
 
     /// Imports what is not there yet of one source. When it returns, that is durable.
@@ -160,7 +176,7 @@ impl<'a> Importer<'a> {
     /// Puts the record that the reader stands at into the batch of its partition, unless it is in the log already.
     fn take(&mut self, reader: &mut RecordReader, progress: &Progress) -> Result<(), Failure> {
         let item = reader.item();
-        let index = route(self.topic, self.targets.len(), item.key, self.records);
+        let index = route(self.topic, self.targets.len(), &self.active, item.key, self.records);
         if self.targets[index].has(reader.source().position()) {
             self.records += 1;
             self.already_imported += 1;

@@ -1,0 +1,86 @@
+//! Deletes a topic, in a way that a crash leaves all of it or nothing. Knows no groups: their positions are the offset layer's.
+
+use parking_lot::MutexGuard;
+
+use crate::error::{IoContext, TopicError};
+use crate::log::{Log, Refusal};
+use crate::topic::catalog::TOPICS;
+use crate::topic::name::TopicName;
+use crate::topic::store::{Shared, Slot, Store};
+
+impl Store {
+    /// Deletes a topic with all its records, for good. Handles of it that are open, here or in other processes, answer with a typed error from
+    /// then on, also when a topic of the name is made anew. The positions of groups are not the engine's: see
+    /// [`delete_topic`](crate::delete_topic).
+    ///
+    /// ```
+    /// use tidelog::{AppendError, Record, Store, TopicError};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let store = Store::open(dir.path())?;
+    /// let orders = store.topic("orders")?.partition(0)?;
+    /// orders.append(Record::new("12 apples"))?;
+    /// store.delete_topic("orders")?;
+    /// assert!(matches!(orders.append(Record::new("more")), Err(AppendError::TopicDeleted)));
+    /// assert!(matches!(store.existing_topic("orders"), Err(TopicError::Unknown { .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TopicError::Unknown`]; [`TopicError::Io`]: the topic is as it was, unless it was the last sync that failed; then it is deleted, and a power
+    /// cut may bring it back whole. One that is damaged can be deleted.
+    pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
+        self.inner.shared.delete_topic(&name.parse()?)
+    }
+}
+
+impl Shared {
+    fn delete_topic(&self, name: &TopicName) -> Result<(), TopicError> {
+        let _naming = self.naming.lock();
+        self.check_open()?;
+        let topic = match self.topic(name) {
+            Ok(topic) => Some(topic),
+            Err(TopicError::CatalogDamaged { .. } | TopicError::PartitionsMissing { .. } | TopicError::RingSize { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        // From here on nobody opens a partition, or makes one: whoever has begun holds its slot, or is changing the catalogue.
+        if let Some(topic) = &topic {
+            topic.set_deleted(true);
+        }
+        let slots = self.slots_of(name);
+        let mut slots: Vec<_> = slots.iter().map(|slot| slot.lock()).collect();
+        if let Some(topic) = &topic {
+            topic.wait_unchanging();
+        }
+        open_logs(&slots).for_each(|log| log.refuse_appends(Refusal::Deleted));
+        let namespace_dir = self.catalog.dir.join(TOPICS).join(&name.namespace);
+        let (dir, aside) = (self.catalog.topic_dir(name), self.catalog.unfinished_name(&namespace_dir));
+        // The one step that counts: a name that no topic can have is removed by this process, or by the next.
+        if let Err(error) = self.catalog.storage.rename_new(&dir, &aside).at("delete", &dir) {
+            open_logs(&slots).for_each(|log| log.take_appends());
+            if let Some(topic) = &topic {
+                topic.set_deleted(false);
+            }
+            return Err(error.into());
+        }
+        slots.iter_mut().filter_map(|slot| slot.take()).for_each(|log| log.retire());
+        self.open.lock().retain(|(topic, _), _| topic != name);
+        self.topics.lock().remove(name);
+        self.catalog.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir)?;
+        self.catalog.give_up(&aside);
+        Ok(())
+    }
+
+    /// By number, as everybody takes them who takes more than one.
+    fn slots_of(&self, name: &TopicName) -> Vec<Slot> {
+        let open = self.open.lock();
+        let mut slots: Vec<(u32, Slot)> =
+            open.iter().filter(|((topic, _), _)| topic == name).map(|((_, number), slot)| (*number, slot.clone())).collect();
+        slots.sort_unstable_by_key(|(number, _)| *number);
+        slots.into_iter().map(|(_, slot)| slot).collect()
+    }
+}
+
+fn open_logs<'a>(slots: &'a [MutexGuard<'_, Option<std::sync::Arc<Log>>>]) -> impl Iterator<Item = &'a std::sync::Arc<Log>> {
+    slots.iter().filter_map(|slot| slot.as_ref())
+}
