@@ -11,6 +11,7 @@ mod import;
 mod infer;
 mod info;
 mod inspect;
+mod lag;
 mod man;
 mod offsets;
 mod parse;
@@ -49,6 +50,7 @@ enum Command {
     Tail(tail::Args),
     Topic(topic::Args),
     Info(info::Args),
+    Lag(lag::Args),
     Verify(verify::Args),
     Dump(dump::Args),
     Repair(repair::Args),
@@ -100,6 +102,7 @@ impl Command {
             Self::Tail(args) => tail::run(args),
             Self::Topic(args) => topic::run(args),
             Self::Info(args) => info::run(args),
+            Self::Lag(args) => lag::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Dump(args) => dump::run(args),
             Self::Repair(args) => repair::run(args),
@@ -153,6 +156,7 @@ Examples:
   generator | tidelog append data events --print-acks
   tidelog topic create data events --partitions 4
   tidelog info data --json
+  tidelog lag data
   tidelog verify data
   tidelog dump data/topics/default/events/0/CHECKPOINT
   tidelog repair data

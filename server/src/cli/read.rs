@@ -152,6 +152,7 @@ impl Printer {
     }
 }
 
-fn now_ns() -> i64 {
+/// The wall clock.
+pub(crate) fn now_ns() -> i64 {
     i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX)
 }

@@ -13,6 +13,7 @@ mod export;
 mod facts;
 mod import;
 mod kill;
+mod lag;
 mod offsets;
 mod processes;
 mod repair;
