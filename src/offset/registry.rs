@@ -73,7 +73,7 @@ impl PartitionOffsetRegistry {
     /// # Errors
     /// [`AssignError::Topic`], [`AssignError::NoPartition`]: the next call tries again.
     pub fn get(&self, key: &PartitionKey) -> Result<Arc<PartitionOffsetManager>, AssignError> {
-        match self.managers.load().get(key) {
+        match known(&self.managers.load(), key) {
             Some(manager) => Ok(manager.clone()),
             None => self.open(key),
         }
@@ -119,7 +119,7 @@ impl PartitionOffsetRegistry {
         OffsetMetrics { partition_count: managers.len(), total_offsets }
     }
 
-    /// Lets go of a topic's partitions, for instance before the topic is deleted; returns how many there were.
+    /// Lets go of a topic's partitions; returns how many there were. A topic that is deleted needs none of it: it is not found any more.
     pub fn forget_topic(&self, topic: &TopicName) -> usize {
         let _replacing = self.replacing.lock();
         let mut managers = (**self.managers.load()).clone();
@@ -141,7 +141,7 @@ impl PartitionOffsetRegistry {
     /// Asks the manager of a partition, without counting its owners.
     #[inline]
     fn with<T>(&self, key: &PartitionKey, ask: impl FnOnce(&PartitionOffsetManager) -> Result<T, AssignError>) -> Result<T, AssignError> {
-        match self.managers.load().get(key) {
+        match known(&self.managers.load(), key) {
             Some(manager) => ask(manager),
             None => ask(&*self.open(key)?),
         }
@@ -156,7 +156,7 @@ impl PartitionOffsetRegistry {
         let opened = PartitionOffsetManager::new(topic.partition(number)?).ack_level(self.level);
         let _replacing = self.replacing.lock();
         let managers = self.managers.load();
-        if let Some(manager) = managers.get(key) {
+        if let Some(manager) = known(&managers, key) {
             return Ok(manager.clone());
         }
         let (mut managers, opened) = ((**managers).clone(), Arc::new(opened));
@@ -164,4 +164,10 @@ impl PartitionOffsetRegistry {
         self.managers.store(Arc::new(managers));
         Ok(opened)
     }
+}
+
+/// The manager of a partition that is still there: a topic that was made anew under the name of a deleted one is another.
+#[inline]
+fn known<'a>(managers: &'a Managers, key: &PartitionKey) -> Option<&'a Arc<PartitionOffsetManager>> {
+    managers.get(key).filter(|manager| manager.partition().view().check_there().is_ok())
 }

@@ -203,6 +203,26 @@ fn partition_offset_registry_knows_what_is_not_there() {
     assert_eq!(offsets.assign(&there, Record::new("x")).unwrap(), 1, "what is let go of is found again");
 }
 
+/// The manager of a topic that was deleted answers for no other one of its name.
+#[test]
+fn partition_offset_registry_finds_a_topic_that_was_made_anew() {
+    let home = home();
+    let store = options().open(home.path()).unwrap();
+    let (key, offsets) = (key(&store, "t"), registry(&store));
+    offsets.assign_batch(&key, &numbered(5)).unwrap();
+    let old = offsets.get(&key).unwrap();
+    store.delete_topic("t").unwrap();
+    let gone = |outcome: Result<u64, AssignError>| matches!(outcome, Err(AssignError::Topic(TopicError::Unknown { .. })));
+    assert!(gone(offsets.assign(&key, Record::new("x")).map(u64::from)));
+    assert!(gone(offsets.high_water_mark(&key).map(|mark| mark.offset().get())));
+    store.create_topic("t", 1).unwrap();
+    assert_eq!(offsets.high_water_mark(&key).unwrap().offset(), 0);
+    assert_eq!(offsets.assign(&key, Record::new("x")).unwrap(), 0);
+    assert!(matches!(old.assign(Record::new("x")), Err(AppendError::TopicDeleted)));
+    let image = killed(home.path());
+    assert_eq!(marks(&manager(&options().open(image.path()).unwrap())), (1, 1, Some(0)));
+}
+
 #[test]
 fn offset_assigner_single_assignment() {
     let home = home();
