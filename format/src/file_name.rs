@@ -12,6 +12,8 @@ pub const CHECKPOINT_NAME: &str = "CHECKPOINT";
 pub const QUARANTINE_NAME: &str = "quarantine";
 /// The catalogue of a topic, in the topic's directory.
 pub const TOPIC_NAME: &str = "TOPIC";
+/// What stands in for the catalogue of a topic when that is damaged.
+pub const TOPIC_COPY_NAME: &str = "TOPIC.copy";
 /// Store identity.
 pub const STORE_NAME: &str = "STORE";
 /// Text for people about who holds the store's lock.

@@ -39,7 +39,9 @@ pub use bytes::all_zero;
 pub use checkpoint::{Checkpoint, SLOT_BYTES};
 pub use checksum::crc32;
 pub use error::DecodeError;
-pub use file_name::{CHECKPOINT_NAME, FileName, LIVE_NAME, LOCK_NAME, META_NAME, QUARANTINE_NAME, STORE_NAME, SegmentId, TOPIC_NAME, is_name};
+pub use file_name::{
+    CHECKPOINT_NAME, FileName, LIVE_NAME, LOCK_NAME, META_NAME, QUARANTINE_NAME, STORE_NAME, SegmentId, TOPIC_COPY_NAME, TOPIC_NAME, is_name,
+};
 pub use frame::{
     Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_ALIGN, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameHeader, Glance, NO_CLAIM,
     NOTE_BYTES_MAX, Producer, Replication, SMALL_FRAME_BYTES_MAX, glance, padded,

@@ -468,8 +468,8 @@ impl Apply<'_> {
 
     /// Size of the ring, and the share of it that the partition has. Without a catalogue, shares are even.
     fn share_of(&self, index: u32, topic_dir: Option<&Path>) -> (u32, (u32, u32)) {
-        let catalog = topic_dir.and_then(|dir| read_file(&**self.storage, &dir.join(tidelog_format::TOPIC_NAME), 1 << 20).ok());
-        let topic = catalog.and_then(|bytes| tidelog_format::TopicMeta::decode(&bytes).ok());
+        let read = |name: &str| tidelog_format::TopicMeta::decode(&read_file(&**self.storage, &topic_dir?.join(name), 1 << 20).ok()?).ok();
+        let topic = read(tidelog_format::TOPIC_NAME).or_else(|| read(tidelog_format::TOPIC_COPY_NAME));
         match topic.as_ref().and_then(|topic| Some((topic.ring_size, topic.partitions.get(index as usize)?))) {
             Some((ring_size, entry)) => (ring_size, (entry.range_start, entry.range_stop)),
             None => (crate::log::RING_SIZE, crate::log::ring_range(index, self.sibling_count(topic_dir).max(index + 1))),

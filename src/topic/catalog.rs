@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{LIVE_NAME, LOCK_NAME, STORE_NAME, StoreMeta, TOPIC_NAME};
+use tidelog_format::{LIVE_NAME, LOCK_NAME, STORE_NAME, StoreMeta, TOPIC_COPY_NAME, TOPIC_NAME};
 
 use crate::clock::now;
 use crate::error::{IoContext, IoError, OpenError};
@@ -112,8 +112,12 @@ impl Catalog {
     }
 
     fn has_catalog(&self, name: &TopicName) -> Result<bool, IoError> {
-        let path = self.topic_dir(name).join(TOPIC_NAME);
-        Ok(self.storage.kind(&path).at("look at", &path)?.is_some())
+        for path in [TOPIC_NAME, TOPIC_COPY_NAME].map(|file| self.topic_dir(name).join(file)) {
+            if self.storage.kind(&path).at("look at", &path)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn sub_directories(&self, path: &Path) -> Result<Vec<String>, IoError> {

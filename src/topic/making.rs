@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use tidelog_format::{Checkpoint, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, TOPIC_NAME, Terms, TimestampNs, TopicMeta};
+use tidelog_format::{Checkpoint, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, Terms, TimestampNs, TopicMeta};
 
 use crate::error::{IoContext, IoError, TopicError};
 use crate::io::replace_file;
@@ -11,6 +11,7 @@ use crate::log::{CheckpointFile, NamedSegment, NewSegment, Spare};
 use crate::topic::catalog::{Catalog, TOPICS};
 use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
+use crate::topic::topic_files::write_catalog;
 
 impl Catalog {
     /// Makes a topic: its catalogue, and no partition yet.
@@ -36,8 +37,7 @@ impl Catalog {
 
     fn fill_topic(&self, dir: &Path, meta: &TopicMeta) -> Result<(), TopicError> {
         self.storage.create_dir(dir).at("create", dir)?;
-        let path = dir.join(TOPIC_NAME);
-        Ok(replace_file(&*self.storage, &path, &meta.encode()).at("write", &path)?)
+        Ok(write_catalog(&*self.storage, dir, meta)?)
     }
 
     /// Makes the directory of a partition, unless a process that died before it could say so has made it.

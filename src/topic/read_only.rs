@@ -100,6 +100,11 @@ impl ReadOnlyTopic {
         }
     }
 
+    /// What is wrong with the catalogue, also where its copy stands in for it.
+    pub fn catalog_damage(&self) -> Option<&TopicError> {
+        self.files.damage.as_ref().or(self.files.spoiled.as_ref())
+    }
+
     /// What a partition is known by.
     ///
     /// # Errors

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use tidelog_format::{TOPIC_NAME, TopicMeta};
+use tidelog_format::{TOPIC_COPY_NAME, TOPIC_NAME, TopicMeta};
 
 use crate::error::{IoContext, OpenError, TopicError};
-use crate::io::{read_file, replace_file};
+use crate::io::read_file;
 use crate::log::{FileNote, PartitionRepair, RepairAction, RepairStep, plan_repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
 use crate::topic::store::Store;
+use crate::topic::topic_files::write_catalog;
 
 /// What would be done about the damage in a store: see [`StoreOptions::plan_repair`].
 ///
@@ -67,6 +68,11 @@ impl Repair {
                 };
                 partitions.push(PartitionRepair { topic: name.to_string(), partition: number, ..planned });
             }
+            if let (Some(_), Some(told)) = (&found.spoiled, partitions.get_mut(first)) {
+                let detail = format!("the catalogue is written anew, from {TOPIC_COPY_NAME}");
+                told.steps.insert(0, RepairStep { action: RepairAction::Catalog, file: TOPIC_NAME.to_owned(), detail });
+                catalogs.push((name.clone(), found.layout.meta.clone()));
+            }
             if let (Some(damage), Some(told)) = (&found.damage, partitions.get_mut(first)) {
                 match catalog.rebuilt(name, &found) {
                     Some(meta) => {
@@ -94,8 +100,8 @@ impl Repair {
         let options = StoreOptions { threads: false, ..self.options };
         let store = Store::open_with(&self.dir, options, false)?;
         for (name, meta) in &self.catalogs {
-            let path = store.inner.shared.catalog.topic_dir(name).join(TOPIC_NAME);
-            replace_file(&*store.inner.shared.catalog.storage, &path, &meta.encode()).at("write", &path)?;
+            let catalog = &store.inner.shared.catalog;
+            write_catalog(&*catalog.storage, &catalog.topic_dir(name), meta)?;
         }
         let mut done = Vec::new();
         for planned in self.partitions.into_iter().filter(|planned| !planned.is_empty()) {

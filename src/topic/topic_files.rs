@@ -5,10 +5,10 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidelog_format::{DecodeError, FILE_HEADER_BYTES, META_NAME, Meta, TOPIC_NAME, TimestampNs, TopicMeta};
+use tidelog_format::{DecodeError, FILE_HEADER_BYTES, META_NAME, Meta, TOPIC_COPY_NAME, TOPIC_NAME, TimestampNs, TopicMeta};
 
 use crate::error::{IoContext, IoError, OpenError, TopicError};
-use crate::io::{Storage, read_file};
+use crate::io::{Storage, read_file, replace_file};
 use crate::log::{Absent, RING_SIZE, ring_range};
 use crate::topic::catalog::{Catalog, PARTITIONS_MAX};
 use crate::topic::layout::Layout;
@@ -24,6 +24,8 @@ pub(super) struct TopicFiles {
     pub(super) missing: Vec<u32>,
     /// Why the layout cannot be believed: then it only says which partitions there are to be read.
     pub(super) damage: Option<TopicError>,
+    /// Why the layout is that of the catalogue's copy.
+    pub(super) spoiled: Option<TopicError>,
 }
 
 impl TopicFiles {
@@ -53,6 +55,8 @@ enum Found {
     Absent,
     Whole(Box<TopicMeta>),
     Damaged(DecodeError),
+    /// Damaged or lost, and its copy is whole.
+    Copied(Box<TopicMeta>, DecodeError),
 }
 
 impl Catalog {
@@ -64,21 +68,11 @@ impl Catalog {
             // Before the list: a partition that it calls made is there by then.
             let found = read_catalog(&self.storage, &self.topic_dir(name))?;
             let there = self.partition_numbers(name)?;
+            let damaged = |source| TopicError::CatalogDamaged { topic: name.to_string(), path: self.topic_dir(name).join(TOPIC_NAME), source };
             let files = match found {
-                Found::Whole(meta) if meta.ring_size != RING_SIZE => {
-                    return Err(TopicError::RingSize { expected: RING_SIZE, found: meta.ring_size });
-                }
-                Found::Whole(meta) => {
-                    let there: Vec<u32> = there.into_iter().filter(|number| (*number as usize) < meta.partitions.len()).collect();
-                    let made = |number: &u32| meta.partitions[*number as usize].made;
-                    let missing = (0..meta.partitions.len() as u32).filter(made).filter(|number| there.binary_search(number).is_err()).collect();
-                    TopicFiles { layout: Layout::new(*meta), there, missing, damage: None }
-                }
-                Found::Damaged(source) => {
-                    let path = self.topic_dir(name).join(TOPIC_NAME);
-                    let damage = Some(TopicError::CatalogDamaged { topic: name.to_string(), path, source });
-                    TopicFiles { damage, ..self.by_directories(name, there)? }
-                }
+                Found::Whole(meta) => by_catalog(*meta, &there, None)?,
+                Found::Copied(meta, source) => by_catalog(*meta, &there, Some(damaged(source)))?,
+                Found::Damaged(source) => TopicFiles { damage: Some(damaged(source)), ..self.by_directories(name, there)? },
                 Found::Absent => self.by_directories(name, there)?,
             };
             // Deleted, or deleted and made anew, between the two looks.
@@ -99,7 +93,7 @@ impl Catalog {
                 return Err(TopicError::Unknown { name: name.to_string(), near: near(name, &self.topics()?) });
             }
             let layout = Layout::even(1, |_| ([0; 16], TimestampNs::new(0)));
-            return Ok(TopicFiles { layout, there, missing: vec![0], damage: None });
+            return Ok(TopicFiles { layout, there, missing: vec![0], damage: None, spoiled: None });
         };
         let metas: BTreeMap<u32, Meta> = there.iter().filter_map(|number| Some((*number, self.meta_of(name, *number)?))).collect();
         let share = metas.get(&last).filter(|meta| meta.ring_size == RING_SIZE).map(|meta| (meta.range_start, meta.range_stop));
@@ -113,7 +107,7 @@ impl Catalog {
             source: DecodeError::Field { what: "range_start", found: meta.range_start.into() },
         });
         let missing = (0..count).filter(|number| there.binary_search(number).is_err()).collect();
-        Ok(TopicFiles { layout: Layout::even(count, identity), there, missing, damage })
+        Ok(TopicFiles { layout: Layout::even(count, identity), there, missing, damage, spoiled: None })
     }
 
     /// What META of a partition says, if it is that of the partition.
@@ -132,6 +126,17 @@ impl Catalog {
     }
 }
 
+/// The topic as its catalogue tells it.
+fn by_catalog(meta: TopicMeta, there: &[u32], spoiled: Option<TopicError>) -> Result<TopicFiles, TopicError> {
+    if meta.ring_size != RING_SIZE {
+        return Err(TopicError::RingSize { expected: RING_SIZE, found: meta.ring_size });
+    }
+    let there: Vec<u32> = there.iter().copied().filter(|number| (*number as usize) < meta.partitions.len()).collect();
+    let made = |number: &u32| meta.partitions[*number as usize].made;
+    let missing = (0..meta.partitions.len() as u32).filter(made).filter(|number| there.binary_search(number).is_err()).collect();
+    Ok(TopicFiles { layout: Layout::new(meta), there, missing, damage: None, spoiled })
+}
+
 /// For whoever follows the partition in `dir`: why it has no directory.
 pub(super) fn why_absent(storage: &Arc<dyn Storage>, dir: &Path, uuid: [u8; 16]) -> Result<Absent, OpenError> {
     let topic_dir = dir.parent().unwrap_or(dir);
@@ -139,7 +144,7 @@ pub(super) fn why_absent(storage: &Arc<dyn Storage>, dir: &Path, uuid: [u8; 16])
         return Ok(Absent::Deleted);
     }
     // Without a catalogue that can be believed, a partition is its directory.
-    let Found::Whole(meta) = read_catalog(storage, topic_dir)? else { return Ok(Absent::Made) };
+    let (Found::Whole(meta) | Found::Copied(meta, _)) = read_catalog(storage, topic_dir)? else { return Ok(Absent::Made) };
     let number: Option<usize> = dir.file_name().and_then(|name| name.to_str()?.parse().ok());
     Ok(match number.and_then(|number| meta.partitions.get(number)).filter(|entry| entry.uuid == uuid) {
         Some(entry) if entry.made => Absent::Made,
@@ -148,12 +153,25 @@ pub(super) fn why_absent(storage: &Arc<dyn Storage>, dir: &Path, uuid: [u8; 16])
     })
 }
 
+/// The catalogue, or, where that is damaged or lost, its copy, which is written before it: what that says beyond it has never counted.
 fn read_catalog(storage: &Arc<dyn Storage>, topic_dir: &Path) -> Result<Found, OpenError> {
-    let path = topic_dir.join(TOPIC_NAME);
-    match read_file(&**storage, &path, CATALOG_BYTES_MAX) {
+    let found = read_one(storage, &topic_dir.join(TOPIC_NAME))?;
+    let source = match &found {
+        Found::Damaged(source) => *source,
+        Found::Absent => DecodeError::Truncated { needed: FILE_HEADER_BYTES, found: 0 },
+        Found::Whole(_) | Found::Copied(..) => return Ok(found),
+    };
+    match read_one(storage, &topic_dir.join(TOPIC_COPY_NAME)) {
+        Ok(Found::Whole(meta)) => Ok(Found::Copied(meta, source)),
+        _ => Ok(found),
+    }
+}
+
+fn read_one(storage: &Arc<dyn Storage>, path: &Path) -> Result<Found, OpenError> {
+    match read_file(&**storage, path, CATALOG_BYTES_MAX) {
         Ok(bytes) => match TopicMeta::decode(&bytes) {
             Ok(meta) => Ok(Found::Whole(Box::new(meta))),
-            Err(source) if source.is_unsupported() => Err(OpenError::Unsupported { path, source }),
+            Err(source) if source.is_unsupported() => Err(OpenError::Unsupported { path: path.to_owned(), source }),
             Err(source) => Ok(Found::Damaged(source)),
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Found::Absent),
@@ -161,8 +179,17 @@ fn read_catalog(storage: &Arc<dyn Storage>, topic_dir: &Path) -> Result<Found, O
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
             Ok(Found::Damaged(DecodeError::Truncated { needed: FILE_HEADER_BYTES, found: 0 }))
         }
-        Err(error) => Err(IoError::new("read", &path, error).into()),
+        Err(error) => Err(IoError::new("read", path, error).into()),
     }
+}
+
+/// Puts a catalogue, and before it its copy, in the place of those that are there.
+pub(super) fn write_catalog(storage: &dyn Storage, topic_dir: &Path, meta: &TopicMeta) -> Result<(), IoError> {
+    let bytes = meta.encode();
+    for path in [TOPIC_COPY_NAME, TOPIC_NAME].map(|name| topic_dir.join(name)) {
+        replace_file(storage, &path, &bytes).at("write", &path)?;
+    }
+    Ok(())
 }
 
 /// An entry for each partition that a ring can be split into.

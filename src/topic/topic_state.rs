@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
-use tidelog_format::{TOPIC_NAME, TopicMeta};
+use tidelog_format::{TOPIC_COPY_NAME, TOPIC_NAME, TopicMeta};
 
-use crate::error::{IoContext, IoError, TopicError};
+use crate::error::{IoError, TopicError};
 use crate::io::{read_file, replace_file};
 use crate::topic::catalog::Catalog;
 use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
-use crate::topic::topic_files::CATALOG_BYTES_MAX;
+use crate::topic::topic_files::{CATALOG_BYTES_MAX, write_catalog};
 
 /// What all handles of a topic share.
 #[derive(Debug)]
@@ -104,10 +104,14 @@ impl Changing<'_> {
     pub(super) fn replace(&self, catalog: &Catalog, meta: TopicMeta) -> Result<(), TopicError> {
         let path = catalog.topic_dir(&self.topic.name).join(TOPIC_NAME);
         let before = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX).map_err(|error| error.kind());
-        if let Err(error) = replace_file(&*catalog.storage, &path, &meta.encode()).at("write", &path) {
+        let topic_dir = catalog.topic_dir(&self.topic.name);
+        if let Err(error) = write_catalog(&*catalog.storage, &topic_dir, &meta) {
             let after = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX).map_err(|error| error.kind());
             if after != before {
                 let _ = self.topic.failure.set(error.clone()); // nobody else is changing it
+            } else {
+                // The copy may be ahead. Where this fails too, the next change puts that right.
+                let _ = replace_file(&*catalog.storage, &topic_dir.join(TOPIC_COPY_NAME), &self.topic.layout().meta.encode());
             }
             return Err(error.into());
         }

@@ -147,8 +147,8 @@ fn named_or(topic: Option<&str>, dir: &Path, all: impl FnOnce() -> Result<Vec<To
 /// The views of one partition, or of those that can be had; whether some cannot because they are damaged, which is told.
 pub(crate) fn views_that_open(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<(Vec<PartitionView>, bool), Failure> {
     let (mut views, mut has_damage) = (Vec::new(), false);
-    if let Err(error) = topic.describe() {
-        super::say(&topic_failure(&topic.name().to_string(), error).to_string());
+    if let Some(error) = topic.catalog_damage() {
+        super::say(&topic_failure(&topic.name().to_string(), error.clone()).to_string());
         has_damage = true;
     }
     for number in partition_numbers(partition, topic.partition_count()) {
