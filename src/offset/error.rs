@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use tidelog_format::Offset;
 
 use crate::error::{AppendError, CutError, DamagedRange, ReadError, SyncError, TopicError};
 use crate::offset::offset_mapping::OffsetMapping;
@@ -26,6 +27,14 @@ pub enum OffsetStoreError {
         found: usize,
         /// Bytes at most.
         limit: usize,
+    },
+    /// No log gives out such an offset.
+    #[error("offset {found} is above {limit}, the highest there is")]
+    OffsetTooHigh {
+        /// The offset given.
+        found: Offset,
+        /// The highest.
+        limit: Offset,
     },
     /// The offset has a row already, and it says something else. One of the two was not read from this partition: rebuild the rows.
     #[error("offset {} of {partition} is mapped to {given:?}, and was mapped to {stored:?}", given.offset)]
@@ -73,7 +82,7 @@ pub enum OffsetStoreError {
         /// The offsets in the internal partition, and why.
         damage: Vec<DamagedRange>,
     },
-    /// The topic of the store could not be had.
+    /// The topic of the store could not be had; or what was given names no topic ([`TopicError::InvalidName`]).
     #[error(transparent)]
     Topic(Box<TopicError>),
     /// The change could not be appended to the log of the store. After [`AppendError::NotDurable`] it may be there when the store is opened

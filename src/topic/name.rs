@@ -29,6 +29,14 @@ pub struct TopicName {
 }
 
 impl TopicName {
+    /// Whether it keeps the rules, which one that was put together from its parts may not.
+    pub(crate) fn check(&self) -> Result<(), TopicError> {
+        match [&self.namespace, &self.name].into_iter().find_map(|part| broken_rule(part)) {
+            Some(why) => Err(TopicError::InvalidName { name: format!("{}/{}", self.namespace, self.name), why }),
+            None => Ok(()),
+        }
+    }
+
     /// Whether it is a topic of the engine itself, in the namespace `_tidelog`, which lists of topics leave out.
     pub fn is_internal(&self) -> bool {
         self.namespace == INTERNAL_NAMESPACE

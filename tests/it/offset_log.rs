@@ -275,8 +275,57 @@ fn what_is_not_known_is_refused_and_left_alone() {
         assert!(error.is_refusal());
         let read_only = options().open_read_only(home.path()).unwrap();
         assert!(LogOffsetStore::open_read_only(&read_only).is_err_and(|error| error.is_refusal()));
-        assert!(LogOffsetStore::salvage(&store).is_err());
+        assert!(!is_newer || LogOffsetStore::salvage(&store).is_err());
         assert!(before == fingerprint(&dir_of(home.path())), "{record:?}: a refusal changed the log");
+    }
+}
+
+/// An entry that no version writes costs what it said, and nothing around it, wherever snapshots stand.
+#[test]
+fn salvage_steps_over_what_is_no_entry() {
+    // A commit of an offset above the highest, with the name of a topic that is none, and one that ends early.
+    for record in [&b"\x01\x02\x01\0g\x01\0\0\0\x01\0n\x03\0a/b\0\x10\0\0\0\0\0\0\0\x04\0\0"[..], &[1, 0x3f], b""] {
+        for has_snapshot in [false, true] {
+            let home = tempdir();
+            let store = options().open(home.path()).unwrap();
+            let offsets = LogOffsetStore::open(&store).unwrap();
+            commit(&offsets, 1, 1);
+            log_of(&store).append(Record::new(record)).unwrap();
+            assert!(matches!(offsets.groups(), Err(OffsetStoreError::Malformed { .. })));
+            drop(offsets);
+            // What was written behind it by a process that had not read it, in a store of its own here: at offset 1 a commit, and then a snapshot.
+            let elsewhere = tempdir();
+            let other = options().open(elsewhere.path()).unwrap();
+            let written = LogOffsetStore::open(&other).unwrap();
+            commit(&written, 1, 1);
+            commit(&written, 2, 9);
+            let model = read(&written);
+            let value = log_of(&other).get(1).unwrap().value().unwrap().to_vec();
+            let mut values = vec![value];
+            if has_snapshot {
+                written.snapshot().unwrap();
+                let records = log_of(&other).view().read_from(2).unwrap().map(Result::unwrap);
+                values = records
+                    .take_while(|record| record.offset() < log_of(&other).log_end_offset())
+                    .map(|record| record.value().unwrap().to_vec())
+                    .collect();
+            }
+            for value in &values {
+                log_of(&store).append(Record::new(value)).unwrap();
+            }
+            assert!(matches!(LogOffsetStore::open(&store), Err(OffsetStoreError::Malformed { .. })));
+            let (salvaged, lost) = LogOffsetStore::salvage(&store).unwrap();
+            let lost: Vec<_> = lost.iter().map(|range| (range.from.into(), range.to.into())).collect();
+            assert_eq!(lost, if has_snapshot { vec![] } else { vec![(1u64, 2u64)] }, "a snapshot makes up for it");
+            assert_eq!(read(&salvaged), model);
+            commit(&salvaged, 3, 3);
+            let all = read(&salvaged);
+            drop(salvaged);
+            store.close().unwrap();
+            let store = options().open(home.path()).unwrap();
+            assert_eq!(read(&LogOffsetStore::open(&store).unwrap()), all, "it opens as any other");
+            assert!(LogOffsetStore::salvage(&store).unwrap().1.is_empty());
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidelog::{
     CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError,
-    PartitionKey, PartitionStats, Record, RingRange, Store, TimestampNs,
+    PartitionKey, PartitionStats, Record, RingRange, Store, TimestampNs, TopicError, TopicName,
 };
 
 use crate::support::{options, tempdir};
@@ -293,6 +293,59 @@ fn positions_of_groups() {
             assert_eq!(all, [(a.clone(), CommittedOffset::new(3, ts(2))), (b.clone(), full.clone())]);
             assert_eq!(store.fetch(&group("billing"), &b).unwrap(), Some(full.clone()));
             assert_eq!(store.fetch(&group("billing"), &c).unwrap(), None);
+        },
+    );
+}
+
+const OFFSET_MAX: u64 = i64::MAX as u64;
+
+/// What a store could not give back is refused whole, by each of them the same, and whatever was there stays readable.
+#[test]
+fn what_cannot_be_kept_is_refused() {
+    let good = partition("t", 0);
+    let position = |offset: u64| CommittedOffset::new(offset, ts(1));
+    let named = |namespace: &str, name: &str| PartitionKey {
+        topic: TopicName { namespace: namespace.to_owned(), name: name.to_owned() },
+        range: RingRange::new(4096, 0, 1024).unwrap(),
+    };
+    let bad_names = [named("default", "a/b"), named("", "t"), named("n", ".."), named("default", &"x".repeat(250)), named(&"x".repeat(70_000), "t")];
+    each(
+        |store| {
+            store.commit(&group("g"), &[(good.clone(), position(5))]).unwrap();
+            for offset in [u64::MAX, 1 << 63] {
+                let stats = PartitionStats { latest: Some(offset.into()), ..PartitionStats::empty(ts(1)) };
+                for outcome in [
+                    store.commit(&group("g"), &[(good.clone(), position(6)), (partition("t", 1), position(offset))]),
+                    store.save_checkpoint(&good, checkpoint(offset, 1)).map(drop),
+                    store.save_mappings(&good, &[row(1), row(offset)], ts(1)),
+                    store.save_stats(&good, stats),
+                    store.save_stats(&good, PartitionStats { earliest: Some(offset.into()), ..PartitionStats::empty(ts(1)) }),
+                ] {
+                    let is_typed = matches!(outcome, Err(OffsetStoreError::OffsetTooHigh { found, limit }) if found == offset && limit == OFFSET_MAX);
+                    assert!(is_typed, "{outcome:?}");
+                }
+            }
+            for bad in &bad_names {
+                for outcome in [
+                    store.commit(&group("g"), &[(good.clone(), position(6)), (bad.clone(), position(1))]),
+                    store.delete(&group("g"), &[good.clone(), bad.clone()]).map(drop),
+                    store.delete_topic(&bad.topic).map(drop),
+                    store.save_checkpoint(bad, checkpoint(1, 1)).map(drop),
+                    store.save_mappings(bad, &[row(1)], ts(1)),
+                    store.save_stats(bad, PartitionStats::empty(ts(1))),
+                    store.forget(bad),
+                ] {
+                    let is_typed = matches!(&outcome, Err(OffsetStoreError::Topic(error)) if matches!(**error, TopicError::InvalidName { .. }));
+                    assert!(is_typed, "{outcome:?}");
+                }
+                assert_eq!(store.fetch(&group("g"), bad).unwrap(), None);
+            }
+            store.commit(&group("h"), &[(good.clone(), position(OFFSET_MAX))]).unwrap();
+        },
+        |store| {
+            assert_eq!(store.fetch_all(&group("g")).unwrap(), [(good.clone(), position(5))]);
+            assert_eq!(store.fetch_all(&group("h")).unwrap(), [(good.clone(), position(OFFSET_MAX))], "the highest offset is one");
+            assert!(store.partitions().unwrap().is_empty());
         },
     );
 }

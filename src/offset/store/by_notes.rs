@@ -14,7 +14,7 @@ macro_rules! by_notes {
 
             impl $crate::offset::OffsetStore for $store {
                 fn commit(&self, group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
-                    self.change(Change::commit(group, positions)?).map(drop)
+                    self.change(Change::Commit { group: group.clone(), positions: positions.to_vec() }).map(drop)
                 }
 
                 fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {

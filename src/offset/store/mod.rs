@@ -1,6 +1,7 @@
 //! Where notes about offsets are kept. Assigns no offset.
 
 mod by_notes;
+mod limits;
 mod log;
 mod memory;
 mod notes;
@@ -26,6 +27,9 @@ use crate::topic::{PartitionKey, TopicName};
 
 /// Keeps the positions of groups, and notes about partitions: checkpoints, rows that point into their logs, and counts. What it says is
 /// durable when a call returns, unless the store is one of memory alone.
+///
+/// What it takes it can give back: an offset above 2^63 - 1 is refused ([`OffsetStoreError::OffsetTooHigh`]), and so is a
+/// [`TopicName`] that was put together from parts that are none ([`TopicError::InvalidName`](crate::TopicError::InvalidName)).
 ///
 /// Only positions are the store's own. Everything else was read from a log and can be read from it again: no offset is assigned from what a
 /// store says, so that a store which is lost, old or wrong changes none.

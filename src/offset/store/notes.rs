@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use tidelog_format::{Offset, TimestampNs};
 
-use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
+use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
+use crate::offset::store::limits;
 use crate::topic::{PartitionKey, TopicName};
 
 /// What a store knows. The same changes in the same order lead to the same notes, wherever they are applied.
@@ -62,24 +63,28 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// A commit, if a store may keep what it says.
-    pub(super) fn commit(group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<Self, OffsetStoreError> {
-        check_metadata(positions)?;
-        Ok(Self::Commit { group: group.clone(), positions: positions.to_vec() })
-    }
-}
-
-/// Whether the notes to positions are as short as they may be.
-pub(super) fn check_metadata(positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
-    match positions.iter().map(|(_, position)| position.metadata.len()).find(|bytes| *bytes > METADATA_BYTES_MAX) {
-        Some(found) => Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX }),
-        None => Ok(()),
+    /// Whether a store may keep what it says.
+    fn check(&self) -> Result<(), OffsetStoreError> {
+        match self {
+            Self::Commit { positions, .. } => limits::check_positions(positions),
+            Self::Delete { partitions, .. } => limits::check_partitions(partitions),
+            Self::DeleteTopic { topic } => Ok(topic.check()?),
+            Self::Checkpoint { partition, checkpoint } => {
+                limits::check_partition(partition)?;
+                limits::check_offset(checkpoint.offset)
+            }
+            Self::Mappings { partition, rows, .. } => limits::check_rows(partition, rows),
+            Self::Stats { partition, stats } => limits::check_stats(partition, stats),
+            Self::Forget { partition } => limits::check_partition(partition),
+            Self::DeleteGroup { .. } | Self::CleanUp { .. } | Self::CleanUpMappings { .. } => Ok(()),
+        }
     }
 }
 
 impl Notes {
     /// Whether a change can be made of this.
     pub(super) fn check(&self, change: &Change) -> Result<(), OffsetStoreError> {
+        change.check()?;
         let Change::Mappings { partition, rows, .. } = change else { return Ok(()) };
         match self.conflict(partition, rows) {
             Some((stored, given)) => Err(OffsetStoreError::MappingConflict { partition: partition.to_string(), stored, given }),

@@ -13,8 +13,8 @@ use crate::error::{AppendError, DamagedRange, ReadError, TopicError};
 use crate::log::{PartitionView, Record, RecordBatch};
 use crate::offset::error::OffsetStoreError;
 use crate::offset::store::by_notes::by_notes;
-use crate::offset::store::log::encoding::Entry;
-use crate::offset::store::log::replay::Replay;
+use crate::offset::store::log::encoding::{Entry, EntryError};
+use crate::offset::store::log::replay::{Malformed, Replay};
 use crate::offset::store::notes::{Change, Notes};
 use crate::topic::{OFFSETS_TOPIC, Partition, ReadOnlyStore, Store};
 
@@ -71,7 +71,7 @@ impl LogOffsetStore {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn open_with(store: &Store, changes_bytes_min: u64) -> Result<Self, OffsetStoreError> {
-        let opened = Self::replay(store, changes_bytes_min)?;
+        let opened = Self::replay(store, changes_bytes_min, Malformed::IsRefused)?;
         let state = opened.state.read();
         if !state.damage.is_empty() {
             return Err(OffsetStoreError::Damaged { damage: state.damage.clone() });
@@ -82,14 +82,20 @@ impl LogOffsetStore {
         Ok(opened)
     }
 
-    /// Opens an offset store of which changes are lost, with what is left: positions may be older than what was committed, or gone, and nothing
-    /// is invented. A snapshot of them takes the place of what is damaged. Returns what was lost.
+    /// Opens an offset store of which changes are lost, or [no changes](OffsetStoreError::Malformed), with what is left: positions may be older than
+    /// what was committed, or gone, and nothing is invented. A snapshot of them takes the place of what is damaged. Returns what was lost.
     ///
     /// # Errors
-    /// [`OffsetStoreError`]; damage is none.
+    /// [`OffsetStoreError`]; damage is none, and entries that no version writes are damage. Those of a newer version are refused.
     pub fn salvage(store: &Store) -> Result<(Self, Vec<DamagedRange>), OffsetStoreError> {
-        let opened = Self::replay(store, CHANGES_BYTES_MIN)?;
-        let damage = std::mem::take(&mut opened.state.write().damage);
+        let opened = Self::replay(store, CHANGES_BYTES_MIN, Malformed::IsLost)?;
+        let (damage, snapshot) = {
+            let mut state = opened.state.write();
+            state.malformed = Malformed::IsRefused;
+            (std::mem::take(&mut state.damage), state.snapshot)
+        };
+        // A snapshot may have made up for what is before it.
+        opened.delete_before(snapshot)?;
         if !damage.is_empty() {
             opened.snapshot()?;
         }
@@ -144,11 +150,12 @@ impl LogOffsetStore {
         Self { source, state, awaited, snapshotting, changes_bytes_min }
     }
 
-    fn replay(store: &Store, changes_bytes_min: u64) -> Result<Self, OffsetStoreError> {
+    fn replay(store: &Store, changes_bytes_min: u64, malformed: Malformed) -> Result<Self, OffsetStoreError> {
         let partition = store.topic(OFFSETS_TOPIC)?.partition(0)?;
         // A recovery may have found what is not durable yet.
         let end = partition.flush()?;
         let opened = Self::new(Source::Writer(Box::new(partition)), changes_bytes_min);
+        opened.state.write().malformed = malformed;
         let partition = opened.writer()?;
         read_on(&mut opened.state.write(), partition.view(), || end.max(partition.durable_end_offset()))?;
         Ok(opened)
@@ -200,7 +207,7 @@ impl LogOffsetStore {
         }
         let entry = Entry::Change(change);
         let mut batch = RecordBatch::new();
-        batch.push(&Record::new(&entry.encode()))?;
+        batch.push(&Record::new(&value_of(&entry)?))?;
         let pending = {
             // Held until it is noted that this is waited for: it cannot be read before it is durable, which is later.
             let mut awaited = self.awaited.lock();
@@ -241,6 +248,16 @@ impl LogOffsetStore {
 
 by_notes!(LogOffsetStore);
 
+/// The value of an entry's record. What cannot be read back would take everything else with it, and is not appended.
+fn value_of(entry: &Entry) -> Result<Vec<u8>, OffsetStoreError> {
+    let value = entry.encode();
+    match Entry::decode(&value) {
+        Ok(read) if read == *entry => Ok(value),
+        Err(EntryError::Malformed(what)) => Err(OffsetStoreError::Malformed { place: NOT_APPENDED.to_owned(), what }),
+        _ => Err(OffsetStoreError::Malformed { place: NOT_APPENDED.to_owned(), what: "it does not read as what it is" }),
+    }
+}
+
 /// Reads on to `end`; from the start, if what was to be read next is deleted behind a newer snapshot, or was cut off.
 fn read_on(state: &mut Replay, view: &PartitionView, end: impl Fn() -> Offset) -> Result<Vec<(u64, usize)>, OffsetStoreError> {
     let mut outcome = state.read(view, end());
@@ -249,7 +266,7 @@ fn read_on(state: &mut Replay, view: &PartitionView, end: impl Fn() -> Offset) -
             Err(OffsetStoreError::Read(error)) if is_gone(&error) => {}
             other => return other,
         }
-        outcome = Replay::of(view, &end).map(|replay| {
+        outcome = Replay::of(view, &end, state.malformed).map(|replay| {
             *state = replay;
             Vec::new()
         });
@@ -263,3 +280,7 @@ fn is_gone(error: &ReadError) -> bool {
 
 const CHANGES_BYTES_MIN: u64 = 1 << 20;
 const ATTEMPTS: usize = 10;
+const NOT_APPENDED: &str = "a change, which was not appended";
+
+#[cfg(test)]
+mod tests;

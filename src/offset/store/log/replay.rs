@@ -22,10 +22,21 @@ pub(super) struct Replay {
     pub(super) changes_bytes: u64,
     /// What is lost, and no snapshot makes up for.
     pub(super) damage: Vec<DamagedRange>,
+    pub(super) malformed: Malformed,
     /// Whether the notes are all of what came before.
     is_whole: bool,
     /// A snapshot that has begun and not ended.
     unfinished: Option<Unfinished>,
+}
+
+/// What an entry is taken for that no version writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Malformed {
+    /// An error: nothing behind it is read.
+    #[default]
+    IsRefused,
+    /// As good as a damaged one.
+    IsLost,
 }
 
 #[derive(Debug, Default)]
@@ -43,11 +54,11 @@ impl Replay {
     }
 
     /// Starts where the log does.
-    pub(super) fn of(view: &PartitionView, end: impl Fn() -> Offset) -> Result<Self, OffsetStoreError> {
+    pub(super) fn of(view: &PartitionView, end: impl Fn() -> Offset, malformed: Malformed) -> Result<Self, OffsetStoreError> {
         // The start first: a snapshot that it is at was durable before.
         let start = view.log_start_offset().get();
         let end = end();
-        let mut replay = Self { next: start, is_whole: start == 0, ..Self::default() };
+        let mut replay = Self { next: start, is_whole: start == 0, malformed, ..Self::default() };
         replay.read(view, end)?;
         // The prefix of an offset log is deleted behind a snapshot alone, which then is the first that is read.
         if start > 0 && end.get() >= start && replay.snapshot.is_none() && replay.damage.is_empty() {
@@ -70,7 +81,13 @@ impl Replay {
                 Ok(record) => {
                     let offset = record.offset().get();
                     let value = record.value().unwrap_or_default();
-                    outcomes.push((offset, self.take(view, offset, value)?));
+                    match self.take(view, offset, value) {
+                        Ok(outcome) => outcomes.push((offset, outcome)),
+                        Err(OffsetStoreError::Malformed { what, .. }) if self.malformed == Malformed::IsLost => {
+                            self.miss(DamagedRange { from: offset, to: offset + 1, reason: what.to_owned(), declared: false });
+                        }
+                        Err(error) => return Err(error),
+                    }
                     self.next = offset + 1;
                 }
                 Err(ReadError::Corrupt { from, to, reason, .. }) => {

@@ -7,7 +7,7 @@ use crate::error::CutError;
 use crate::log::{Record, RecordBatch};
 use crate::offset::error::OffsetStoreError;
 use crate::offset::store::log::encoding::Entry;
-use crate::offset::store::log::{LogOffsetStore, read_on};
+use crate::offset::store::log::{LogOffsetStore, read_on, value_of};
 use crate::topic::Partition;
 
 impl LogOffsetStore {
@@ -80,7 +80,7 @@ struct Snapshot<'a> {
 
 impl Snapshot<'_> {
     fn push(&mut self, entry: &Entry) -> Result<(), OffsetStoreError> {
-        let value = entry.encode();
+        let value = value_of(entry)?;
         if !self.batch.is_empty() && self.batch.bytes() + value.len() > self.bytes_max {
             self.append()?;
         }

@@ -21,7 +21,7 @@ use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::offset::store::OffsetStore;
-use crate::offset::store::notes::check_metadata;
+use crate::offset::store::limits;
 use crate::topic::{PartitionKey, TopicName};
 
 /// An [`OffsetStore`] in a SQLite file (feature `sqlite`).
@@ -142,7 +142,7 @@ impl SqliteOffsetStore {
 
 impl OffsetStore for SqliteOffsetStore {
     fn commit(&self, group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
-        check_metadata(positions)?;
+        limits::check_positions(positions)?;
         self.write("commit positions to", |transaction| {
             let mut statement = transaction.prepare_cached(
                 "INSERT OR REPLACE INTO consumer_group_positions
@@ -196,6 +196,7 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn delete(&self, group: &GroupId, partitions: &[PartitionKey]) -> Result<usize, OffsetStoreError> {
+        limits::check_partitions(partitions)?;
         self.write("delete positions from", |transaction| {
             let mut statement = transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2")?;
             let each = partitions.iter().map(|partition| statement.execute(params![group.as_str(), partition.to_string()]));
@@ -210,6 +211,7 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
+        topic.check()?;
         // All keys between these two are of the topic: ';' comes right behind ':'.
         let keys = ["ring:", "ring;"].map(|end| format!("{}/{}/{end}", topic.namespace, topic.name));
         self.write("delete a topic from", |transaction| {
@@ -223,6 +225,8 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
+        limits::check_partition(partition)?;
+        limits::check_offset(checkpoint.offset)?;
         self.write("save a checkpoint to", |transaction| {
             let mut statement = transaction.prepare_cached(
                 "INSERT INTO partition_offset_checkpoints
@@ -249,6 +253,7 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn save_mappings(&self, partition: &PartitionKey, rows: &[OffsetMapping], saved_at: TimestampNs) -> Result<(), OffsetStoreError> {
+        limits::check_rows(partition, rows)?;
         let key = partition.to_string();
         self.write("save rows to", |transaction| {
             let mut insert = transaction.prepare_cached(
@@ -292,6 +297,7 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn save_stats(&self, partition: &PartitionKey, stats: PartitionStats) -> Result<(), OffsetStoreError> {
+        limits::check_stats(partition, &stats)?;
         self.write("save counts to", |transaction| {
             let mut statement = transaction.prepare_cached(
                 "INSERT INTO partition_metadata
@@ -339,6 +345,7 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn forget(&self, partition: &PartitionKey) -> Result<(), OffsetStoreError> {
+        limits::check_partition(partition)?;
         self.write("forget a partition in", |transaction| {
             for table in NOTES {
                 let sql = format!("DELETE FROM {table} WHERE partition_key = ?1");

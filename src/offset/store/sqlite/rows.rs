@@ -43,7 +43,7 @@ fn offset(value: i64) -> Offset {
     Offset::new(value as u64)
 }
 
-/// How an offset stands in a row: all of them are below 2^63.
+/// How an offset stands in a row. Those that are saved are checked before; as an end of a range, one above is as good as the highest.
 pub(super) fn integer(offset: Offset) -> i64 {
     i64::try_from(offset.get()).unwrap_or(i64::MAX)
 }

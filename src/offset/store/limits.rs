@@ -1,0 +1,44 @@
+//! What a store may be given to keep: the same for all of them, so that each can be copied to each. Keeps nothing.
+
+use tidelog_format::{OFFSET_MAX, Offset};
+
+use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
+use crate::offset::error::OffsetStoreError;
+use crate::offset::offset_mapping::OffsetMapping;
+use crate::offset::partition_stats::PartitionStats;
+use crate::topic::PartitionKey;
+
+/// Whether positions can be kept: what they are of, how far they are, and how long the notes to them are.
+pub(super) fn check_positions(positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
+    for (partition, position) in positions {
+        check_partition(partition)?;
+        check_offset(position.offset)?;
+        let found = position.metadata.len();
+        if found > METADATA_BYTES_MAX {
+            return Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_partitions(partitions: &[PartitionKey]) -> Result<(), OffsetStoreError> {
+    partitions.iter().try_for_each(check_partition)
+}
+
+pub(super) fn check_partition(partition: &PartitionKey) -> Result<(), OffsetStoreError> {
+    Ok(partition.topic.check()?)
+}
+
+pub(super) fn check_rows(partition: &PartitionKey, rows: &[OffsetMapping]) -> Result<(), OffsetStoreError> {
+    check_partition(partition)?;
+    rows.iter().try_for_each(|row| check_offset(row.offset))
+}
+
+pub(super) fn check_stats(partition: &PartitionKey, stats: &PartitionStats) -> Result<(), OffsetStoreError> {
+    check_partition(partition)?;
+    stats.earliest.into_iter().chain(stats.latest).try_for_each(check_offset)
+}
+
+pub(super) fn check_offset(offset: Offset) -> Result<(), OffsetStoreError> {
+    if offset.get() <= OFFSET_MAX { Ok(()) } else { Err(OffsetStoreError::OffsetTooHigh { found: offset, limit: Offset::new(OFFSET_MAX) }) }
+}
