@@ -1,4 +1,4 @@
-//! Positions of groups from one store to another: what is there already is left, and a copy that fails takes back what it did.
+//! Positions of groups from one store to another: what is there already is left, and a copy that fails takes back what it wrote and is still there.
 
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
@@ -23,7 +23,11 @@ pub struct CopyReport {
 /// to any with `overwrite`; what the source does not have is left. Notes about partitions are not copied: they are made from the log
 /// ([`note_partition`](crate::note_partition)).
 ///
-/// Killed in the middle, it is run again: what it wrote is there already. When it fails, what it wrote is taken back.
+/// Killed in the middle, it is run again: what it wrote is there already. When it fails, what it wrote is taken back; a position that is no
+/// longer what it wrote is somebody else's by then, and left.
+///
+/// The groups must not commit to the target meanwhile: what a group commits between the moment a position is looked at and the moment it is
+/// written, or taken back, is overwritten.
 ///
 /// ```
 /// use tidelog::{CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, OffsetStore, Store, TimestampNs, copy_positions};
@@ -39,15 +43,17 @@ pub struct CopyReport {
 /// ```
 ///
 /// # Errors
-/// [`OffsetStoreError`] of either store; [`OffsetStoreError::NotVerified`].
+/// [`OffsetStoreError`] of either store; [`OffsetStoreError::NotVerified`]; [`OffsetStoreError::NotTakenBack`] if some of what was written is left.
 pub fn copy_positions(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool) -> Result<CopyReport, OffsetStoreError> {
     let mut undo = Vec::new();
-    let outcome = copy(from, to, overwrite, &mut undo);
-    if outcome.is_err() {
-        // That it failed is what is told: where this fails too, the next run finds what is there already.
-        let _ = undo.into_iter().rev().try_for_each(|change| take_back(to, change));
-    }
-    outcome
+    copy(from, to, overwrite, &mut undo).map_err(|source| {
+        // One that fails keeps none of the others from being taken back.
+        let mut failures = undo.into_iter().rev().filter_map(|written| take_back(to, written).err());
+        match failures.next() {
+            None => source,
+            Some(reason) => OffsetStoreError::NotTakenBack { source: Box::new(source), positions: 1 + failures.count(), reason: Box::new(reason) },
+        }
+    })
 }
 
 /// A position that was written, and what was there before.
@@ -97,10 +103,10 @@ fn verify(to: &dyn OffsetStore, group: &GroupId, partition: &PartitionKey, writt
     Err(OffsetStoreError::NotVerified { what: "the position", key, written: format!("{written:?}"), read: format!("{read:?}") })
 }
 
-/// Puts back what was there, unless its group has committed meanwhile.
+/// Puts back what was there, if what was written is still there.
 fn take_back(to: &dyn OffsetStore, written: Written) -> Result<(), OffsetStoreError> {
     let Written { group, partition, position, before } = written;
-    if is_later(to.fetch(&group, &partition)?.as_ref(), &position) {
+    if to.fetch(&group, &partition)? != Some(position) {
         return Ok(());
     }
     match before {

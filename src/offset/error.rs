@@ -110,6 +110,16 @@ pub enum OffsetStoreError {
         /// The database's words.
         reason: String,
     },
+    /// A copy failed, and some of what it had written could not be taken back. Run again, it finds that it is there already.
+    #[error("{source}; and {positions} of the positions that were written could not be taken back: {reason}")]
+    NotTakenBack {
+        /// Why it failed.
+        source: Box<Self>,
+        /// How many positions are left.
+        positions: usize,
+        /// Why the first of them is.
+        reason: Box<Self>,
+    },
     /// What was read back from a store is not what was written to it.
     #[error("{what} of {key} was written as {written}, and read back as {read}")]
     NotVerified {

@@ -39,6 +39,7 @@ mod object_faults;
 #[cfg(feature = "object_store")]
 mod objects;
 mod offset_broker;
+mod offset_faults;
 mod offset_log;
 mod offset_manager;
 mod offset_notation;

@@ -5,6 +5,7 @@ use tidelog::{
     Partition, PartitionStats, Record, Store, SyncPolicy, TimestampNs, copy_positions, note_partition, offset_mappings,
 };
 
+use crate::offset_faults::{Faulty, When};
 use crate::reading_support::Random;
 use crate::support::{options, tempdir};
 
@@ -224,6 +225,54 @@ fn a_copy_is_everything_and_may_be_run_again() {
     assert_eq!(all(&to), all(&from));
 }
 
+/// A copy that is gone in the middle of any commit, before it or behind it, is run again, and the target has everything.
+#[test]
+fn a_copy_that_is_killed_is_run_again() {
+    let home = tempdir();
+    let (_store, from, _) = source(home.path());
+    let (mut calls, mut partly) = (0, 0);
+    loop {
+        let to = Faulty::new(calls / 2, if calls % 2 == 0 { When::DieBefore } else { When::DieBehind });
+        // The process is gone in that call: nothing of the copy runs any more.
+        let is_killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| copy_positions(&from, &to, false))).is_err();
+        let found: usize = all(&to.inner).iter().map(|(_, positions)| positions.len()).sum();
+        partly += u32::from(is_killed && (1..1250).contains(&found));
+        let report = copy_positions(&from, &to.inner, false).unwrap();
+        assert_eq!((report.copied, report.same), (1250 - found, found));
+        assert_eq!(all(&to.inner), all(&from));
+        if !is_killed {
+            break;
+        }
+        calls += 1;
+    }
+    assert!(calls >= 10 && partly >= 8, "{partly} of {calls} were killed with some of it written");
+}
+
+/// Each position is taken back by itself: as long as it is what was written, and though others cannot be.
+#[test]
+fn what_is_taken_back_is_what_was_written() {
+    let home = tempdir();
+    let (_store, from, keys) = source(home.path());
+    let rewound = position(1, 99);
+    // The copy fails in its third commit; then the first three calls that take back fail too.
+    let to = Faulty::new(2, When::Fail(4));
+    to.inner.commit(&group(0), &[(keys[5].clone(), position(2, 50))]).unwrap();
+    // A group goes back to an older offset, with an older time, while it is copied.
+    *to.meanwhile.lock().unwrap() = Some((group(0), keys[7].clone(), rewound.clone()));
+    match copy_positions(&from, &to, false).unwrap_err() {
+        tidelog::OffsetStoreError::NotTakenBack { positions: 3, source, .. } => {
+            assert!(matches!(*source, tidelog::OffsetStoreError::ReadOnly), "{source}");
+        }
+        other => panic!("{other}"),
+    }
+    let left: Vec<_> =
+        all(&to.inner).into_iter().flat_map(|(group, positions)| positions.into_iter().map(move |(key, at)| (group.clone(), key, at))).collect();
+    assert!(left.contains(&(group(0), keys[7].clone(), rewound)), "a group lost its commit");
+    assert!(left.contains(&(group(0), keys[5].clone(), position(2, 50))), "what was there is there again");
+    assert_eq!(left.len(), 5, "and three that could not be taken back: {left:?}");
+    assert_eq!(copy_positions(&from, &to.inner, true).map(|report| report.same).unwrap(), 3);
+}
+
 /// A target that takes no more in the middle, and one that keeps something else, are as they were.
 #[cfg(feature = "sqlite")]
 #[test]
@@ -243,6 +292,8 @@ fn a_copy_that_fails_takes_back_what_it_wrote() {
         db.execute_batch(trigger).unwrap();
         let error = copy_positions(&from, &to, false).unwrap_err();
         assert_eq!(matches!(error, tidelog::OffsetStoreError::NotVerified { .. }), is_lie, "{error}");
+        // What was read back as something else may be what its group has committed: it is left.
+        assert_eq!(to.delete_group(&group(3)).unwrap(), usize::from(is_lie));
         assert_eq!(all(&to), before, "{error}");
         // A group that commits behind the copy keeps what it committed, though the copy takes back the rest.
         let live = "CREATE TRIGGER live AFTER INSERT ON consumer_group_positions WHEN NEW.group_id = 'group-2' AND NEW.committed_at = 100 \
@@ -254,6 +305,7 @@ fn a_copy_that_fails_takes_back_what_it_wrote() {
         assert!(kept.len() == 250 && kept.iter().all(|(_, kept)| *kept == position(55, 101)), "{error}");
         db.execute_batch("DROP TRIGGER live").unwrap();
         assert_eq!(to.delete_group(&group(2)).unwrap(), 250);
+        assert_eq!(to.delete_group(&group(3)).unwrap(), usize::from(is_lie));
         assert_eq!(all(&to), before, "{error}");
         db.execute_batch(if is_lie { "DROP TRIGGER lies" } else { "DROP TRIGGER fails" }).unwrap();
         copy_positions(&from, &to, false).unwrap();

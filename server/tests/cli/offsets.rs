@@ -1,4 +1,4 @@
-//! `offsets`: positions listed, copied to SQLite and back, killed in the middle; and notes about partitions made anew from the log.
+//! `offsets`: positions listed, copied to SQLite and back; and notes about partitions made anew from the log.
 
 use serde_json::Value;
 use tidelog::{CommittedOffset, GroupId, LogOffsetStore, OffsetStore, StoreOptions, SyncPolicy, TimestampNs};
@@ -88,29 +88,6 @@ fn what_cannot_be_copied_is_left_alone() {
     assert_eq!(listed(&sandbox, "log").len(), 4);
     sandbox.run(&["offsets", "data", "copy", "--from", "sqlite:offsets.db", "--to", "log"]).expect(3).says("is locked by another writer");
     drop(writer);
-}
-
-#[cfg(feature = "sqlite")]
-#[test]
-fn a_copy_that_is_killed_is_run_again() {
-    let sandbox = Sandbox::new();
-    commit(&sandbox, 200, 7);
-    let to = ["offsets", "data", "copy", "--from", "log", "--to", "sqlite:offsets.db"];
-    let mut partly = 0;
-    for wait_ms in [5, 10, 20, 40, 80, 160] {
-        let mut child = sandbox.command(&to).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(wait_ms));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if sandbox.path("offsets.db").exists() {
-            // Killed before its tables were all made, it is none that can be listed yet.
-            let run = sandbox.run(&["offsets", "data", "list", "--store", "sqlite:offsets.db", "--json"]);
-            partly += u64::from(run.code == Some(0) && run.text().contains("group-000") && !run.text().contains("group-199"));
-        }
-    }
-    println!("{partly} of 6 were killed in the middle");
-    sandbox.ok(&to);
-    assert_eq!(listed(&sandbox, "sqlite:offsets.db"), listed(&sandbox, "log"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidelog::copy_positions;
+use tidelog::{OffsetStoreError, copy_positions};
 
 use super::place::{Place, open_store};
 use crate::exit::{Exit, Failure};
@@ -30,8 +30,10 @@ pub(crate) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
     }
     let from = args.from.open_to_read(dir)?;
     let to = args.to.open_to_write(&|| open_store(dir))?;
-    let report = copy_positions(&*from, &*to, args.overwrite)
-        .map_err(|error| args.to.failure(&format!("copying from {} (what was written is taken back) to", args.from), error))?;
+    let report = copy_positions(&*from, &*to, args.overwrite).map_err(|error| {
+        let outcome = if matches!(error, OffsetStoreError::NotTakenBack { .. }) { "not all that was written is" } else { "what was written is" };
+        args.to.failure(&format!("copying from {} ({outcome} taken back) to", args.from), error)
+    })?;
     let mut results = Results::default();
     if args.json {
         let json = serde_json::to_value(report).map_err(|error| Failure::because(Exit::Failed, "copy", error))?;

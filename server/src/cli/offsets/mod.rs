@@ -24,7 +24,8 @@ place says, and whatever becomes of it, none is ever given out again or changed.
 
 Exit codes:
   0  done
-  1  failed: an I/O error, or what was written was read back as something else; a copy then has taken back what it wrote
+  1  failed: an I/O error, or what was written was read back as something else; a copy then takes back what it wrote,
+     and says whether it could
   2  usage
   3  refused: a place is of a newer version, or something else; the store is locked. Nothing was changed
   4  changes of positions are lost in the log")]
@@ -39,7 +40,8 @@ pub(crate) struct Args {
 enum What {
     /// Print the positions of all groups, beside the writer if there is one.
     List(list::Args),
-    /// Copy the positions of all groups, and read them back. Killed, it is run again; when it fails, it takes back what it wrote.
+    /// Copy the positions of all groups, and read them back. Killed, it is run again; when it fails, it takes back what it wrote. Stop the groups
+    /// that commit to the target before: what one commits in the moment in which its position is copied is overwritten.
     Copy(copy::Args),
     /// Forget checkpoints, counts and rows, and make them anew from the logs. Positions stay what they are.
     Rebuild(rebuild::Args),
