@@ -231,6 +231,9 @@ fn what_is_no_offset_store_is_refused_and_left_alone() {
     fs::create_dir(home.path().join("directory")).unwrap();
     for (name, sql) in [
         ("other.db", "CREATE TABLE invoices (id)"),
+        ("empty.db", "CREATE TABLE invoices (id); CREATE TABLE schema_migrations (version INTEGER, description TEXT, applied_at INTEGER)"),
+        ("view.db", "CREATE VIEW totals AS SELECT 1; CREATE TABLE schema_migrations (version INTEGER, description TEXT, applied_at INTEGER)"),
+        ("go.db", "CREATE TABLE schema_migrations (version INTEGER, dirty INTEGER); INSERT INTO schema_migrations VALUES (1, 0)"),
         (
             "rails.db",
             "CREATE TABLE schema_migrations (version INTEGER, description TEXT, applied_at); INSERT INTO schema_migrations VALUES (1, 'Users', 1)",
@@ -239,9 +242,12 @@ fn what_is_no_offset_store_is_refused_and_left_alone() {
         Connection::open(home.path().join(name)).unwrap().execute_batch(sql).unwrap();
     }
     let before = fingerprint(home.path());
-    for name in ["text", "directory", "other.db", "rails.db"] {
-        let error = SqliteOffsetStore::open(home.path().join(name)).map(drop).unwrap_err();
-        assert!(matches!(error, OffsetStoreError::Foreign { .. }) && error.is_refusal(), "{name}: {error}");
+    for name in ["text", "directory", "other.db", "empty.db", "view.db", "go.db", "rails.db"] {
+        let path = home.path().join(name);
+        for outcome in [SqliteOffsetStore::open(&path).map(drop), SqliteOffsetStore::migrate(&path, 1), SqliteOffsetStore::migrate(&path, 0)] {
+            let error = outcome.unwrap_err();
+            assert!(matches!(error, OffsetStoreError::Foreign { .. }) && error.is_refusal(), "{name}: {error}");
+        }
     }
     assert!(before == fingerprint(home.path()));
     assert!(matches!(SqliteOffsetStore::open(home.path().join("none/offsets.db")), Err(OffsetStoreError::Database { .. })));
@@ -306,7 +312,7 @@ fn a_backup_of_a_store_in_use_is_one_moment_of_it() {
         last = found[0];
     }
     assert!(matches!(store.backup(&backups[0]), Err(OffsetStoreError::Database { .. })), "a file that is there is not written over");
-    let left: Vec<_> = crate::support::names(home.path()).into_iter().filter(|name| name.ends_with(".tmp")).collect();
+    let left: Vec<_> = crate::support::names(home.path()).into_iter().filter(|name| name.contains(".unfinished")).collect();
     assert!(left.is_empty(), "{left:?}");
     store.restore(&backups[0]).unwrap();
     let found = committed(&store);
@@ -314,6 +320,37 @@ fn a_backup_of_a_store_in_use_is_one_moment_of_it() {
     commit(&store, 1_000_000);
     drop(store);
     assert_eq!(committed(&SqliteOffsetStore::open(home.path().join("offsets.db")).unwrap()), [1_000_000, 1_000_000]);
+}
+
+/// What is beside a backup is not its own, and its name may be any that the file system takes.
+#[test]
+fn a_backup_touches_no_other_file() {
+    use std::os::unix::ffi::OsStringExt;
+    let home = tempdir();
+    let store = SqliteOffsetStore::open(home.path().join("offsets.db")).unwrap();
+    commit(&store, 4);
+    for name in ["plain.db", "it's \"odd\".db", "file:a?mode=memory", "latin-\u{e4}"]
+        .map(String::from)
+        .map(String::into_bytes)
+        .into_iter()
+        .chain([b"raw-\xe4\xff.db".to_vec()])
+    {
+        let to = home.path().join(std::ffi::OsString::from_vec(name));
+        let others = [".tmp", ".unfinished", ".unfinished-1"].map(|suffix| {
+            let mut other = to.clone().into_os_string();
+            other.push(suffix);
+            fs::write(&other, "mine").unwrap();
+            other
+        });
+        store.backup(&to).unwrap();
+        assert!(others.iter().all(|other| fs::read(other).is_ok_and(|bytes| bytes == b"mine")), "{to:?}");
+        assert!(fs::read(&to).unwrap().starts_with(b"SQLite format 3\0"), "{to:?}");
+        let before = fingerprint(home.path());
+        assert!(matches!(store.backup(&to), Err(OffsetStoreError::Database { .. })), "a file that is there is not written over");
+        assert!(before == fingerprint(home.path()), "{to:?}");
+        store.restore(&to).unwrap();
+        assert_eq!(committed(&store), [4, 4]);
+    }
 }
 
 #[test]
@@ -326,7 +363,7 @@ fn only_a_whole_backup_is_restored() {
         store.save_mappings(&key("t"), &rows, TimestampNs::new(1)).unwrap();
     }
     commit(&store, 5);
-    let (good, bad, old) = (home.path().join("good.db"), home.path().join("bad.db"), home.path().join("old.db"));
+    let (good, bad, old, stuck) = (home.path().join("good.db"), home.path().join("bad.db"), home.path().join("old.db"), home.path().join("stuck.db"));
     store.backup(&good).unwrap();
     let mut bytes = fs::read(&good).unwrap();
     let middle = bytes.len() / 2 / 4096 * 4096;
@@ -338,6 +375,11 @@ fn only_a_whole_backup_is_restored() {
         assert!(matches!(error, OffsetStoreError::Database { .. }), "{error}");
         assert_eq!((committed(&store), store.highest_offset(&key("t")).unwrap()), (vec![6, 6], Some(3999.into())));
     }
+    // Of an older version, with something in it that keeps it from being brought up to date: still nothing is changed here.
+    SqliteOffsetStore::migrate(&stuck, 1).unwrap();
+    Connection::open(&stuck).unwrap().execute_batch("CREATE INDEX idx_offset_mappings_timestamp ON offset_mappings (id)").unwrap();
+    assert!(matches!(store.restore(&stuck), Err(OffsetStoreError::Database { .. })));
+    assert_eq!((committed(&store), store.highest_offset(&key("t")).unwrap()), (vec![6, 6], Some(3999.into())));
     // Of an older version: brought up to date on the way.
     SqliteOffsetStore::migrate(&old, 2).unwrap();
     store.restore(&old).unwrap();

@@ -1,8 +1,10 @@
 //! Copies of a database that is in use, and the way back. Copies nothing that does not say of itself that it is whole.
 
+use std::io;
 use std::path::Path;
 
-use rusqlite::backup::Backup;
+use rusqlite::backup::{Backup, StepResult};
+use rusqlite::{Connection, ffi};
 
 use crate::io::{Access, Disk, Storage};
 use crate::offset::error::OffsetStoreError;
@@ -11,57 +13,69 @@ use crate::offset::store::sqlite::{SqliteOffsetStore, migrations};
 
 impl SqliteOffsetStore {
     /// Writes a copy of the store, as it is at this moment, to a file that is not there yet. Others read and commit meanwhile. The file has its
-    /// name once it is whole and durable.
+    /// name once it is whole and durable; until then it is `<to>.unfinished`, or the first of `<to>.unfinished-1`, .. that is not there. One that
+    /// a kill leaves may be deleted.
     ///
     /// # Errors
-    /// [`OffsetStoreError::Database`], also if there is a file of the name.
+    /// [`OffsetStoreError::Database`], also if there is a file of the name; that is left as it is.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
-        let copy = Database::at(to.as_ref());
-        let unfinished = beside(&copy.path, ".tmp");
-        let disk = Disk::new();
-        match disk.unlink(&unfinished) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(copy.io("write a backup to", &error)),
-            _ => {}
+        let (copy, disk) = (Database::at(to.as_ref()), Disk::new());
+        let failed = |error: &io::Error| copy.io("write a backup to", error);
+        let is_there = |path: &Path| disk.kind(path).map(|kind| kind.is_some()).map_err(|error| failed(&error));
+        // Before the work; that nothing is written over is up to the rename.
+        if is_there(&copy.path)? {
+            return Err(failed(&io::ErrorKind::AlreadyExists.into()));
+        }
+        let mut unfinished = beside(&copy.path, ".unfinished");
+        for number in 1.. {
+            if !is_there(&unfinished)? {
+                break;
+            }
+            unfinished = beside(&copy.path, &format!(".unfinished-{number}"));
         }
         let from = self.database.open()?;
-        self.database.run("back up", || from.execute("VACUUM INTO ?1", [unfinished.to_string_lossy()]))?;
+        // As bytes: a path need not be UTF-8.
+        let name = unfinished.as_os_str().as_encoded_bytes();
+        let written = self.database.run("back up", || from.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]));
         let finish = || {
             disk.open(&unfinished, Access::ReadWrite)?.sync()?;
             disk.rename_new(&unfinished, &copy.path)?;
             disk.sync_dir(copy.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
         };
-        finish().map_err(|error| {
-            let _ = disk.unlink(&unfinished); // else the next backup does
-            copy.io("write a backup to", &error)
-        })
+        written.and_then(|_| finish().map_err(|error| failed(&error))).inspect_err(|_| drop(disk.unlink(&unfinished)))
     }
 
     /// Takes everything from a backup, of this version or an older one, in the place of what is here: all of it, or nothing.
     ///
     /// # Errors
-    /// As [`open`](Self::open) for the backup, which is not changed; [`OffsetStoreError::Database`] if it is damaged. Then nothing was changed here.
+    /// As [`open`](Self::open) for the backup, which is not changed; [`OffsetStoreError::Database`] if it is damaged, cannot be brought up to date,
+    /// or one of the two is in use by somebody else for longer than 10 s. Then nothing was changed here.
     pub fn restore(&self, from: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
         let source = Database::at(from.as_ref());
         if !source.is_there()? {
-            return Err(source.io("restore from", &std::io::ErrorKind::NotFound.into()));
+            return Err(source.io("restore from", &io::ErrorKind::NotFound.into()));
         }
         let backup = source.look_at()?;
         if migrations::version(&source, &backup)? == 0 {
             return Err(source.foreign("it has no tables".to_owned()));
         }
         migrations::check_integrity(&source, &backup)?;
+        // What can fail is done on the way, in a database that SQLite deletes when it is closed.
+        let mut ready = source.run("restore from", || Connection::open(""))?;
+        source.run("restore from", || copy_all(&backup, &mut ready))?;
+        migrations::migrate(&source, &mut ready, migrations::LATEST)?;
         let mut writer = self.writer.lock();
-        self.database.run("restore", || {
-            let mut copied = rusqlite::backup::StepResult::More;
-            let copy = Backup::new(&backup, &mut writer)?;
-            while copied != rusqlite::backup::StepResult::Done {
-                copied = copy.step(-1)?; // all pages in one transaction
-            }
-            Ok(())
-        })?;
-        // What it was written with comes with it.
-        self.database.run("restore", || writer.pragma_update(None, "journal_mode", "WAL"))?;
+        self.database.run("restore", || copy_all(&ready, &mut writer))?;
         self.readers.lock().clear();
-        migrations::migrate(&self.database, &mut writer, migrations::LATEST)
+        Ok(())
+    }
+}
+
+/// All pages in one transaction. Whoever holds one of the two is waited for as long as its connection waits, and not again.
+fn copy_all(from: &Connection, to: &mut Connection) -> rusqlite::Result<()> {
+    match Backup::new(from, to)?.step(-1)? {
+        StepResult::Done => Ok(()),
+        StepResult::Locked => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_LOCKED), None)),
+        _ => Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None)),
     }
 }

@@ -60,7 +60,11 @@ impl Database {
         let how = if has_wal { "mode=ro" } else { "immutable=1" };
         let uri = format!("file:{}?{how}", escaped(&self.path));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        self.run("open", || Connection::open_with_flags(uri, flags))
+        self.run("open", || {
+            let connection = Connection::open_with_flags(uri, flags)?;
+            connection.busy_timeout(BUSY)?;
+            Ok(connection)
+        })
     }
 
     /// To change it: each commit is synced before it returns, so that what was acknowledged survives power loss. In a write-ahead log

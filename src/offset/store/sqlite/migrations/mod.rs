@@ -20,7 +20,7 @@ pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;
 /// The version of a database: 0 of an empty one.
 pub(super) fn version(database: &Database, connection: &Connection) -> Result<u32, OffsetStoreError> {
     let tables: Vec<String> = database.run("read the tables of", || {
-        let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")?;
+        let mut statement = connection.prepare("SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*'")?;
         statement.query_map([], |row| row.get(0))?.collect()
     })?;
     let has = |name: &str| tables.iter().any(|table| table == name);
@@ -29,6 +29,12 @@ pub(super) fn version(database: &Database, connection: &Connection) -> Result<u3
             None => Ok(0),
             Some(table) => Err(database.foreign(format!("it has the table {table}, and no schema_migrations"))),
         };
+    }
+    let columns: Vec<String> = database.run("read the version of", || {
+        connection.prepare("SELECT name FROM pragma_table_info('schema_migrations')")?.query_map([], |row| row.get(0))?.collect()
+    })?;
+    if columns != ["version", "description", "applied_at"] {
+        return Err(database.foreign(format!("its schema_migrations has the columns {}", columns.join(", "))));
     }
     let applied: Vec<(u64, String)> = database.run("read the version of", || {
         let mut statement = connection.prepare("SELECT version, description FROM schema_migrations ORDER BY version")?;
@@ -39,6 +45,9 @@ pub(super) fn version(database: &Database, connection: &Connection) -> Result<u3
         if (*version, description.as_str()) != (known.version.into(), known.description) {
             return Err(database.foreign(format!("its migration {version} is {description:?}")));
         }
+    }
+    if let (true, Some(table)) = (applied.is_empty(), tables.iter().find(|table| *table != "schema_migrations")) {
+        return Err(database.foreign(format!("it has the table {table}, and no migration was applied")));
     }
     match applied.last() {
         Some(&(found, _)) if found > LATEST.into() => {
