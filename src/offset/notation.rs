@@ -19,7 +19,7 @@ use crate::topic::PartitionKey;
 /// Brings what a store notes about a partition up to the durable end of its log, from where it was left; returns the counts.
 ///
 /// Notes that do not fit the log are made anew from its start: of another partition, of records that were cut off, from the future, or wrong.
-/// Killed in the middle, it goes on at the next call. Positions of groups are not touched.
+/// Killed in the middle, or failed, it goes on at the next call, at most 10,000 records (with rows, 1,000) before where it was. Positions of groups are not touched.
 ///
 /// ```
 /// use tidelog::{MappingMode, MemoryOffsetStore, OffsetStore, Record, Store, note_partition};
@@ -69,7 +69,8 @@ pub fn renote_partition(
     let end = view.durable_end_offset();
     store.forget(partition)?;
     let none = PartitionStats::empty(now());
-    Notation { store, partition, mode, next: view.log_start_offset(), view: &view, stats: none, rows: Vec::new(), last_position: None }.run(end)
+    Notation { store, partition, mode, next: view.log_start_offset(), view: &view, stats: none, rows: Vec::new(), unsaved: 0, last_position: None }
+        .run(end)
 }
 
 /// The records of some offsets as rows, `limit` at most: read from the log, so that they are exact whatever rows a store has.
@@ -118,10 +119,18 @@ fn fits(
     let has_rows = match mode {
         MappingMode::Off => true,
         MappingMode::Sparse => highest.is_some(),
-        MappingMode::Full => highest == Some(latest),
+        MappingMode::Full => highest >= Some(latest),
     };
-    if !has_rows || latest >= end || highest.is_some_and(|highest| highest > latest) || checkpoint.is_none_or(|noted| noted.offset != latest) {
+    // Rows are saved before counts, and counts before the checkpoint: a run that ended in between goes on.
+    if !has_rows || latest >= end || checkpoint.is_some_and(|noted| noted.offset > latest) {
         return Ok(false);
+    }
+    if let Some(highest) = highest.filter(|highest| *highest > latest) {
+        let row = Offset::new(highest.get())..Offset::new(highest.get().saturating_add(1));
+        // What is between is compared when it is made again.
+        if highest >= end || offset_mappings(view, row.clone(), 1)? != store.mappings(partition, row, 1)? {
+            return Ok(false);
+        }
     }
     let is_first = earliest >= view.log_start_offset() && stats.first_record_at.is_some() && time_of(earliest)? == stats.first_record_at;
     Ok(is_first && time_of(latest)? == stats.last_record_at)
@@ -136,6 +145,8 @@ struct Notation<'a> {
     stats: PartitionStats,
     next: Offset,
     rows: Vec<OffsetMapping>,
+    /// Records counted since the last save.
+    unsaved: u32,
     /// Where the batch before stands in its segment.
     last_position: Option<u64>,
 }
@@ -153,7 +164,7 @@ impl<'a> Notation<'a> {
             Some(latest) => Some(view.locate(latest)?.1.get()),
             None => None,
         };
-        Ok(Self { store, partition, view, mode, next: stats.high_water_mark(), stats, rows: Vec::new(), last_position })
+        Ok(Self { store, partition, view, mode, next: stats.high_water_mark(), stats, rows: Vec::new(), unsaved: 0, last_position })
     }
 
     fn run(mut self, end: Offset) -> Result<PartitionStats, OffsetStoreError> {
@@ -166,13 +177,7 @@ impl<'a> Notation<'a> {
                 Some(Err(error)) => return Err(error.into()),
             }
         }
-        self.save_rows()?;
-        // Behind the rows: where this ends early, the next run makes the same rows again, and they are there.
-        self.stats.counted_at = now();
-        self.store.save_stats(self.partition, self.stats)?;
-        if let Some(latest) = self.stats.latest {
-            self.store.save_checkpoint(self.partition, OffsetCheckpoint { offset: latest, saved_at: self.stats.counted_at })?;
-        }
+        self.save()?;
         Ok(self.stats)
     }
 
@@ -195,8 +200,9 @@ impl<'a> Notation<'a> {
                 self.rows.push(OffsetMapping { offset: record.offset(), timestamp: record.timestamp(), bytes });
                 is_row = self.mode == MappingMode::Full;
             }
-            if self.rows.len() >= ROWS_AT_ONCE {
-                self.save_rows()?;
+            self.unsaved += 1;
+            if self.rows.len() >= ROWS_AT_ONCE || self.unsaved >= RECORDS_AT_ONCE {
+                self.save()?;
             }
         }
         Ok(())
@@ -218,15 +224,24 @@ impl<'a> Notation<'a> {
         self.next = Offset::new(offset.get() + 1);
     }
 
-    fn save_rows(&mut self) -> Result<(), OffsetStoreError> {
+    /// Saves what was made since the last time: rows first. Where this ends early, the next run makes the same rows again, and they are there.
+    fn save(&mut self) -> Result<(), OffsetStoreError> {
+        let saved_at = now();
         if !self.rows.is_empty() {
-            self.store.save_mappings(self.partition, &self.rows, now())?;
+            self.store.save_mappings(self.partition, &self.rows, saved_at)?;
             self.rows.clear();
         }
+        self.stats.counted_at = saved_at;
+        self.store.save_stats(self.partition, self.stats)?;
+        if let Some(offset) = self.stats.latest {
+            self.store.save_checkpoint(self.partition, OffsetCheckpoint { offset, saved_at })?;
+        }
+        self.unsaved = 0;
         Ok(())
     }
 }
 
 const ROWS_AT_ONCE: usize = 1000;
+const RECORDS_AT_ONCE: u32 = 10_000;
 /// Bytes of log that have one row in a sparse store.
 const STRETCH_BYTES: u64 = 4096;

@@ -47,6 +47,11 @@ impl Faulty {
         }
     }
 
+    /// What is kept in a store, without a fault.
+    pub(crate) fn on(inner: MemoryOffsetStore) -> Self {
+        Self { inner, ..Self::new(u32::MAX, When::DieBefore) }
+    }
+
     fn change<T>(&self, change: impl FnOnce() -> Result<T, OffsetStoreError>) -> Result<T, OffsetStoreError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         match self.when {

@@ -315,7 +315,7 @@ fn salvage_steps_over_what_is_no_entry() {
             }
             assert!(matches!(LogOffsetStore::open(&store), Err(OffsetStoreError::Malformed { .. })));
             let (salvaged, lost) = LogOffsetStore::salvage(&store).unwrap();
-            let lost: Vec<_> = lost.iter().map(|range| (range.from.into(), range.to.into())).collect();
+            let lost: Vec<_> = lost.iter().map(|range| (range.from, range.to)).collect();
             assert_eq!(lost, if has_snapshot { vec![] } else { vec![(1u64, 2u64)] }, "a snapshot makes up for it");
             assert_eq!(read(&salvaged), model);
             commit(&salvaged, 3, 3);

@@ -1,5 +1,7 @@
 //! What is noted about a partition is what its log says, however often and in whatever state it is asked; and copies between stores.
 
+use std::sync::atomic::Ordering;
+
 use tidelog::{
     AckLevel, CommittedOffset, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore,
     Partition, PartitionStats, Record, Store, SyncPolicy, TimestampNs, copy_positions, note_partition, offset_mappings,
@@ -149,6 +151,60 @@ fn notes_that_do_not_fit_the_log_are_made_anew() {
             check(&notes, &partition, mode, &rows, &format!("{mode:?}: {what}"));
             assert_eq!(partition.append(Record::new("x")).unwrap().base_offset, next, "{what}");
         }
+    }
+}
+
+/// Gone before or behind any of its calls, or failed in it, it goes on where it was, and notes the same as one that ran through.
+#[test]
+fn a_run_that_ends_early_goes_on() {
+    let home = tempdir();
+    let store = options().open(home.path()).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    // More than two saves, also where no rows are made.
+    let rows = fill(&partition, &mut Random::new(11), 21_000);
+    for (mode, calls_min) in [(MappingMode::Off, 6), (MappingMode::Sparse, 8), (MappingMode::Full, 63)] {
+        let mut calls = 0;
+        loop {
+            let when = [When::DieBefore, When::DieBehind, When::Fail(1)][calls as usize % 3];
+            let notes = Faulty::new(calls, when);
+            let run = || note_partition(&notes, partition.key(), partition.view(), mode);
+            let is_through = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)).is_ok_and(|outcome| outcome.is_ok());
+            let noted = notes.inner.partition_stats(partition.key()).unwrap();
+            // The first run forgets what it does not know to be there.
+            assert_eq!(notes.forgotten.swap(0, Ordering::Relaxed), 1);
+            if is_through {
+                break;
+            }
+            let again = Faulty::on(notes.inner);
+            note_partition(&again, partition.key(), partition.view(), mode).unwrap();
+            let what = format!("{mode:?}, ended early in call {calls} ({when:?})");
+            check(&again.inner, &partition, mode, &rows, &what);
+            let is_kept = noted.is_some();
+            assert_eq!(again.forgotten.load(Ordering::Relaxed), u32::from(!is_kept), "{what}: it began anew");
+            if let (Some(noted), MappingMode::Full) = (noted, mode) {
+                assert_eq!(u64::from(again.rows.load(Ordering::Relaxed)), 21_000 - noted.record_count, "{what}: rows were made twice");
+            }
+            calls += if mode == MappingMode::Full && (4..58).contains(&calls) { 7 } else { 1 };
+        }
+        assert!(calls >= calls_min, "{mode:?}: {calls} calls");
+    }
+}
+
+/// A row behind the counts that is not what the log says was not left by a run.
+#[test]
+fn a_row_behind_the_counts_must_be_that_of_the_log() {
+    for mode in MODES {
+        let home = tempdir();
+        let (_store, partition) = open(home.path());
+        let notes = MemoryOffsetStore::new();
+        let mut random = Random::new(4);
+        let mut rows = fill(&partition, &mut random, 100);
+        note_partition(&notes, partition.key(), partition.view(), mode).unwrap();
+        rows.extend(fill(&partition, &mut random, 100));
+        let wrong = OffsetMapping { bytes: rows[150].bytes + 1, ..rows[150] };
+        notes.save_mappings(partition.key(), &[wrong], TimestampNs::new(1)).unwrap();
+        note_partition(&notes, partition.key(), partition.view(), mode).unwrap();
+        check(&notes, &partition, mode, &rows, &format!("{mode:?}"));
     }
 }
 
