@@ -46,6 +46,12 @@ pub enum OffsetStoreError {
         /// The row given.
         given: OffsetMapping,
     },
+    /// There is no offset store where there must be one: it was never made, or it is lost. Nothing was made in its place.
+    #[error("there is no offset store in {place}")]
+    NotFound {
+        /// The topic or the file.
+        place: String,
+    },
     /// The store was opened to be read.
     #[error("the offset store is open for reading alone")]
     ReadOnly,

@@ -212,6 +212,26 @@ fn a_reader_follows_beside_the_writer() {
     assert!(matches!(reader.snapshot(), Err(OffsetStoreError::ReadOnly)));
 }
 
+/// What was cut off the end of the log is not shown any longer.
+#[test]
+fn a_log_that_was_cut_is_read_anew() {
+    let home = tempdir();
+    let store = options().open(home.path()).unwrap();
+    let writer = LogOffsetStore::open(&store).unwrap();
+    (0..5).for_each(|of| commit(&writer, of, 1));
+    let before = read(&writer);
+    (5..9).for_each(|of| commit(&writer, of, 1));
+    let reader = LogOffsetStore::open_read_only(&options().open_read_only(home.path()).unwrap()).unwrap();
+    assert_eq!(read(&reader), read(&writer));
+    log_of(&store).truncate_suffix(5).unwrap();
+    reader.refresh().unwrap();
+    assert_eq!(read(&reader), before);
+    assert_eq!(read(&writer), before);
+    commit(&writer, 7, 2);
+    reader.refresh().unwrap();
+    assert!(read(&reader) == read(&writer) && read(&writer).positions.len() == 18);
+}
+
 #[test]
 fn two_of_one_store_see_each_other_and_lose_nothing() {
     let home = tempdir();

@@ -254,6 +254,20 @@ fn what_is_no_offset_store_is_refused_and_left_alone() {
 }
 
 #[test]
+fn a_file_that_must_be_there_is_not_made_anew() {
+    let home = tempdir();
+    let file = home.path().join("offsets.db");
+    let is_missing = || matches!(SqliteOffsetStore::open_existing(&file), Err(OffsetStoreError::NotFound { .. }));
+    assert!(is_missing() && !file.exists());
+    fs::write(&file, "").unwrap();
+    assert!(is_missing() && fs::read(&file).unwrap().is_empty());
+    commit(&SqliteOffsetStore::open(&file).unwrap(), 3);
+    assert_eq!(committed(&SqliteOffsetStore::open_existing(&file).unwrap()), [3, 3]);
+    SqliteOffsetStore::migrate(&file, 0).unwrap();
+    assert!(is_missing());
+}
+
+#[test]
 fn keys_of_other_versions_name_no_partition() {
     let home = tempdir();
     let file = home.path().join("offsets.db");

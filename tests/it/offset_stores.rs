@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidelog::{
     CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError,
-    PartitionKey, PartitionStats, Record, RingRange, Store, TimestampNs, TopicError, TopicName,
+    PartitionKey, PartitionStats, Record, RingRange, Store, SyncPolicy, TimestampNs, TopicError, TopicName,
 };
 
 use crate::support::{options, tempdir};
@@ -440,4 +440,36 @@ fn no_store_moves_an_offset() {
     store.close().unwrap();
     let store = options().open(home.path()).unwrap();
     assert_eq!(store.topic("orders").unwrap().partition(0).unwrap().append(Record::new("x")).unwrap().base_offset, next);
+}
+
+/// One that is lost is not taken for one in which nobody has committed.
+#[test]
+fn what_must_be_there_is_not_made_anew() {
+    let home = tempdir();
+    let store = options().open(home.path()).unwrap();
+    let is_missing = |outcome: Result<(), OffsetStoreError>| matches!(outcome, Err(OffsetStoreError::NotFound { .. }));
+    assert!(is_missing(LogOffsetStore::open_existing(&store).map(drop)));
+    assert!(store.all_topics().unwrap().is_empty(), "nothing was made");
+    let position = CommittedOffset::new(5, ts(1));
+    LogOffsetStore::open(&store).unwrap().commit(&group("g"), &[(partition("t", 0), position.clone())]).unwrap();
+    assert_eq!(LogOffsetStore::open_existing(&store).unwrap().fetch(&group("g"), &partition("t", 0)).unwrap(), Some(position));
+    store.close().unwrap();
+    std::fs::remove_dir_all(home.path().join("topics/_tidelog")).unwrap();
+    let store = options().open(home.path()).unwrap();
+    assert!(is_missing(LogOffsetStore::open_existing(&store).map(drop)));
+    assert!(store.all_topics().unwrap().is_empty());
+}
+
+/// What a change was about is told under every policy, also where nothing waits for a sync.
+#[test]
+fn what_came_of_a_change_is_told_without_syncs() {
+    let home = tempdir();
+    let store = options().sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let notes = LogOffsetStore::open(&store).unwrap();
+    for offset in 1..5u64 {
+        assert!(notes.save_checkpoint(&partition("t", 0), checkpoint(offset, 1)).unwrap());
+        notes.commit(&group("g"), &[(partition("t", 0), CommittedOffset::new(offset, ts(1)))]).unwrap();
+        assert_eq!(notes.fetch(&group("g"), &partition("t", 0)).unwrap().unwrap().offset, offset);
+        assert_eq!(notes.delete_group(&group("g")).unwrap(), 1);
+    }
 }

@@ -111,6 +111,26 @@ impl Notes {
         }
     }
 
+    /// How many positions, rows or checkpoints a change would be about.
+    pub(super) fn reach(&self, change: &Change) -> usize {
+        let positions = || self.groups.values().flatten();
+        match change {
+            Change::Commit { positions, .. } => positions.len(),
+            Change::Delete { group, partitions } => {
+                self.groups.get(group).map_or(0, |positions| positions.keys().filter(|partition| partitions.contains(partition)).count())
+            }
+            Change::DeleteGroup { group } => self.groups.get(group).map_or(0, BTreeMap::len),
+            Change::DeleteTopic { topic } => positions().filter(|(partition, _)| partition.topic == *topic).count(),
+            Change::Checkpoint { .. } | Change::Forget { .. } => usize::from(!self.is_idle(change)),
+            Change::Mappings { rows, .. } => rows.len(),
+            Change::Stats { .. } => 1,
+            Change::CleanUp { now } => positions().filter(|(_, position)| is_expired(position, *now)).count(),
+            Change::CleanUpMappings { saved_before } => {
+                self.partitions.values().flat_map(|notes| notes.mappings.values()).filter(|row| row.1 < *saved_before).count()
+            }
+        }
+    }
+
     /// Makes a change; returns how many positions, rows or checkpoints it was about. Rows that are in conflict with others are none.
     pub(super) fn apply(&mut self, change: &Change) -> usize {
         match change {

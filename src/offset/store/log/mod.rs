@@ -56,13 +56,26 @@ enum Source {
 }
 
 impl LogOffsetStore {
-    /// Opens the offset store of a store, and makes it if there is none. Several opened from one store see each other's changes.
+    /// Opens the offset store of a store, and makes it if there is none: one that is lost looks like one that was never there. Where there must be
+    /// one, [`open_existing`](Self::open_existing) is the call. Several opened from one store see each other's changes.
     ///
     /// # Errors
     /// [`OffsetStoreError::Unsupported`] if a newer version wrote it, [`OffsetStoreError::Damaged`] if changes are lost, which
     /// [`salvage`](Self::salvage) accepts; nothing is written in either case.
     pub fn open(store: &Store) -> Result<Self, OffsetStoreError> {
         Self::open_with(store, CHANGES_BYTES_MIN)
+    }
+
+    /// As [`open`](Self::open), where there must be one: what groups have committed is not taken for nothing because it is gone.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError::NotFound`] if there is none; nothing is made. Else as [`open`](Self::open).
+    pub fn open_existing(store: &Store) -> Result<Self, OffsetStoreError> {
+        match store.existing_topic(OFFSETS_TOPIC) {
+            Err(TopicError::Unknown { .. }) => Err(OffsetStoreError::NotFound { place: format!("the topic {OFFSETS_TOPIC}") }),
+            Err(error) => Err(error.into()),
+            Ok(_) => Self::open(store),
+        }
     }
 
     /// As [`open`](Self::open), with a snapshot when there are more than `changes_bytes_min` bytes of changes, and more than of the last snapshot.
@@ -153,11 +166,11 @@ impl LogOffsetStore {
     fn replay(store: &Store, changes_bytes_min: u64, malformed: Malformed) -> Result<Self, OffsetStoreError> {
         let partition = store.topic(OFFSETS_TOPIC)?.partition(0)?;
         // A recovery may have found what is not durable yet.
-        let end = partition.flush()?;
+        partition.flush()?;
         let opened = Self::new(Source::Writer(Box::new(partition)), changes_bytes_min);
         opened.state.write().malformed = malformed;
         let partition = opened.writer()?;
-        read_on(&mut opened.state.write(), partition.view(), || end.max(partition.durable_end_offset()))?;
+        read_on(&mut opened.state.write(), partition.view(), || partition.durable_end_offset())?;
         Ok(opened)
     }
 
@@ -171,21 +184,22 @@ impl LogOffsetStore {
     /// Reads from the notes, all that is durable among them.
     fn read<T>(&self, read: impl FnOnce(&Notes) -> T) -> Result<T, OffsetStoreError> {
         if let Source::Writer(partition) = &self.source {
-            let end = partition.durable_end_offset();
             let state = self.state.read();
-            if state.next >= end.get() {
+            // Behind the lock: what has been read is not above it, unless it was cut off.
+            let end = partition.durable_end_offset();
+            if state.next == end.get() {
                 return Ok(read(&state.notes));
             }
             drop(state);
-            return Ok(read(&self.catch_up(partition, end)?.notes));
+            return Ok(read(&self.catch_up(partition)?.notes));
         }
         Ok(read(&self.state.read().notes))
     }
 
-    /// Applies what the log says up to `end`, whoever appended it.
-    fn catch_up(&self, partition: &Partition, end: Offset) -> Result<RwLockWriteGuard<'_, Replay>, OffsetStoreError> {
+    /// Applies what the log says up to its durable end, whoever appended it.
+    fn catch_up(&self, partition: &Partition) -> Result<RwLockWriteGuard<'_, Replay>, OffsetStoreError> {
         let mut state = self.state.write();
-        let outcomes = read_on(&mut state, partition.view(), || end.max(partition.durable_end_offset()))?;
+        let outcomes = read_on(&mut state, partition.view(), || partition.durable_end_offset())?;
         let mut awaited = self.awaited.lock();
         for (offset, outcome) in outcomes {
             awaited.entry(offset).and_modify(|waiting| *waiting = Some(outcome));
@@ -201,10 +215,8 @@ impl LogOffsetStore {
     /// Makes a change durable, and then known; returns how many positions, rows or checkpoints it was about.
     fn change(&self, change: Change) -> Result<usize, OffsetStoreError> {
         let partition = self.writer()?;
-        let is_idle = self.read(|notes| notes.check(&change).map(|()| notes.is_idle(&change)))??;
-        if is_idle {
-            return Ok(0);
-        }
+        let reach = self.read(|notes| notes.check(&change).map(|()| (!notes.is_idle(&change)).then(|| notes.reach(&change))))??;
+        let Some(reach) = reach else { return Ok(0) };
         let entry = Entry::Change(change);
         let mut batch = RecordBatch::new();
         batch.push(&Record::new(&value_of(&entry)?))?;
@@ -224,18 +236,19 @@ impl LogOffsetStore {
             self.snapshot_if_grown();
         }
         // Another thread may have taken one of the offsets for another row meanwhile.
-        if let (0, Entry::Change(change)) = (outcome, &entry) {
+        if let (None | Some(0), Entry::Change(change)) = (outcome, &entry) {
             self.read(|notes| notes.check(change))??;
         }
-        Ok(outcome)
+        // Another may have deleted it behind a snapshot before this could read it: then it was about what it was about before.
+        Ok(outcome.unwrap_or(reach))
     }
 
     /// What came of the change at an offset, if it is known to be durable, and whether it is time for a snapshot.
-    fn outcome_of(&self, partition: &Partition, offset: Offset) -> (Result<usize, OffsetStoreError>, bool) {
-        let caught_up = self.catch_up(partition, partition.durable_end_offset()).map(|state| state.changes_bytes > self.limit(&state));
+    fn outcome_of(&self, partition: &Partition, offset: Offset) -> (Result<Option<usize>, OffsetStoreError>, bool) {
+        let caught_up = self.catch_up(partition).map(|state| state.changes_bytes > self.limit(&state));
         let outcome = self.awaited.lock().remove(&offset.get()).flatten();
         match caught_up {
-            Ok(wants_snapshot) => (Ok(outcome.unwrap_or(0)), wants_snapshot),
+            Ok(wants_snapshot) => (Ok(outcome), wants_snapshot),
             Err(error) => (Err(error), false),
         }
     }
@@ -258,20 +271,25 @@ fn value_of(entry: &Entry) -> Result<Vec<u8>, OffsetStoreError> {
     }
 }
 
-/// Reads on to `end`; from the start, if what was to be read next is deleted behind a newer snapshot, or was cut off.
+/// Reads on to `end`; from the start, if what was to be read next is deleted behind a newer snapshot, or was cut off. Returns what each record was
+/// about that was read, with its offset.
 fn read_on(state: &mut Replay, view: &PartitionView, end: impl Fn() -> Offset) -> Result<Vec<(u64, usize)>, OffsetStoreError> {
-    let mut outcome = state.read(view, end());
+    let to = end();
+    let mut outcome = if to.get() < state.next { from_start(state, view, &end) } else { state.read(view, to) };
     for _ in 0..ATTEMPTS {
         match outcome {
             Err(OffsetStoreError::Read(error)) if is_gone(&error) => {}
             other => return other,
         }
-        outcome = Replay::of(view, &end, state.malformed).map(|replay| {
-            *state = replay;
-            Vec::new()
-        });
+        outcome = from_start(state, view, &end);
     }
     outcome
+}
+
+fn from_start(state: &mut Replay, view: &PartitionView, end: impl Fn() -> Offset) -> Result<Vec<(u64, usize)>, OffsetStoreError> {
+    let (replay, outcomes) = Replay::of(view, end, state.malformed)?;
+    *state = replay;
+    Ok(outcomes)
 }
 
 fn is_gone(error: &ReadError) -> bool {

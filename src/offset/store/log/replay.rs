@@ -53,19 +53,19 @@ impl Replay {
         Self { is_whole: true, ..Self::default() }
     }
 
-    /// Starts where the log does.
-    pub(super) fn of(view: &PartitionView, end: impl Fn() -> Offset, malformed: Malformed) -> Result<Self, OffsetStoreError> {
+    /// Starts where the log does; returns what each record was about, too.
+    pub(super) fn of(view: &PartitionView, end: impl Fn() -> Offset, malformed: Malformed) -> Result<(Self, Vec<(u64, usize)>), OffsetStoreError> {
         // The start first: a snapshot that it is at was durable before.
         let start = view.log_start_offset().get();
         let end = end();
         let mut replay = Self { next: start, is_whole: start == 0, malformed, ..Self::default() };
-        replay.read(view, end)?;
+        let outcomes = replay.read(view, end)?;
         // The prefix of an offset log is deleted behind a snapshot alone, which then is the first that is read.
         if start > 0 && end.get() >= start && replay.snapshot.is_none() && replay.damage.is_empty() {
             let reason = "deleted, and no snapshot stands in their place".to_owned();
             replay.damage.insert(0, DamagedRange { from: 0, to: start, reason, declared: false });
         }
-        Ok(replay)
+        Ok((replay, outcomes))
     }
 
     /// Reads on to `end`; returns what each record was about, with its offset: positions, rows, checkpoints.

@@ -27,8 +27,8 @@ impl LogOffsetStore {
     pub(super) fn replace_prefix(&self) -> Result<(), OffsetStoreError> {
         let partition = self.writer()?;
         let begin = self.append_snapshot(partition)?;
-        let end = partition.flush()?;
-        let snapshot = self.catch_up(partition, end)?.snapshot;
+        partition.flush()?;
+        let snapshot = self.catch_up(partition)?.snapshot;
         // Somebody else may have appended in between, which makes a snapshot worthless.
         if snapshot == Some(begin) { self.delete_before(snapshot) } else { Ok(()) }
     }
@@ -38,8 +38,8 @@ impl LogOffsetStore {
         let mut state = self.state.write();
         // No change of this store comes in between: they are appended under this lock.
         let mut awaited = self.awaited.lock();
-        let end = partition.flush()?;
-        for (offset, outcome) in read_on(&mut state, partition.view(), || end.max(partition.durable_end_offset()))? {
+        partition.flush()?;
+        for (offset, outcome) in read_on(&mut state, partition.view(), || partition.durable_end_offset())? {
             awaited.entry(offset).and_modify(|waiting| *waiting = Some(outcome));
         }
         let state = RwLockWriteGuard::downgrade(state);

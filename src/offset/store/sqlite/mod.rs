@@ -48,7 +48,8 @@ pub struct SqliteOffsetStore {
 }
 
 impl SqliteOffsetStore {
-    /// Opens the offset store in a file, and makes it if there is none.
+    /// Opens the offset store in a file, and makes it if there is none: one that is lost looks like one that was never there. Where there must be
+    /// one, [`open_existing`](Self::open_existing) is the call.
     ///
     /// # Errors
     /// [`OffsetStoreError::Unsupported`] if a newer version wrote it, [`OffsetStoreError::Foreign`] if it is something else; neither changes a
@@ -61,6 +62,18 @@ impl SqliteOffsetStore {
         let mut writer = database.open()?;
         migrations::migrate(&database, &mut writer, migrations::LATEST)?;
         Ok(Self { database, writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    /// As [`open`](Self::open), where there must be one: what groups have committed is not taken for nothing because it is gone.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError::NotFound`] if there is no file, or it has no tables; nothing is made. Else as [`open`](Self::open).
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OffsetStoreError> {
+        let database = Database::at(path.as_ref());
+        if !database.is_there()? || migrations::version(&database, &database.look_at()?)? == 0 {
+            return Err(OffsetStoreError::NotFound { place: database.path.display().to_string() });
+        }
+        Self::open(path)
     }
 
     /// The newest version of the schema.
