@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
 use crate::io::{Access, Disk, Kind, Storage};
 use crate::offset::error::OffsetStoreError;
@@ -53,16 +53,34 @@ impl Database {
         }
     }
 
-    /// To look at it without changing a byte, not even of the files beside it.
+    /// To look at it without changing a byte of it, of its write-ahead log, or of the index of that. If there is a log without an index, as copies of
+    /// files may be, SQLite makes one.
     pub(super) fn look_at(&self) -> Result<Connection, OffsetStoreError> {
-        // Where there is no write-ahead log, all is in the file, and SQLite is told to make none. Else it has to read that too.
-        let has_wal = len(&beside(&self.path, "-wal")).is_ok_and(|len| len > 0);
-        let how = if has_wal { "mode=ro" } else { "immutable=1" };
+        let mut attempts = 0..LOOKS;
+        loop {
+            // Whoever had it open may be closing it, with which the files beside it go.
+            match self.look() {
+                Err(OffsetStoreError::Database { code: Some(code), .. }) if code & 0xff == ffi::SQLITE_CANTOPEN && attempts.next().is_some() => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn look(&self) -> Result<Connection, OffsetStoreError> {
+        let has = |suffix| len(&beside(&self.path, suffix)).is_ok_and(|len| len > 0);
+        let how = match (has("-wal"), has("-shm")) {
+            // All is in the file, and SQLite is told to make none beside it.
+            (false, _) => "immutable=1",
+            (true, true) => "mode=ro&readonly_shm=1",
+            (true, false) => "mode=ro",
+        };
         let uri = format!("file:{}?{how}", escaped(&self.path));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         self.run("open", || {
             let connection = Connection::open_with_flags(uri, flags)?;
             connection.busy_timeout(BUSY)?;
+            // The files beside it are opened by the first who reads.
+            connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(connection)
         })
     }
@@ -112,4 +130,5 @@ fn escaped(path: &Path) -> String {
 
 /// How long another process may hold the database.
 const BUSY: Duration = Duration::from_secs(10);
+const LOOKS: usize = 3;
 const STATEMENTS: usize = 64;
