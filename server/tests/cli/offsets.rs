@@ -33,6 +33,9 @@ fn positions_are_listed() {
     let sandbox = Sandbox::new();
     sandbox.ok_with(&["append", "data", "events"], "x\n");
     assert_eq!(sandbox.ok(&["offsets", "data", "list"]), "no group has a position\n");
+    // What is lost is not copied as if nobody had committed.
+    sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", "sqlite:offsets.db"]).expect(1).says("there is no offset store");
+    assert!(!sandbox.path("offsets.db").exists());
     let sandbox = Sandbox::new();
     commit(&sandbox, 2, 7);
     let before = sandbox.snapshot("data");

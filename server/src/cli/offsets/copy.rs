@@ -28,7 +28,7 @@ pub(crate) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
     if args.from == args.to {
         return Err(Failure::new(Exit::Usage, format!("{} cannot be copied to itself", args.from)));
     }
-    let from = args.from.open_to_read(dir)?;
+    let from = args.from.open_source(dir)?;
     let to = args.to.open_to_write(&|| open_store(dir))?;
     let report = copy_positions(&*from, &*to, args.overwrite).map_err(|error| {
         let outcome = if matches!(error, OffsetStoreError::NotTakenBack { .. }) { "not all that was written is" } else { "what was written is" };

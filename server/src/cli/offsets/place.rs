@@ -49,6 +49,17 @@ impl Place {
         }
     }
 
+    /// As [`open_to_read`](Self::open_to_read), of a place that must be there: what is lost is not taken for one without a position.
+    pub(super) fn open_source(&self, dir: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        if *self == Self::Log {
+            let topics = store::open_read_only(dir)?.all_topics().map_err(|error| self.failure("opening", error.into()))?;
+            if !topics.iter().any(|topic| topic.to_string() == OFFSETS_TOPIC) {
+                return Err(self.failure("opening", OffsetStoreError::NotFound { place: format!("the topic {OFFSETS_TOPIC}") }));
+            }
+        }
+        self.open_to_read(dir)
+    }
+
     /// What is there, to be written, and made if there is none. The store is open as long as the log of it is used.
     pub(super) fn open_to_write(&self, store: &dyn Fn() -> Result<Store, Failure>) -> Result<Box<dyn OffsetStore>, Failure> {
         match self {
@@ -61,7 +72,7 @@ impl Place {
     pub(super) fn failure(&self, doing: &str, error: OffsetStoreError) -> Failure {
         let exit = match &error {
             OffsetStoreError::Damaged { .. } => Exit::Damage,
-            OffsetStoreError::Topic(topic) => store::topic_failure("_tidelog/offsets", (**topic).clone()).exit(),
+            OffsetStoreError::Topic(topic) => store::topic_failure(OFFSETS_TOPIC, (**topic).clone()).exit(),
             error if error.is_refusal() => Exit::Refused,
             _ => Exit::Failed,
         };
@@ -102,3 +113,5 @@ impl Place {
 pub(super) fn open_store(dir: &Path) -> Result<Store, Failure> {
     StoreOptions::new().open_existing(dir).map_err(|error| store::opening(dir, error))
 }
+
+const OFFSETS_TOPIC: &str = "_tidelog/offsets";
