@@ -12,7 +12,9 @@ use crate::offset::marks::{HighWaterMark, Marks};
 ///
 /// - **Records** are counted by offsets, from the position to the high water mark: what readers may not see yet is nobody's lag. Where the log was
 ///   deleted past the position they are counted from the log start, which is where reading goes on, and what was lost to the deletion is told apart as
-///   [`deleted`](Self::deleted). Offsets without a record, which compaction leaves, count too.
+///   [`deleted`](Self::deleted). Offsets without a record, which compaction leaves, count too. A position past the high water mark is
+///   [`ahead`](Self::ahead) of it: the log was cut or replaced since, or it is the position of another log, and whoever reads on from there misses
+///   what is appended before it.
 /// - **Time** is the age of the record that is read next, by the time stored with it: how late whatever is done with it will be. It is exact and takes
 ///   one read, and it grows while nothing is read, also in a partition that nobody writes to any more. The distance between two records' times would
 ///   stand still there, and an interpolation is right only where records come at an even pace. Where producers give times out of order an older
@@ -28,17 +30,19 @@ pub struct Lag {
     pub records: u64,
     /// Offsets that were deleted before they were read: they never will be.
     pub deleted: u64,
+    /// Offsets from the high water mark to a position past it, where nobody can have read anything.
+    pub ahead: u64,
     /// Time of the record that is read next; none if there is none, or if all that is left is damaged.
     pub next_timestamp: Option<TimestampNs>,
 }
 
 impl Lag {
-    /// Whether everything visible was read.
+    /// Whether everything visible was read, and nothing else: a position past the high water mark is none of a reader that has caught up.
     pub fn is_caught_up(&self) -> bool {
-        self.records == 0
+        self.records == 0 && self.ahead == 0
     }
 
-    /// The age of the record that is read next; zero if everything was read, none if all that is left is damaged.
+    /// The age of the record that is read next; zero if there is none left to read, none if all that is left is damaged.
     pub fn age(&self, now: TimestampNs) -> Option<Duration> {
         age(self.records, self.next_timestamp, now)
     }
@@ -51,10 +55,15 @@ impl Marks {
         let records = self.high_water_mark.offset().get().saturating_sub(position.max(log_start).get());
         (records, log_start.get().saturating_sub(position.get()))
     }
+
+    /// Offsets from the high water mark to a `position` past it; zero for one that is not.
+    pub fn ahead(&self, position: Offset) -> u64 {
+        position.get().saturating_sub(self.high_water_mark.offset().get())
+    }
 }
 
 impl PartitionView {
-    /// How far `position`, the next offset to be read, is behind. A view of another process's store is as of its last [`refresh`](Self::refresh).
+    /// How far `position`, the next offset to be read, is behind. A view of another process's store is [refreshed](Self::refresh) first.
     ///
     /// ```
     /// use std::time::Duration;
@@ -72,14 +81,16 @@ impl PartitionView {
     /// ```
     ///
     /// # Errors
-    /// [`ReadError`] if the next record cannot be read for another reason than damage.
+    /// [`ReadError`] if the view cannot be brought up to date, or if the next record cannot be read for another reason than damage.
     pub fn lag(&self, position: Offset) -> Result<Lag, ReadError> {
         for _ in 0..ATTEMPTS {
+            // What a writer did since would not be anybody's lag.
+            self.refresh()?;
             let marks = self.marks();
             let high_water_mark = marks.high_water_mark;
-            let (records, deleted) = marks.behind(position);
+            let ((records, deleted), ahead) = (marks.behind(position), marks.ahead(position));
             match self.first_time(position.max(marks.log_start.offset()), high_water_mark) {
-                Ok(next_timestamp) => return Ok(Lag { committed_offset: position, high_water_mark, records, deleted, next_timestamp }),
+                Ok(next_timestamp) => return Ok(Lag { committed_offset: position, high_water_mark, records, deleted, ahead, next_timestamp }),
                 // Cut off meanwhile, at one end or the other.
                 Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => {}
                 Err(error) => return Err(error),

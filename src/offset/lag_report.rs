@@ -86,6 +86,8 @@ pub struct LagSum {
     pub records: u64,
     /// Offsets that were deleted before they were read, in all of them.
     pub deleted: u64,
+    /// Offsets that positions are [ahead](Lag::ahead) by, in all of them.
+    pub ahead: u64,
     /// The earliest time of a record that is read next.
     pub next_timestamp: Option<TimestampNs>,
 }
@@ -116,7 +118,8 @@ pub enum LagError {
 }
 
 impl LagReport {
-    /// The lag of `groups`, with positions from `store`, in the partitions that `find` knows; none where there is no such partition.
+    /// The lag of `groups`, with positions from `store`, in the partitions that `find` knows; none where there is no such partition. Views of
+    /// another process's store are refreshed; so is not `store`.
     ///
     /// # Errors
     /// [`LagError`]: a report that leaves out what could not be read would show no lag where there is most.
@@ -173,7 +176,7 @@ impl LagRow {
 }
 
 impl LagSum {
-    /// The age of the oldest record that is read next; zero if everything was read, none if all that is left is damaged.
+    /// The age of the oldest record that is read next; zero if there is none left to read, none if all that is left is damaged.
     pub fn age(&self, now: TimestampNs) -> Option<Duration> {
         age(self.records, self.next_timestamp, now)
     }
@@ -182,6 +185,7 @@ impl LagSum {
         self.partitions += 1;
         self.records = self.records.saturating_add(lag.records);
         self.deleted = self.deleted.saturating_add(lag.deleted);
+        self.ahead = self.ahead.saturating_add(lag.ahead);
         self.next_timestamp = self.next_timestamp.into_iter().chain(lag.next_timestamp).min();
     }
 }

@@ -10,7 +10,7 @@ use crate::error::ReadError;
 use crate::log::PartitionView;
 use crate::offset::marks::{DurableEnd, HighWaterMark, LogEnd, LogStart, Marks};
 
-/// What readers of a partition can see, as of one moment: see [`PartitionView::offset_info`].
+/// What readers of a partition can see: see [`PartitionView::offset_info`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionOffsetInfo {
@@ -53,7 +53,8 @@ impl FirstTime {
 }
 
 impl PartitionView {
-    /// The offsets that readers can see, and the times that the first and the last of them are of.
+    /// The offsets that readers can see, and the times that the first and the last of them are of. A view of another process's store is
+    /// [refreshed](Self::refresh) first.
     ///
     /// ```
     /// use tidelog::{Record, Store, TimestampNs};
@@ -68,7 +69,7 @@ impl PartitionView {
     /// ```
     ///
     /// # Errors
-    /// [`ReadError`] if a record at an end cannot be read for another reason than damage.
+    /// [`ReadError`] if the view cannot be brought up to date, or if a record at an end cannot be read for another reason than damage.
     pub fn offset_info(&self) -> Result<PartitionOffsetInfo, ReadError> {
         self.offset_info_knowing(None)
     }
@@ -91,6 +92,7 @@ impl PartitionView {
     /// The marks, and the times of the first and the last record between them.
     fn ends(&self, known: Option<&FirstTime>) -> Result<(Marks, Option<TimestampNs>, Option<TimestampNs>), ReadError> {
         for _ in 0..ATTEMPTS {
+            self.refresh()?;
             let marks = self.marks();
             let Some(last) = marks.last_visible() else { return Ok((marks, None, None)) };
             match self.times(marks, last, known) {

@@ -58,8 +58,22 @@ fn lag_is_counted_up_to_the_high_water_mark() {
     assert_eq!(partition.view().lag(1.into()).unwrap().records, 4);
     let caught_up = partition.view().lag(5.into()).unwrap();
     assert!(caught_up.is_caught_up() && caught_up.age(at(1_000)) == secs(0) && caught_up.next_timestamp.is_none());
-    let past_the_end = partition.view().lag(7.into()).unwrap();
-    assert!(past_the_end.is_caught_up() && past_the_end.committed_offset > past_the_end.high_water_mark.offset());
+    assert_eq!(caught_up.ahead, 0);
+}
+
+/// A position that nobody can have read to is shown as what it is, and not as that of a reader that has caught up.
+#[test]
+fn a_position_past_the_end_is_not_caught_up() {
+    let home = home();
+    let (_store, partition) = home.partition(small());
+    append(&partition, &[1, 2, 3, 4, 5]);
+    let lag = partition.view().lag(7.into()).unwrap();
+    assert_eq!((lag.records, lag.deleted, lag.ahead, lag.age(at(9)), lag.is_caught_up()), (0, 0, 2, secs(0), false));
+    partition.truncate_suffix(1).unwrap();
+    let lag = partition.view().lag(5.into()).unwrap();
+    assert_eq!((lag.records, lag.ahead, lag.is_caught_up()), (0, 4, false), "cut off behind whoever had read it");
+    append(&partition, &[6, 7, 8, 9]);
+    assert!(partition.view().lag(5.into()).unwrap().is_caught_up());
 }
 
 #[test]
@@ -182,6 +196,29 @@ fn lag_per_partition_member_group_and_topic() {
     assert_eq!((member(&groups.keys[..2]).records, member(&groups.keys[2..]).records, member(&[]).partitions), (15, 2, 0));
     assert_eq!(report.of_member(&group("one"), &groups.keys).partitions, 1);
     assert!(report.without_partition.is_empty());
+    commit(&groups.positions, &group("one"), &groups.keys[3], 14);
+    commit(&groups.positions, &group("one"), &groups.keys[2], 11);
+    let ahead: Vec<_> = groups.report().sums(LagScope::Group).into_values().map(|sum| (sum.records, sum.ahead)).collect();
+    assert_eq!(ahead, [(0, 0), (17, 0), (0, 5)]);
+}
+
+/// Whoever asks beside a live writer is told of what it has done since, without being asked to look again.
+#[test]
+fn lag_of_a_view_beside_the_writer_goes_on() {
+    let home = home();
+    let (_store, partition) = home.partition(small());
+    append(&partition, &[1, 2, 3]);
+    let view = home.read_only();
+    assert!(view.lag(3.into()).unwrap().is_caught_up());
+    append(&partition, &[4, 5]);
+    let lag = view.lag(3.into()).unwrap();
+    assert_eq!((lag.records, lag.next_timestamp, lag.high_water_mark.offset()), (2, Some(at(4)), 5.into()));
+    append(&partition, &[6]);
+    let info = view.offset_info().unwrap();
+    assert_eq!((info.record_count, info.latest, info.last_timestamp), (6, Some(5.into()), Some(at(6))));
+    partition.delete_prefix(2).unwrap();
+    assert_eq!(view.offset_info().unwrap().first_timestamp, Some(at(3)));
+    assert_eq!(view.lag(0.into()).unwrap().deleted, 2);
 }
 
 /// A report on a store of another process finds the partitions by itself.
@@ -196,7 +233,6 @@ fn lag_beside_the_writer() {
     let gather = || LagReport::gather(&groups.positions, &[group("billing")], |key| Ok(views.get(key).cloned())).unwrap();
     assert_eq!(gather().rows.iter().map(|row| row.lag.records).collect::<Vec<_>>(), [10, 5, 0, 2]);
     append(&groups.store.topic("eu/payments").unwrap().partition(0).unwrap(), &[250]);
-    views.values().for_each(|view| view.refresh().unwrap());
     assert_eq!(gather().rows.iter().map(|row| row.lag.records).collect::<Vec<_>>(), [10, 5, 1, 2]);
 }
 
@@ -300,6 +336,7 @@ proptest! {
             let (lag, next) = (partition.view().lag(committed.into()).unwrap(), committed.max(log_start));
             prop_assert_eq!(lag.records, (times.len() as u64).saturating_sub(next));
             prop_assert_eq!(lag.deleted, log_start.saturating_sub(committed));
+            prop_assert_eq!(lag.ahead, committed.saturating_sub(times.len() as u64));
             prop_assert_eq!(lag.next_timestamp, times.get(next as usize).map(|&time| at(time)));
             let info = partition.view().offset_info().unwrap();
             // Which knows what it was told before.
