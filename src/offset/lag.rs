@@ -7,6 +7,7 @@ use tidelog_format::{Offset, TimestampNs};
 use crate::error::ReadError;
 use crate::log::PartitionView;
 use crate::offset::marks::{HighWaterMark, Marks};
+use crate::offset::partition_offset_info::NextRecord;
 
 /// How far a position is behind in a partition: see [`PartitionView::lag`].
 ///
@@ -32,8 +33,11 @@ pub struct Lag {
     pub deleted: u64,
     /// Offsets from the high water mark to a position past it, where nobody can have read anything.
     pub ahead: u64,
-    /// Time of the record that is read next; none if there is none, or if all that is left is damaged.
+    /// Time of the record that is read next; none if there is none, be it that the offsets that are left have no records, or if all that is left
+    /// is damaged.
     pub next_timestamp: Option<TimestampNs>,
+    /// Whether something is left, and all of it is damaged: nobody can tell how old it is.
+    pub is_unreadable: bool,
 }
 
 impl Lag {
@@ -44,7 +48,7 @@ impl Lag {
 
     /// The age of the record that is read next; zero if there is none left to read, none if all that is left is damaged.
     pub fn age(&self, now: TimestampNs) -> Option<Duration> {
-        age(self.records, self.next_timestamp, now)
+        age(self.is_unreadable, self.next_timestamp, now)
     }
 }
 
@@ -89,8 +93,18 @@ impl PartitionView {
             let marks = self.marks();
             let high_water_mark = marks.high_water_mark;
             let ((records, deleted), ahead) = (marks.behind(position), marks.ahead(position));
-            match self.first_time(position.max(marks.log_start.offset()), high_water_mark) {
-                Ok(next_timestamp) => return Ok(Lag { committed_offset: position, high_water_mark, records, deleted, ahead, next_timestamp }),
+            match self.next_record(position.max(marks.log_start.offset()), high_water_mark) {
+                Ok(next) => {
+                    return Ok(Lag {
+                        committed_offset: position,
+                        high_water_mark,
+                        records,
+                        deleted,
+                        ahead,
+                        next_timestamp: next.time(),
+                        is_unreadable: next == NextRecord::Damaged,
+                    });
+                }
                 // Cut off meanwhile, at one end or the other.
                 Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => {}
                 Err(error) => return Err(error),
@@ -100,11 +114,9 @@ impl PartitionView {
     }
 }
 
-pub(super) fn age(records: u64, next_timestamp: Option<TimestampNs>, now: TimestampNs) -> Option<Duration> {
-    if records == 0 {
-        return Some(Duration::ZERO);
-    }
-    let nanos = i128::from(now.get()) - i128::from(next_timestamp?.get());
+pub(super) fn age(is_unreadable: bool, next_timestamp: Option<TimestampNs>, now: TimestampNs) -> Option<Duration> {
+    let Some(next) = next_timestamp else { return (!is_unreadable).then_some(Duration::ZERO) };
+    let nanos = i128::from(now.get()) - i128::from(next.get());
     Some(Duration::from_nanos(u64::try_from(nanos.max(0)).unwrap_or(u64::MAX)))
 }
 

@@ -90,6 +90,8 @@ pub struct LagSum {
     pub ahead: u64,
     /// The earliest time of a record that is read next.
     pub next_timestamp: Option<TimestampNs>,
+    /// Partitions in it of which all that is left is damaged: they have no part in the time.
+    pub unreadable: usize,
 }
 
 /// Why there is no report.
@@ -178,7 +180,7 @@ impl LagRow {
 impl LagSum {
     /// The age of the oldest record that is read next; zero if there is none left to read, none if all that is left is damaged.
     pub fn age(&self, now: TimestampNs) -> Option<Duration> {
-        age(self.records, self.next_timestamp, now)
+        age(self.unreadable > 0, self.next_timestamp, now)
     }
 
     fn add(&mut self, lag: &Lag) {
@@ -186,6 +188,7 @@ impl LagSum {
         self.records = self.records.saturating_add(lag.records);
         self.deleted = self.deleted.saturating_add(lag.deleted);
         self.ahead = self.ahead.saturating_add(lag.ahead);
+        self.unreadable += usize::from(lag.is_unreadable);
         self.next_timestamp = self.next_timestamp.into_iter().chain(lag.next_timestamp).min();
     }
 }

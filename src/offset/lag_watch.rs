@@ -13,7 +13,7 @@ use crate::offset::lag_report::{LagReport, LagScope, LagSubject, LagSum};
 pub struct LagLimits {
     /// Records.
     pub records: Option<u64>,
-    /// Age of the record that is read next.
+    /// Age of the record that is read next. One that cannot be told, because all that is left of a partition is damaged, is over any limit.
     pub age: Option<Duration>,
 }
 
@@ -94,10 +94,10 @@ impl<F: FnMut(LagEvent<'_>)> LagWatch<F> {
 }
 
 impl LagLimits {
-    /// Whether a lag is above one of them.
+    /// Whether a lag is above one of them, or of an age that cannot be told while there is a limit of age.
     pub fn are_exceeded(&self, lag: &LagSum, now: TimestampNs) -> bool {
         let by_records = self.records.is_some_and(|limit| lag.records > limit);
-        by_records || self.age.is_some_and(|limit| lag.age(now).is_some_and(|age| age > limit))
+        by_records || self.age.is_some_and(|limit| lag.unreadable > 0 || lag.age(now).is_none_or(|age| age > limit))
     }
 }
 

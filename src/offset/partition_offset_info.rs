@@ -36,6 +36,23 @@ pub struct PartitionOffsetInfo {
 #[derive(Debug, Clone, Default)]
 pub(super) struct FirstTime(Arc<Mutex<Option<(Since, TimestampNs)>>>);
 
+/// What there is to be read in a range.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NextRecord {
+    /// A record of this time.
+    Of(TimestampNs),
+    /// What is there is damaged.
+    Damaged,
+    /// Nothing is there.
+    None,
+}
+
+impl NextRecord {
+    pub(super) fn time(self) -> Option<TimestampNs> {
+        if let Self::Of(time) = self { Some(time) } else { None }
+    }
+}
+
 /// Cuts that there had been, and the log start.
 type Since = (u64, LogStart);
 
@@ -110,7 +127,7 @@ impl PartitionView {
         let first = match known.and_then(|known| known.of(since)) {
             Some(time) => Some(time),
             None => {
-                let time = self.first_time(marks.log_start.offset(), marks.high_water_mark)?;
+                let time = self.next_record(marks.log_start.offset(), marks.high_water_mark)?.time();
                 // A cut meanwhile may have put another record there.
                 if let Some(known) = known.filter(|_| self.cuts() == since.0) {
                     known.learn(since, time);
@@ -123,14 +140,14 @@ impl PartitionView {
         Ok((first, last))
     }
 
-    /// The time of the first record at `from` or above, below the high water mark, that can be read.
-    pub(super) fn first_time(&self, from: Offset, end: HighWaterMark) -> Result<Option<TimestampNs>, ReadError> {
+    /// The first record at `from` or above, below the high water mark, that can be read.
+    pub(super) fn next_record(&self, from: Offset, end: HighWaterMark) -> Result<NextRecord, ReadError> {
         if from >= end.offset() {
-            return Ok(None);
+            return Ok(NextRecord::None);
         }
         match self.time_of(from) {
-            Some(time) => Ok(Some(time)),
-            None => self.first_time_behind(from, end),
+            Some(time) => Ok(NextRecord::Of(time)),
+            None => self.next_record_behind(from, end),
         }
     }
 
@@ -141,14 +158,17 @@ impl PartitionView {
     }
 
     #[cold]
-    fn first_time_behind(&self, from: Offset, end: HighWaterMark) -> Result<Option<TimestampNs>, ReadError> {
+    fn next_record_behind(&self, from: Offset, end: HighWaterMark) -> Result<NextRecord, ReadError> {
+        let mut none = NextRecord::None;
         for record in self.with_isolation(ReadIsolation::Committed).read_from(from)? {
             match record {
-                Ok(record) => return Ok((record.offset() < end.offset()).then(|| record.timestamp())),
+                Ok(record) if record.offset() < end.offset() => return Ok(NextRecord::Of(record.timestamp())),
+                Ok(_) => break,
                 Err(error) => pass_damage(error)?,
             }
+            none = NextRecord::Damaged;
         }
-        Ok(None)
+        Ok(none)
     }
 
     #[cold]
