@@ -1,5 +1,6 @@
 //! The marks of a partition as of one moment: what always holds between them, whatever goes on meanwhile, and what each of them says.
 
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -77,10 +78,12 @@ fn cut(partition: &Partition, random: &mut Random) {
     .unwrap();
 }
 
-/// Reads marks until it is told to stop; how many differed from those before.
-fn watch(view: &PartitionView, stop: &AtomicBool, refresh: bool) -> u64 {
-    let (mut before, mut changes) = (view.marks(), 0);
-    while !stop.load(Ordering::Relaxed) {
+/// Reads marks until it is told to stop, and once more then; how many differed from those before. Whoever changes them waits until it has begun.
+fn watch(view: &PartitionView, stop: &AtomicBool, begun: &Barrier, refresh: bool) -> u64 {
+    let (mut before, mut changes, mut is_last) = (view.marks(), 0, false);
+    begun.wait();
+    while !is_last {
+        is_last = stop.load(Ordering::Acquire);
         if refresh {
             // A writer that rolls and cuts all the time may be too fast for one refresh: the marks are then those before.
             let _ = view.refresh();
@@ -97,10 +100,11 @@ fn check_under_load(options: StoreOptions, rounds: u64) {
     let home = Home { dir: tempdir() };
     let (_store, partition) = home.partition(options);
     let followed = home.read_only();
-    let (stop, appended) = (&AtomicBool::new(false), &AtomicU64::new(0));
+    let (stop, begun, appended) = (&AtomicBool::new(false), &Barrier::new(4), &AtomicU64::new(0));
     let changes = std::thread::scope(|scope| {
-        let watchers =
-            [(partition.view(), false), (&followed, true), (&followed, false)].map(|(view, refresh)| scope.spawn(move || watch(view, stop, refresh)));
+        let watchers = [(partition.view(), false), (&followed, true), (&followed, false)]
+            .map(|(view, refresh)| scope.spawn(move || watch(view, stop, begun, refresh)));
+        begun.wait();
         for _ in 0..2 {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
@@ -119,7 +123,7 @@ fn check_under_load(options: StoreOptions, rounds: u64) {
             }
             cut(&partition, &mut random);
         }
-        stop.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Release);
         watchers.map(|watcher| watcher.join().unwrap())
     });
     assert!(changes.iter().all(|&changes| changes > 10), "too little was seen to say anything: {changes:?}");
@@ -129,7 +133,7 @@ struct Stop<'a>(&'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Release);
     }
 }
 
@@ -151,15 +155,19 @@ fn marks_hold_while_an_empty_log_begins_elsewhere() {
     let topic = store.create_topic("many", 64).unwrap();
     for number in 0..64 {
         let partition = topic.partition(number).unwrap();
-        let (stop, view) = (&AtomicBool::new(false), partition.view());
-        std::thread::scope(|scope| {
-            scope.spawn(move || watch(view, stop, false));
-            let _stops = Stop(stop);
+        let (stop, begun, view) = (&AtomicBool::new(false), &Barrier::new(2), partition.view());
+        let changes = std::thread::scope(|scope| {
+            let watcher = scope.spawn(move || watch(view, stop, begun, false));
+            let stops = Stop(stop);
+            begun.wait();
             let mut batch = tidelog::RecordBatch::new();
             batch.push(&Record::new("restored")).unwrap();
             let place = tidelog::BatchPlace { base_offset: 1_000.into(), leader_epoch: tidelog::LeaderEpoch::new(3), producer_id: None };
             partition.restore(&batch, place).unwrap();
+            drop(stops);
+            watcher.join().unwrap()
         });
+        assert!(changes > 0, "nothing was seen of the change");
         assert_eq!(offsets(partition.marks())[0], 1_000);
     }
 }
