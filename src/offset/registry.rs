@@ -36,8 +36,8 @@ pub struct PartitionOffsetRegistry {
     store: Store,
     level: AckLevel,
     managers: ArcSwap<Managers>,
-    /// Held while the map is replaced, not while a partition is opened.
-    replacing: Mutex<()>,
+    /// How often topics were let go of. Held while the map is replaced, not while a partition is opened.
+    replacing: Mutex<u64>,
 }
 
 type Managers = HashMap<Arc<PartitionKey>, Arc<PartitionOffsetManager>>;
@@ -48,14 +48,14 @@ type Managers = HashMap<Arc<PartitionKey>, Arc<PartitionOffsetManager>>;
 pub struct OffsetMetrics {
     /// Partitions that were asked for.
     pub partition_count: usize,
-    /// Offsets that they have ever assigned: the sum of their log ends.
+    /// The sum of their log ends. Not all that were ever assigned: a cut takes some back, and a restored log may begin anywhere.
     pub total_offsets: u64,
 }
 
 impl PartitionOffsetRegistry {
     /// Of no partition yet. What is assigned is durable when a call returns.
     pub fn new(store: Store) -> Self {
-        Self { store, level: AckLevel::Durable, managers: ArcSwap::default(), replacing: Mutex::new(()) }
+        Self { store, level: AckLevel::Durable, managers: ArcSwap::default(), replacing: Mutex::new(0) }
     }
 
     /// The same, with calls that return as soon as this is true of what they assigned.
@@ -115,13 +115,15 @@ impl PartitionOffsetRegistry {
     /// What it holds, in numbers.
     pub fn metrics(&self) -> OffsetMetrics {
         let managers = self.managers.load();
-        let total_offsets = managers.values().map(|manager| manager.next_offset().offset().get()).sum();
+        let ends = managers.values().map(|manager| manager.next_offset().offset().get());
+        let total_offsets = ends.fold(0, u64::saturating_add);
         OffsetMetrics { partition_count: managers.len(), total_offsets }
     }
 
     /// Lets go of a topic's partitions; returns how many there were. A topic that is deleted needs none of it: it is not found any more.
     pub fn forget_topic(&self, topic: &TopicName) -> usize {
-        let _replacing = self.replacing.lock();
+        let mut forgets = self.replacing.lock();
+        *forgets += 1;
         let mut managers = (**self.managers.load()).clone();
         let before = managers.len();
         managers.retain(|key, _| key.topic != *topic);
@@ -147,21 +149,26 @@ impl PartitionOffsetRegistry {
         }
     }
 
-    /// Two that open a partition at once wait for one recovery in its store, and get what the first of them puts here.
+    /// Two that open a partition at once wait for one recovery in its store, and get what the first of them puts here. What was opened while a
+    /// topic was let go of may be of that topic: it is not put here, and whoever comes next opens it again.
     #[cold]
     fn open(&self, key: &PartitionKey) -> Result<Arc<PartitionOffsetManager>, AssignError> {
+        let forgets_before = *self.replacing.lock();
         let topic = self.store.existing_topic(&key.topic.to_string())?;
         let number = (0..topic.partition_count()).find(|&number| topic.partition_key(number).is_ok_and(|found| found == *key));
         let number = number.ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
         let opened = PartitionOffsetManager::new(topic.partition(number)?).ack_level(self.level);
-        let _replacing = self.replacing.lock();
+        let forgets = self.replacing.lock();
         let managers = self.managers.load();
         if let Some(manager) = known(&managers, key) {
             return Ok(manager.clone());
         }
-        let (mut managers, opened) = ((**managers).clone(), Arc::new(opened));
-        managers.insert(Arc::new(key.clone()), opened.clone());
-        self.managers.store(Arc::new(managers));
+        let opened = Arc::new(opened);
+        if *forgets == forgets_before {
+            let mut managers = (**managers).clone();
+            managers.insert(Arc::new(key.clone()), opened.clone());
+            self.managers.store(Arc::new(managers));
+        }
         Ok(opened)
     }
 }

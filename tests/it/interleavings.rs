@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tidelog::io::fault::{Call, Fault, Faulty, Op};
 use tidelog::io::{Access, Disk, Entry, File, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
-use tidelog::{AckLevel, Partition, ReadIsolation, Record, SyncPolicy, Verdict};
+use tidelog::{AckLevel, Partition, PartitionOffsetRegistry, ReadIsolation, Record, SyncPolicy, Verdict};
 use tidelog_format::CHECKPOINT_NAME;
 
 use crate::reading_support::eventually;
@@ -410,6 +410,28 @@ fn a_time_is_looked_up_beside_delete_prefix() {
     *disk.on_open_log.lock() = Some(Box::new(move || other.delete_prefix(140).unwrap()));
     let found = log.view().offset_for_time(tidelog::TimestampNs::new(0)).unwrap();
     assert!(found.is_some_and(|offset| offset == 0 || offset == 140), "{found:?}");
+}
+
+/// A registry opens a partition while its topic is let go of: what was opened before is not put back behind it.
+#[test]
+fn a_topic_that_is_let_go_of_while_it_is_opened_stays_so() {
+    let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
+    let disk = Hooked::new();
+    let store = options().storage(disk.clone()).open(lab.tmp.path()).unwrap();
+    let topic = store.existing_topic("t").unwrap();
+    let key = topic.partition_key(0).unwrap();
+    let (registry, ran) = (Arc::new(PartitionOffsetRegistry::new(store)), Arc::new(AtomicBool::new(false)));
+    let (other, name, has_run) = (registry.clone(), topic.name().clone(), ran.clone());
+    *disk.on_list.lock() = Some(Box::new(move || {
+        assert_eq!(other.forget_topic(&name), 0);
+        has_run.store(true, Ordering::SeqCst);
+    }));
+    let opened = registry.get(&key).unwrap();
+    assert!(ran.load(Ordering::SeqCst), "nothing was let go of while it was opened");
+    assert_eq!((registry.metrics().partition_count, opened.next_offset().offset()), (0, 150.into()));
+    let kept = registry.get(&key).unwrap();
+    assert!(!Arc::ptr_eq(&opened, &kept) && Arc::ptr_eq(&kept, &registry.get(&key).unwrap()));
+    assert_eq!(registry.metrics().partition_count, 1);
 }
 
 /// Appenders and a cutter side by side; what is there before the close must be there after the next open.

@@ -500,6 +500,22 @@ fn the_largest_offset_is_the_last() {
     assert!(matches!(manager(&store).assign(Record::new("x")), Err(AppendError::OffsetsExhausted)));
 }
 
+/// Sums of offsets that no machine has ever assigned, and that logs may end at all the same.
+#[test]
+fn metrics_of_logs_near_the_largest_offset_saturate() {
+    let home = home();
+    let store = options().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 3).unwrap();
+    let offsets = registry(&store);
+    for number in 0..3 {
+        let manager = offsets.get(&topic.partition_key(number).unwrap()).unwrap();
+        let place = BatchPlace { base_offset: (i64::MAX as u64 - 1).into(), leader_epoch: LeaderEpoch::new(0), producer_id: None };
+        manager.partition().restore(&numbered(1), place).unwrap();
+    }
+    let metrics = offsets.metrics();
+    assert_eq!((metrics.partition_count, metrics.total_offsets), (3, u64::MAX));
+}
+
 /// A log that cannot be read is no empty one: nothing is assigned over what is there.
 #[test]
 fn recovery_does_not_take_a_failure_for_an_empty_log() {
