@@ -332,7 +332,7 @@ impl PartitionView {
         }
     }
 
-    /// The marks of one moment, and the high water mark of it.
+    /// The marks and the high water mark, in order: see [`LogView::marks_now`].
     pub(crate) fn marks_now(&self) -> (Marks, u64) {
         self.shared.view.marks_now()
     }

@@ -312,7 +312,8 @@ impl LogView {
         Marks { log_start, durable_end, written_end: self.written_end() }
     }
 
-    /// The marks of one moment, and the high water mark of it: log start <= high water mark <= written end, and durable end <= written end.
+    /// The marks and the high water mark: log start <= high water mark <= written end, and durable end <= written end. Each is as it was at some
+    /// time meanwhile; no suffix was cut off between.
     pub(crate) fn marks_now(&self) -> (Marks, u64) {
         loop {
             let cuts = self.cuts();

@@ -119,7 +119,7 @@ impl PartitionOffsetManager {
         self.marks().last_visible()
     }
 
-    /// All marks, as of one moment.
+    /// All marks, in the order that they always have.
     pub fn marks(&self) -> Marks {
         self.partition.marks()
     }

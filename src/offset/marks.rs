@@ -1,4 +1,4 @@
-//! The marks of a partition as types that cannot be taken for each other, read as of one moment. Moves none of them.
+//! The marks of a partition as types that cannot be taken for each other, read so that their order holds. Moves none of them.
 
 use std::fmt;
 
@@ -55,10 +55,11 @@ mark! {
     LastStable
 }
 
-/// All marks of a partition at one moment, read with [`PartitionView::marks`].
+/// All marks of a partition, read with [`PartitionView::marks`].
 ///
-/// Always `log_start <= high_water_mark <= log_end` and `durable_end <= log_end`. What is below `durable_end` survives power loss. Each mark has
-/// a type of its own, and only [`offset`](HighWaterMark::offset) takes it off: comparing two of different types does not compile.
+/// Always `log_start <= high_water_mark <= log_end` and `durable_end <= log_end`. What is below `durable_end` survives power loss. They are
+/// no snapshot: each is where it was at some time while they were read, and beside appends, cuts and refreshes one may be older than another.
+/// Each mark has a type of its own, and only [`offset`](HighWaterMark::offset) takes it off: comparing two of different types does not compile.
 ///
 /// ```
 /// use tidelog::{AckLevel, Record, Store};
@@ -106,7 +107,7 @@ impl Marks {
 }
 
 impl PartitionView {
-    /// All marks, as of one moment.
+    /// All marks, in the order that they always have. A view of another process's store tells those of its last [`refresh`](Self::refresh).
     pub fn marks(&self) -> Marks {
         let (marks, high_water_mark) = self.marks_now();
         let high_water_mark = Offset::new(high_water_mark);

@@ -1,4 +1,4 @@
-//! The marks of a partition as of one moment: what always holds between them, whatever goes on meanwhile, and what each of them says.
+//! The marks of a partition: what always holds between them, whatever goes on meanwhile, and what each of them says.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
