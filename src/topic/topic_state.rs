@@ -107,11 +107,10 @@ impl Changing<'_> {
         let topic_dir = catalog.topic_dir(&self.topic.name);
         if let Err(error) = write_catalog(&*catalog.storage, &topic_dir, &meta) {
             let after = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX).map_err(|error| error.kind());
-            if after != before {
+            // The copy may be ahead: it must not be when the catalogue is damaged one day.
+            let take_back = || replace_file(&*catalog.storage, &topic_dir.join(TOPIC_COPY_NAME), &self.topic.layout().meta.encode());
+            if after != before || take_back().is_err() {
                 let _ = self.topic.failure.set(error.clone()); // nobody else is changing it
-            } else {
-                // The copy may be ahead. Where this fails too, the next change puts that right.
-                let _ = replace_file(&*catalog.storage, &topic_dir.join(TOPIC_COPY_NAME), &self.topic.layout().meta.encode());
             }
             return Err(error.into());
         }

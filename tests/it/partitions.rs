@@ -46,7 +46,7 @@ fn a_partition_has_a_directory_once_it_is_used() {
     let home = Home::new();
     let store = small().open(home.path()).unwrap();
     let topic = store.create_topic("t", RING).unwrap();
-    assert_eq!(names(&topic_dir(&home)), ["TOPIC"]);
+    assert_eq!(names(&topic_dir(&home)), ["TOPIC", "TOPIC.copy"]);
     let before = fingerprint(home.path());
     let read_only = Store::open_read_only(home.path()).unwrap().topic("t").unwrap();
     for view in [topic.view(7).unwrap(), read_only.partition(7).unwrap(), topic.view(RING - 1).unwrap()] {
@@ -62,7 +62,7 @@ fn a_partition_has_a_directory_once_it_is_used() {
     assert!(matches!(topic.view(RING), Err(TopicError::NoPartition { .. })));
     assert!(before == fingerprint(home.path()), "who only looked changed something");
     assert_eq!(append(&topic, 7, "x"), 0);
-    assert_eq!(names(&topic_dir(&home)), ["7", "TOPIC"]);
+    assert_eq!(names(&topic_dir(&home)), ["7", "TOPIC", "TOPIC.copy"]);
     let info = topic.describe();
     let made: Vec<u32> = info.partitions.iter().filter(|partition| partition.made).map(|partition| partition.partition).collect();
     assert_eq!(made, [7]);
@@ -365,6 +365,7 @@ fn a_topic_without_a_catalogue_is_what_its_directories_say() {
     let info = topic.describe();
     store.close().unwrap();
     fs::remove_file(topic_dir(&home).join("TOPIC")).unwrap();
+    fs::remove_file(topic_dir(&home).join("TOPIC.copy")).unwrap();
     let store = small().open(home.path()).unwrap();
     assert_eq!(store.topics().unwrap().len(), 1);
     let topic = store.existing_topic("t").unwrap();
@@ -399,6 +400,7 @@ fn a_catalogue_that_is_lost_or_damaged_costs_writing_and_no_record() {
         let path = image.path().join("topics/default/t/TOPIC");
         let mut bytes = fs::read(&path).unwrap();
         fs::remove_file(&path).unwrap();
+        fs::remove_file(path.with_extension("copy")).unwrap();
         match damage {
             "lost" => {}
             "directory" => fs::create_dir(&path).unwrap(),
@@ -440,6 +442,55 @@ fn a_catalogue_that_is_lost_or_damaged_costs_writing_and_no_record() {
     }
 }
 
+/// The catalogue alone is damaged: its copy counts, for readers and for the writer, and a repair or the next change puts it in its place.
+#[test]
+fn a_damaged_catalogue_is_stood_in_for_by_its_copy() {
+    for damage in ["lost", "flipped", "cut", "directory"] {
+        let home = Home::new();
+        let store = small().open(home.path()).unwrap();
+        let topic = store.create_topic("t", 2).unwrap();
+        append(&topic, 0, "zero");
+        assert_eq!(topic.split(0, 2).unwrap(), [2, 3]);
+        let described = topic.describe();
+        store.close().unwrap();
+        let path = topic_dir(&home).join("TOPIC");
+        let mut bytes = fs::read(&path).unwrap();
+        assert!(bytes == fs::read(path.with_extension("copy")).unwrap());
+        let whole = bytes.clone();
+        fs::remove_file(&path).unwrap();
+        match damage {
+            "lost" => {}
+            "directory" => fs::create_dir(&path).unwrap(),
+            "cut" => fs::write(&path, &bytes[..200]).unwrap(),
+            _ => {
+                bytes[150] ^= 1;
+                fs::write(&path, &bytes).unwrap();
+            }
+        }
+        let read_only = Store::open_read_only(home.path()).unwrap().topic("t").unwrap();
+        assert_eq!(read_only.describe().unwrap(), described, "{damage}");
+        assert!(matches!(read_only.catalog_damage(), Some(TopicError::CatalogDamaged { .. })), "{damage}");
+        let repair = small().plan_repair(home.path(), None).unwrap();
+        let steps: Vec<_> = repair.partitions().iter().flat_map(|planned| &planned.steps).map(|step| step.action).collect();
+        assert_eq!(steps, [RepairAction::Catalog], "{damage}");
+        if damage == "directory" {
+            fs::remove_dir(&path).unwrap();
+        }
+        if damage == "flipped" {
+            // Without a repair, the next change writes both.
+            let store = small().open(home.path()).unwrap();
+            append(&store.existing_topic("t").unwrap(), 2, "two");
+            store.close().unwrap();
+        } else {
+            repair.apply().unwrap();
+            assert!(fs::read(&path).unwrap() == whole, "{damage}");
+        }
+        let read_only = Store::open_read_only(home.path()).unwrap().topic("t").unwrap();
+        assert!(read_only.catalog_damage().is_none(), "{damage}");
+        assert_eq!(values(&read_only.partition(0).unwrap()), ["zero"]);
+    }
+}
+
 /// From the partitions, if all of them were used; else it is left, and told.
 #[test]
 fn a_repair_writes_a_damaged_catalogue_anew() {
@@ -462,7 +513,8 @@ fn a_repair_writes_a_damaged_catalogue_anew() {
         let path = topic_dir(&home).join("TOPIC");
         let mut bytes = fs::read(&path).unwrap();
         bytes[140] ^= 1;
-        fs::write(&path, bytes).unwrap();
+        fs::write(&path, &bytes).unwrap();
+        fs::write(path.with_extension("copy"), bytes).unwrap();
         let repair = small().plan_repair(home.path(), None).unwrap();
         let planned = repair.partitions().to_vec();
         let rebuilds = planned.iter().flat_map(|planned| &planned.steps).any(|step| step.action == RepairAction::Catalog);
@@ -666,7 +718,7 @@ fn a_split_that_failed_may_be_tried_again() {
     assert_eq!((append(&topic, 0, "b"), topic.partition_count()), (1, 1));
     assert_eq!(topic.split(0, 2).unwrap(), [1, 2]);
     // In doubt: the file has its name, and nobody knows for how long.
-    faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default/t"));
+    faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default/t").nth(2));
     assert!(matches!(topic.split(1, 2), Err(TopicError::Io(_))));
     faulty.heal();
     assert!(topic.split(1, 2).is_err() && topic.partition(2).is_err(), "nothing builds on what a power cut may take away");
@@ -776,7 +828,7 @@ fn a_partition_is_made_once_however_many_ask_for_it() {
     for number in 0..40 {
         assert_eq!(values(&topic.view(number).unwrap()).len(), 4);
     }
-    assert_eq!(names(&topic_dir(&home)).len(), 41, "{:?}", names(&topic_dir(&home)));
+    assert_eq!(names(&topic_dir(&home)).len(), 42, "{:?}", names(&topic_dir(&home)));
     assert!(topic.describe().partitions.iter().all(|partition| partition.made));
 }
 
