@@ -111,6 +111,7 @@ fn a_damaged_catalogue_is_told_and_its_records_are_read() {
     let path = sandbox.path("data/topics/default/t/TOPIC");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[130] ^= 1;
+    std::fs::write(path.with_extension("copy"), &bytes).unwrap();
     std::fs::write(path, bytes).unwrap();
     sandbox.run(&["topic", "describe", "data", "t"]).expect(4).says("catalogue of topic t is damaged");
     let list = sandbox.run(&["topic", "list", "data"]).expect(4).says("catalogue of topic t is damaged");
@@ -125,4 +126,22 @@ fn a_damaged_catalogue_is_told_and_its_records_are_read() {
     assert!(repaired.contains("t/0: catalog TOPIC: the catalogue is written anew"), "{repaired}");
     sandbox.ok_with(&["append", "data", "t"], "z\n");
     assert_eq!(sandbox.raw("t"), b"x\nz\n");
+}
+
+#[test]
+fn a_damaged_catalogue_whose_copy_is_whole_costs_nothing_and_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "t"], "x\n");
+    let path = sandbox.path("data/topics/default/t/TOPIC");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[130] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    sandbox.ok_with(&["append", "data", "t"], "y\n");
+    assert_eq!(sandbox.raw("t"), b"x\ny\n");
+    for command in ["verify", "info"] {
+        sandbox.run(&[command, "data", "t"]).expect(4).says("catalogue of topic t is damaged");
+    }
+    let repaired = sandbox.ok(&["repair", "data", "--apply"]);
+    assert!(repaired.contains("t/0: catalog TOPIC: the catalogue is written anew, from TOPIC.copy"), "{repaired}");
+    sandbox.ok(&["verify", "data", "t"]);
 }

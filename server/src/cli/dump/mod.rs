@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufWriter, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
-use tidelog_format::{FileName, LIVE_NAME, LOCK_NAME, STORE_NAME, TOPIC_NAME};
+use tidelog_format::{FileName, LIVE_NAME, LOCK_NAME, STORE_NAME, TOPIC_COPY_NAME, TOPIC_NAME};
 
 use self::structure::Structure;
 use self::window::Window;
@@ -151,7 +151,7 @@ fn kind_of(magic: &[u8], name: &str) -> Option<Kind> {
     }
     match name {
         STORE_NAME => return Some(Kind::Store),
-        TOPIC_NAME => return Some(Kind::Topic),
+        TOPIC_NAME | TOPIC_COPY_NAME => return Some(Kind::Topic),
         LOCK_NAME => return Some(Kind::Lock),
         LIVE_NAME => return Some(Kind::Live),
         _ => {}
