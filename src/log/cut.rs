@@ -6,7 +6,7 @@ use tidelog_format::{Codec, Offset, SEGMENT_HEADER_BYTES, SegmentHeader, Segment
 
 use crate::error::{AppendError, CutError, IoContext, IoError, OpenError, ReadError, SyncError};
 use crate::io::{Access, Kind, read_exact_at};
-use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, StoreHow};
+use crate::log::appender::{Appender, NamedSegment, NewSegment, Refusal, ResumeAt, Spare, StoreHow};
 use crate::log::checkpoint::Slots;
 use crate::log::log::Log;
 use crate::log::partition_view::PartitionView;
@@ -79,8 +79,10 @@ impl Log {
             return Err(self.closed().into());
         }
         // Below the end of a partition that was split, offsets are given out no more.
-        if appender.refusal.is_some() {
-            return Err(CutError::PartitionSplit);
+        match appender.refusal {
+            None => {}
+            Some(Refusal::Split) => return Err(CutError::PartitionSplit),
+            Some(Refusal::Deleted) => return Err(SyncError::TopicDeleted.into()),
         }
         if offset == to {
             return Ok(());

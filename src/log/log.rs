@@ -331,13 +331,14 @@ impl Log {
     }
 
     /// Appends are refused from now on: one that returned before is in the log, none is taken after this.
-    pub(crate) fn refuse_appends(&self, refusal: Refusal) {
-        self.appender.lock().refusal = Some(refusal);
+    /// Returns why they were refused before, if they were.
+    pub(crate) fn refuse_appends(&self, refusal: Refusal) -> Option<Refusal> {
+        self.appender.lock().refusal.replace(refusal)
     }
 
-    /// Appends are taken again, after what was to end them did not come about.
-    pub(crate) fn take_appends(&self) {
-        self.appender.lock().refusal = None;
+    /// Appends are taken, or refused, as they were before what was to end them did not come about.
+    pub(crate) fn restore_appends(&self, before: Option<Refusal>) {
+        self.appender.lock().refusal = before;
     }
 
     /// Ends the log of a topic whose directory has lost its name. Nothing of it is made durable any more, and nothing is written by its path, where

@@ -52,12 +52,13 @@ impl Shared {
         if let Some(topic) = &topic {
             topic.wait_unchanging();
         }
-        open_logs(&slots).for_each(|log| log.refuse_appends(Refusal::Deleted));
+        // One that was split refuses them already, and goes on to if nothing comes of this.
+        let before: Vec<_> = open_logs(&slots).map(|log| log.refuse_appends(Refusal::Deleted)).collect();
         let namespace_dir = self.catalog.dir.join(TOPICS).join(&name.namespace);
         let (dir, aside) = (self.catalog.topic_dir(name), self.catalog.unfinished_name(&namespace_dir));
         // The one step that counts: a name that no topic can have is removed by this process, or by the next.
         if let Err(error) = self.catalog.storage.rename_new(&dir, &aside).at("delete", &dir) {
-            open_logs(&slots).for_each(|log| log.take_appends());
+            open_logs(&slots).zip(before).for_each(|(log, before)| log.restore_appends(before));
             if let Some(topic) = &topic {
                 topic.set_deleted(false);
             }

@@ -64,8 +64,8 @@ impl Shared {
             let (meta, into) = layout.split(&topic.name, partition, at, &*self.catalog.storage)?;
             let stopped = log.as_ref().map(stop_appends).transpose()?;
             changing.replace(&self.catalog, meta).inspect_err(|_| {
-                if let Some(log) = stopped.filter(|_| !changing.is_in_doubt()) {
-                    log.take_appends();
+                if let (Some(log), Some(before)) = (&log, stopped.filter(|_| !changing.is_in_doubt())) {
+                    log.restore_appends(before);
                 }
             })?;
             return Ok(into);
@@ -74,13 +74,9 @@ impl Shared {
 }
 
 /// Nothing is appended from now on, and what was is durable: records of a key in the new partitions come after those in the old one in a crash too.
-fn stop_appends(log: &Arc<Log>) -> Result<&Arc<Log>, TopicError> {
-    log.refuse_appends(Refusal::Split);
-    match log.flush() {
-        Ok(_) => Ok(log),
-        Err(error) => {
-            log.take_appends();
-            Err(error.into())
-        }
-    }
+/// Returns why they were refused before, if they were.
+fn stop_appends(log: &Arc<Log>) -> Result<Option<Refusal>, TopicError> {
+    let before = log.refuse_appends(Refusal::Split);
+    log.flush().inspect_err(|_| log.restore_appends(before))?;
+    Ok(before)
 }

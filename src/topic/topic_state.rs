@@ -1,5 +1,6 @@
 //! A topic as its writer holds it: the catalogue in memory, changed in step with the file. Opens no partition.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,13 +104,17 @@ impl Changing<'_> {
     /// which of them a crash would leave, nothing is changed any more until the topic is opened again.
     pub(super) fn replace(&self, catalog: &Catalog, meta: TopicMeta) -> Result<(), TopicError> {
         let path = catalog.topic_dir(&self.topic.name).join(TOPIC_NAME);
-        let before = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX).map_err(|error| error.kind());
         let topic_dir = catalog.topic_dir(&self.topic.name);
+        let before = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX);
         if let Err(error) = write_catalog(&*catalog.storage, &topic_dir, &meta) {
-            let after = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX).map_err(|error| error.kind());
+            let is_same = match (before, read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX)) {
+                (Ok(before), Ok(after)) => before == after,
+                (Err(before), Err(after)) => [before, after].iter().all(|error| error.kind() == io::ErrorKind::NotFound),
+                _ => false,
+            };
             // The copy may be ahead: it must not be when the catalogue is damaged one day.
             let take_back = || replace_file(&*catalog.storage, &topic_dir.join(TOPIC_COPY_NAME), &self.topic.layout().meta.encode());
-            if after != before || take_back().is_err() {
+            if !is_same || take_back().is_err() {
                 let _ = self.topic.failure.set(error.clone()); // nobody else is changing it
             }
             return Err(error.into());

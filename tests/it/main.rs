@@ -46,6 +46,7 @@ mod offset_notation;
 #[cfg(feature = "sqlite")]
 mod offset_sqlite;
 mod offset_stores;
+mod partition_faults;
 mod partitions;
 mod plan;
 mod read;
