@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tidelog_format::{LIVE_NAME, LOCK_NAME, STORE_NAME, StoreMeta, TOPIC_COPY_NAME, TOPIC_NAME};
 
 use crate::clock::now;
-use crate::error::{IoContext, IoError, OpenError};
+use crate::error::{IoContext, IoError, OpenError, TopicError};
 use crate::io::{Kind, Storage, read_file, replace_file, settle_above};
 use crate::log::{RING_SIZE, new_uuid};
 use crate::topic::name::TopicName;
@@ -145,6 +145,13 @@ impl Catalog {
             self.remove_unfinished(&namespace_dir)?;
         }
         Ok(())
+    }
+
+    /// Makes the name of a topic durable, and those in its directory.
+    pub(super) fn sync_topic(&self, name: &TopicName) -> Result<(), TopicError> {
+        let topic_dir = self.topic_dir(name);
+        let dirs = [topic_dir.parent().unwrap_or(&self.dir), &topic_dir];
+        Ok(dirs.into_iter().try_for_each(|dir| self.storage.sync_dir(dir).at("sync", dir))?)
     }
 
     /// Removes what was not finished in a directory of topics, or of partitions.

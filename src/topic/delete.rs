@@ -36,9 +36,9 @@ impl Store {
 
 impl Shared {
     fn delete_topic(&self, name: &TopicName) -> Result<(), TopicError> {
-        let _naming = self.naming.lock();
+        let mut naming = self.naming.lock();
         self.check_open()?;
-        let topic = match self.topic(name) {
+        let topic = match self.topic_in(name, &mut naming) {
             Ok(topic) => Some(topic),
             Err(TopicError::CatalogDamaged { .. } | TopicError::PartitionsMissing { .. } | TopicError::RingSize { .. }) => None,
             Err(error) => return Err(error),

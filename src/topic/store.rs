@@ -68,13 +68,17 @@ pub(super) struct Shared {
     /// Topics that somebody has asked for.
     pub(super) topics: Mutex<HashMap<TopicName, Arc<TopicState>>>,
     /// Held while a topic is made, split or deleted, after a look whether the store is open: a close waits for it. Before any slot.
-    pub(super) naming: Mutex<()>,
+    pub(super) naming: Mutex<UnsureNames>,
     pub(super) open: Mutex<HashMap<(TopicName, u32), Slot>>,
     closed: AtomicBool,
     scrubber: Mutex<Scrubber>,
     /// For the thread that scrubs: the store is closed.
     scrub_end: (Mutex<bool>, Condvar),
 }
+
+/// Topics whose names are there and not known to be durable, and why. After a sync that failed a later one proves nothing: they are told apart
+/// from topics again when the store is opened anew.
+pub(super) type UnsureNames = HashMap<TopicName, IoError>;
 
 /// Filled by the first who asks; others wait for it.
 pub(super) type Slot = Arc<Mutex<Option<Arc<Log>>>>;
@@ -182,11 +186,12 @@ impl Store {
         let shared = &self.inner.shared;
         let name: TopicName = name.parse()?;
         let layout = Layout::first(&options, &*shared.catalog.storage)?;
-        let _naming = shared.naming.lock();
+        let mut naming = shared.naming.lock();
         shared.check_open()?;
-        shared.catalog.create_topic(&name, &layout)?;
-        // Somebody who asked for it since it has its name has read it from its directory.
-        let topic = shared.topics.lock().entry(name.clone()).or_insert_with(|| Arc::new(TopicState::new(name, layout))).clone();
+        shared.catalog.create_topic(&name, &layout).inspect_err(|error| shared.note_unsure(&mut naming, &name, error))?;
+        let topic = Arc::new(TopicState::new(name.clone(), layout));
+        // Nobody has read it from its directory since it has its name: they wait for `naming`.
+        shared.topics.lock().insert(name, topic.clone());
         Ok(Topic::new(self.inner.clone(), topic))
     }
 
@@ -297,18 +302,44 @@ impl Shared {
         if self.closed.load(Ordering::Acquire) { Err(TopicError::Closed) } else { Ok(()) }
     }
 
-    /// A topic, read from its directory by the first who asks.
+    /// A topic, read from its directory by the first who asks, who waits for whoever is giving it its name or taking it away.
     pub(super) fn topic(&self, name: &TopicName) -> Result<Arc<TopicState>, TopicError> {
-        let mut topics = self.topics.lock();
-        if let Some(topic) = topics.get(name) {
-            return topic.check_there().map(|()| topic.clone());
+        match self.known_topic(name) {
+            Some(known) => known,
+            None => self.topic_in(name, &mut self.naming.lock()),
+        }
+    }
+
+    fn known_topic(&self, name: &TopicName) -> Option<Result<Arc<TopicState>, TopicError>> {
+        self.topics.lock().get(name).map(|topic| topic.check_there().map(|()| topic.clone()))
+    }
+
+    /// As [`topic`](Self::topic), for whoever holds `naming`.
+    pub(super) fn topic_in(&self, name: &TopicName, unsure: &mut UnsureNames) -> Result<Arc<TopicState>, TopicError> {
+        if let Some(known) = self.known_topic(name) {
+            return known;
         }
         let files = self.catalog.topic_files(name)?.writable(name)?;
-        // Names in it that are not durable yet become so before anything builds on them: the directory is synced whenever a partition is made.
+        if let Some(error) = unsure.get(name) {
+            return Err(error.clone().into());
+        }
+        // A process that died may have left its name, or its catalogue, without a sync: nothing is acknowledged in what a power cut may take away.
+        self.catalog.sync_topic(name).inspect_err(|error| self.note_unsure(unsure, name, error))?;
         self.catalog.remove_unfinished(&self.catalog.topic_dir(name))?;
         let topic = Arc::new(TopicState::new(name.clone(), files.layout));
-        topics.insert(name.clone(), topic.clone());
+        self.topics.lock().insert(name.clone(), topic.clone());
         Ok(topic)
+    }
+
+    /// Notes that it is not known whether a power cut leaves the topic.
+    fn note_unsure(&self, unsure: &mut UnsureNames, name: &TopicName, error: &TopicError) {
+        let dir = self.catalog.topic_dir(name);
+        if let TopicError::Io(error) = error
+            && error.action == "sync"
+            && (dir == error.path || dir.parent() == Some(&error.path))
+        {
+            unsure.insert(name.clone(), error.clone());
+        }
     }
 
     /// The partition's log, recovered by the first who asks, and made if it is the first ever.

@@ -1,12 +1,14 @@
 //! Topics whose making, splitting or deletion fails: what was refused stays refused, and nothing is acknowledged in what may not last.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidelog::io::Disk;
 use tidelog::io::fault::{Fault, Faulty, Op};
-use tidelog::{AppendError, CutError, Record, Store, TopicError};
+use tidelog::io::sim::{NameModel, SimDisk};
+use tidelog::{AppendError, CutError, Record, Store, StoreOptions, TopicError};
 
-use crate::reading_support::{Home, small};
+use crate::reading_support::{Home, eventually, small};
 
 fn faulty_store(home: &Home) -> (Faulty, Store) {
     let faulty = Faulty::new(Arc::new(Disk::new()));
@@ -45,4 +47,84 @@ fn a_split_whose_outcome_cannot_be_read_is_in_doubt() {
     faulty.heal();
     assert!(matches!(old.append(Record::new("x")), Err(AppendError::PartitionSplit)));
     assert!(topic.partition(1).is_err(), "nothing builds on it");
+}
+
+fn on(storage: impl tidelog::io::Storage + 'static) -> StoreOptions {
+    StoreOptions::new().storage(Arc::new(storage)).segment_bytes(64 << 10).without_threads()
+}
+
+/// After a sync that failed, a later one that succeeds proves nothing: what has its name all the same is no topic to append to before the next open.
+#[test]
+fn nothing_is_acknowledged_in_a_topic_whose_name_was_not_synced() {
+    let mut unsure = 0;
+    for nth in 1.. {
+        let disk = SimDisk::new(nth, NameModel::Strict);
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        let store = on(faulty.clone()).open("/store").unwrap();
+        store.create_topic("before", 1).unwrap();
+        let fired = faulty.fired();
+        faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").nth(nth));
+        let first = store.topic("t").map(drop);
+        if faulty.fired() == fired {
+            first.unwrap();
+            break;
+        }
+        assert!(matches!(first, Err(TopicError::Io(_))), "{first:?}");
+        faulty.heal();
+        let has_name = disk.image().directories().any(|path| path.ends_with("default/t"));
+        let again = store.topic("t").map(drop);
+        assert_eq!(again.is_err(), has_name, "call {nth}: {again:?}");
+        assert!(store.existing_topic("before").is_ok() && store.create_topic("u", 1).is_ok(), "others are not concerned");
+        let disk = disk.kill();
+        drop(store);
+        // Whoever comes makes it durable first.
+        on(disk.clone()).open("/store").unwrap().topic("t").unwrap().partition(0).unwrap().append(Record::new("acked")).unwrap();
+        let left = on(disk.power_cut().disk(nth, NameModel::Strict)).open("/store").unwrap();
+        assert_eq!(left.existing_topic("t").unwrap().view(0).unwrap().log_end_offset(), 1, "call {nth}");
+        unsure += u32::from(has_name);
+    }
+    assert_eq!(unsure, 1);
+}
+
+#[test]
+fn a_topic_is_found_once_its_name_is_durable() {
+    for seed in 0..8 {
+        let disk = SimDisk::new(seed, NameModel::Strict);
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        let store = on(faulty.clone()).open("/store").unwrap();
+        store.create_topic("before", 1).unwrap();
+        std::thread::scope(|scope| {
+            // Its name, and then, slowly, the sync of it.
+            faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").from_then_on().slow(Duration::from_millis(100)));
+            let named = disk.clone();
+            scope.spawn(|| store.create_topic("t", 1).unwrap());
+            eventually("it has its name", || named.image().directories().any(|path| path.ends_with("default/t")));
+            store.existing_topic("t").unwrap().partition(0).unwrap().append(Record::new("acked")).unwrap();
+            let left = on(disk.power_cut().disk(seed, NameModel::Strict)).open("/store").unwrap();
+            let topic = left.existing_topic("t").unwrap_or_else(|error| panic!("seed {seed}: {error}"));
+            assert_eq!(topic.view(0).unwrap().log_end_offset(), 1);
+        });
+    }
+}
+
+/// A process dies between the note that a partition is made and the sync of it: the next one makes it durable before it builds on it.
+#[test]
+fn a_partition_with_records_is_noted_as_made_after_any_crash() {
+    let mut failed = 0;
+    for (seed, nth) in (0..8).flat_map(|seed| (1..).map(move |nth| (seed, nth)).take(8)) {
+        let disk = SimDisk::new(seed, NameModel::Strict);
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        let store = on(faulty.clone()).open("/store").unwrap();
+        let topic = store.create_topic("t", 2).unwrap();
+        faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default/t").nth(nth));
+        failed += u32::from(topic.partition(1).is_err());
+        let disk = disk.kill();
+        drop((topic, store));
+        let topic = on(disk.clone()).open("/store").unwrap().existing_topic("t").unwrap();
+        topic.partition(1).unwrap().append(Record::new("acked")).unwrap();
+        let left = on(disk.power_cut().disk(seed, NameModel::Strict)).open_read_only("/store").unwrap().topic("t").unwrap();
+        assert!(left.describe().unwrap().partitions[1].made, "seed {seed}, call {nth}");
+        assert_eq!(left.partition(1).unwrap().log_end_offset(), 1);
+    }
+    assert!(failed >= 8 * 3, "{failed}");
 }
