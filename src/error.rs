@@ -170,6 +170,12 @@ pub enum TopicError {
         /// Which rule it breaks.
         why: &'static str,
     },
+    /// It is one of the engine itself: it is read, and only the engine appends to it, makes, splits or deletes it.
+    #[error("topic {name} is the engine's own: it is read, and not written to")]
+    Internal {
+        /// The name given.
+        name: String,
+    },
     /// There is no such topic.
     #[error("there is no topic {name}{}", near_names(near))]
     Unknown {

@@ -27,10 +27,12 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`TopicError::Unknown`]; [`TopicError::Io`]: the topic is as it was, unless it was the last sync that failed; then it is deleted, and a power
+    /// [`TopicError::Unknown`], [`TopicError::Internal`]; [`TopicError::Io`]: the topic is as it was, unless it was the last sync that failed; then it is deleted, and a power
     /// cut may bring it back whole. One that is damaged can be deleted.
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
-        self.inner.shared.delete_topic(&name.parse()?)
+        let name: TopicName = name.parse()?;
+        name.check_public()?;
+        self.inner.shared.delete_topic(&name)
     }
 }
 

@@ -41,6 +41,11 @@ impl TopicName {
     pub fn is_internal(&self) -> bool {
         self.namespace == INTERNAL_NAMESPACE
     }
+
+    /// Refuses an internal one, for whoever is to write to it.
+    pub(super) fn check_public(&self) -> Result<(), TopicError> {
+        if self.is_internal() { Err(TopicError::Internal { name: self.to_string() }) } else { Ok(()) }
+    }
 }
 
 impl FromStr for TopicName {

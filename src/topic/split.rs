@@ -29,6 +29,7 @@ impl Topic {
     /// # Errors
     /// [`TopicError::SplitParts`] if the range has not so many slots, else as [`split_at`](Self::split_at).
     pub fn split(&self, partition: u32, parts: u32) -> Result<Vec<u32>, TopicError> {
+        self.name().check_public()?;
         let at = self.state.look(|layout| layout.even_parts(self.name(), partition, parts))?;
         self.split_at(partition, &at)
     }
@@ -40,10 +41,11 @@ impl Topic {
     /// All at once, also in a crash: one file is replaced.
     ///
     /// # Errors
-    /// [`TopicError::NoPartition`], [`TopicError::AlreadySplit`], [`TopicError::SplitAt`], [`TopicError::Sync`], [`TopicError::Io`]. Nothing is
-    /// split, and appends go on, unless it was the last sync that failed: then it is not known, and nothing is appended to the partition, nor
+    /// [`TopicError::NoPartition`], [`TopicError::AlreadySplit`], [`TopicError::SplitAt`], [`TopicError::Internal`], [`TopicError::Sync`],
+    /// [`TopicError::Io`]. Nothing is split, and appends go on, unless it was the last sync that failed: then it is not known, and nothing is appended to the partition, nor
     /// to new ones, until the store is opened again.
     pub fn split_at(&self, partition: u32, at: &[u32]) -> Result<Vec<u32>, TopicError> {
+        self.name().check_public()?;
         self.store.shared.split(&self.state, partition, at)
     }
 }

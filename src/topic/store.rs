@@ -19,6 +19,7 @@ use crate::topic::catalog::Catalog;
 use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
 use crate::topic::options::StoreOptions;
+use crate::topic::partition::Partition;
 use crate::topic::read_only::ReadOnlyStore;
 use crate::topic::topic_handle::Topic;
 use crate::topic::topic_options::TopicOptions;
@@ -148,20 +149,38 @@ impl Store {
     /// A topic, made with one partition if there is none of the name.
     ///
     /// # Errors
-    /// [`TopicError`].
+    /// [`TopicError`]; [`TopicError::Internal`] for one of the engine itself.
     pub fn topic(&self, name: &str) -> Result<Topic, TopicError> {
-        match self.existing_topic(name) {
+        let name: TopicName = name.parse()?;
+        name.check_public()?;
+        self.topic_or_new(name)
+    }
+
+    fn topic_or_new(&self, name: TopicName) -> Result<Topic, TopicError> {
+        let existing = || Ok(Topic::new(self.inner.clone(), self.inner.shared.topic(&name)?));
+        match existing() {
             Err(TopicError::Unknown { .. }) => {}
             other => return other,
         }
-        match self.create_topic(name, 1) {
+        match self.make_topic(name.clone(), TopicOptions::new()) {
             // Made by another thread meanwhile.
-            Err(TopicError::Exists { .. }) => self.existing_topic(name),
+            Err(TopicError::Exists { .. }) => existing(),
             other => other,
         }
     }
 
-    /// A topic that must be there.
+    /// The partition of a topic of the engine itself, which is made if there is none.
+    pub(crate) fn internal_partition(&self, name: &str) -> Result<Partition, TopicError> {
+        self.topic_or_new(name.parse()?)?.partition_to_write(0)
+    }
+
+    /// The partition of a topic of the engine itself, to be damaged.
+    #[cfg(feature = "test-util")]
+    pub fn partition_of_internal(&self, name: &str) -> Result<Partition, TopicError> {
+        self.internal_partition(name)
+    }
+
+    /// A topic that must be there. One of the [engine itself](TopicName::is_internal) is read, and not written to.
     ///
     /// # Errors
     /// [`TopicError::Unknown`], which names topics like it; [`TopicError::PartitionsMissing`], [`TopicError::CatalogDamaged`].
@@ -180,11 +199,16 @@ impl Store {
     /// Makes a topic: whole, or not at all. It is a catalogue: a partition has a directory once it is first asked for, to be written to.
     ///
     /// # Errors
-    /// [`TopicError::Exists`], [`TopicError::InvalidName`], [`TopicError::Io`]; [`TopicError::PartitionCount`], [`TopicError::RingSize`] or
+    /// [`TopicError::Exists`], [`TopicError::InvalidName`], [`TopicError::Internal`], [`TopicError::Io`]; [`TopicError::PartitionCount`], [`TopicError::RingSize`] or
     /// [`TopicError::NotTiled`] if the options do not divide the ring. Nothing is made then.
     pub fn create_topic_with(&self, name: &str, options: TopicOptions) -> Result<Topic, TopicError> {
-        let shared = &self.inner.shared;
         let name: TopicName = name.parse()?;
+        name.check_public()?;
+        self.make_topic(name, options)
+    }
+
+    fn make_topic(&self, name: TopicName, options: TopicOptions) -> Result<Topic, TopicError> {
+        let shared = &self.inner.shared;
         let layout = Layout::first(&options, &*shared.catalog.storage)?;
         let mut naming = shared.naming.lock();
         shared.check_open()?;

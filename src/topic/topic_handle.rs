@@ -56,8 +56,15 @@ impl Topic {
     /// first time ever. One that was split is opened too, and takes no appends.
     ///
     /// # Errors
-    /// [`TopicError::NoPartition`], [`TopicError::Open`], [`TopicError::PartitionsMissing`], [`TopicError::Deleted`], [`TopicError::Io`].
+    /// [`TopicError::NoPartition`], [`TopicError::Open`], [`TopicError::PartitionsMissing`], [`TopicError::Deleted`], [`TopicError::Io`];
+    /// [`TopicError::Internal`] for a topic of the engine itself, of which there are [views](Self::view) alone.
     pub fn partition(&self, number: u32) -> Result<Partition, TopicError> {
+        self.name().check_public()?;
+        self.partition_to_write(number)
+    }
+
+    /// As [`partition`](Self::partition), also of the engine's own topics.
+    pub(super) fn partition_to_write(&self, number: u32) -> Result<Partition, TopicError> {
         let log = self.store.log(&self.state, number)?;
         Ok(Partition::new(self.store.clone(), self.partition_key(number)?, number, log))
     }
@@ -71,7 +78,7 @@ impl Topic {
         self.state.check_there()?;
         let (uuid, is_made) = self.state.look(|layout| layout.entry(self.name(), number).map(|entry| (entry.uuid, entry.made)))?;
         if is_made {
-            return Ok(self.partition(number)?.view().clone());
+            return Ok(self.partition_to_write(number)?.view().clone());
         }
         let catalog = &self.store.shared.catalog;
         let dir = catalog.partition_dir(self.name(), number);

@@ -116,7 +116,7 @@ fn read(store: &dyn OffsetStore) -> Model {
 }
 
 fn log_of(store: &Store) -> Partition {
-    store.topic(TOPIC).unwrap().partition(0).unwrap()
+    store.partition_of_internal(TOPIC).unwrap()
 }
 
 fn commit(store: &LogOffsetStore, of: u8, offset: u64) {

@@ -6,7 +6,9 @@ use std::time::Duration;
 use tidelog::io::Disk;
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
-use tidelog::{AppendError, CutError, Record, Store, StoreOptions, TopicError};
+use tidelog::{
+    AppendError, CommittedOffset, CutError, GroupId, LogOffsetStore, OffsetStore, Record, Store, StoreOptions, TimestampNs, TopicError, TopicOptions,
+};
 
 use crate::reading_support::{Home, eventually, small};
 
@@ -127,4 +129,31 @@ fn a_partition_with_records_is_noted_as_made_after_any_crash() {
         assert_eq!(left.partition(1).unwrap().log_end_offset(), 1);
     }
     assert!(failed >= 8 * 3, "{failed}");
+}
+
+/// What is in the engine's own topics is read by everybody, and written by the engine alone.
+#[test]
+fn the_engines_own_topics_are_not_written_to() {
+    const OFFSETS: &str = "_tidelog/offsets";
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let is_refused = || {
+        let made = [store.topic(OFFSETS), store.create_topic(OFFSETS, 1), store.create_topic_with("_tidelog/x", TopicOptions::new())];
+        assert!(made.into_iter().all(|made| matches!(made, Err(TopicError::Internal { .. }))));
+        assert!(matches!(store.delete_topic(OFFSETS), Err(TopicError::Internal { name }) if name == OFFSETS));
+    };
+    is_refused();
+    let group: GroupId = "g".parse().unwrap();
+    let orders = store.topic("orders").unwrap().partition_key(0).unwrap();
+    let positions = LogOffsetStore::open(&store).unwrap();
+    positions.commit(&group, &[(orders.clone(), CommittedOffset::new(7, TimestampNs::new(0)))]).unwrap();
+    is_refused();
+    assert!(tidelog::delete_topic(&store, &positions, OFFSETS).is_err());
+    let topic = store.existing_topic(OFFSETS).unwrap();
+    assert!(matches!(topic.partition(0), Err(TopicError::Internal { .. })));
+    assert!(matches!(topic.split(0, 2), Err(TopicError::Internal { .. })));
+    assert!(matches!(topic.split_at(0, &[7]), Err(TopicError::Internal { .. })));
+    assert!(topic.view(0).unwrap().get(0).is_ok());
+    assert!(Store::open_read_only(home.path()).unwrap().topic(OFFSETS).unwrap().partition(0).unwrap().log_end_offset() > 0);
+    assert_eq!(LogOffsetStore::open(&store).unwrap().fetch(&group, &orders).unwrap().unwrap().offset, 7);
 }

@@ -84,9 +84,13 @@ impl From<Isolation> for ReadIsolation {
     }
 }
 
-/// Finds a name that no topic can have before a store is made for it.
+/// Finds a name that no topic can have, or only one of the engine itself, before a store is made for it.
 pub(crate) fn check_topic_name(name: &str) -> Result<(), Failure> {
-    name.parse::<TopicName>().map(|_| ()).map_err(|error| topic_failure(name, error))
+    let checked = match name.parse::<TopicName>() {
+        Ok(parsed) if parsed.is_internal() => Err(TopicError::Internal { name: parsed.to_string() }),
+        other => other.map(drop),
+    };
+    checked.map_err(|error| topic_failure(name, error))
 }
 
 /// Opens a store for writing; makes it if need be.
@@ -215,6 +219,7 @@ pub(crate) fn opening(dir: &Path, error: OpenError) -> Failure {
 pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
     let exit = match &error {
         TopicError::InvalidName { .. }
+        | TopicError::Internal { .. }
         | TopicError::PartitionCount { .. }
         | TopicError::NotTiled { .. }
         | TopicError::RingSize { .. }

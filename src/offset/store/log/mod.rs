@@ -164,7 +164,7 @@ impl LogOffsetStore {
     }
 
     fn replay(store: &Store, changes_bytes_min: u64, malformed: Malformed) -> Result<Self, OffsetStoreError> {
-        let partition = store.topic(OFFSETS_TOPIC)?.partition(0)?;
+        let partition = store.internal_partition(OFFSETS_TOPIC)?;
         // A recovery may have found what is not durable yet.
         partition.flush()?;
         let opened = Self::new(Source::Writer(Box::new(partition)), changes_bytes_min);
