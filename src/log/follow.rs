@@ -81,10 +81,21 @@ impl Follower {
         let (store_dir, state) = (store_dir.to_owned(), Mutex::default());
         let follower = Self { storage: storage.clone(), store_dir, dir: dir.to_owned(), index_interval, catalog, state };
         let is_there = storage.kind(dir).at("look at", dir)?.is_some();
-        let uuid = if is_there { read_files(&storage, dir)?.uuid.unwrap_or_default() } else { uuid };
+        let uuid = if is_there { follower.found(uuid)? } else { uuid };
         let view = Arc::new(LogView::of_follower(storage, dir, uuid));
         follower.refresh(&view)?;
         Ok((view, follower))
+    }
+
+    /// The identity of what is in the directory, which may be of a topic that was made anew since `expected` was known.
+    fn found(&self, expected: [u8; 16]) -> Result<[u8; 16], OpenError> {
+        let Some(found) = read_files(&self.storage, &self.dir)?.uuid else { return Ok([0; 16]) };
+        let is_other = found != expected && expected != [0; 16];
+        // Without a catalogue, or with one that says so, it has only changed places, which is told elsewhere.
+        if is_other && (self.catalog)(&self.storage, &self.dir, expected)? == Absent::Deleted {
+            return Err(OpenError::TopicDeleted { path: self.dir.clone() });
+        }
+        Ok(found)
     }
 
     /// Whether nothing was ever appended to the partition, as of the last look: there is no file to be read.

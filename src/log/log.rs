@@ -53,6 +53,8 @@ pub(crate) struct Log {
     /// Whether the keeper has this partition on its list.
     pub(super) queued: AtomicBool,
     spare_wanted: AtomicBool,
+    /// Held while a segment is made ahead.
+    making_spare: Mutex<()>,
     keeper: Arc<Keeper>,
     /// For what outlives the call that finds it due.
     this: Weak<Self>,
@@ -168,6 +170,7 @@ impl Log {
             indexed_position: indexed,
             queued: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
+            making_spare: Mutex::new(()),
             keeper,
             this: this.clone(),
         });
@@ -347,8 +350,9 @@ impl Log {
         self.refuse_appends(Refusal::Deleted);
         self.view.set_deleted();
         self.poison("the topic was deleted");
-        // Whoever was writing a checkpoint has ended; whoever comes finds the poison.
+        // Whoever was writing a checkpoint, or making a segment, has ended; whoever comes finds the poison.
         drop(self.checkpoint.lock());
+        drop(self.making_spare.lock());
         let _ = self.close(); // refused by the poison: only what it holds is given back
     }
 
@@ -475,6 +479,10 @@ impl Log {
 
     /// Takes away a segment that was made ahead and never named.
     pub(super) fn discard_spare(&self, seq: u64) {
+        // What has that name now is another partition's, or goes with the directory.
+        if self.view.is_deleted() {
+            return;
+        }
         let _ = self.view.storage.unlink(&self.view.dir.join(tidelog_format::SegmentId::spare_name(seq))); // else the next open removes it
     }
 
@@ -485,6 +493,7 @@ impl Log {
 
     /// Makes the next segment ahead of the roll. Called off the append lock.
     pub(super) fn make_spare(&self) {
+        let _making = self.making_spare.lock();
         let (seq, first_bytes) = {
             let mut appender = self.appender.lock();
             if appender.closed || appender.spare.is_some() || self.poison.get().is_some() {

@@ -37,7 +37,7 @@ pub struct Repair {
     dir: PathBuf,
     partitions: Vec<PartitionRepair>,
     /// Catalogues to be written anew.
-    catalogs: Vec<(TopicName, TopicMeta)>,
+    catalogs: Vec<TopicName>,
 }
 
 impl Repair {
@@ -71,13 +71,13 @@ impl Repair {
             if let (Some(_), Some(told)) = (&found.spoiled, partitions.get_mut(first)) {
                 let detail = format!("the catalogue is written anew, from {TOPIC_COPY_NAME}");
                 told.steps.insert(0, RepairStep { action: RepairAction::Catalog, file: TOPIC_NAME.to_owned(), detail });
-                catalogs.push((name.clone(), found.layout.meta.clone()));
+                catalogs.push(name.clone());
             }
             if let (Some(damage), Some(told)) = (&found.damage, partitions.get_mut(first)) {
                 match catalog.rebuilt(name, &found) {
                     Some(meta) => {
                         told.steps.insert(0, anew(&meta));
-                        catalogs.push((name.clone(), meta));
+                        catalogs.push(name.clone());
                     }
                     None => told.left.push(FileNote { file: TOPIC_NAME.to_owned(), detail: damage.to_string() }),
                 }
@@ -99,9 +99,18 @@ impl Repair {
     pub fn apply(self) -> Result<Vec<PartitionRepair>, TopicError> {
         let options = StoreOptions { threads: false, ..self.options };
         let store = Store::open_with(&self.dir, options, false)?;
-        for (name, meta) in &self.catalogs {
-            let catalog = &store.inner.shared.catalog;
-            write_catalog(&*catalog.storage, &catalog.topic_dir(name), meta)?;
+        let catalog = &store.inner.shared.catalog;
+        for name in &self.catalogs {
+            // Again, now that nobody else changes it: it may have been repaired, or brought back and changed, since the plan was made.
+            let found = catalog.topic_files(name)?;
+            let meta = match (&found.damage, &found.spoiled) {
+                (Some(_), _) => catalog.rebuilt(name, &found),
+                (None, Some(_)) => Some(found.layout.meta.clone()),
+                (None, None) => None,
+            };
+            if let Some(meta) = meta {
+                write_catalog(&*catalog.storage, &catalog.topic_dir(name), &meta)?;
+            }
         }
         let mut done = Vec::new();
         for planned in self.partitions.into_iter().filter(|planned| !planned.is_empty()) {

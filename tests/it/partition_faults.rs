@@ -7,7 +7,8 @@ use tidelog::io::Disk;
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
-    AppendError, CommittedOffset, CutError, GroupId, LogOffsetStore, OffsetStore, Record, Store, StoreOptions, TimestampNs, TopicError, TopicOptions,
+    AppendError, CommittedOffset, CutError, GroupId, LogOffsetStore, OffsetStore, OpenError, Record, Store, StoreOptions, TimestampNs, Topic,
+    TopicError, TopicOptions,
 };
 
 use crate::reading_support::{Home, eventually, small};
@@ -156,4 +157,66 @@ fn the_engines_own_topics_are_not_written_to() {
     assert!(topic.view(0).unwrap().get(0).is_ok());
     assert!(Store::open_read_only(home.path()).unwrap().topic(OFFSETS).unwrap().partition(0).unwrap().log_end_offset() > 0);
     assert_eq!(LogOffsetStore::open(&store).unwrap().fetch(&group, &orders).unwrap().unwrap().offset, 7);
+}
+
+/// A plan is of the moment at which it was made: what was put right since then stays.
+#[test]
+fn a_repair_leaves_a_catalogue_alone_that_is_whole_by_now() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 1).unwrap();
+    topic.partition(0).unwrap().append(Record::new("x")).unwrap();
+    store.close().unwrap();
+    let path = home.path().join("topics/default/t/TOPIC");
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+    let repair = small().plan_repair(home.path(), None).unwrap();
+    std::fs::write(&path, whole).unwrap();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.existing_topic("t").unwrap();
+    topic.split(0, 2).unwrap();
+    let described = topic.describe();
+    store.close().unwrap();
+    repair.apply().unwrap();
+    assert_eq!(small().open(home.path()).unwrap().existing_topic("t").unwrap().describe(), described);
+}
+
+/// A segment that is made ahead is no file of another partition, which has the directory by then.
+#[test]
+fn nothing_of_a_deleted_topic_is_made_or_removed_in_the_next() {
+    let home = Home::new();
+    let faulty = Faulty::new(Arc::new(Disk::new()));
+    let store = small().segment_bytes(1 << 20).storage(Arc::new(faulty.clone())).open(home.path()).unwrap();
+    let topic = store.create_topic("t", 1).unwrap();
+    let partition = topic.partition(0).unwrap();
+    faulty.inject(Fault::at(Op::Create).on_path("spare-").slow(Duration::from_millis(700)));
+    for _ in 0..600 {
+        partition.append(Record::new(&[7; 1000])).unwrap();
+    }
+    eventually("a segment is made ahead", || faulty.fired() > 0);
+    store.delete_topic("t").unwrap();
+    store.create_topic("t", 1).unwrap().partition(0).unwrap();
+    let changes = faulty.name_changes();
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(faulty.name_changes(), changes);
+}
+
+/// What was asked for is the topic of then, not the one that has its name now.
+#[test]
+fn a_topic_that_was_made_anew_is_not_handed_out_for_the_old_one() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let append = |topic: &Topic, value: &str| topic.partition(0).unwrap().append(Record::new(value)).unwrap();
+    append(&store.create_topic("t", 2).unwrap(), "old");
+    let old = Store::open_read_only(home.path()).unwrap().topic("t").unwrap();
+    let is_deleted = |number| matches!(old.partition(number), Err(TopicError::Open(OpenError::TopicDeleted { .. })));
+    store.delete_topic("t").unwrap();
+    assert!(is_deleted(0) && is_deleted(1));
+    let new = store.create_topic("t", 2).unwrap();
+    assert!(is_deleted(0) && is_deleted(1));
+    append(&new, "new");
+    assert!(is_deleted(0) && is_deleted(1));
+    assert!(Store::open_read_only(home.path()).unwrap().topic("t").unwrap().partition(0).is_ok());
+    store.close().unwrap();
+    assert!(is_deleted(0) && is_deleted(1));
 }
