@@ -19,7 +19,11 @@ pub enum DeleteTopicError {
     Positions(#[from] OffsetStoreError),
 }
 
-/// Deletes a topic, and every group's positions in it: none is left for a topic of the name that is made later. Returns how many there were.
+/// Deletes a topic, and every group's positions in it. Returns how many there were.
+///
+/// A position is of a topic's name. One that is committed once this has returned, or between its last two steps when a crash comes then, is not
+/// known to be of a topic that is gone: stop the groups first, or delete the positions of the name ([`OffsetStore::delete_topic`]) before a topic
+/// of the name is made anew, as the program does.
 ///
 /// ```
 /// use tidelog::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, Record, Store, TimestampNs, delete_topic};
@@ -38,10 +42,12 @@ pub enum DeleteTopicError {
 /// [`DeleteTopicError`]. If there is no such topic, positions that an interrupted deletion left are deleted all the same.
 pub fn delete_topic(store: &Store, positions: &dyn OffsetStore, name: &str) -> Result<usize, DeleteTopicError> {
     let parsed: TopicName = name.parse()?;
+    parsed.check_public()?;
     // Positions first. A crash behind this leaves the topic without them, and its groups begin anew, which they can: its records are there. The
     // other way round, a crash would leave positions without a topic, which the next one of the name would be read from, past its first records.
+    // That is so of what is committed from here on, until the positions are deleted again.
     let before = positions.delete_topic(&parsed)?;
     store.delete_topic(name)?;
-    // Again, for those that were committed meanwhile. Nobody has this topic open any more.
+    // Again, for those that were committed meanwhile. A group that goes on committing after this is not kept from it.
     Ok(before + positions.delete_topic(&parsed)?)
 }

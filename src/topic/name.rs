@@ -43,7 +43,7 @@ impl TopicName {
     }
 
     /// Refuses an internal one, for whoever is to write to it.
-    pub(super) fn check_public(&self) -> Result<(), TopicError> {
+    pub(crate) fn check_public(&self) -> Result<(), TopicError> {
         if self.is_internal() { Err(TopicError::Internal { name: self.to_string() }) } else { Ok(()) }
     }
 }

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use tidelog::{
-    AppendError, DamagedRange, Finding, OpenError, PartitionView, ReadError, ReadIsolation, ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions,
-    SyncError, Topic, TopicError, TopicName, Verdict,
+    AppendError, DamagedRange, Finding, LogOffsetStore, OffsetStore, OffsetStoreError, OpenError, Partition, PartitionView, ReadError, ReadIsolation,
+    ReadOnlyStore, ReadOnlyTopic, Store, StoreOptions, SyncError, Topic, TopicError, TopicName, TopicOptions, Verdict,
 };
 
 use crate::exit::{Exit, Failure};
@@ -123,10 +123,46 @@ pub(crate) fn topic_to_write(store: &Store, name: &str, partitions: Option<u32>)
             }
             _ => Ok(topic),
         },
-        Err(TopicError::Unknown { .. }) => store.create_topic(name, partitions.unwrap_or(1)).map_err(|error| topic_failure(name, error)),
+        Err(TopicError::Unknown { .. }) => make_topic(store, name, TopicOptions::new().partitions(partitions.unwrap_or(1))),
         Err(error) => Err(topic_failure(name, error)),
     }
 }
+
+/// Makes a topic, without positions of groups that were committed after another one of the name was deleted.
+pub(crate) fn make_topic(store: &Store, name: &str, options: TopicOptions) -> Result<Topic, Failure> {
+    let failed = |error| topic_failure(name, error);
+    if matches!(store.existing_topic(name), Err(TopicError::Unknown { .. }))
+        && let Some(positions) = positions(store)?
+    {
+        positions.delete_topic(&name.parse().map_err(failed)?).map_err(positions_failure)?;
+    }
+    store.create_topic_with(name, options).map_err(failed)
+}
+
+/// The positions of groups in the store's log, if there are any.
+pub(crate) fn positions(store: &Store) -> Result<Option<LogOffsetStore>, Failure> {
+    match store.existing_topic(OFFSETS_TOPIC) {
+        Err(TopicError::Unknown { .. }) => Ok(None),
+        Err(error) => Err(topic_failure(OFFSETS_TOPIC, error)),
+        Ok(_) => LogOffsetStore::open(store).map(Some).map_err(positions_failure),
+    }
+}
+
+/// Positions of groups in the store's log that cannot be had, with the exit code.
+pub(crate) fn positions_failure(error: OffsetStoreError) -> Failure {
+    Failure::because(positions_exit(&error), "positions of groups", error)
+}
+
+pub(crate) fn positions_exit(error: &OffsetStoreError) -> Exit {
+    match error {
+        OffsetStoreError::Damaged { .. } => Exit::Damage,
+        OffsetStoreError::Topic(topic) => topic_failure(OFFSETS_TOPIC, (**topic).clone()).exit(),
+        error if error.is_refusal() => Exit::Refused,
+        _ => Exit::Failed,
+    }
+}
+
+const OFFSETS_TOPIC: &str = "_tidelog/offsets";
 
 /// The topic asked for, or all of them but the internal ones.
 pub(crate) fn topics_to_read(store: &ReadOnlyStore, dir: &Path, topic: Option<&str>) -> Result<Vec<String>, Failure> {
@@ -176,6 +212,24 @@ pub(crate) fn views(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<Vec
         Ok(view)
     };
     partition_numbers(partition, topic.partition_count()).map(view).collect()
+}
+
+/// The partitions to write to, the one asked for or all, by number; those that were used before are opened. The others are opened once there is a
+/// record for them: one that is never used has no directory.
+pub(crate) fn partitions_to_write(topic: &Topic, asked: Option<u32>) -> Result<Vec<(u32, Option<Partition>)>, Failure> {
+    let made: Vec<bool> = topic.describe().partitions.iter().map(|partition| partition.made).collect();
+    let partition = |number| {
+        let is_unused = made.get(number as usize) == Some(&false);
+        Ok((number, if is_unused { None } else { Some(open_partition(topic, number)?) }))
+    };
+    partition_numbers(asked, topic.partition_count()).map(partition).collect()
+}
+
+/// A partition to append to, made if nobody has used it; what was found wrong with it is told.
+pub(crate) fn open_partition(topic: &Topic, number: u32) -> Result<Partition, Failure> {
+    let partition = topic.partition(number).map_err(|error| topic_failure(&topic.name().to_string(), error))?;
+    tell_findings(partition.view());
+    Ok(partition)
 }
 
 /// The partition asked for, whether it is there or not, or all of `count`.

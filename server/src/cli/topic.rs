@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tidelog::{RingRange, Store, StoreOptions, TopicInfo, TopicOptions, TopicPartition};
+use tidelog::{DeleteTopicError, RingRange, Store, StoreOptions, TopicInfo, TopicOptions, TopicPartition};
 
 use super::store::{self, TopicArgs};
 use crate::exit::{Exit, Failure};
@@ -115,18 +115,19 @@ struct SplitArgs {
     json: bool,
 }
 
-/// Delete a topic with all its records.
+/// Delete a topic with all its records, and the positions of groups in it that the store keeps.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   tidelog topic delete data orders
   tidelog topic delete data shop/orders --json
 
-It cannot be undone. The store must not be open for writing; readers are told that the topic was deleted.")]
+It cannot be undone. The store must not be open for writing; readers are told that the topic was deleted. Positions that groups keep elsewhere
+(sqlite) stay; `tidelog offsets .. rebuild` lists those of a topic that is not there.")]
 struct DeleteArgs {
     #[command(flatten)]
     topic: TopicArgs,
-    /// Print one JSON object: {"deleted":".."}.
+    /// Print one JSON object: {"deleted":"..","positions":0}.
     #[arg(long)]
     json: bool,
 }
@@ -149,7 +150,7 @@ fn create(args: &CreateArgs) -> Result<Exit, Failure> {
         partitions => TopicOptions::new().partitions(partitions.unwrap_or(1)),
     };
     let opened = store::open(&args.topic.dir, quiet())?;
-    let info = opened.create_topic_with(name, options).map_err(|error| store::topic_failure(name, error))?.describe();
+    let info = store::make_topic(&opened, name, options)?.describe();
     close(opened, name)?;
     if args.json {
         return print(&info);
@@ -238,13 +239,22 @@ fn split(args: &SplitArgs) -> Result<Exit, Failure> {
 fn delete(args: &DeleteArgs) -> Result<Exit, Failure> {
     let name = &args.topic.topic;
     let opened = open_existing(&args.topic.dir)?;
-    opened.delete_topic(name).map_err(|error| store::topic_failure(name, error))?;
+    let deleted = match store::positions(&opened)? {
+        Some(positions) => tidelog::delete_topic(&opened, &positions, name),
+        None => opened.delete_topic(name).map(|()| 0).map_err(DeleteTopicError::Topic),
+    };
+    let positions = deleted.map_err(|error| match error {
+        DeleteTopicError::Positions(error) => store::positions_failure(error),
+        DeleteTopicError::Topic(error) => store::topic_failure(name, error),
+        error => Failure::because(Exit::Failed, format!("topic {name}"), error),
+    })?;
     close(opened, name)?;
     let mut results = Results::default();
     if args.json {
-        results.json(&json!({ "deleted": name }))?
+        results.json(&json!({ "deleted": name, "positions": positions }))?
     } else {
-        results.line(&format!("{name}: deleted"))?
+        let with = if positions > 0 { format!(", with {} of groups", counted(positions as u64, "position", "positions")) } else { String::new() };
+        results.line(&format!("{name}: deleted{with}"))?
     }
     Ok(Exit::Done)
 }

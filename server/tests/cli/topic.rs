@@ -1,6 +1,7 @@
 //! `topic`: made, listed, described, split and deleted from the command line.
 
 use serde_json::Value;
+use tidelog::{CommittedOffset, LogOffsetStore, OffsetStore, PartitionKey, RingRange, TimestampNs};
 
 use crate::sandbox::Sandbox;
 
@@ -99,8 +100,82 @@ fn a_deleted_topic_is_gone() {
     store.close().unwrap();
     assert_eq!(sandbox.ok(&["topic", "delete", "data", "t"]), "t: deleted\n");
     sandbox.run(&["cat", "data", "t"]).expect(1).says("no topic t");
-    assert_eq!(sandbox.ok(&["topic", "delete", "data", "other", "--json"]), "{\"deleted\":\"other\"}\n");
+    assert_eq!(sandbox.ok(&["topic", "delete", "data", "other", "--json"]), "{\"deleted\":\"other\",\"positions\":0}\n");
     assert_eq!(json(&sandbox.ok(&["topic", "list", "data", "--json"]))["topics"], serde_json::json!([]));
+}
+
+/// Commits offset 7 of partition 0 of topic t, which need not be there any more.
+fn commit(sandbox: &Sandbox) {
+    let store = tidelog::Store::open(sandbox.path("data")).unwrap();
+    let positions = LogOffsetStore::open(&store).unwrap();
+    let partition = PartitionKey { topic: "t".parse().unwrap(), range: RingRange::new(4096, 0, 4096).unwrap() };
+    positions.commit(&"g".parse().unwrap(), &[(partition, CommittedOffset::new(7, TimestampNs::new(0)))]).unwrap();
+    drop(positions);
+    store.close().unwrap();
+}
+
+#[test]
+fn positions_of_groups_go_with_a_topic_and_are_not_there_for_the_next() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "t"], "x\n");
+    commit(&sandbox);
+    assert_eq!(sandbox.ok(&["topic", "delete", "data", "t"]), "t: deleted, with 1 position of groups\n");
+    assert_eq!(sandbox.ok(&["offsets", "data", "list"]), "no group has a position\n");
+    // A group that went on committing when the topic was gone.
+    for make in [&["topic", "create", "data", "t"][..], &["append", "data", "t"]] {
+        commit(&sandbox);
+        sandbox.ok_with(make, "");
+        assert_eq!(sandbox.ok(&["offsets", "data", "list"]), "no group has a position\n", "{make:?}");
+        commit(&sandbox);
+        sandbox.run(&["topic", "create", "data", "t"]).expect(1).says("exists");
+        sandbox.ok_with(&["append", "data", "t"], "y\n");
+        assert_eq!(sandbox.ok(&["offsets", "data", "list"]).lines().count(), 1, "of the topic that is there");
+        sandbox.ok(&["topic", "delete", "data", "t"]);
+    }
+}
+
+#[test]
+fn a_partition_that_gets_no_record_gets_no_directory() {
+    let sandbox = Sandbox::new();
+    let made = || {
+        let info = json(&sandbox.ok(&["topic", "describe", "data", "t", "--json"]));
+        let partitions = info["partitions"].as_array().unwrap();
+        partitions.iter().filter(|partition| partition["made"] == true).map(|partition| partition["partition"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    sandbox.ok(&["topic", "create", "data", "t", "--partitions", "8"]);
+    let acks = sandbox.ok_with(&["append", "data", "t", "--print-acks"], "x\ny\n");
+    assert_eq!(acks.matches("\"next_offset\":0").count(), 8 + 6, "open and closed: {acks}");
+    assert_eq!(made(), [0, 1]);
+    sandbox.ok(&["offsets", "data", "rebuild"]);
+    assert_eq!(made(), [0, 1]);
+    std::fs::write(sandbox.path("one.txt"), "z\n").unwrap();
+    sandbox.ok(&["import", "data", "t", "one.txt", "--format", "lines"]);
+    sandbox.ok(&["import", "data", "t", "one.txt", "--format", "lines"]);
+    assert_eq!(made(), [0, 1]);
+    sandbox.ok_with(&["append", "data", "t", "-p", "5"], "x\n");
+    assert_eq!(made(), [0, 1, 5]);
+    assert_eq!(sandbox.raw("t").len(), 8);
+}
+
+#[test]
+fn the_engines_own_topics_are_read_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.run_with(&["append", "data", "_tidelog/offsets"], b"x\n").expect(2).says("engine's own");
+    assert!(!sandbox.path("data").exists());
+    sandbox.ok_with(&["append", "data", "t"], "x\n");
+    commit(&sandbox);
+    let before = sandbox.snapshot("data/topics");
+    for command in [
+        &["append", "data", "_tidelog/offsets"][..],
+        &["import", "data", "_tidelog/offsets", "-"],
+        &["topic", "create", "data", "_tidelog/x"],
+        &["topic", "split", "data", "_tidelog/offsets", "-p", "0"],
+        &["topic", "delete", "data", "_tidelog/offsets"],
+    ] {
+        sandbox.run_with(command, b"x\n").expect(2).says("engine's own");
+    }
+    assert_eq!(sandbox.snapshot("data/topics"), before);
+    sandbox.ok(&["cat", "data", "_tidelog/offsets"]);
 }
 
 #[test]

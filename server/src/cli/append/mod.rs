@@ -95,7 +95,7 @@ fn append_to(args: &Args, topic: &Topic, reader_options: ReaderOptions) -> Resul
     let lanes = lanes(args, topic)?;
     if args.print_acks {
         for lane in &lanes {
-            let (log_start_offset, next_offset) = (lane.partition.log_start_offset().get(), lane.partition.log_end_offset().get());
+            let (log_start_offset, next_offset) = lane.offsets();
             acker::print(&Event::Open { partition: lane.shown, log_start_offset, next_offset })?;
         }
     }
@@ -110,31 +110,39 @@ fn append_to(args: &Args, topic: &Topic, reader_options: ReaderOptions) -> Resul
     drop(groups);
     acker.finish()?;
     result?;
-    for lane in &lanes {
-        lane.partition.flush().map_err(|error| store::sync_failure(&lane.place, error))?;
+    for (lane, partition) in lanes.iter().filter_map(|lane| Some((lane, lane.partition.as_ref()?))) {
+        partition.flush().map_err(|error| store::sync_failure(&lane.place, error))?;
     }
-    Ok(lanes.iter().map(|lane| (lane.shown, lane.partition.log_end_offset().get())).collect())
+    Ok(lanes.iter().map(|lane| (lane.shown, lane.offsets().1)).collect())
 }
 
 fn lanes(args: &Args, topic: &Topic) -> Result<Vec<Lane>, Failure> {
     let name = &args.topic.topic;
     let shows_partition = topic.partition_count() > 1;
-    let lane = |number| {
-        let partition = topic.partition(number).map_err(|error| store::topic_failure(name, error))?;
-        store::tell_findings(partition.view());
-        Ok(Lane { partition, place: format!("{name}/{number}"), shown: shows_partition.then_some(number), batch: RecordBatch::new() })
+    let lane = |(number, partition)| {
+        let shown = shows_partition.then_some(number);
+        Lane { number, partition, place: format!("{name}/{number}"), shown, batch: RecordBatch::new() }
     };
-    store::partition_numbers(args.partition.partition, topic.partition_count()).map(lane).collect()
+    Ok(store::partitions_to_write(topic, args.partition.partition)?.into_iter().map(lane).collect())
 }
 
 /// One partition and the records on their way to it.
 struct Lane {
-    partition: Partition,
+    number: u32,
+    /// Opened for the first record, if it was never used before.
+    partition: Option<Partition>,
     /// What messages call it.
     place: String,
     /// Its number, if it is to be printed.
     shown: Option<u32>,
     batch: RecordBatch,
+}
+
+impl Lane {
+    /// Where its log starts and ends.
+    fn offsets(&self) -> (u64, u64) {
+        self.partition.as_ref().map_or((0, 0), |partition| (partition.log_start_offset().get(), partition.log_end_offset().get()))
+    }
 }
 
 /// A record in a batch that is not appended yet.
@@ -208,7 +216,8 @@ impl Appender<'_> {
         let mut failure = None;
         for lane in &mut self.lanes {
             // Once one partition has failed, the others get nothing more either.
-            let base = if lane.batch.is_empty() || failure.is_some() { None } else { Some(append_lane(lane, self.args.ack, &mut pending)) };
+            let base =
+                if lane.batch.is_empty() || failure.is_some() { None } else { Some(append_lane(lane, self.topic, self.args.ack, &mut pending)) };
             bases.push(match base {
                 Some(Ok(base)) => Some(base),
                 Some(Err(error)) => {
@@ -237,14 +246,19 @@ impl Appender<'_> {
 }
 
 /// Appends one batch; returns its first offset. A durable one is waited for by the acker.
-fn append_lane(lane: &Lane, ack: AckArg, pending: &mut Vec<acker::Pending>) -> Result<u64, Failure> {
-    let failed = |error| store::append_failure(&lane.place, error);
+fn append_lane(lane: &mut Lane, topic: &Topic, ack: AckArg, pending: &mut Vec<acker::Pending>) -> Result<u64, Failure> {
+    let Lane { number, partition, place, batch, .. } = lane;
+    let partition = match partition {
+        Some(partition) => partition,
+        unused => unused.insert(store::open_partition(topic, *number)?),
+    };
+    let failed = |error| store::append_failure(place, error);
     match ack {
-        AckArg::Written => Ok(lane.partition.append_batch(&lane.batch, tidelog::AckLevel::Written).map_err(failed)?.base_offset.get()),
+        AckArg::Written => Ok(partition.append_batch(batch, tidelog::AckLevel::Written).map_err(failed)?.base_offset.get()),
         AckArg::Durable => {
-            let ack = lane.partition.append_deferred(&lane.batch).map_err(failed)?;
+            let ack = partition.append_deferred(batch).map_err(failed)?;
             let base = ack.base_offset().get();
-            pending.push(acker::Pending { ack, place: lane.place.clone() });
+            pending.push(acker::Pending { ack, place: place.clone() });
             Ok(base)
         }
     }

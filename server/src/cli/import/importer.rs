@@ -38,13 +38,8 @@ pub(super) struct Importer<'a> {
 impl<'a> Importer<'a> {
     pub(super) fn new(args: &'a Args, topic: &'a Topic, options: ReaderOptions, rejects: Option<Rejects>) -> Result<Self, Failure> {
         let name = &args.topic.topic;
-        let numbers = store::partition_numbers(args.partition.partition, topic.partition_count());
-        let target = |number| {
-            let partition = topic.partition(number).map_err(|error| store::topic_failure(name, error))?;
-            store::tell_findings(partition.view());
-            Ok(Target::new(partition, format!("{name}/{number}")))
-        };
-        let targets = numbers.map(target).collect::<Result<Vec<_>, Failure>>()?;
+        let partitions = store::partitions_to_write(topic, args.partition.partition)?.into_iter();
+        let targets = partitions.map(|(number, partition)| Target::new(number, partition, format!("{name}/{number}"))).collect();
         let batch_bytes_max = options.value_bytes_max + RECORD_OVERHEAD_BYTES;
         let settings_crc = crc32fast::hash(fingerprint(args, topic.partition_count()).as_bytes());
         let active = topic.active_partitions();
@@ -104,7 +99,10 @@ impl<'a> Importer<'a> {
             return Ok(reader);
         };
         for target in &mut self.targets {
-            let note = resume::newest_note(target.partition.view(), &target.place, &source)?;
+            let note = match &target.partition {
+                Some(partition) => resume::newest_note(partition.view(), &target.place, &source)?,
+                None => None,
+            };
             target.begin(note);
         }
         resume::check_settings(&self.targets, path, self.settings_crc)?;
@@ -126,7 +124,8 @@ impl<'a> Importer<'a> {
     /// Finds out what is kept aside of the source already.
     fn begin_rejects(&mut self, path: &Path) -> Result<(), Failure> {
         let Some(rejects) = &mut self.rejects else { return Ok(()) };
-        let uuid: String = self.targets[0].partition.view().uuid().iter().map(|byte| format!("{byte:02x}")).collect();
+        let first = self.topic.view(self.targets[0].number).map_err(|error| store::topic_failure(&self.args.topic.topic, error))?;
+        let uuid: String = first.uuid().iter().map(|byte| format!("{byte:02x}")).collect();
         let canonical = path.canonicalize().map_err(|error| Failure::because(Exit::Failed, path.display().to_string(), error))?;
         let source = format!("{uuid} {}", canonical.as_os_str().as_bytes().escape_ascii());
         let (highest, compression) = (resume::highest(&self.targets), self.args.compression);
@@ -215,7 +214,7 @@ impl<'a> Importer<'a> {
             rejects.commit(&mark).map_err(|error| rejects_failure(rejects, error))?;
         }
         let commit = Commit { source: self.source.as_ref(), mark, settings_crc: self.settings_crc, records: self.records };
-        self.imported += self.targets[index].commit(&commit)?;
+        self.imported += self.targets[index].commit(self.topic, &commit)?;
         Ok(())
     }
 

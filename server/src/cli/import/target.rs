@@ -1,6 +1,6 @@
 //! One partition that an import writes to: its batch in work, and what it has of the source already. Reads no source.
 
-use tidelog::{AckLevel, Partition, RecordBatch};
+use tidelog::{AckLevel, Partition, RecordBatch, Topic};
 
 use super::note::{Note, SourceId};
 use crate::cli::store;
@@ -10,7 +10,9 @@ use crate::input::{Item, Mark};
 
 /// A partition and the batch that is collected for it.
 pub(super) struct Target {
-    pub(super) partition: Partition,
+    pub(super) number: u32,
+    /// Opened for the first batch, if it was never used before.
+    pub(super) partition: Option<Partition>,
     /// What messages call it.
     pub(super) place: String,
     /// How far the source in work was imported before this run.
@@ -31,14 +33,14 @@ pub(super) struct Commit<'a> {
 }
 
 impl Target {
-    pub(super) fn new(partition: Partition, place: String) -> Self {
-        Self { partition, place, note: None, records: 0, run_base: 0, batch: RecordBatch::new() }
+    pub(super) fn new(number: u32, partition: Option<Partition>, place: String) -> Self {
+        Self { number, partition, place, note: None, records: 0, run_base: 0, batch: RecordBatch::new() }
     }
 
     /// Begins a source, of which `note` says how much is here.
     pub(super) fn begin(&mut self, note: Option<Note>) {
         self.records = note.as_ref().map_or(0, |note| note.partition_records);
-        self.run_base = self.partition.log_end_offset().get();
+        self.run_base = self.partition.as_ref().map_or(0, |partition| partition.log_end_offset().get());
         self.note = note;
     }
 
@@ -66,7 +68,7 @@ impl Target {
     }
 
     /// Appends the batch, if there is one, together with how far the source was read. Returns how many records that were.
-    pub(super) fn commit(&mut self, commit: &Commit<'_>) -> Result<u64, Failure> {
+    pub(super) fn commit(&mut self, topic: &Topic, commit: &Commit<'_>) -> Result<u64, Failure> {
         if self.batch.is_empty() {
             return Ok(0);
         }
@@ -82,7 +84,11 @@ impl Target {
             note.encode()
         });
         let count = self.batch.len() as u64;
-        let appended = self.batch.set_note(note.as_deref()).and_then(|()| self.partition.append_batch(&self.batch, AckLevel::Written));
+        let partition = match &mut self.partition {
+            Some(partition) => partition,
+            unused => unused.insert(store::open_partition(topic, self.number)?),
+        };
+        let appended = self.batch.set_note(note.as_deref()).and_then(|()| partition.append_batch(&self.batch, AckLevel::Written));
         appended.map_err(|error| store::append_failure(&self.place, error))?;
         self.batch.clear();
         Ok(count)
@@ -90,7 +96,8 @@ impl Target {
 
     /// Makes everything appended durable.
     pub(super) fn flush(&self) -> Result<(), Failure> {
-        self.partition.flush().map(|_| ()).map_err(|error| store::sync_failure(&self.place, error))
+        let flushed = self.partition.as_ref().map_or(Ok(()), |partition| partition.flush().map(drop));
+        flushed.map_err(|error| store::sync_failure(&self.place, error))
     }
 }
 

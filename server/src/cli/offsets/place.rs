@@ -70,13 +70,7 @@ impl Place {
 
     /// A failure of what is there, with its exit code.
     pub(super) fn failure(&self, doing: &str, error: OffsetStoreError) -> Failure {
-        let exit = match &error {
-            OffsetStoreError::Damaged { .. } => Exit::Damage,
-            OffsetStoreError::Topic(topic) => store::topic_failure(OFFSETS_TOPIC, (**topic).clone()).exit(),
-            error if error.is_refusal() => Exit::Refused,
-            _ => Exit::Failed,
-        };
-        Failure::because(exit, format!("{doing} {self}"), error)
+        Failure::because(store::positions_exit(&error), format!("{doing} {self}"), error)
     }
 
     #[cfg(feature = "sqlite")]

@@ -53,12 +53,13 @@ fn rebuild(store: &Store, notes: &dyn OffsetStore, args: &Args, results: &mut Re
         let failed = |error| store::topic_failure(&name, error);
         let topic = store.existing_topic(&name).map_err(failed)?;
         for number in 0..topic.partition_count() {
-            let partition = topic.partition(number).map_err(failed)?;
-            let stats = renote_partition(notes, partition.key(), partition.view(), args.mappings)
+            // One that was never used is an empty log, and stays without a directory.
+            let (key, view) = (topic.partition_key(number).map_err(failed)?, topic.view(number).map_err(failed)?);
+            let stats = renote_partition(notes, &key, &view, args.mappings)
                 .map_err(|error| args.store.failure(&format!("noting {name}/{number} in"), error))?;
             let records = counted(stats.record_count, "record", "records");
             results.line(&format!("{name}/{number}: {records}, {} bytes, noted up to {}", stats.total_bytes, stats.high_water_mark()))?;
-            ends.insert(partition.key().clone(), partition.log_end_offset());
+            ends.insert(key, view.log_end_offset());
         }
     }
     Ok(ends)
