@@ -97,8 +97,8 @@ fn a_topic_is_found_once_its_name_is_durable() {
         let store = on(faulty.clone()).open("/store").unwrap();
         store.create_topic("before", 1).unwrap();
         std::thread::scope(|scope| {
-            // Its name, and then, slowly, the sync of it.
-            faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").from_then_on().slow(Duration::from_millis(100)));
+            // The sync of its own directory, its name, and then, slowly, the sync of that.
+            faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").nth(2).slow(Duration::from_millis(300)));
             let named = disk.clone();
             scope.spawn(|| store.create_topic("t", 1).unwrap());
             eventually("it has its name", || named.image().directories().any(|path| path.ends_with("default/t")));
