@@ -30,8 +30,10 @@ pub(super) fn resolve(
     policy: OnOutOfRange,
 ) -> Result<Target, SubscriptionError> {
     spec.check()?;
+    // Before the view is brought up to date, which then shows the records that the group had read.
+    let committed = committed(spec, group)?;
     view.refresh()?;
-    let cuts = view.cuts();
+    let mut cuts = view.cuts();
     let (earliest, latest) = (view.log_start_offset(), view.end_offset());
     let mut waits_for = None;
     let (offset, outcome) = match spec {
@@ -52,25 +54,38 @@ pub(super) fn resolve(
                 (latest, SeekOutcome::NotYet)
             }
         },
-        OffsetSpec::ResumeOrEarliest | OffsetSpec::ResumeOrLatest => {
-            let committed = group.map(|group| group.store.fetch(&group.group, &group.partition)).transpose()?.flatten();
-            match committed {
-                Some(committed) => resume(view, &committed, policy)?,
-                None => (if spec == OffsetSpec::ResumeOrEarliest { earliest } else { latest }, SeekOutcome::NothingCommitted),
+        OffsetSpec::ResumeOrEarliest | OffsetSpec::ResumeOrLatest => match committed {
+            Some(committed) => {
+                let resumed;
+                (resumed, cuts) = resume(view, &committed, policy)?;
+                resumed
             }
-        }
+            None => (if spec == OffsetSpec::ResumeOrEarliest { earliest } else { latest }, SeekOutcome::NothingCommitted),
+        },
     };
     Ok(Target { result: SeekResult { offset, outcome }, cuts, waits_for })
 }
 
-fn resume(view: &PartitionView, committed: &CommittedOffset, policy: OnOutOfRange) -> Result<(Offset, SeekOutcome), SubscriptionError> {
-    match lost(view, committed)? {
-        None => Ok((committed.offset, SeekOutcome::Resumed)),
+/// What the group committed, if the spec asks for it.
+fn committed(spec: OffsetSpec, group: Option<&GroupPosition>) -> Result<Option<CommittedOffset>, SubscriptionError> {
+    let resumes = matches!(spec, OffsetSpec::ResumeOrEarliest | OffsetSpec::ResumeOrLatest);
+    match group.filter(|_| resumes) {
+        Some(group) => Ok(group.store.fetch(&group.group, &group.partition)?),
+        None => Ok(None),
+    }
+}
+
+/// Where a group goes on, in a log as it was after so many cuts.
+fn resume(view: &PartitionView, committed: &CommittedOffset, policy: OnOutOfRange) -> Result<((Offset, SeekOutcome), u64), SubscriptionError> {
+    let (lost, cuts) = lost(view, committed)?;
+    let found = match lost {
+        None => (committed.offset, SeekOutcome::Resumed),
         Some(lost) => {
             let reset = lost.reset(view, committed.offset, policy)?;
-            Ok((reset.to, SeekOutcome::Reset(reset)))
+            (reset.to, SeekOutcome::Reset(reset))
         }
-    }
+    };
+    Ok((found, cuts))
 }
 
 /// How a position is lost, and where reading would go on so that nothing is left out.
@@ -98,24 +113,31 @@ impl Lost {
     }
 }
 
-/// Whether a committed position means other records than it did when it was committed, or none.
-fn lost(view: &PartitionView, committed: &CommittedOffset) -> Result<Option<Lost>, ReadError> {
+/// Whether a committed position means other records than it did when it was committed, or none; and the cuts that this has regard to.
+fn lost(view: &PartitionView, committed: &CommittedOffset) -> Result<(Option<Lost>, u64), ReadError> {
     let next = committed.offset;
-    for _ in 0..ATTEMPTS {
-        let (earliest, latest) = (view.log_start_offset(), view.end_offset());
+    for attempt in 0..ATTEMPTS {
+        let cuts = view.cuts();
+        let (earliest, latest, log_end) = (view.log_start_offset(), view.end_offset(), view.log_end_offset());
         if next < earliest {
-            return Ok(Some(Lost::Deleted));
+            return Ok((Some(Lost::Deleted), cuts));
         }
         let cut = match committed.leader_epoch.map(|epoch| cut_behind(view, epoch, next.min(latest))).transpose() {
             Ok(cut) => cut.flatten(),
             Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => continue, // the log was cut meanwhile
             Err(error) => return Err(error),
         };
-        return Ok(match cut {
+        let lost = match cut {
             Some(at) => Some(Lost::CutOff(Some(at))),
+            // It may be this view that has not heard of what was read elsewhere; what is written is not gone, only not known to be there for good.
+            None if next > latest && (attempt == 0 || next <= log_end) => {
+                view.refresh()?;
+                continue;
+            }
             None if next > latest => Some(Lost::CutOff(committed.leader_epoch.map(|_| latest))),
             None => None,
-        });
+        };
+        return Ok((lost, cuts));
     }
     Err(ReadError::Busy { path: view.dir().to_owned() })
 }

@@ -60,6 +60,7 @@ mod subscribers;
 mod subscription;
 mod subscription_faults;
 mod subscription_filter;
+mod subscription_groups;
 mod subscription_lost;
 mod subscription_model;
 #[cfg(feature = "tokio")]
