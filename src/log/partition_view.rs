@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidelog_format::{Offset, TimestampNs};
 
 use crate::config::{ReadIsolation, codec_name};
-use crate::error::{DamagedRange, ReadError};
+use crate::error::{DamagedRange, ReadError, SyncError};
 use crate::io::Storage;
 use crate::log::backward::{BackwardBatches, BackwardReader};
 use crate::log::deep::FileNote;
@@ -311,6 +311,14 @@ impl PartitionView {
         match &self.shared.feed {
             Feed::Writer(log) => log.has_ended(self.isolation),
             Feed::Follower(_) => false,
+        }
+    }
+
+    /// Makes what is below `offset`, and was assigned, durable, if the writer is in this process.
+    pub(crate) fn make_durable(&self, offset: Offset) -> Result<(), SyncError> {
+        match &self.shared.feed {
+            Feed::Writer(log) => log.wait_durable(offset.get()),
+            Feed::Follower(_) => Ok(()),
         }
     }
 

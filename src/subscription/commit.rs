@@ -5,11 +5,18 @@ use tidelog_format::Offset;
 use crate::clock;
 use crate::offset::CommittedOffset;
 use crate::subscription::error::SubscriptionError;
+use crate::subscription::progress::check_not_cut;
 use crate::subscription::resolve::term_before;
 use crate::subscription::subscription::Subscription;
 
 impl Subscription {
     /// Commits the position: the group has read everything before it. Returns it.
+    ///
+    /// What is committed survives power loss. Under [`SyncPolicy::OsOnly`](crate::SyncPolicy::OsOnly), where readers are shown more than that, this
+    /// syncs the log first, or, beside the writer's process, is refused.
+    ///
+    /// Commits of one subscription come one after the other, in the order of their calls, and a close waits for the one under way; reading goes on
+    /// meanwhile. So the store must neither commit for this subscription nor close it.
     ///
     /// ```
     /// use std::sync::Arc;
@@ -31,7 +38,8 @@ impl Subscription {
     ///
     /// # Errors
     /// [`SubscriptionError::NoGroup`], [`SubscriptionError::Store`]; [`SubscriptionError::Truncated`] or
-    /// [`SubscriptionError::OffsetOutOfRange`] if the position is not there any more.
+    /// [`SubscriptionError::OffsetOutOfRange`] if the position is not there any more; [`SubscriptionError::Sync`] if the log cannot be made durable up
+    /// to it, [`SubscriptionError::NotDurable`] if it is not.
     pub fn commit(&self) -> Result<Offset, SubscriptionError> {
         self.commit_at(None, "")
     }
@@ -46,26 +54,36 @@ impl Subscription {
     }
 
     fn commit_at(&self, requested: Option<Offset>, metadata: &str) -> Result<Offset, SubscriptionError> {
-        let progress = self.active()?;
+        let _committing = self.begin_commit();
         let group = self.group().ok_or_else(|| SubscriptionError::NoGroup { id: self.id().to_owned() })?;
-        let position = progress.position();
+        // Not held while the log and the store take their time.
+        let (position, followed) = {
+            let progress = self.active()?;
+            (progress.position(), progress.followed())
+        };
         let requested = requested.unwrap_or(position);
         if requested > position {
             return Err(SubscriptionError::NotRead { requested, position });
         }
-        let leader_epoch = self.check_visible(requested).and_then(|()| Ok(term_before(self.view(), requested)?));
+        let leader_epoch = self.check_kept(requested).and_then(|()| Ok(term_before(self.view(), requested)?));
         // After the look at the log: a cut before this would have shown another term, and one after it is found by whoever resumes.
-        progress.check_not_cut(requested)?;
+        check_not_cut(self.view(), followed, requested)?;
         let committed =
             CommittedOffset { leader_epoch: leader_epoch?, metadata: metadata.to_owned(), ..CommittedOffset::new(requested, clock::now()) };
         group.store.commit(&group.group, &[(group.partition.clone(), committed)])?;
         Ok(requested)
     }
 
-    /// What is committed lies where every reader may see it, whatever this one sees.
-    fn check_visible(&self, requested: Offset) -> Result<(), SubscriptionError> {
-        let (earliest, latest) = (self.view().log_start_offset(), self.view().high_water_mark());
-        let is_there = earliest <= requested && requested <= latest;
-        if is_there { Ok(()) } else { Err(SubscriptionError::OffsetOutOfRange { requested, earliest, latest }) }
+    /// What is committed lies where every reader may see it, whatever this one sees, and is there for good.
+    fn check_kept(&self, requested: Offset) -> Result<(), SubscriptionError> {
+        let view = self.view();
+        view.refresh()?;
+        let (earliest, latest) = (view.log_start_offset(), view.high_water_mark());
+        if requested < earliest || requested > latest {
+            return Err(SubscriptionError::OffsetOutOfRange { requested, earliest, latest });
+        }
+        view.make_durable(requested)?;
+        let durable_end = view.durable_end_offset();
+        if requested > durable_end { Err(SubscriptionError::NotDurable { requested, durable_end }) } else { Ok(()) }
     }
 }

@@ -3,7 +3,7 @@
 use thiserror::Error;
 use tidelog_format::Offset;
 
-use crate::error::ReadError;
+use crate::error::{ReadError, SyncError};
 use crate::offset::OffsetStoreError;
 use crate::subscription::offset_type::OffsetType;
 
@@ -108,6 +108,18 @@ pub enum SubscriptionError {
         /// The offset to be read next.
         position: Offset,
     },
+    /// What power loss may take away cannot be committed: its offset would then be given to a record that the group passes by. Beside the writer's
+    /// process only; try again once it has synced, or commit `durable_end`.
+    #[error("offset {requested} cannot be committed yet: the log is durable up to {durable_end}")]
+    NotDurable {
+        /// The offset given.
+        requested: Offset,
+        /// First offset not known durable.
+        durable_end: Offset,
+    },
+    /// What was read could not be made durable, and is not committed.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// The store of the group's positions failed.
     #[error(transparent)]
     Store(#[from] OffsetStoreError),

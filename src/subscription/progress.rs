@@ -89,14 +89,6 @@ impl Progress {
         self.reader.followed()
     }
 
-    /// What is below `offset`, up to which it was read, was not cut off since.
-    pub(super) fn check_not_cut(&self, offset: Offset) -> Result<(), SubscriptionError> {
-        match self.reader.view().truncated_since(self.followed()) {
-            Some(at) if at < offset.get() => Err(SubscriptionError::Truncated { at: Offset::new(at), next: offset }),
-            _ => Ok(()),
-        }
-    }
-
     /// Reads on, and hands out to `taker`: up to `limits`, and for as long as `budget` lasts. Whatever is in the way of the first record is met; what
     /// is in the way of a later one is left for the next look.
     pub(super) fn look(
@@ -253,6 +245,14 @@ impl Scan<'_> {
         }
         self.room = self.room.saturating_sub(bytes);
         Pick::Take
+    }
+}
+
+/// What is below `offset`, up to which it was read after so many cuts, was not cut off since.
+pub(super) fn check_not_cut(view: &PartitionView, followed: u64, offset: Offset) -> Result<(), SubscriptionError> {
+    match view.truncated_since(followed) {
+        Some(at) if at < offset.get() => Err(SubscriptionError::Truncated { at: Offset::new(at), next: offset }),
+        _ => Ok(()),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::subscription::error::{OffsetSpecError, SubscriptionError};
 use crate::subscription::offset_spec::OffsetSpec;
 use crate::subscription::options::{GroupPosition, SubscriptionOptions};
 use crate::subscription::page::RecordRange;
-use crate::subscription::progress::Progress;
+use crate::subscription::progress::{Progress, check_not_cut};
 use crate::subscription::resolve::resolve;
 use crate::subscription::seek_result::{Reset, SeekResult};
 use crate::subscription::subscription_info::SubscriptionInfo;
@@ -53,6 +53,8 @@ struct Shared {
     /// How many wait for it, threads and tasks: without any, a seek wakes nobody.
     waiting: AtomicU32,
     progress: Mutex<Progress>,
+    /// Held by the commit under way, which comes before `progress`.
+    committing: Mutex<()>,
 }
 
 impl PartitionView {
@@ -85,7 +87,7 @@ impl Subscription {
         let progress = Mutex::new(Progress::new(&view, &target));
         let (id, is_active, started) = (id.to_owned(), AtomicBool::new(true), target.result);
         let (moves, waiting) = (AtomicU64::new(0), AtomicU32::new(0));
-        Ok(Self { shared: Arc::new(Shared { id, view, options, started, is_active, moves, waiting, progress }) })
+        Ok(Self { shared: Arc::new(Shared { id, view, options, started, is_active, moves, waiting, progress, committing: Mutex::new(()) }) })
     }
 
     /// The id.
@@ -208,7 +210,7 @@ impl Subscription {
         let mut progress = self.active()?;
         let too_large = OffsetSpecError::TooLarge { found: u64::MAX, limit: tidelog_format::OFFSET_MAX };
         let (position, earliest) = (progress.position(), self.view().log_start_offset());
-        progress.check_not_cut(position)?;
+        check_not_cut(self.view(), progress.followed(), position)?;
         if position < earliest {
             return Err(SubscriptionError::OffsetOutOfRange { requested: position, earliest, latest: self.view().end_offset() });
         }
@@ -249,13 +251,20 @@ impl Subscription {
         Ok(range)
     }
 
-    /// Ends it: nothing is handed out any more, and whoever waits is told. Closing it again does nothing.
+    /// Ends it: nothing is handed out or committed any more, and whoever waits is told. Closing it again does nothing.
     pub fn close(&self) {
         // Under the lock: what is handed out at this moment is handed out before.
         let progress = self.shared.progress.lock();
         self.shared.is_active.store(false, Ordering::Release);
         drop(progress);
         self.disturb();
+        // A commit under way may belong to what another reader of the group takes over now.
+        drop(self.begin_commit());
+    }
+
+    /// Commits come one after the other, so that none that was called earlier ends later.
+    pub(super) fn begin_commit(&self) -> MutexGuard<'_, ()> {
+        self.shared.committing.lock()
     }
 
     fn disturb(&self) {
@@ -286,9 +295,16 @@ impl Subscription {
     }
 }
 
+/// Without waiting for whoever is just reading, perhaps for a predicate that shows it.
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Subscription").field(&self.info()).finish()
+        let mut shown = f.debug_struct("Subscription");
+        shown.field("id", &self.id()).field("topic", &self.view().topic()).field("partition", &self.view().index());
+        match self.shared.progress.try_lock() {
+            Some(progress) => shown.field("position", &progress.position()),
+            None => shown.field("position", &format_args!("<in use>")),
+        };
+        shown.field("is_active", &self.is_active()).finish_non_exhaustive()
     }
 }
 

@@ -2,14 +2,17 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
+use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
-    CommittedOffset, GroupId, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore, OffsetStoreError,
-    OnOutOfRange, PartitionKey, PartitionStats, SeekOutcome, TimestampNs, TopicName,
+    CommittedOffset, Filter, GroupId, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore,
+    OffsetStoreError, OnOutOfRange, PartitionKey, PartitionStats, SeekOutcome, Subscription, SubscriptionError, TimestampNs, TopicName,
 };
 
-use crate::reading_support::{Home, append_numbered, small};
+use crate::reading_support::{Home, append_numbered, eventually, small};
 use crate::subscription::{drain, from, group};
 
 /// Positions in memory, and what others do while somebody asks for one, or commits one.
@@ -119,4 +122,129 @@ fn a_group_that_got_on_elsewhere_meanwhile_has_lost_nothing() {
             assert_eq!((started.offset.get(), started.outcome), (position, SeekOutcome::Resumed), "{policy:?}");
         }
     }
+}
+
+/// Where readers are shown what the operating system has not written yet: a commit makes it last, so that no record is ever put below the position.
+#[test]
+fn what_is_committed_survives_a_power_cut() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed, NameModel::Strict);
+        let open = |disk: &SimDisk| {
+            let store = small().storage(Arc::new(disk.clone())).open("/data").unwrap();
+            let partition = store.topic("t").unwrap().partition(0).unwrap();
+            (store, partition)
+        };
+        let (_store, partition) = open(&disk);
+        append_numbered(&partition, 0..10);
+        partition.flush().unwrap();
+        append_numbered(&partition, 10..300);
+        let positions = Arc::new(MemoryOffsetStore::new());
+        let group = group(&partition, "g", &positions);
+        let subscription = partition.subscribe("s", from(OffsetSpec::ResetToEarliest).group(group.clone())).unwrap();
+        assert_eq!(drain(&subscription).len(), 300);
+        assert_eq!(subscription.commit().unwrap(), 300);
+        let (_store, partition) = open(&disk.power_cut().disk(seed, NameModel::Strict));
+        let end = partition.log_end_offset().get();
+        append_numbered(&partition, end..end + 500);
+        let resumed = partition.subscribe("s", from(OffsetSpec::ResumeOrEarliest).group(group)).unwrap();
+        assert_eq!(drain(&resumed).first(), Some(&end), "seed {seed}");
+    }
+}
+
+/// Beside the writer's process nobody can sync: what may still be lost is refused, by a typed answer that tells what may be committed.
+#[test]
+fn a_reader_commits_what_is_durable() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    partition.flush().unwrap();
+    append_numbered(&partition, 10..20);
+    let positions = Arc::new(MemoryOffsetStore::new());
+    let group = group(&partition, "g", &positions);
+    let subscription = home.read_only().subscribe("s", from(OffsetSpec::ResetToEarliest).group(group.clone())).unwrap();
+    assert_eq!(drain(&subscription).len(), 20);
+    let found = subscription.commit();
+    assert!(matches!(found, Err(SubscriptionError::NotDurable { requested, durable_end }) if requested == 20 && durable_end == 10), "{found:?}");
+    assert_eq!(positions.fetch(&group.group, &group.partition).unwrap(), None);
+    assert_eq!(subscription.commit_offset(10, "").unwrap(), 10);
+    partition.flush().unwrap();
+    assert_eq!(subscription.commit().unwrap(), 20);
+}
+
+/// Runs something that must not wait for ever.
+fn without_a_deadlock(work: impl FnOnce() + Send + 'static) {
+    let (tell, hear) = channel();
+    std::thread::spawn(move || {
+        work();
+        tell.send(()).unwrap();
+    });
+    hear.recv_timeout(Duration::from_secs(30)).expect("it failed, or waits for ever");
+}
+
+/// While the store takes its time, others read on; the store itself may look at the subscription.
+#[test]
+fn reading_goes_on_beside_a_commit() {
+    without_a_deadlock(|| {
+        let home = Home::new();
+        let (_store, partition) = home.partition(small());
+        append_numbered(&partition, 0..10);
+        let shown: Arc<OnceLock<Subscription>> = Arc::default();
+        let reader = shown.clone();
+        let positions = Arc::default();
+        let reads = move || assert!(reader.get().unwrap().next_record().unwrap().is_some());
+        let beside = Beside { on_commit: Box::new(reads), ..Beside::new(&positions) };
+        let group = GroupPosition { store: Arc::new(beside), ..group(&partition, "g", &positions) };
+        let subscription = partition.subscribe("s", from(OffsetSpec::ExactOffset(4.into())).group(group)).unwrap();
+        shown.set(subscription.clone()).unwrap();
+        assert_eq!((subscription.commit().unwrap().get(), subscription.position().get()), (4, 5));
+    });
+}
+
+/// Whoever takes over from a subscription that was closed finds its last commit, and none comes later.
+#[test]
+fn a_close_waits_for_the_commit_under_way() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    let shown: Arc<OnceLock<Subscription>> = Arc::default();
+    let closing = shown.clone();
+    let positions = Arc::default();
+    let takes_time = move || {
+        eventually("it is closed meanwhile", || !closing.get().unwrap().is_active());
+        std::thread::sleep(Duration::from_millis(30));
+    };
+    let beside = Beside { on_commit: Box::new(takes_time), ..Beside::new(&positions) };
+    let key = group(&partition, "g", &positions);
+    let group = GroupPosition { store: Arc::new(beside), ..key.clone() };
+    let subscription = partition.subscribe("s", from(OffsetSpec::ExactOffset(4.into())).group(group)).unwrap();
+    shown.set(subscription.clone()).unwrap();
+    let committing = {
+        let subscription = subscription.clone();
+        std::thread::spawn(move || subscription.commit().map(|offset| offset.get()))
+    };
+    std::thread::sleep(Duration::from_millis(30));
+    subscription.close();
+    let committed = positions.fetch(&key.group, &key.partition).unwrap().map(|committed| committed.offset.get());
+    match committing.join().unwrap() {
+        Ok(offset) => assert_eq!((offset, committed), (4, Some(4))),
+        Err(error) => assert!(matches!(error, SubscriptionError::Closed { .. }) && committed.is_none(), "{error}"),
+    }
+    assert!(matches!(subscription.commit(), Err(SubscriptionError::Closed { .. })));
+}
+
+/// A predicate may show the subscription that asks it.
+#[test]
+fn a_subscription_is_shown_while_it_reads() {
+    without_a_deadlock(|| {
+        let home = Home::new();
+        let (_store, partition) = home.partition(small());
+        append_numbered(&partition, 0..10);
+        let shown: Arc<OnceLock<Subscription>> = Arc::default();
+        let itself = shown.clone();
+        let filter = Filter::predicate(move |_| format!("{:?}", itself.get().unwrap()).contains("in use"));
+        let subscription = partition.subscribe("s", from(OffsetSpec::ResetToEarliest).filter(filter)).unwrap();
+        shown.set(subscription.clone()).unwrap();
+        assert_eq!(drain(&subscription).len(), 10);
+        assert!(format!("{subscription:?}").contains("position: Offset(10)"), "{subscription:?}");
+    });
 }

@@ -398,7 +398,16 @@ impl Model {
     fn commit(&mut self, number: usize) {
         let reader = &self.readers[number];
         reader.subscription.view().refresh().unwrap();
-        match reader.subscription.commit() {
+        let outcome = match reader.subscription.commit() {
+            // Beside the writer's process what is not synced waits for the writer.
+            Err(SubscriptionError::NotDurable { requested, durable_end }) => {
+                assert!(number % 2 == 1 && requested == reader.next && durable_end == self.partition().durable_end_offset());
+                self.partition().flush().unwrap();
+                reader.subscription.commit()
+            }
+            outcome => outcome,
+        };
+        match outcome {
             Ok(committed) => assert!(committed == reader.next && reader.cut.is_none() && committed >= self.start),
             // A view of another process says so where it cannot tell.
             Err(SubscriptionError::Truncated { .. } | SubscriptionError::OffsetOutOfRange { .. }) => {
