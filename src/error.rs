@@ -556,6 +556,15 @@ impl ReadError {
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::CodecNotBuilt { .. })
     }
+
+    /// Whether the writer was just too fast: the same call may do the next time.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Busy { .. } => true,
+            Self::Open(error) => matches!(**error, OpenError::Busy { .. }),
+            _ => false,
+        }
+    }
 }
 
 impl From<OpenError> for ReadError {

@@ -340,6 +340,11 @@ impl PartitionView {
         }
     }
 
+    /// Which records its readers may see.
+    pub(crate) fn isolation(&self) -> ReadIsolation {
+        self.isolation
+    }
+
     /// The marks and the high water mark, in order: see [`LogView::marks_now`].
     pub(crate) fn marks_now(&self) -> (Marks, u64) {
         self.shared.view.marks_now()

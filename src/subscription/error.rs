@@ -136,6 +136,13 @@ impl SubscriptionError {
     }
 }
 
+impl SubscriptionError {
+    /// Whether the writer was just too fast: see [`ReadError::is_busy`].
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Read(error) if error.is_busy())
+    }
+}
+
 impl From<ReadError> for SubscriptionError {
     fn from(error: ReadError) -> Self {
         match error {
@@ -147,7 +154,7 @@ impl From<ReadError> for SubscriptionError {
 }
 
 /// What is wrong with a range of offsets, first and last included.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum OffsetRangeError {
     /// The first offset is below 0.
@@ -173,19 +180,22 @@ pub enum OffsetRangeError {
         log_start: Offset,
     },
     /// The first offset is not readable yet.
-    #[error("the range begins at {start}, and readers may see what is below {high_water_mark}")]
+    #[error("the range begins at {start}, and readers may see what is below {visible_end}")]
     StartBeyondEnd {
         /// The first offset given.
         start: Offset,
-        /// First offset that readers may not see.
-        high_water_mark: Offset,
+        /// First offset that the view's readers may not see: the high water mark, or the log end with [`ReadIsolation::Written`](crate::ReadIsolation::Written).
+        visible_end: Offset,
     },
     /// The last offset is not readable yet.
-    #[error("the range ends at {end}, and readers may see what is below {high_water_mark}")]
+    #[error("the range ends at {end}, and readers may see what is below {visible_end}")]
     EndBeyondEnd {
         /// The last offset given.
         end: Offset,
-        /// First offset that readers may not see.
-        high_water_mark: Offset,
+        /// First offset that the view's readers may not see: the high water mark, or the log end with [`ReadIsolation::Written`](crate::ReadIsolation::Written).
+        visible_end: Offset,
     },
+    /// A read-only view could not be brought up to date.
+    #[error(transparent)]
+    Read(#[from] ReadError),
 }

@@ -4,10 +4,12 @@ use std::ops::RangeInclusive;
 
 use tidelog_format::{Offset, TimestampNs};
 
+use crate::config::ReadIsolation;
 use crate::error::ReadError;
 use crate::log::PartitionView;
+use crate::offset::Marks;
 use crate::subscription::error::OffsetRangeError;
-use crate::subscription::resolve::last_before;
+use crate::subscription::resolve::{ATTEMPTS, last_before};
 
 /// Answers which offsets of a partition there are, and where times are.
 ///
@@ -40,8 +42,10 @@ pub struct AvailableOffsets {
     pub earliest: Offset,
     /// Offset of the last readable record; none, if there is no record.
     pub latest: Option<Offset>,
-    /// First offset that readers may not see.
+    /// First offset that committed readers may not see.
     pub high_water_mark: Offset,
+    /// First offset that readers of this view may not see: the high water mark, or the log end with [`ReadIsolation::Written`].
+    pub end: Offset,
 }
 
 /// What is known of one offset.
@@ -74,15 +78,16 @@ impl OffsetSeeker {
     pub fn validate_offset_range(&self, start: i64, end: i64) -> Result<RangeInclusive<Offset>, OffsetRangeError> {
         let first = u64::try_from(start).map(Offset::new).map_err(|_| OffsetRangeError::NegativeStart { start })?;
         let last = u64::try_from(end).ok().filter(|_| end >= start).map(Offset::new).ok_or(OffsetRangeError::Reversed { start, end })?;
-        let (log_start, high_water_mark) = (self.view.log_start_offset(), self.view.end_offset());
+        self.view.refresh()?;
+        let (log_start, visible_end) = self.ends(self.view.marks());
         if first < log_start {
             return Err(OffsetRangeError::StartDeleted { start: first, log_start });
         }
-        if first >= high_water_mark {
-            return Err(OffsetRangeError::StartBeyondEnd { start: first, high_water_mark });
+        if first >= visible_end {
+            return Err(OffsetRangeError::StartBeyondEnd { start: first, visible_end });
         }
-        if last >= high_water_mark {
-            return Err(OffsetRangeError::EndBeyondEnd { end: last, high_water_mark });
+        if last >= visible_end {
+            return Err(OffsetRangeError::EndBeyondEnd { end: last, visible_end });
         }
         Ok(first..=last)
     }
@@ -92,10 +97,33 @@ impl OffsetSeeker {
     /// # Errors
     /// [`ReadError`] if the last record cannot be looked for.
     pub fn available_offset_range(&self) -> Result<AvailableOffsets, ReadError> {
-        self.view.refresh()?;
-        let (earliest, high_water_mark) = (self.view.log_start_offset(), self.view.end_offset());
-        let last = last_before(&self.view, high_water_mark)?;
-        Ok(AvailableOffsets { earliest, latest: last.map(|record| record.offset()), high_water_mark })
+        for _ in 0..ATTEMPTS {
+            self.view.refresh()?;
+            let cuts = self.view.cuts();
+            let marks = self.view.marks();
+            let (earliest, end) = self.ends(marks);
+            let last = match last_before(&self.view, end) {
+                Ok(last) => last.map(|record| record.offset()),
+                Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => continue, // the log was cut meanwhile
+                Err(error) => return Err(error),
+            };
+            // Of one moment: the end may have risen since, and nothing else. A cut lowers the end first, and is counted before the log grows again.
+            let has_kept_its_end = self.view.end_offset() >= end;
+            if has_kept_its_end && self.view.cuts() == cuts && self.view.log_start_offset() == earliest {
+                let high_water_mark = marks.high_water_mark.offset();
+                return Ok(AvailableOffsets { earliest, latest: last, high_water_mark, end });
+            }
+        }
+        Err(ReadError::Busy { path: self.view.dir().to_owned() })
+    }
+
+    /// What readers of the view may see, as it shows it: from the first offset to before the second.
+    fn ends(&self, marks: Marks) -> (Offset, Offset) {
+        let end = match self.view.isolation() {
+            ReadIsolation::Written => marks.log_end.offset(),
+            ReadIsolation::Committed => marks.high_water_mark.offset(),
+        };
+        (marks.log_start.offset(), end)
     }
 
     /// The first offset whose record has at least this time; exact, whatever order the times are in.

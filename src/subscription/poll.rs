@@ -44,13 +44,20 @@ impl Subscription {
     pub(super) fn next_to_come(&self) -> Result<Option<StoredRecord>, SubscriptionError> {
         let mut has_ended = false;
         loop {
-            let look = self.look_for_one()?;
+            let look = match self.look_for_one() {
+                // Whoever waits has the time to look again.
+                Err(error) if error.is_busy() => continue,
+                look => look?,
+            };
             if look.record.is_some() || (look.at_end && has_ended) {
                 return Ok(look.record);
             }
             has_ended = look.at_end && self.view().has_ended();
             if look.at_end && !has_ended {
-                self.wait(look.waiting, Duration::MAX)?;
+                match self.wait(look.waiting, Duration::MAX) {
+                    Err(error) if error.is_busy() => {}
+                    outcome => drop(outcome?),
+                }
             }
         }
     }
@@ -129,7 +136,7 @@ impl Subscription {
     }
 
     fn look(&self, limits: &PageLimits, budget: &mut Budget) -> Result<(Page, Waiting), SubscriptionError> {
-        // A page is of one moment, of which it tells the marks; single records are read on for as long as there are any.
+        // A page reads on from what is there now; single records are read on for as long as there are any. Its marks are those after it was read.
         self.view().refresh()?;
         let mut progress = self.active()?;
         let mut records = Vec::new();

@@ -138,6 +138,7 @@ impl SubscriptionStream {
         loop {
             let is_awake = match ready!(self.poll_asleep(context)) {
                 Ok(is_awake) => is_awake,
+                Err(error) if error.is_busy() => return self.pause(context),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             };
             if !is_awake {
@@ -146,6 +147,8 @@ impl SubscriptionStream {
             let look = match self.subscription.look_for_one() {
                 Ok(look) => look,
                 Err(SubscriptionError::Closed { .. }) => return Poll::Ready(None),
+                // Whoever waits has the time to look again.
+                Err(error) if error.is_busy() => return self.pause(context),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             };
             if let Some(record) = look.record {
@@ -158,6 +161,7 @@ impl SubscriptionStream {
             match ready!(self.poll_visible(look.waiting, context)) {
                 Ok(true) => {}
                 Ok(false) => return Poll::Ready(None),
+                Err(error) if error.is_busy() => return self.pause(context),
                 Err(error) => return Poll::Ready(Some(Err(error))),
             }
         }

@@ -1,10 +1,12 @@
 //! The registry of subscriptions, and the questions about offsets: ids taken once, ranges checked end by end, also where threads race.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tidelog::{
-    AvailableOffsets, OffsetInfo, OffsetRangeError, OffsetSeeker, OffsetSpec, OffsetSubscriber, Record, SubscriberMetrics, SubscriptionError,
-    SubscriptionOptions,
+    AvailableOffsets, OffsetInfo, OffsetRangeError, OffsetSeeker, OffsetSpec, OffsetSubscriber, ReadIsolation, Record, SubscriberMetrics,
+    SubscriptionError, SubscriptionOptions, SyncPolicy,
 };
 
 use crate::reading_support::{Home, append_numbered, small, ts};
@@ -153,12 +155,12 @@ fn validate_offset_range() {
         (5, 4, OffsetRangeError::Reversed { start: 5, end: 4 }),
         (5, -4, OffsetRangeError::Reversed { start: 5, end: -4 }),
         (2, 5, OffsetRangeError::StartDeleted { start: 2.into(), log_start: 3.into() }),
-        (10, 10, OffsetRangeError::StartBeyondEnd { start: 10.into(), high_water_mark: hwm }),
-        (i64::MAX, i64::MAX, OffsetRangeError::StartBeyondEnd { start: (i64::MAX as u64).into(), high_water_mark: hwm }),
-        (5, 10, OffsetRangeError::EndBeyondEnd { end: 10.into(), high_water_mark: hwm }),
+        (10, 10, OffsetRangeError::StartBeyondEnd { start: 10.into(), visible_end: hwm }),
+        (i64::MAX, i64::MAX, OffsetRangeError::StartBeyondEnd { start: (i64::MAX as u64).into(), visible_end: hwm }),
+        (5, 10, OffsetRangeError::EndBeyondEnd { end: 10.into(), visible_end: hwm }),
     ];
     for (start, end, expected) in cases {
-        assert_eq!(seeker.validate_offset_range(start, end), Err(expected));
+        assert_eq!(format!("{:?}", seeker.validate_offset_range(start, end).unwrap_err()), format!("{expected:?}"));
     }
 }
 
@@ -171,6 +173,7 @@ fn get_available_offset_range() {
         earliest: earliest.into(),
         latest: latest.map(Into::into),
         high_water_mark: end.into(),
+        end: end.into(),
     };
     let check = |expected| {
         for view in [partition.view(), &view] {
@@ -188,6 +191,49 @@ fn get_available_offset_range() {
     check(range(4, Some(9), 20));
     partition.delete_prefix(20).unwrap();
     check(range(20, None, 20));
+}
+
+/// A view that shows what is written has an end of its own, and calls no other mark the high water mark; one of another process looks first.
+#[test]
+fn a_seeker_tells_the_marks_by_their_names() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small().sync_policy(SyncPolicy::Interval(Duration::from_secs(60))));
+    let early = OffsetSeeker::new(home.read_only());
+    append_numbered(&partition, 0..10);
+    partition.flush().unwrap();
+    assert_eq!(early.validate_offset_range(0, 9).unwrap(), 0.into()..=9.into());
+    append_numbered(&partition, 10..15);
+    let written = OffsetSeeker::new(partition.view().with_isolation(ReadIsolation::Written));
+    let found = written.available_offset_range().unwrap();
+    assert_eq!((found.latest, found.high_water_mark.get(), found.end.get()), (Some(14.into()), 10, 15));
+    assert!(matches!(written.validate_offset_range(3, 15), Err(OffsetRangeError::EndBeyondEnd { visible_end, .. }) if visible_end == 15));
+    let found = OffsetSeeker::new(partition.view().clone()).available_offset_range().unwrap();
+    assert_eq!((found.latest, found.high_water_mark.get(), found.end.get()), (Some(9.into()), 10, 10));
+}
+
+/// A cut between the look at the end and the one at the record before it is no answer.
+#[test]
+fn available_offsets_beside_cuts() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let seeker = OffsetSeeker::new(partition.view().clone());
+            while !is_over.load(Ordering::SeqCst) {
+                match seeker.available_offset_range() {
+                    Ok(found) => assert_eq!(found.latest.map(|last| last.get() + 1), Some(found.end.get()), "{found:?}"),
+                    Err(error) => assert!(error.is_busy(), "{error}"),
+                }
+            }
+        });
+        for _ in 0..300 {
+            partition.truncate_suffix(5).unwrap();
+            append_numbered(&partition, 5..10);
+        }
+        is_over.store(true, Ordering::SeqCst);
+    });
 }
 
 #[test]
