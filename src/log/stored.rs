@@ -363,9 +363,11 @@ impl<'a> RecordRef<'a> {
         self.view.span
     }
 
-    /// Bytes of its key and its value.
+    /// Bytes of its key, its value, and the names and values of its headers.
     pub(crate) fn bytes(&self) -> u64 {
-        [self.key(), self.value()].into_iter().flatten().map(|part| part.len() as u64).sum()
+        let parts: usize = [self.key(), self.value()].into_iter().flatten().map(<[u8]>::len).sum();
+        let headers: usize = self.headers().map(|header| header.name.len() + header.value.map_or(0, <[u8]>::len)).sum();
+        (parts + headers) as u64
     }
 }
 

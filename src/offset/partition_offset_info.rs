@@ -164,7 +164,8 @@ impl PartitionView {
             match record {
                 Ok(record) if record.offset() < end.offset() => return Ok(NextRecord::Of(record.timestamp())),
                 Ok(_) => break,
-                Err(error) => pass_damage(error)?,
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
             }
             none = NextRecord::Damaged;
         }
@@ -176,16 +177,12 @@ impl PartitionView {
         for record in self.with_isolation(ReadIsolation::Committed).read_backwards(marks.high_water_mark.offset())? {
             match record {
                 Ok(record) => return Ok((record.offset() >= marks.log_start.offset()).then(|| record.timestamp())),
-                Err(error) => pass_damage(error)?,
+                Err(error) if error.is_damage() => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(None)
     }
-}
-
-/// What cannot be read for good is no reason to fail: readers go on behind it.
-fn pass_damage(error: ReadError) -> Result<(), ReadError> {
-    if matches!(error, ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. }) { Ok(()) } else { Err(error) }
 }
 
 const ATTEMPTS: u32 = 10;

@@ -106,7 +106,9 @@ impl OffsetSubscriber {
     /// Closes all of them; returns how many there were.
     pub fn close_all(&self) -> usize {
         let subscriptions = std::mem::take(&mut *self.subscriptions.write());
-        subscriptions.into_values().filter(Subscription::is_active).map(|subscription| subscription.close()).count()
+        let active: Vec<_> = subscriptions.into_values().filter(Subscription::is_active).collect();
+        active.iter().for_each(Subscription::close);
+        active.len()
     }
 
     /// The active subscriptions in numbers.

@@ -12,9 +12,9 @@ pub struct Page {
     pub records: Vec<StoredRecord>,
     /// The offset to be read next: behind the last record, and behind those that the filter passed by.
     pub next_offset: Offset,
-    /// First readable offset.
+    /// First readable offset, once the records had been read.
     pub log_start_offset: Offset,
-    /// First offset that committed readers may not see.
+    /// First offset that committed readers may not see, once the records had been read.
     pub high_water_mark: Offset,
     /// Whether everything visible was read. If not, a limit ended the page, also one without records, and there is more to look at.
     pub at_end: bool,

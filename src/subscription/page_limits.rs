@@ -14,11 +14,11 @@ use crate::subscription::error::SubscriptionError;
 pub struct PageLimits {
     /// Records that a page holds at most: 1 to 10,000, by default 100.
     pub records: u32,
-    /// Bytes of keys and values that a page holds at most: 1 to 100 MiB, by default 4 MiB. One record is handed out whatever its size.
+    /// Bytes of keys, values and headers that a page holds at most: 1 to 100 MiB, by default 4 MiB. One record is handed out whatever its size.
     pub bytes: u64,
     /// Records that are looked at, taken or not by the filter: 1 to 10,000,000, by default 100,000.
     pub scanned_records: u32,
-    /// Bytes of keys and values of the records that are looked at: 1 to 1 GiB, by default 64 MiB.
+    /// Bytes of keys, values and headers of the records that are looked at: 1 to 1 GiB, by default 64 MiB.
     pub scanned_bytes: u64,
 }
 

@@ -4,7 +4,7 @@ use crate::log::StoredRecord;
 use crate::subscription::error::SubscriptionError;
 use crate::subscription::subscription::Subscription;
 
-/// SubscriptionRecords in offset order, the future ones included. From [`Subscription::records`].
+/// Records in offset order, the future ones included. From [`Subscription::records`].
 ///
 /// Damage is one error, and then reading goes on behind it; after any other error, and when the subscription or the store is closed, it has ended.
 #[derive(Debug)]

@@ -452,3 +452,18 @@ fn a_read_only_view_is_brought_up_to_date_before_it_is_judged_by() {
     assert_eq!(subscription.seek_to_offset(45).unwrap().offset, Offset::new(45));
     assert_eq!(drain(&subscription), (45..50).collect::<Vec<_>>());
 }
+
+/// Headers take room in a page, and are looked at, as keys and values are.
+#[test]
+fn headers_count_as_bytes() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    for _ in 0..10 {
+        partition.append_with(Record::new("v").header("name", Some(&[7; 1000])), AckLevel::Written).unwrap();
+    }
+    let subscription = partition.subscribe("s", from(OffsetSpec::ResetToEarliest)).unwrap();
+    let page = |limits| offsets(&subscription.page_within(limits).unwrap());
+    assert_eq!(page(PageLimits { bytes: 2 * 1005, ..PageLimits::default() }), [0, 1]);
+    assert_eq!(page(PageLimits { bytes: 2 * 1005 - 1, ..PageLimits::default() }), [2]);
+    assert_eq!(page(PageLimits { scanned_bytes: 1006, ..PageLimits::default() }), [3, 4]);
+}
