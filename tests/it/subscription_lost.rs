@@ -329,12 +329,24 @@ fn a_lost_place_does_not_advance() {
     assert_eq!((cut.position().get(), deleted.position().get()), (90, 10));
 }
 
+/// A value that tells in which round it was given to its offset.
+fn salted(round: u64, offset: u64) -> Vec<u8> {
+    [round.to_le_bytes().as_slice(), &crate::reading_support::numbered(offset)].concat()
+}
+
+fn append_salted(partition: &Partition, round: u64, count: u64) {
+    let end = partition.log_end_offset().get();
+    for offset in end..end + count {
+        partition.append_with(Record::new(&salted(round, offset)), AckLevel::Written).unwrap();
+    }
+}
+
 /// Somebody deletes and cuts while subscribers of both processes read: whatever they are handed is what stands under its number.
 #[test]
 fn readers_beside_deletions_and_cuts() {
     let home = Home::new();
     let (_store, partition) = home.partition(small());
-    append_numbered(&partition, 0..2000);
+    append_salted(&partition, 0, 2000);
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let readers: Vec<_> = [OnOutOfRange::Earliest, OnOutOfRange::Latest]
         .into_iter()
@@ -343,7 +355,7 @@ fn readers_beside_deletions_and_cuts() {
             let subscription = view.subscribe("s", SubscriptionOptions::new().on_out_of_range(policy)).unwrap();
             let is_over = is_over.clone();
             std::thread::spawn(move || {
-                let (mut count, mut next) = (0u64, 0);
+                let (mut count, mut next, mut last_round) = (0u64, 0, 0);
                 loop {
                     let done = is_over.load(std::sync::atomic::Ordering::SeqCst);
                     let page = subscription.poll(Duration::from_millis(5)).unwrap();
@@ -351,7 +363,12 @@ fn readers_beside_deletions_and_cuts() {
                         next = reset.to.get();
                     }
                     for record in &page.records {
-                        assert_eq!((record.offset().get(), record.value().unwrap()), (next, crate::reading_support::numbered(next).as_slice()));
+                        let (offset, value) = (record.offset().get(), record.value().unwrap());
+                        // What a page holds was read before a cut, or after it; never what was cut off before behind what came after.
+                        let round = u64::from_le_bytes(value[..8].try_into().unwrap());
+                        assert_eq!((offset, value), (next, salted(round, offset).as_slice()));
+                        assert!(round >= last_round, "offset {offset} of round {round}, behind one of round {last_round}");
+                        last_round = round;
                         (count, next) = (count + 1, next + 1);
                     }
                     if done && page.records.is_empty() && page.at_end {
@@ -368,8 +385,7 @@ fn readers_beside_deletions_and_cuts() {
             1 => partition.truncate_suffix(end - 400).unwrap(),
             _ => {}
         }
-        let end = partition.log_end_offset().get();
-        append_numbered(&partition, end..end + 500);
+        append_salted(&partition, round + 1, 500);
     }
     is_over.store(true, std::sync::atomic::Ordering::SeqCst);
     for reader in readers {
