@@ -347,28 +347,32 @@ fn readers_beside_deletions_and_cuts() {
     let home = Home::new();
     let (_store, partition) = home.partition(small());
     append_salted(&partition, 0, 2000);
+    // The first round of records behind each cut, and where it was.
+    let cuts: Arc<std::sync::Mutex<Vec<(u64, u64)>>> = Arc::default();
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let readers: Vec<_> = [OnOutOfRange::Earliest, OnOutOfRange::Latest]
         .into_iter()
         .flat_map(|policy| [partition.view().clone(), home.read_only()].map(|view| (policy, view)))
         .map(|(policy, view)| {
             let subscription = view.subscribe("s", SubscriptionOptions::new().on_out_of_range(policy)).unwrap();
-            let is_over = is_over.clone();
+            let (is_over, cuts) = (is_over.clone(), cuts.clone());
             std::thread::spawn(move || {
-                let (mut count, mut next, mut last_round) = (0u64, 0, 0);
+                let (mut count, mut next, mut last_round) = (0u64, 0, None);
                 loop {
                     let done = is_over.load(std::sync::atomic::Ordering::SeqCst);
                     let page = subscription.poll(Duration::from_millis(5)).unwrap();
                     if let Some(reset) = page.reset {
-                        next = reset.to.get();
+                        (next, last_round) = (reset.to.get(), None);
                     }
                     for record in &page.records {
                         let (offset, value) = (record.offset().get(), record.value().unwrap());
-                        // What a page holds was read before a cut, or after it; never what was cut off before behind what came after.
                         let round = u64::from_le_bytes(value[..8].try_into().unwrap());
                         assert_eq!((offset, value), (next, salted(round, offset).as_slice()));
-                        assert!(round >= last_round, "offset {offset} of round {round}, behind one of round {last_round}");
-                        last_round = round;
+                        // Untold, nothing that was read is cut off between two records.
+                        let is_untold = |&(cut, at): &(u64, u64)| last_round.is_some_and(|last| last < cut) && cut <= round && at < next;
+                        assert!(!cuts.lock().unwrap().iter().any(is_untold), "offset {offset} of round {round}, behind {last_round:?}");
+                        assert!(last_round.is_none_or(|last| last <= round));
+                        last_round = Some(round);
                         (count, next) = (count + 1, next + 1);
                     }
                     if done && page.records.is_empty() && page.at_end {
@@ -382,7 +386,10 @@ fn readers_beside_deletions_and_cuts() {
         let end = partition.log_end_offset().get();
         match round % 3 {
             0 => partition.delete_prefix(end - 700).unwrap(),
-            1 => partition.truncate_suffix(end - 400).unwrap(),
+            1 => {
+                cuts.lock().unwrap().push((round + 1, end - 400));
+                partition.truncate_suffix(end - 400).unwrap();
+            }
             _ => {}
         }
         append_salted(&partition, round + 1, 500);

@@ -43,7 +43,8 @@ fn a_poll_ends_in_time_and_moves_nothing() {
     for millis in [0, 1, 30] {
         let (limit, began) = (Duration::from_millis(millis), Instant::now());
         let page = subscription.poll(limit).unwrap();
-        assert!(began.elapsed() >= limit, "{:?}", began.elapsed());
+        // Late by what a busy machine takes, not by what some other wait does.
+        assert!((limit..limit + LONG / 6).contains(&began.elapsed()), "{:?}", began.elapsed());
         assert_eq!((page.records.len(), page.at_end, subscription.position().get()), (0, true, 0));
     }
     append_numbered(&partition, 0..1);
