@@ -18,7 +18,8 @@ use marks::engine::options;
 use marks::values::Values;
 use rustix::time::{ClockId, clock_gettime};
 use tidelog::{
-    AckLevel, AssignmentResult, Offset, OffsetAssigner, PartitionKey, PartitionOffsetManager, PartitionOffsetRegistry, Record, RecordBatch,
+    AckLevel, AssignmentResult, Offset, OffsetAssigner, OffsetSpec, OffsetSubscriber, PartitionKey, PartitionOffsetManager, PartitionOffsetRegistry,
+    PartitionView, Record, RecordBatch, SubscriptionOptions,
 };
 
 #[global_allocator]
@@ -166,6 +167,22 @@ fn integration(runner: &mut Runner<'_>, values: &Values) {
     let (view, from) = (bed.manager.partition().view(), Offset::new(10));
     runner.asks("BenchmarkOffsetSubscription", "GetLag", || sink(view.lag(from)));
     runner.asks("BenchmarkOffsetSubscription", "GetLag, records alone", || sink(view.marks().behind(from)));
+    subscription(runner, view);
+}
+
+/// As the plan takes it, at a partition of some thousand records, seeking to each of them in turn.
+fn subscription(runner: &mut Runner<'_>, view: &PartitionView) {
+    let (group, subscribers) = ("BenchmarkOffsetSubscription", OffsetSubscriber::new());
+    let earliest = || SubscriptionOptions::new().start(OffsetSpec::ResetToEarliest);
+    runner.asks(group, "CreateSubscription", || {
+        sink(subscribers.create("one", view, earliest()).unwrap());
+        subscribers.close("one").unwrap();
+    });
+    let (reader, end) = (view.subscribe("all", earliest()).unwrap(), view.end_offset().get());
+    runner.asks(group, "GetOffsetRange", || sink(reader.offset_range(10).unwrap()));
+    runner.asks(group, "AdvanceOffset", || sink(reader.advance(1).or_else(|_| reader.seek_to_offset(0).map(|found| found.offset)).unwrap()));
+    let next = AtomicU64::new(0);
+    runner.asks(group, "SeekToOffset", || sink(reader.seek_to_offset(next.fetch_add(1, Ordering::Relaxed) % end).unwrap()));
 }
 
 /// A partition of some thousand records.
@@ -251,7 +268,7 @@ fn figures(samples: &[Sample]) -> (f64, f64, Option<f64>) {
 }
 
 /// Rows, what the first commit of the plan takes, what its code of August 2026 takes, and what of that is stored.
-const REFERENCE: [(&str, Option<u32>, Option<u32>); 20] = [
+const REFERENCE: [(&str, Option<u32>, Option<u32>); 24] = [
     ("BenchmarkOffsetAssignment/parallel", Some(3_056), Some(17)),
     ("BenchmarkOffsetAssignment/one thread", None, None),
     ("BenchmarkBatchOffsetAssignment/BatchSize1", Some(3_169), Some(27)),
@@ -266,6 +283,10 @@ const REFERENCE: [(&str, Option<u32>, Option<u32>); 20] = [
     ("BenchmarkSMQOffsetIntegration/GetPartitionOffsetInfo", Some(380), Some(413)),
     ("BenchmarkOffsetSubscription/GetLag", Some(421), Some(573)),
     ("BenchmarkOffsetSubscription/GetLag, records alone", Some(421), Some(573)),
+    ("BenchmarkOffsetSubscription/CreateSubscription", Some(354), Some(227)),
+    ("BenchmarkOffsetSubscription/GetOffsetRange", Some(387), Some(403)),
+    ("BenchmarkOffsetSubscription/AdvanceOffset", Some(1), Some(2)),
+    ("BenchmarkOffsetSubscription/SeekToOffset", Some(440), Some(518)),
     ("BenchmarkConcurrentOperations/ConcurrentPublish", Some(3_311), Some(1_493)),
     ("BenchmarkConcurrentOperations/ConcurrentRead", Some(340), Some(694)),
     ("BenchmarkConcurrentOperations/ConcurrentMixed", Some(594), Some(817)),
