@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tidelog::{AckLevel, Filter, OffsetSpec, PageLimits, Partition, Record, Store, Subscription, SubscriptionError, SubscriptionOptions, SyncPolicy};
@@ -14,6 +15,19 @@ const LONG: Duration = Duration::from_secs(60);
 
 fn latest(partition: &Partition) -> Subscription {
     partition.subscribe("s", from(OffsetSpec::ResetToLatest)).unwrap()
+}
+
+/// Runs something that waits, and returns once the kernel has its thread asleep.
+fn spawn_until_asleep<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    let (tell, hear) = std::sync::mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        tell.send(std::fs::read_link("/proc/thread-self").unwrap()).unwrap();
+        work()
+    });
+    let stat = std::path::Path::new("/proc").join(hear.recv().unwrap()).join("stat");
+    let state = || std::fs::read_to_string(&stat).ok().and_then(|stat| stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('S')));
+    eventually("it falls asleep", || state() == Some(true));
+    thread
 }
 
 /// D14: a long poll waits for a record and is woken by its append.
@@ -100,9 +114,8 @@ fn a_close_ends_every_wait() {
         let subscription = view.subscribe("s", from(OffsetSpec::ResetToEarliest)).unwrap();
         assert_eq!(drain(&subscription), [0, 1, 2]);
         let (poller, iterator) = (subscription.clone(), subscription.clone());
-        let polling = std::thread::spawn(move || poller.poll(Duration::MAX));
-        let iterating = std::thread::spawn(move || iterator.records().count());
-        std::thread::sleep(Duration::from_millis(20));
+        let polling = spawn_until_asleep(move || poller.poll(Duration::MAX));
+        let iterating = spawn_until_asleep(move || iterator.records().count());
         assert!(!polling.is_finished() && !iterating.is_finished());
         subscription.close();
         assert!(matches!(polling.join().unwrap(), Err(SubscriptionError::Closed { .. })));
@@ -119,8 +132,7 @@ fn a_seek_reaches_who_waits() {
     for view in [partition.view().clone(), home.read_only()] {
         let subscription = view.subscribe("s", from(OffsetSpec::ResetToLatest)).unwrap();
         let poller = subscription.clone();
-        let polling = std::thread::spawn(move || poller.poll(LONG).unwrap());
-        std::thread::sleep(Duration::from_millis(20));
+        let polling = spawn_until_asleep(move || poller.poll(LONG).unwrap());
         subscription.seek_to_offset(8).unwrap();
         assert_eq!(offsets(&polling.join().unwrap()), [8, 9]);
     }
