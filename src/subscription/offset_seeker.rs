@@ -105,6 +105,7 @@ impl OffsetSeeker {
             let last = match last_before(&self.view, end) {
                 Ok(last) => last.map(|record| record.offset()),
                 Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => continue, // the log was cut meanwhile
+                Err(error) if self.view.changed_under(&error)? => continue,
                 Err(error) => return Err(error),
             };
             // Of one moment: the end may have risen since, and nothing else. A cut lowers the end first, and is counted before the log grows again.
