@@ -6,7 +6,7 @@ use crate::error::{IoContext, TopicError};
 use crate::log::{Log, Refusal};
 use crate::topic::catalog::TOPICS;
 use crate::topic::name::TopicName;
-use crate::topic::store::{Shared, Slot, Store};
+use crate::topic::store::{Shared, Slot, Store, note_failed_sync};
 
 impl Store {
     /// Deletes a topic with all its records, for good. Handles of it that are open, here or in other processes, answer with a typed error from
@@ -27,8 +27,8 @@ impl Store {
     /// ```
     ///
     /// # Errors
-    /// [`TopicError::Unknown`], [`TopicError::Internal`]; [`TopicError::Io`]: the topic is as it was, unless it was the last sync that failed; then it is deleted, and a power
-    /// cut may bring it back whole. One that is damaged can be deleted.
+    /// [`TopicError::Unknown`], [`TopicError::Internal`]; [`TopicError::Io`]: the topic is as it was, unless it was the last sync that failed; then it is deleted, a power
+    /// cut may bring it back whole, and none of the name is made until the store is opened again. One that is damaged can be deleted.
     pub fn delete_topic(&self, name: &str) -> Result<(), TopicError> {
         let name: TopicName = name.parse()?;
         name.check_public()?;
@@ -69,7 +69,8 @@ impl Shared {
         slots.iter_mut().filter_map(|slot| slot.take()).for_each(|log| log.retire());
         self.open.lock().retain(|(topic, _), _| topic != name);
         self.topics.lock().remove(name);
-        self.catalog.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir)?;
+        let synced = self.catalog.storage.sync_dir(&namespace_dir).at("sync", &namespace_dir);
+        synced.inspect_err(|error| note_failed_sync(&mut naming, name, error))?;
         self.catalog.give_up(&aside);
         Ok(())
     }

@@ -77,8 +77,8 @@ pub(super) struct Shared {
     scrub_end: (Mutex<bool>, Condvar),
 }
 
-/// Topics whose names are there and not known to be durable, and why. After a sync that failed a later one proves nothing: they are told apart
-/// from topics again when the store is opened anew.
+/// Names that were given to topics, or taken from them, and may not last, and why. After a sync that failed a later one proves nothing: no topic has
+/// one of them until the store is opened anew.
 pub(super) type UnsureNames = HashMap<TopicName, IoError>;
 
 /// Filled by the first who asks; others wait for it.
@@ -212,6 +212,9 @@ impl Store {
         let layout = Layout::first(&options, &*shared.catalog.storage)?;
         let mut naming = shared.naming.lock();
         shared.check_open()?;
+        if let Some(error) = naming.get(&name) {
+            return Err(error.clone().into());
+        }
         shared.catalog.create_topic(&name, &layout).inspect_err(|error| shared.note_unsure(&mut naming, &name, error))?;
         let topic = Arc::new(TopicState::new(name.clone(), layout));
         // Nobody has read it from its directory since it has its name: they wait for `naming`.
@@ -362,7 +365,7 @@ impl Shared {
             && error.action == "sync"
             && (dir == error.path || dir.parent() == Some(&error.path))
         {
-            unsure.insert(name.clone(), error.clone());
+            note_failed_sync(unsure, name, error);
         }
     }
 
@@ -475,6 +478,16 @@ impl Drop for StoreInner {
         let _ = self.close(); // whoever wants to hear of a failure calls `close`
     }
 }
+
+/// Unless there was no descriptor to sync by: then nothing was tried, and the next try proves as much as any.
+pub(super) fn note_failed_sync(unsure: &mut UnsureNames, name: &TopicName, error: &IoError) {
+    if !error.source.raw_os_error().is_some_and(|number| NO_DESCRIPTOR.contains(&number)) {
+        unsure.insert(name.clone(), error.clone());
+    }
+}
+
+/// ENFILE, EMFILE.
+const NO_DESCRIPTOR: [i32; 2] = [23, 24];
 
 /// Twice as many as partitions that are there, and one for each that may be made, within reason.
 fn live_slots(catalog: &Catalog, topics: &[TopicName]) -> usize {

@@ -89,6 +89,22 @@ fn nothing_is_acknowledged_in_a_topic_whose_name_was_not_synced() {
     assert_eq!(unsure, 1);
 }
 
+/// A power cut may still bring the old one back: nothing is acknowledged in another one in its place.
+#[test]
+fn no_topic_is_made_in_place_of_one_whose_deletion_was_not_synced() {
+    let home = Home::new();
+    let (faulty, store) = faulty_store(&home);
+    store.create_topic("t", 1).unwrap();
+    faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default"));
+    assert!(matches!(store.delete_topic("t"), Err(TopicError::Io(_))));
+    faulty.heal();
+    assert!(matches!(store.existing_topic("t"), Err(TopicError::Unknown { .. })));
+    assert!(matches!(store.topic("t"), Err(TopicError::Io(_))));
+    store.create_topic("u", 1).unwrap();
+    store.close().unwrap();
+    small().open(home.path()).unwrap().topic("t").unwrap().partition(0).unwrap().append(Record::new("x")).unwrap();
+}
+
 #[test]
 fn a_topic_is_found_once_its_name_is_durable() {
     for seed in 0..8 {
