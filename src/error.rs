@@ -254,7 +254,7 @@ pub enum TopicError {
         /// The slot given.
         found: u32,
     },
-    /// The topic's catalogue cannot be believed. Keys could go to the wrong partitions: nothing is written to the topic. Its partitions can be
+    /// Neither the topic's catalogue nor its copy can be believed. Keys could go to the wrong partitions: nothing is written to the topic. Its partitions can be
     /// read, one by one. A [repair](crate::Repair) writes it anew if every partition was used; else bring it back from a copy of the store.
     #[error("the catalogue of topic {topic} is damaged: {}: {source}", path.display())]
     CatalogDamaged {

@@ -20,8 +20,8 @@ Examples:
 Without --apply nothing is changed. Nothing brings damaged records back: a repair makes their loss a declared one. Right batches behind
 damage go to a new segment that says what is lost before it; what is damaged is copied or moved to quarantine/, and no byte of it is
 deleted. Offsets stay what they are, reads of lost ones go on answering with an error, and `tidelog verify` says that they are declared
-lost. A damaged catalogue of a topic is written anew if every partition of it was used; a split whose parts nobody had used is undone by
-that. It may be killed at any moment and run again. The store must not be open for writing.
+lost. A damaged catalogue of a topic is written anew from its copy. If that is damaged too, it is made from the partitions, if every one
+of them was used; a split whose parts nobody had used is undone by that. It may be killed at any moment and run again. The store must not be open for writing.
 
 Exit codes:
   0  nothing to repair; with --apply, all of it repaired
