@@ -32,8 +32,8 @@ pub(crate) struct Rejects {
 enum State {
     /// Here are no lines of the source yet, or no place is left behind them: the next one begins at the end of the file.
     Apart,
-    /// What comes may have been written by a run before this one, up to this byte.
-    Matching { until: u64 },
+    /// What comes may have been written by a run before this one, up to this byte, where another source may have begun.
+    Matching { until: u64, is_last: bool },
     /// The file ends with lines of the source.
     Writing,
 }
@@ -114,7 +114,9 @@ impl Rejects {
         };
         self.kept_before = found.map_or(0, |share| share.position);
         (self.state, self.position) = match found {
-            Some(share) if share.at <= len => (State::Matching { until: share.until.unwrap_or(len).min(len) }, share.at),
+            Some(share) if share.at <= len => {
+                (State::Matching { until: share.until.unwrap_or(len).min(len), is_last: share.until.is_none() }, share.at)
+            }
             _ => (State::Apart, len),
         };
         Ok(Ok(()))
@@ -145,14 +147,15 @@ impl Rejects {
 
     /// A part of the line begun last.
     pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        if let State::Matching { until } = self.state {
+        if let State::Matching { until, is_last } = self.state {
             let present = self.present(bytes, until)?;
             if present == bytes.len() {
                 self.position += present as u64;
                 return Ok(());
             }
-            if self.position + present as u64 == until && until == self.len()? {
-                // The file ends inside this line, or before it: the run before was killed here.
+            if is_last && self.position + present as u64 == until {
+                // The file ends inside this line, or before it: the run before was killed here. Where another source has begun, if only begun, what
+                // is written would be taken for its.
                 self.position += present as u64;
                 bytes = &bytes[present..];
                 self.state = State::Writing;
@@ -316,6 +319,20 @@ mod tests {
             place.run("a", &["bad", "bad"], "bad\nbad\nbad\nbad\n");
             place.run("b", &["bad"], "bad\nbad\nbad\nbad\n");
         }
+    }
+
+    /// A kill came between what is written down and the first line: the next line of another source is not taken for its.
+    #[test]
+    fn a_source_that_had_only_begun_takes_nobodys_line() {
+        let place = Place::new("");
+        place.run("a", &["bad"], "bad\n");
+        let mut only_begun = Rejects::open(&place.path()).unwrap();
+        only_begun.begin("b".to_owned(), |_, _| Ok::<_, ()>(true)).unwrap().unwrap();
+        only_begun.begin_line(mark(0)).unwrap();
+        drop(only_begun);
+        place.run("a", &["bad", "bad"], "bad\nbad\n");
+        place.run("b", &["bad"], "bad\nbad\nbad\n");
+        place.run("a", &["bad", "bad"], "bad\nbad\nbad\n");
     }
 
     #[test]
