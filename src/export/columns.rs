@@ -200,7 +200,9 @@ impl Strings {
     }
 
     fn clear(&mut self) {
+        // What one row group of huge keys needed is not kept for those that follow.
         self.bytes.clear();
+        self.bytes.shrink_to(GROUP_BYTES / 2);
         self.lens.clear();
         self.is_there.clear();
     }

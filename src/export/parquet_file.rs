@@ -118,7 +118,10 @@ impl Sink {
     fn with<T>(&mut self, act: impl FnOnce(&mut dyn Draft) -> io::Result<T>) -> io::Result<T> {
         let Shared { draft, failure } = &mut *self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let done = act(&mut **draft);
-        if let Err(error) = &done {
+        // An interrupted call is made again by whoever made it.
+        if let Err(error) = &done
+            && error.kind() != io::ErrorKind::Interrupted
+        {
             *failure = Some(error.raw_os_error().map_or_else(|| io::Error::new(error.kind(), error.to_string()), io::Error::from_raw_os_error));
         }
         done

@@ -7,6 +7,7 @@ use zstd::bulk::Compressor;
 use zstd::zstd_safe::compress_bound;
 
 use crate::export::parquet_compression::ParquetCompression;
+use crate::export::schema::PAGE_BYTES;
 
 /// Compresses as a file wants it.
 pub(in crate::export) struct PageCompressor {
@@ -23,7 +24,9 @@ impl PageCompressor {
     /// The page as it is stored, or nothing if that is as it is.
     pub(super) fn compress(&mut self, page: &[u8]) -> io::Result<Option<&[u8]>> {
         let Some(codec) = &mut self.codec else { return Ok(None) };
+        // One huge page leaves nothing behind.
         self.compressed.clear();
+        self.compressed.shrink_to(2 * PAGE_BYTES);
         self.compressed.reserve(compress_bound(page.len()));
         codec.compress_to_buffer(page, &mut self.compressed)?;
         Ok(Some(&self.compressed))
