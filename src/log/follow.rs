@@ -376,19 +376,8 @@ impl Follower {
             // Not under the lock: others read meanwhile.
             match writer {
                 Some((live, seen)) => live.wait(seen, left().min(pause)),
-                None => self.wait_for_writer(pause, left),
-            }
-            pause = (pause * 2).min(PAUSE_MAX);
-        }
-    }
-
-    /// Without a writer nothing changes but by one coming: a probe of its lock is all that an idle reader costs.
-    fn wait_for_writer(&self, mut pause: Duration, left: impl Fn() -> Duration) {
-        loop {
-            std::thread::sleep(left().min(pause));
-            let is_locked = [&self.store_dir, &self.store_dir.join(LIVE_NAME)].iter().any(|path| self.storage.is_locked(path).unwrap_or(false));
-            if is_locked || left().is_zero() {
-                return;
+                // A writer may have come and gone meanwhile, and whoever waits may have been told to end it: both are looked for again.
+                None => std::thread::sleep(left().min(pause)),
             }
             pause = (pause * 2).min(PAUSE_MAX);
         }

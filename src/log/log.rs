@@ -55,6 +55,8 @@ pub(crate) struct Log {
     spare_wanted: AtomicBool,
     /// Held while a segment is made ahead.
     making_spare: Mutex<()>,
+    /// Held while sealed segments get their indexes.
+    finishing: Mutex<()>,
     keeper: Arc<Keeper>,
     /// For what outlives the call that finds it due.
     this: Weak<Self>,
@@ -171,6 +173,7 @@ impl Log {
             queued: AtomicBool::new(false),
             spare_wanted: AtomicBool::new(false),
             making_spare: Mutex::new(()),
+            finishing: Mutex::new(()),
             keeper,
             this: this.clone(),
         });
@@ -353,6 +356,7 @@ impl Log {
         // Whoever was writing a checkpoint, or making a segment, has ended; whoever comes finds the poison.
         drop(self.checkpoint.lock());
         drop(self.making_spare.lock());
+        drop(self.finishing.lock());
         let _ = self.close(); // refused by the poison: only what it holds is given back
     }
 
@@ -739,7 +743,10 @@ impl Log {
 
     /// Cuts sealed, synced segments to their size and writes their indexes. Derived or cosmetic: failures cost space or time.
     pub(super) fn finish_sealed(&self) {
+        let _finishing = self.finishing.lock();
         let finished = std::mem::take(&mut self.unsynced.lock().finished);
+        // By the path of a topic that is deleted there may be another one's.
+        let finished = if self.view.is_deleted() { Vec::new() } else { finished };
         let list = if finished.is_empty() { Arc::default() } else { self.view.list() };
         // What was cut off meanwhile has no name any more.
         for segment in finished.into_iter().filter(|segment| list.entries.iter().any(|entry| Arc::ptr_eq(&entry.segment, segment))) {

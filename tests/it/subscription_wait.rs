@@ -123,6 +123,33 @@ fn a_close_ends_every_wait() {
     }
 }
 
+/// The same where no writer is there, and none comes; and one that comes and goes is noticed.
+#[test]
+fn who_waits_without_a_writer_is_reached() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    drop(partition);
+    store.close().unwrap();
+    let view = home.read_only();
+    let subscription = view.subscribe("s", from(OffsetSpec::ResetToLatest)).unwrap();
+    let poller = subscription.clone();
+    let polling = spawn_until_asleep(move || poller.poll(LONG).unwrap());
+    subscription.seek_to_offset(8).unwrap();
+    assert_eq!(offsets(&polling.join().unwrap()), [8, 9]);
+    let poller = subscription.clone();
+    let polling = spawn_until_asleep(move || poller.poll(LONG).unwrap());
+    let (store, partition) = home.partition(small());
+    append_numbered(&partition, 10..11);
+    drop(partition);
+    store.close().unwrap();
+    assert_eq!(offsets(&polling.join().unwrap()), [10]);
+    let poller = subscription.clone();
+    let polling = spawn_until_asleep(move || poller.poll(Duration::MAX));
+    subscription.close();
+    assert!(matches!(polling.join().unwrap(), Err(SubscriptionError::Closed { .. })));
+}
+
 /// Who waits at the end is told when somebody seeks back.
 #[test]
 fn a_seek_reaches_who_waits() {
