@@ -209,13 +209,16 @@ impl Subscription {
     pub fn advance(&self, count: u64) -> Result<Offset, SubscriptionError> {
         let mut progress = self.active()?;
         let too_large = OffsetSpecError::TooLarge { found: u64::MAX, limit: tidelog_format::OFFSET_MAX };
-        let (position, earliest) = (progress.position(), self.view().log_start_offset());
+        let position = progress.position();
+        let requested = position.get().checked_add(count).ok_or(too_large)?;
+        let target = resolve(self.view(), OffsetSpec::ExactOffset(Offset::new(requested)), None, self.options().on_out_of_range);
+        // After that look at the log: what was cut or deleted before it is told, and what is later is found by the next move.
         check_not_cut(self.view(), progress.followed(), position)?;
+        let earliest = self.view().log_start_offset();
         if position < earliest {
             return Err(SubscriptionError::OffsetOutOfRange { requested: position, earliest, latest: self.view().end_offset() });
         }
-        let requested = position.get().checked_add(count).ok_or(too_large)?;
-        let target = resolve(self.view(), OffsetSpec::ExactOffset(Offset::new(requested)), None, self.options().on_out_of_range)?;
+        let target = target?;
         progress.go_to(&target);
         drop(progress);
         self.disturb();

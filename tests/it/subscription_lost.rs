@@ -320,13 +320,21 @@ fn a_lost_place_does_not_advance() {
     let home = Home::new();
     let (_store, partition) = home.partition(small());
     append_numbered(&partition, 0..100);
-    let [cut, deleted] = [90, 10].map(|position| at(&partition, position, OnOutOfRange::Error));
+    let start = |position: u64| SubscriptionOptions::new().start(OffsetSpec::ExactOffset(position.into())).on_out_of_range(OnOutOfRange::Error);
+    let views = [partition.view().clone(), home.read_only()];
+    let places = views.map(|view| [90, 10].map(|position| view.subscribe("s", start(position)).unwrap()));
     partition.truncate_suffix(50).unwrap();
     append_others(&partition, 100);
+    partition.flush().unwrap();
     partition.delete_prefix(20).unwrap();
-    assert!(matches!(cut.advance(5), Err(SubscriptionError::Truncated { at, next }) if at == 50 && next == 90));
-    assert!(matches!(deleted.advance(20), Err(SubscriptionError::OffsetOutOfRange { requested, earliest, .. }) if requested == 10 && earliest == 20));
-    assert_eq!((cut.position().get(), deleted.position().get()), (90, 10));
+    for [cut, deleted] in places {
+        let advanced = cut.advance(5);
+        assert!(matches!(advanced, Err(SubscriptionError::Truncated { at, next }) if at == 50 && next == 90), "{advanced:?}");
+        let advanced = deleted.advance(20);
+        let is_told = matches!(advanced, Err(SubscriptionError::OffsetOutOfRange { requested, earliest, .. }) if requested == 10 && earliest == 20);
+        assert!(is_told, "{advanced:?}");
+        assert_eq!((cut.position().get(), deleted.position().get()), (90, 10));
+    }
 }
 
 /// A value that tells in which round it was given to its offset.
