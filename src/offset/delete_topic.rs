@@ -42,7 +42,11 @@ pub enum DeleteTopicError {
 /// [`DeleteTopicError`]. If there is no such topic, positions that an interrupted deletion left are deleted all the same.
 pub fn delete_topic(store: &Store, positions: &dyn OffsetStore, name: &str) -> Result<usize, DeleteTopicError> {
     let parsed: TopicName = name.parse()?;
-    parsed.check_public()?;
+    // A topic that is not deleted keeps its positions, as far as that is known beforehand.
+    match store.check_deletable(&parsed) {
+        Ok(()) | Err(TopicError::Unknown { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
     // Positions first. A crash behind this leaves the topic without them, and its groups begin anew, which they can: its records are there. The
     // other way round, a crash would leave positions without a topic, which the next one of the name would be read from, past its first records.
     // That is so of what is committed from here on, until the positions are deleted again.

@@ -8,7 +8,6 @@ use tidelog_format::TimestampNs;
 
 use crate::error::{ReadError, TopicError};
 use crate::log::PartitionView;
-use crate::offset::assign_error::AssignError;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
 use crate::offset::lag::{Lag, age};
@@ -194,15 +193,14 @@ impl LagSum {
 }
 
 impl PartitionOffsetRegistry {
-    /// The lag of groups in the partitions of the registry's store, which opens those that it did not know yet.
+    /// The lag of groups in the partitions of the registry's store. It makes none that was never used.
     ///
     /// # Errors
     /// [`LagError`].
     pub fn lag(&self, positions: &dyn OffsetStore, groups: &[GroupId]) -> Result<LagReport, LagError> {
-        LagReport::gather(positions, groups, |partition| match self.get(partition) {
-            Ok(manager) => Ok(Some(manager.partition().view().clone())),
-            Err(AssignError::Topic(error)) if !matches!(error, TopicError::Unknown { .. }) => Err(error),
-            Err(_) => Ok(None),
+        LagReport::gather(positions, groups, |partition| match self.view(partition) {
+            Err(TopicError::Unknown { .. }) => Ok(None),
+            other => other,
         })
     }
 }

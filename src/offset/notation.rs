@@ -90,7 +90,7 @@ pub fn offset_mappings(view: &PartitionView, offsets: Range<Offset>, limit: usiz
                 let bytes = record.key().map_or(0, <[u8]>::len) + record.value().map_or(0, <[u8]>::len);
                 rows.push(OffsetMapping { offset: record.offset(), timestamp: record.timestamp(), bytes: bytes as u64 });
             }
-            Err(ReadError::Corrupt { .. }) => {}
+            Err(error) if error.is_damage() => {}
             Err(error) => return Err(error),
         }
         if rows.len() == limit {

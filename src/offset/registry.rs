@@ -7,7 +7,8 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
 use crate::config::AckLevel;
-use crate::log::{Record, RecordBatch};
+use crate::error::TopicError;
+use crate::log::{PartitionView, Record, RecordBatch};
 use crate::offset::assign_error::AssignError;
 use crate::offset::manager::PartitionOffsetManager;
 use crate::offset::marks::HighWaterMark;
@@ -149,14 +150,22 @@ impl PartitionOffsetRegistry {
         }
     }
 
+    /// A partition to be looked at, if there is one of the key.
+    pub(super) fn view(&self, key: &PartitionKey) -> Result<Option<PartitionView>, TopicError> {
+        if let Some(manager) = known(&self.managers.load(), key) {
+            return Ok(Some(manager.partition().view().clone()));
+        }
+        let topic = self.store.existing_topic(&key.topic.to_string())?;
+        topic.partition_of_range(key.range).map(|number| topic.view(number)).transpose()
+    }
+
     /// Two that open a partition at once wait for one recovery in its store, and get what the first of them puts here. What was opened while a
     /// topic was let go of may be of that topic: it is not put here, and whoever comes next opens it again.
     #[cold]
     fn open(&self, key: &PartitionKey) -> Result<Arc<PartitionOffsetManager>, AssignError> {
         let forgets_before = *self.replacing.lock();
         let topic = self.store.existing_topic(&key.topic.to_string())?;
-        let number = (0..topic.partition_count()).find(|&number| topic.partition_key(number).is_ok_and(|found| found == *key));
-        let number = number.ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
+        let number = topic.partition_of_range(key.range).ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
         let opened = PartitionOffsetManager::new(topic.partition(number)?).ack_level(self.level);
         let forgets = self.replacing.lock();
         let managers = self.managers.load();

@@ -1,12 +1,15 @@
 //! Deletes a topic, in a way that a crash leaves all of it or nothing. Knows no groups: their positions are the offset layer's.
 
+use std::sync::Arc;
+
 use parking_lot::MutexGuard;
 
 use crate::error::{IoContext, TopicError};
 use crate::log::{Log, Refusal};
 use crate::topic::catalog::TOPICS;
 use crate::topic::name::TopicName;
-use crate::topic::store::{Shared, Slot, Store, note_failed_sync};
+use crate::topic::store::{Shared, Slot, Store, UnsureNames, note_failed_sync};
+use crate::topic::topic_state::TopicState;
 
 impl Store {
     /// Deletes a topic with all its records, for good. Handles of it that are open, here or in other processes, answer with a typed error from
@@ -34,17 +37,19 @@ impl Store {
         name.check_public()?;
         self.inner.shared.delete_topic(&name)
     }
+
+    /// Whether [`delete_topic`](Self::delete_topic) would be refused.
+    pub(crate) fn check_deletable(&self, name: &TopicName) -> Result<(), TopicError> {
+        name.check_public()?;
+        let shared = &self.inner.shared;
+        shared.deletable(name, &mut shared.naming.lock()).map(drop)
+    }
 }
 
 impl Shared {
     fn delete_topic(&self, name: &TopicName) -> Result<(), TopicError> {
         let mut naming = self.naming.lock();
-        self.check_open()?;
-        let topic = match self.topic_in(name, &mut naming) {
-            Ok(topic) => Some(topic),
-            Err(TopicError::CatalogDamaged { .. } | TopicError::PartitionsMissing { .. } | TopicError::RingSize { .. }) => None,
-            Err(error) => return Err(error),
-        };
+        let topic = self.deletable(name, &mut naming)?;
         // From here on nobody opens a partition, or makes one: whoever has begun holds its slot, or is changing the catalogue.
         if let Some(topic) = &topic {
             topic.set_deleted(true);
@@ -75,6 +80,16 @@ impl Shared {
         Ok(())
     }
 
+    /// The topic, unless it is one that cannot be opened and can be deleted all the same.
+    fn deletable(&self, name: &TopicName, naming: &mut UnsureNames) -> Result<Option<Arc<TopicState>>, TopicError> {
+        self.check_open()?;
+        match self.topic_in(name, naming) {
+            Ok(topic) => Ok(Some(topic)),
+            Err(TopicError::CatalogDamaged { .. } | TopicError::PartitionsMissing { .. } | TopicError::RingSize { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// By number, as everybody takes them who takes more than one.
     fn slots_of(&self, name: &TopicName) -> Vec<Slot> {
         let open = self.open.lock();
@@ -85,6 +100,6 @@ impl Shared {
     }
 }
 
-fn open_logs<'a>(slots: &'a [MutexGuard<'_, Option<std::sync::Arc<Log>>>]) -> impl Iterator<Item = &'a std::sync::Arc<Log>> {
+fn open_logs<'a>(slots: &'a [MutexGuard<'_, Option<Arc<Log>>>]) -> impl Iterator<Item = &'a Arc<Log>> {
     slots.iter().filter_map(|slot| slot.as_ref())
 }

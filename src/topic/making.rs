@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use tidelog_format::{Checkpoint, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, Terms, TimestampNs, TopicMeta};
+use tidelog_format::{Checkpoint, DecodeError, LeaderEpoch, META_NAME, Meta, Offset, Position, SEGMENT_HEADER_BYTES, Terms, TimestampNs, TopicMeta};
 
 use crate::error::{IoContext, IoError, TopicError};
 use crate::io::replace_file;
@@ -51,6 +51,12 @@ impl Catalog {
                 self.give_up(&temporary);
             }
             named?;
+        } else if let Some(found) =
+            self.identity_of(name, number).filter(|found| *found != layout.entry(name, number).map_or([0; 16], |entry| entry.uuid))
+        {
+            // Of another catalogue: what is in it is not what was never used.
+            let (path, source) = (target.join(META_NAME), DecodeError::Field { what: "uuid", found: u64::from(found[0]) });
+            return Err(TopicError::CatalogDamaged { topic: name.to_string(), path, source });
         }
         Ok(self.storage.sync_dir(&topic_dir).at("sync", &topic_dir)?)
     }

@@ -212,7 +212,7 @@ impl Store {
         let layout = Layout::first(&options, &*shared.catalog.storage)?;
         let mut naming = shared.naming.lock();
         shared.check_open()?;
-        if let Some(error) = naming.get(&name) {
+        if let Some(error) = shared.unsure(&naming, &name) {
             return Err(error.clone().into());
         }
         shared.catalog.create_topic(&name, &layout).inspect_err(|error| shared.note_unsure(&mut naming, &name, error))?;
@@ -347,12 +347,13 @@ impl Shared {
             return known;
         }
         let files = self.catalog.topic_files(name)?.writable(name)?;
-        if let Some(error) = unsure.get(name) {
+        if let Some(error) = self.unsure(unsure, name) {
             return Err(error.clone().into());
         }
         // A process that died may have left its name, or its catalogue, without a sync: nothing is acknowledged in what a power cut may take away.
         self.catalog.sync_topic(name).inspect_err(|error| self.note_unsure(unsure, name, error))?;
         self.catalog.remove_unfinished(&self.catalog.topic_dir(name))?;
+        let _ = self.catalog.renew_copy(name); // else at the next change, or open
         let topic = Arc::new(TopicState::new(name.clone(), files.layout));
         self.topics.lock().insert(name.clone(), topic.clone());
         Ok(topic)
@@ -360,13 +361,22 @@ impl Shared {
 
     /// Notes that it is not known whether a power cut leaves the topic.
     fn note_unsure(&self, unsure: &mut UnsureNames, name: &TopicName, error: &TopicError) {
-        let dir = self.catalog.topic_dir(name);
-        if let TopicError::Io(error) = error
+        if let TopicError::Io(error) | TopicError::Open(OpenError::Io(error)) = error
             && error.action == "sync"
-            && (dir == error.path || dir.parent() == Some(&error.path))
+            && self.catalog.topic_dir(name).starts_with(&error.path)
         {
             note_failed_sync(unsure, name, error);
         }
+    }
+
+    /// Why it is not known whether a power cut leaves a topic of the name, or its namespace.
+    fn unsure<'a>(&self, unsure: &'a UnsureNames, name: &TopicName) -> Option<&'a IoError> {
+        let dir = self.catalog.topic_dir(name);
+        let above_namespace = dir.ancestors().nth(2);
+        let of_namespace = |(other, error): &(&TopicName, &IoError)| {
+            other.namespace == name.namespace && above_namespace.is_some_and(|above| above.starts_with(&error.path))
+        };
+        unsure.get(name).or_else(|| unsure.iter().find(of_namespace).map(|(_, error)| error))
     }
 
     /// The partition's log, recovered by the first who asks, and made if it is the first ever.
@@ -481,9 +491,14 @@ impl Drop for StoreInner {
 
 /// Unless there was no descriptor to sync by: then nothing was tried, and the next try proves as much as any.
 pub(super) fn note_failed_sync(unsure: &mut UnsureNames, name: &TopicName, error: &IoError) {
-    if !error.source.raw_os_error().is_some_and(|number| NO_DESCRIPTOR.contains(&number)) {
+    if !is_untried(&error.source) {
         unsure.insert(name.clone(), error.clone());
     }
+}
+
+/// Whether there was no descriptor to do it with.
+pub(super) fn is_untried(error: &io::Error) -> bool {
+    error.raw_os_error().is_some_and(|number| NO_DESCRIPTOR.contains(&number))
 }
 
 /// ENFILE, EMFILE.

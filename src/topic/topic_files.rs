@@ -110,6 +110,11 @@ impl Catalog {
         Ok(TopicFiles { layout: Layout::even(count, identity), there, missing, damage, spoiled: None })
     }
 
+    /// The identity that META of a partition says, if it can be read.
+    pub(super) fn identity_of(&self, name: &TopicName, partition: u32) -> Option<[u8; 16]> {
+        self.meta_of(name, partition).map(|meta| meta.uuid)
+    }
+
     /// What META of a partition says, if it is that of the partition.
     fn meta_of(&self, name: &TopicName, partition: u32) -> Option<Meta> {
         let bytes = read_file(&*self.storage, &self.partition_dir(name, partition).join(META_NAME), 4096).ok()?;
@@ -153,7 +158,7 @@ pub(super) fn why_absent(storage: &Arc<dyn Storage>, dir: &Path, uuid: [u8; 16])
     })
 }
 
-/// The catalogue, or, where that is damaged or lost, its copy, which is written before it: what that says beyond it has never counted.
+/// The catalogue, or, where that is damaged or lost, its copy, which is written before it. What is wrong with that is not taken for there being none.
 fn read_catalog(storage: &Arc<dyn Storage>, topic_dir: &Path) -> Result<Found, OpenError> {
     let found = read_one(storage, &topic_dir.join(TOPIC_NAME))?;
     let source = match &found {
@@ -161,9 +166,23 @@ fn read_catalog(storage: &Arc<dyn Storage>, topic_dir: &Path) -> Result<Found, O
         Found::Absent => DecodeError::Truncated { needed: FILE_HEADER_BYTES, found: 0 },
         Found::Whole(_) | Found::Copied(..) => return Ok(found),
     };
-    match read_one(storage, &topic_dir.join(TOPIC_COPY_NAME)) {
-        Ok(Found::Whole(meta)) => Ok(Found::Copied(meta, source)),
-        _ => Ok(found),
+    match read_one(storage, &topic_dir.join(TOPIC_COPY_NAME))? {
+        Found::Whole(meta) => Ok(Found::Copied(meta, source)),
+        Found::Damaged(_) => Ok(Found::Damaged(source)),
+        Found::Absent | Found::Copied(..) => Ok(found),
+    }
+}
+
+impl Catalog {
+    /// Writes the copy of a topic's catalogue anew where it does not say the same: a crash came between the two, or it is damaged.
+    pub(super) fn renew_copy(&self, name: &TopicName) -> Result<(), IoError> {
+        let dir = self.topic_dir(name);
+        let (path, copy) = (dir.join(TOPIC_NAME), dir.join(TOPIC_COPY_NAME));
+        let Ok(bytes) = read_file(&*self.storage, &path, CATALOG_BYTES_MAX) else { return Ok(()) };
+        if TopicMeta::decode(&bytes).is_err() || read_file(&*self.storage, &copy, CATALOG_BYTES_MAX).is_ok_and(|copied| copied == bytes) {
+            return Ok(());
+        }
+        replace_file(&*self.storage, &copy, &bytes).at("write", &copy)
     }
 }
 

@@ -14,7 +14,8 @@ use crate::io::{read_file, replace_file};
 use crate::topic::catalog::Catalog;
 use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
-use crate::topic::topic_files::{CATALOG_BYTES_MAX, write_catalog};
+use crate::topic::store::is_untried;
+use crate::topic::topic_files::CATALOG_BYTES_MAX;
 
 /// What all handles of a topic share.
 #[derive(Debug)]
@@ -103,19 +104,22 @@ impl Changing<'_> {
     /// Gives the topic another catalogue: the file first, then what is looked up in memory. After an error the old one holds; if it is not known
     /// which of them a crash would leave, nothing is changed any more until the topic is opened again.
     pub(super) fn replace(&self, catalog: &Catalog, meta: TopicMeta) -> Result<(), TopicError> {
-        let path = catalog.topic_dir(&self.topic.name).join(TOPIC_NAME);
         let topic_dir = catalog.topic_dir(&self.topic.name);
-        let before = read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX);
-        if let Err(error) = write_catalog(&*catalog.storage, &topic_dir, &meta) {
-            let is_same = match (before, read_file(&*catalog.storage, &path, CATALOG_BYTES_MAX)) {
-                (Ok(before), Ok(after)) => before == after,
-                (Err(before), Err(after)) => [before, after].iter().all(|error| error.kind() == io::ErrorKind::NotFound),
-                _ => false,
+        let bytes = meta.encode();
+        // The copy first: see `write_catalog`.
+        for (number, path) in [TOPIC_COPY_NAME, TOPIC_NAME].map(|name| topic_dir.join(name)).iter().enumerate() {
+            let Err(error) = replace_file(&*catalog.storage, path, &bytes) else { continue };
+            let is_done = match read_file(&*catalog.storage, path, CATALOG_BYTES_MAX) {
+                Ok(found) => found == bytes,
+                Err(unread) => unread.kind() != io::ErrorKind::NotFound && !is_untried(&error),
             };
-            // The copy may be ahead: it must not be when the catalogue is damaged one day.
-            let take_back = || replace_file(&*catalog.storage, &topic_dir.join(TOPIC_COPY_NAME), &self.topic.layout().meta.encode());
-            if !is_same || take_back().is_err() {
+            let error = IoError::new("write", path, error);
+            if is_done {
+                // It has its name, and the sync of that failed.
                 let _ = self.topic.failure.set(error.clone()); // nobody else is changing it
+            } else if number > 0 {
+                // The copy is ahead: it should not be when the catalogue is damaged one day. Else the next change, or open, puts that right.
+                let _ = replace_file(&*catalog.storage, &topic_dir.join(TOPIC_COPY_NAME), &self.topic.layout().meta.encode());
             }
             return Err(error.into());
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidelog::io::Disk;
-use tidelog::io::fault::{Fault, Faulty, Op};
+use tidelog::io::fault::{ENOSPC, Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
     AppendError, CommittedOffset, CutError, GroupId, LogOffsetStore, OffsetStore, OpenError, Record, Store, StoreOptions, TimestampNs, Topic,
@@ -50,6 +50,123 @@ fn a_split_whose_outcome_cannot_be_read_is_in_doubt() {
     faulty.heal();
     assert!(matches!(old.append(Record::new("x")), Err(AppendError::PartitionSplit)));
     assert!(topic.partition(1).is_err(), "nothing builds on it");
+}
+
+/// A full disk changes neither file: nothing is in doubt, and the partition goes on.
+#[test]
+fn a_split_on_a_full_disk_ends_no_appends() {
+    for file in ["TOPIC.copy.tmp", "TOPIC.tmp"] {
+        let home = Home::new();
+        let (faulty, store) = faulty_store(&home);
+        let topic = store.create_topic("t", 1).unwrap();
+        let old = topic.partition(0).unwrap();
+        for error in [ENOSPC, EMFILE] {
+            faulty.inject(Fault::at(Op::Create).on_path(file).error(error).from_then_on());
+            assert!(matches!(topic.split(0, 2), Err(TopicError::Io(_))), "{file}");
+            old.append(Record::new("goes on")).unwrap();
+            faulty.heal();
+        }
+        assert_eq!(topic.split(0, 2).unwrap(), [1, 2]);
+    }
+}
+
+/// Where the copy alone could say what the topic is, and cannot be read or believed, no guess is made.
+#[test]
+fn no_topic_is_guessed_while_its_copy_is_there() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 1).unwrap();
+    topic.partition(0).unwrap().append(Record::new("x")).unwrap();
+    topic.split(0, 2).unwrap();
+    store.close().unwrap();
+    let catalog = home.path().join("topics/default/t/TOPIC");
+    std::fs::remove_file(&catalog).unwrap();
+    let (faulty, store) = faulty_store(&home);
+    faulty.inject(Fault::at(Op::Open).on_path("TOPIC.copy").error(EMFILE).from_then_on());
+    assert!(matches!(store.existing_topic("t"), Err(TopicError::Open(OpenError::Io(_)) | TopicError::Io(_))));
+    faulty.heal();
+    assert_eq!(store.existing_topic("t").unwrap().active_partitions(), [1, 2]);
+    store.close().unwrap();
+    let copy = catalog.with_extension("copy");
+    let mut bytes = std::fs::read(&copy).unwrap();
+    let _ = std::fs::remove_file(&catalog);
+    bytes[150] ^= 1;
+    std::fs::write(&copy, bytes).unwrap();
+    let store = small().open(home.path()).unwrap();
+    assert!(matches!(store.existing_topic("t"), Err(TopicError::CatalogDamaged { .. })));
+}
+
+/// A crash between the two leaves a copy that says more than counts: the next open takes that away.
+#[test]
+fn a_copy_that_is_not_the_catalogue_is_written_anew() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    store.create_topic("t", 1).unwrap().partition(0).unwrap();
+    let catalog = home.path().join("topics/default/t/TOPIC");
+    let before = std::fs::read(&catalog).unwrap();
+    store.existing_topic("t").unwrap().split(0, 2).unwrap();
+    store.close().unwrap();
+    std::fs::write(&catalog, &before).unwrap();
+    let store = small().open(home.path()).unwrap();
+    assert_eq!(store.existing_topic("t").unwrap().active_partitions(), [0]);
+    assert!(std::fs::read(catalog.with_extension("copy")).unwrap() == before);
+}
+
+/// An older catalogue that was brought back: what stands where a partition would be made is not taken for one that was never used.
+#[test]
+fn a_directory_of_another_catalogue_is_no_new_partition() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 1).unwrap();
+    topic.split(0, 2).unwrap();
+    topic.partition(1).unwrap().append(Record::new("acknowledged")).unwrap();
+    store.close().unwrap();
+    let dir = home.path().join("topics/default/t");
+    let kept = home.path().join("kept");
+    std::fs::rename(dir.join("1"), &kept).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 2).unwrap();
+    std::fs::rename(&kept, dir.join("1")).unwrap();
+    assert!(matches!(topic.partition(1), Err(TopicError::CatalogDamaged { .. })));
+    topic.partition(0).unwrap().append(Record::new("goes on")).unwrap();
+}
+
+/// The name of the namespace could not be synced: nothing is acknowledged in it, in whichever topic.
+#[test]
+fn nothing_is_acknowledged_in_a_namespace_whose_name_was_not_synced() {
+    let home = Home::new();
+    let (faulty, store) = faulty_store(&home);
+    store.create_topic("default/t", 1).unwrap();
+    faulty.inject(Fault::at(Op::SyncDir).on_path("topics"));
+    assert!(store.topic("ns/t").is_err());
+    faulty.heal();
+    for name in ["ns/t", "ns/u"] {
+        let again = store.topic(name).map(drop);
+        assert!(again.is_err(), "{name}: {again:?}");
+    }
+    store.topic("default/u").unwrap();
+    store.close().unwrap();
+    small().open(home.path()).unwrap().topic("ns/t").unwrap();
+}
+
+/// A topic that is refused keeps the positions of its groups.
+#[test]
+fn a_deletion_that_is_refused_takes_no_positions() {
+    let home = Home::new();
+    let (faulty, store) = faulty_store(&home);
+    let topic = store.create_topic("t", 1).unwrap();
+    let (positions, group) = (LogOffsetStore::open(&store).unwrap(), "g".parse::<GroupId>().unwrap());
+    let key = topic.partition_key(0).unwrap();
+    positions.commit(&group, &[(key.clone(), CommittedOffset::new(0, TimestampNs::new(0)))]).unwrap();
+    drop((positions, topic));
+    store.close().unwrap();
+    let _ = faulty;
+    let (faulty, store) = faulty_store(&home);
+    let positions = LogOffsetStore::open(&store).unwrap();
+    faulty.inject(Fault::at(Op::SyncDir).on_path("topics/default").from_then_on());
+    assert!(tidelog::delete_topic(&store, &positions, "t").is_err());
+    assert!(positions.fetch(&group, &key).unwrap().is_some());
 }
 
 fn on(storage: impl tidelog::io::Storage + 'static) -> StoreOptions {
@@ -236,3 +353,6 @@ fn a_topic_that_was_made_anew_is_not_handed_out_for_the_old_one() {
     store.close().unwrap();
     assert!(is_deleted(0) && is_deleted(1));
 }
+
+/// The error of too many open files.
+const EMFILE: i32 = 24;
