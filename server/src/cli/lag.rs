@@ -25,8 +25,9 @@ Examples:
   tidelog lag data --watch --every 5
 
 lag is the number of offsets from the committed one to the high water mark, lag_seconds the age of the record that
-is read next. Offsets that were deleted before they were read are counted as deleted, and not as lag. A lag_seconds of
-null (- in the table): all that is left is damaged.")]
+is read next. Offsets that were deleted before they were read are counted as deleted, and not as lag. A position that is
+ahead of the high water mark by some offsets is of a log that was cut since. A lag_seconds of null (- in the table): all
+that is left is damaged.")]
 pub(crate) struct Args {
     /// The store's directory.
     dir: PathBuf,
@@ -130,6 +131,7 @@ fn as_json(report: &LagReport, views: &Views, now: TimestampNs) -> Value {
             "lag": row.lag.records,
             "lag_seconds": row.lag.age(now).map(|age| age.as_secs_f64()),
             "deleted": row.lag.deleted,
+            "ahead": row.lag.ahead,
         })
     };
     let without =
@@ -144,7 +146,7 @@ fn as_table(report: &LagReport, views: &Views, now: TimestampNs) -> String {
     if report.rows.is_empty() && report.without_partition.is_empty() {
         return "no group has committed anything".to_owned();
     }
-    let heading = ["GROUP", "TOPIC", "PARTITION", "COMMITTED", "HIGH WATER MARK", "LAG", "LAG SECONDS", "DELETED"].map(str::to_owned);
+    let heading = ["GROUP", "TOPIC", "PARTITION", "COMMITTED", "HIGH WATER MARK", "LAG", "LAG SECONDS", "DELETED", "AHEAD"].map(str::to_owned);
     let row = |row: &LagRow| {
         [
             row.group.to_string(),
@@ -155,6 +157,7 @@ fn as_table(report: &LagReport, views: &Views, now: TimestampNs) -> String {
             row.lag.records.to_string(),
             row.lag.age(now).map_or("-".to_owned(), |age| format!("{:.3}", age.as_secs_f64())),
             row.lag.deleted.to_string(),
+            row.lag.ahead.to_string(),
         ]
     };
     let rows: Vec<_> = std::iter::once(heading).chain(report.rows.iter().map(row)).collect();
@@ -189,7 +192,7 @@ fn positions_failure(error: OffsetStoreError) -> Failure {
     Failure::because(exit, "reading the positions of groups", error)
 }
 
-const COLUMNS: usize = 8;
+const COLUMNS: usize = 9;
 /// Columns of text.
 const NAMES: usize = 2;
 /// How often it is looked whether anybody still reads.
