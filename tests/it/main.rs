@@ -23,6 +23,8 @@ mod export_pages;
 mod faults;
 mod follow;
 mod forged;
+mod group_support;
+mod groups;
 mod guards;
 #[cfg(feature = "parquet")]
 mod import;
