@@ -40,6 +40,7 @@ mod config;
 mod error;
 #[cfg(feature = "parquet")]
 pub mod export;
+pub mod group;
 pub mod io;
 mod log;
 mod offset;

@@ -6,6 +6,7 @@
 mod adoption;
 mod append;
 mod apply;
+mod assignors;
 #[cfg(feature = "parquet")]
 mod checkpoints;
 #[cfg(feature = "parquet")]

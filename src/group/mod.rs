@@ -1,0 +1,13 @@
+//! Consumer groups: who is in one, and which partitions each member reads. Reads and commits nothing itself.
+
+mod assignor;
+mod instance_id;
+mod member_id;
+mod topic_partition;
+
+pub use assignor::{
+    Assignment, Assignor, CooperativeStickyAssignor, MemberSubscription, RangeAssignor, RebalanceProtocol, RoundRobinAssignor, StickyAssignor,
+};
+pub use instance_id::{InstanceId, InstanceIdError};
+pub use member_id::{MemberId, MemberIdError};
+pub use topic_partition::TopicPartition;
