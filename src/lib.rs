@@ -40,7 +40,7 @@ mod config;
 mod error;
 #[cfg(feature = "parquet")]
 pub mod export;
-mod group;
+pub mod group;
 pub mod io;
 mod log;
 mod offset;
@@ -50,10 +50,6 @@ mod topic;
 pub use clock::Clock;
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, RestoreError, SyncError, TopicError};
-pub use group::{
-    GroupCoordinator, GroupDescription, GroupError, GroupListing, GroupOptions, GroupState, JoinRequest, JoinedGroup, JoinedMember, LeaveOutcome,
-    LeavingMember, MemberIdentity, PendingAnswer, SyncRequest, SyncedGroup,
-};
 #[cfg(feature = "test-util")]
 pub use log::limit_maps;
 pub use log::{

@@ -27,7 +27,8 @@ use crate::topic::Store;
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use tidelog::{GroupCoordinator, GroupOptions, JoinRequest, MemoryOffsetStore, Store, SyncRequest};
+/// use tidelog::group::{GroupCoordinator, GroupOptions, JoinRequest, SyncRequest};
+/// use tidelog::{MemoryOffsetStore, Store};
 ///
 /// # let dir = tempfile::tempdir()?;
 /// let store = Store::open(dir.path())?;

@@ -1,6 +1,7 @@
 //! What is told of a group to those who look after it. Changes no group.
 
 use crate::group::group::Group;
+use crate::group::member_id::MemberId;
 use crate::group::state::GroupState;
 use crate::offset::{GroupId, MemberMetadata};
 
@@ -29,9 +30,9 @@ pub struct GroupDescription {
     /// The protocol of the generation.
     pub protocol: Option<String>,
     /// The id of the member that assigns.
-    pub leader: Option<String>,
+    pub leader: Option<MemberId>,
     /// Its members, each with its id.
-    pub members: Vec<(String, MemberMetadata)>,
+    pub members: Vec<(MemberId, MemberMetadata)>,
 }
 
 impl Group {

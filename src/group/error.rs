@@ -6,6 +6,8 @@ use thiserror::Error;
 use tidelog_format::Offset;
 
 use crate::error::{SyncError, TopicError};
+use crate::group::instance_id::InstanceId;
+use crate::group::member_id::MemberId;
 use crate::offset::{GroupId, OffsetStoreError};
 
 /// Why a coordinator did not do what a member, or somebody else, asked of a group. Nothing of it was done.
@@ -21,12 +23,12 @@ pub enum GroupError {
         group: GroupId,
     },
     /// The group has no such member, or not any more. Join without an id.
-    #[error("group {group} has no member {member_id:?}")]
+    #[error("group {group} has no member {member:?}")]
     UnknownMember {
         /// The group.
         group: GroupId,
-        /// The id given.
-        member_id: String,
+        /// The id given, or the name; empty, if nobody was named.
+        member: String,
     },
     /// The member speaks of another generation than that of the group. Join again.
     #[error("group {group} is at generation {current}, and the request is of {found}")]
@@ -45,20 +47,20 @@ pub enum GroupError {
         group: GroupId,
     },
     /// The member was given an id. Join again, with it.
-    #[error("join again as {member_id:?}")]
+    #[error("join again as {member_id}")]
     MemberIdRequired {
         /// The id to join with.
-        member_id: String,
+        member_id: MemberId,
     },
     /// Another member has come under the same instance id. Stop: two processes have the same one.
-    #[error("instance {instance_id:?} of group {group} is another member than {member_id:?}")]
+    #[error("instance {instance_id} of group {group} is another member than {member_id}")]
     FencedInstance {
         /// The group.
         group: GroupId,
         /// The instance id.
-        instance_id: String,
+        instance_id: InstanceId,
         /// The id of the member that is not it any more.
-        member_id: String,
+        member_id: MemberId,
     },
     /// The member has no protocol that all others have too, or another kind of protocol, or none.
     #[error("the protocols of the member do not go with group {group}: {why}")]

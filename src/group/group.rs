@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::group::error::GroupError;
+use crate::group::instance_id::InstanceId;
 use crate::group::member::Member;
+use crate::group::member_id::MemberId;
 use crate::group::request::{LeaveOutcome, LeavingMember, MemberIdentity};
 use crate::group::state::GroupState;
 use crate::group::turn::{Answer, Turn};
-use crate::offset::GroupMetadata;
+use crate::offset::{GroupMetadata, MemberMetadata};
 
 /// Kafka's classic group protocol. Each request is a step, made at the [`Turn`]'s moment, behind [`tick`](Self::tick), which does what was due before.
 #[derive(Debug)]
@@ -17,10 +19,10 @@ pub(super) struct Group {
     pub(super) generation: i32,
     pub(super) protocol_type: String,
     pub(super) protocol: Option<String>,
-    pub(super) leader: Option<String>,
-    pub(super) members: BTreeMap<String, Member>,
+    pub(super) leader: Option<MemberId>,
+    pub(super) members: BTreeMap<MemberId, Member>,
     /// Ids that were given out and have not joined yet, and until when they may.
-    pub(super) pending: BTreeMap<String, Duration>,
+    pub(super) pending: BTreeMap<MemberId, Duration>,
     pub(super) joining: Option<Joining>,
     /// When those are given up that have joined and did not sync.
     pub(super) sync_deadline: Option<Duration>,
@@ -44,14 +46,14 @@ impl Group {
     /// A group as its store has it: whoever was a member is one, as if just heard of.
     pub(super) fn restored(stored: GroupMetadata, uptime: Duration) -> Self {
         let protocol = stored.protocol.as_deref().unwrap_or_default();
-        let members = stored.members.iter().map(|(id, member)| (id.clone(), Member::restored(member.clone(), protocol, uptime)));
-        let members: BTreeMap<_, _> = members.collect();
+        let restored = |(id, member): (&String, &MemberMetadata)| Some((id.parse().ok()?, Member::restored(member.clone(), protocol, uptime)));
+        let members: BTreeMap<MemberId, _> = stored.members.iter().filter_map(restored).collect();
         Self {
             state: if members.is_empty() { GroupState::Empty } else { GroupState::Stable },
             generation: stored.generation,
             protocol_type: stored.protocol_type.clone(),
             protocol: stored.protocol.clone(),
-            leader: stored.leader.clone(),
+            leader: stored.leader.as_ref().and_then(|id| id.parse().ok()),
             members,
             pending: BTreeMap::new(),
             joining: None,
@@ -91,9 +93,9 @@ impl Group {
     /// The member of that identity.
     pub(super) fn member_of(&mut self, turn: &Turn<'_>, identity: &MemberIdentity) -> Result<&mut Member, GroupError> {
         let MemberIdentity { member_id, instance_id, generation } = identity;
-        self.check_instance(turn, member_id, instance_id.as_deref())?;
+        self.check_instance(turn, member_id, instance_id.as_ref())?;
         let current = self.generation;
-        let member = self.members.get_mut(member_id).ok_or_else(|| turn.unknown_member(member_id))?;
+        let member = self.members.get_mut(member_id).ok_or_else(|| turn.unknown_member(member_id.as_str()))?;
         if *generation != current {
             return Err(GroupError::IllegalGeneration { group: turn.id.clone(), found: *generation, current });
         }
@@ -101,18 +103,18 @@ impl Group {
     }
 
     /// Whether a static member is still the one of its name.
-    pub(super) fn check_instance(&self, turn: &Turn<'_>, member_id: &str, instance_id: Option<&str>) -> Result<(), GroupError> {
+    pub(super) fn check_instance(&self, turn: &Turn<'_>, member_id: &MemberId, instance_id: Option<&InstanceId>) -> Result<(), GroupError> {
         let Some(instance_id) = instance_id else { return Ok(()) };
         match self.static_member(instance_id) {
-            None => Err(turn.unknown_member(member_id)),
+            None => Err(turn.unknown_member(member_id.as_str())),
             Some(id) if id == member_id => Ok(()),
             Some(_) => Err(fenced(turn, instance_id, member_id)),
         }
     }
 
-    pub(super) fn static_member(&self, instance_id: &str) -> Option<&str> {
+    pub(super) fn static_member(&self, instance_id: &InstanceId) -> Option<&MemberId> {
         let mut members = self.members.iter();
-        members.find(|(_, member)| member.instance_id.as_deref() == Some(instance_id)).map(|(id, _)| id.as_str())
+        members.find(|(_, member)| member.instance_id.as_ref() == Some(instance_id)).map(|(id, _)| id)
     }
 
     /// A sign of life, and what the member should do.
@@ -122,33 +124,35 @@ impl Group {
     }
 
     pub(super) fn leave(&mut self, turn: &mut Turn<'_>, leaving: &LeavingMember) -> LeaveOutcome {
-        let mut member_id = leaving.member_id.clone();
-        match &leaving.instance_id {
-            Some(instance_id) if member_id.is_empty() => {
-                member_id = self.static_member(instance_id).ok_or_else(|| turn.unknown_member(&member_id))?.to_owned();
+        let member_id = match (&leaving.member_id, &leaving.instance_id) {
+            (Some(member_id), instance_id) => {
+                self.check_instance(turn, member_id, instance_id.as_ref())?;
+                member_id.clone()
             }
-            instance_id => self.check_instance(turn, &member_id, instance_id.as_deref())?,
-        }
+            (None, Some(instance_id)) => self.static_member(instance_id).ok_or_else(|| turn.unknown_member(instance_id.as_str()))?.clone(),
+            (None, None) => return Err(turn.unknown_member("")),
+        };
         if self.pending.remove(&member_id).is_some() {
             self.end_joining(turn);
             return Ok(());
         }
         if !self.members.contains_key(&member_id) {
-            return Err(turn.unknown_member(&member_id));
+            return Err(turn.unknown_member(member_id.as_str()));
         }
         self.remove(turn, &[member_id]);
         Ok(())
     }
 
     /// Lets a commit in, which has to be ended. While members are waited for, one of the generation that is being left still is.
-    pub(super) fn begin_commit(&mut self, turn: &Turn<'_>, identity: &MemberIdentity) -> Result<(), GroupError> {
-        let is_anybody = identity.generation < 0 && identity.instance_id.is_none() && self.state == GroupState::Empty;
-        if !is_anybody {
-            self.member_of(turn, identity)?.touch(turn.uptime);
-            let waits_for_commits = self.joining.as_ref().is_some_and(|joining| joining.deadline.is_none());
-            if self.state == GroupState::CompletingRebalance || waits_for_commits {
-                return Err(turn.rebalancing());
-            }
+    pub(super) fn begin_commit(&mut self, turn: &Turn<'_>, member: Option<&MemberIdentity>) -> Result<(), GroupError> {
+        match member {
+            Some(identity) => self.member_of(turn, identity)?.touch(turn.uptime),
+            None if self.state == GroupState::Empty => {}
+            None => return Err(turn.unknown_member("")),
+        }
+        let waits_for_commits = self.joining.as_ref().is_some_and(|joining| joining.deadline.is_none());
+        if self.state == GroupState::CompletingRebalance || waits_for_commits {
+            return Err(turn.rebalancing());
         }
         self.commits += 1;
         Ok(())
@@ -161,10 +165,10 @@ impl Group {
     }
 
     /// Removes members, and has the others share what they had.
-    fn remove(&mut self, turn: &mut Turn<'_>, ids: &[String]) {
+    fn remove(&mut self, turn: &mut Turn<'_>, ids: &[MemberId]) {
         for id in ids {
             let Some(member) = self.members.remove(id) else { continue };
-            let gone = turn.unknown_member(id);
+            let gone = turn.unknown_member(id.as_str());
             refuse(turn, member, &gone);
             if self.leader.as_ref() == Some(id) {
                 self.leader = self.members.keys().next().cloned();
@@ -182,8 +186,8 @@ impl Group {
             generation: self.generation,
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
-            leader: self.leader.clone(),
-            members: self.members.iter().map(|(id, member)| (id.clone(), member.metadata(protocol))).collect(),
+            leader: self.leader.as_ref().map(ToString::to_string),
+            members: self.members.iter().map(|(id, member)| (id.to_string(), member.metadata(protocol))).collect(),
             changed_at: turn.now,
         }
     }
@@ -219,6 +223,6 @@ pub(super) fn refuse(turn: &mut Turn<'_>, member: Member, why: &GroupError) {
     turn.answers.extend(member.awaits_sync.map(|slot| Answer::Synced(slot, Err(why.clone()))));
 }
 
-pub(super) fn fenced(turn: &Turn<'_>, instance_id: &str, member_id: &str) -> GroupError {
-    GroupError::FencedInstance { group: turn.id.clone(), instance_id: instance_id.to_owned(), member_id: member_id.to_owned() }
+pub(super) fn fenced(turn: &Turn<'_>, instance_id: &InstanceId, member_id: &MemberId) -> GroupError {
+    GroupError::FencedInstance { group: turn.id.clone(), instance_id: instance_id.clone(), member_id: member_id.clone() }
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::group::error::GroupError;
 use crate::group::group::{Group, fenced, refuse};
+use crate::group::instance_id::InstanceId;
 use crate::group::member::Member;
+use crate::group::member_id::MemberId;
 use crate::group::pending::JoinSlot;
 use crate::group::request::{JoinRequest, JoinedGroup};
 use crate::group::state::GroupState;
@@ -15,19 +17,16 @@ impl Group {
     pub(super) fn join(&mut self, turn: &mut Turn<'_>, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
         check_session_timeout(turn, request.session_timeout)?;
         self.check_protocols(turn, &request)?;
-        if request.member_id.is_empty() {
-            return self.join_first(turn, request, slot);
-        }
-        if self.pending.remove(&request.member_id).is_some() {
-            let member_id = request.member_id.clone();
+        let Some(member_id) = request.member_id.clone() else { return self.join_first(turn, request, slot) };
+        if self.pending.remove(&member_id).is_some() {
             self.add(turn, member_id, request, slot);
             return Ok(());
         }
-        self.check_instance(turn, &request.member_id, request.instance_id.as_deref())?;
-        if !self.members.contains_key(&request.member_id) {
-            return Err(turn.unknown_member(&request.member_id));
+        self.check_instance(turn, &member_id, request.instance_id.as_ref())?;
+        if !self.members.contains_key(&member_id) {
+            return Err(turn.unknown_member(member_id.as_str()));
         }
-        self.join_again(turn, request, slot);
+        self.join_again(turn, member_id, request, slot);
         Ok(())
     }
 
@@ -35,14 +34,14 @@ impl Group {
         if let Some(instance_id) = &request.instance_id
             && let Some(old) = self.static_member(instance_id)
         {
-            let old = old.to_owned();
+            let old = old.clone();
             return self.replace(turn, &old, request, slot);
         }
         let limit = turn.options.group_size_max;
         if self.members.len() + self.pending.len() >= limit {
             return Err(GroupError::GroupFull { group: turn.id.clone(), limit });
         }
-        let member_id = turn.member_id(request.instance_id.as_ref().unwrap_or(&request.client_id));
+        let member_id = turn.member_id(request.instance_id.as_ref().map_or(&request.client_id, InstanceId::as_str));
         if request.requires_member_id && request.instance_id.is_none() {
             self.pending.insert(member_id.clone(), turn.uptime.saturating_add(request.session_timeout));
             return Err(GroupError::MemberIdRequired { member_id });
@@ -51,7 +50,7 @@ impl Group {
         Ok(())
     }
 
-    fn add(&mut self, turn: &mut Turn<'_>, member_id: String, request: JoinRequest, slot: JoinSlot) {
+    fn add(&mut self, turn: &mut Turn<'_>, member_id: MemberId, request: JoinRequest, slot: JoinSlot) {
         if self.members.is_empty() {
             self.protocol_type.clone_from(&request.protocol_type);
         }
@@ -67,8 +66,8 @@ impl Group {
     }
 
     /// A member that did not get its answer, or has something else to say, or was asked to.
-    fn join_again(&mut self, turn: &mut Turn<'_>, request: JoinRequest, slot: JoinSlot) {
-        let (member_id, state) = (request.member_id.clone(), self.state);
+    fn join_again(&mut self, turn: &mut Turn<'_>, member_id: MemberId, request: JoinRequest, slot: JoinSlot) {
+        let state = self.state;
         let is_leader = self.leader.as_ref() == Some(&member_id);
         let Some(member) = self.members.get_mut(&member_id) else { return };
         let is_unchanged = member.protocols == request.protocols;
@@ -88,15 +87,15 @@ impl Group {
 
     /// A static member has come back, under a new id: whoever had the name before is refused from now on. It has the assignment of the name, without
     /// a rebalance, as long as the protocol stays the same.
-    fn replace(&mut self, turn: &mut Turn<'_>, old: &str, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
-        let instance_id = request.instance_id.clone().unwrap_or_default();
-        let member_id = turn.member_id(&instance_id);
-        let Some(replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old)) };
+    fn replace(&mut self, turn: &mut Turn<'_>, old: &MemberId, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
+        let Some(replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old.as_str())) };
+        let name = request.instance_id.as_ref().map_or("", InstanceId::as_str);
+        let member_id = turn.member_id(name);
         let mut member = Member::new(request);
         (member.assignment, member.is_new) = (replaced.assignment.clone(), replaced.is_new);
         member.touch(turn.uptime);
         self.members.insert(member_id.clone(), member);
-        let is_leader = self.leader.as_deref() == Some(old);
+        let is_leader = self.leader.as_ref() == Some(old);
         if is_leader {
             self.leader = Some(member_id.clone());
         }
@@ -105,14 +104,15 @@ impl Group {
             let metadata = self.metadata(turn);
             if let Err(error) = self.save(turn, metadata) {
                 if self.members.remove(&member_id).is_some() {
-                    self.members.insert(old.to_owned(), replaced);
-                    self.leader = self.leader.take().map(|leader| if is_leader { old.to_owned() } else { leader });
+                    self.members.insert(old.clone(), replaced);
+                    self.leader = self.leader.take().map(|leader| if is_leader { old.clone() } else { leader });
                 }
                 return Err(error);
             }
         }
-        let why = fenced(turn, &instance_id, old);
-        refuse(turn, replaced, &why);
+        if let Some(why) = replaced.instance_id.clone().map(|instance_id| fenced(turn, &instance_id, old)) {
+            refuse(turn, replaced, &why);
+        }
         if goes_on {
             turn.answers.push(Answer::Joined(slot, Ok(JoinedGroup { skip_assignment: is_leader, ..self.joined(&member_id) })));
             return Ok(());
@@ -126,7 +126,9 @@ impl Group {
 
     /// Whether a member and all others know a protocol.
     fn check_protocols(&self, turn: &Turn<'_>, request: &JoinRequest) -> Result<(), GroupError> {
-        let is_self = |id: &str, other: &Member| id == request.member_id || (other.instance_id.is_some() && other.instance_id == request.instance_id);
+        let is_self = |id: &MemberId, other: &Member| {
+            Some(id) == request.member_id.as_ref() || (other.instance_id.is_some() && other.instance_id == request.instance_id)
+        };
         let others: Vec<_> = self.members.iter().filter(|(id, other)| !is_self(id, other)).map(|(_, other)| other).collect();
         let why = if request.protocol_type.is_empty() || request.protocols.is_empty() {
             "it has none"

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crate::group::instance_id::InstanceId;
 use crate::group::pending::{JoinSlot, SyncSlot};
 use crate::group::request::JoinRequest;
 use crate::offset::MemberMetadata;
 
 #[derive(Debug)]
 pub(super) struct Member {
-    pub(super) instance_id: Option<String>,
+    pub(super) instance_id: Option<InstanceId>,
     pub(super) client_id: String,
     pub(super) client_host: String,
     pub(super) session_timeout: Duration,
@@ -47,7 +48,7 @@ impl Member {
     pub(super) fn restored(metadata: MemberMetadata, protocol: &str, now: Duration) -> Self {
         let session_timeout = Duration::from_millis(metadata.session_timeout_ms.into());
         Self {
-            instance_id: metadata.instance_id,
+            instance_id: metadata.instance_id.and_then(|name| name.parse().ok()),
             client_id: metadata.client_id,
             client_host: metadata.client_host,
             session_timeout,
@@ -73,7 +74,7 @@ impl Member {
 
     pub(super) fn metadata(&self, protocol: &str) -> MemberMetadata {
         MemberMetadata {
-            instance_id: self.instance_id.clone(),
+            instance_id: self.instance_id.as_ref().map(ToString::to_string),
             client_id: self.client_id.clone(),
             client_host: self.client_host.clone(),
             session_timeout_ms: millis(self.session_timeout),

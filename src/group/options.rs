@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 
-/// Limits and delays of a [`GroupCoordinator`](crate::GroupCoordinator).
+/// Limits and delays of a [`GroupCoordinator`](crate::group::GroupCoordinator).
 ///
 /// ```
 /// use std::time::Duration;
-/// use tidelog::GroupOptions;
+/// use tidelog::group::GroupOptions;
 ///
 /// let options = GroupOptions::new().initial_rebalance_delay(Duration::ZERO).group_size_max(50);
 /// # let _ = options;

@@ -11,7 +11,7 @@ use crate::topic::PartitionKey;
 
 impl GroupCoordinator {
     /// Commits positions of a group, all of them or none: what was committed is durable when this returns. Of a group that has members only these
-    /// commit, each in the generation that it has joined; of one that has none, anybody as [`MemberIdentity::none`].
+    /// commit, each in the generation that it has joined; of one that has none, anybody, as no member.
     ///
     /// No lock is held while the store makes it durable: commits share syncs, in the same group as well. A rebalance waits for those under way.
     ///
@@ -19,7 +19,7 @@ impl GroupCoordinator {
     /// [`GroupError::UnknownMember`], [`GroupError::IllegalGeneration`], [`GroupError::FencedInstance`]: the member has lost its partitions.
     /// [`GroupError::RebalanceInProgress`] between two generations. [`GroupError::PastHighWaterMark`], [`GroupError::UnknownPartition`]: a position that
     /// would pass by what is appended later. [`GroupError::Store`], also if a note is longer than 4,096 bytes.
-    pub fn commit(&self, group: &GroupId, member: &MemberIdentity, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), GroupError> {
+    pub fn commit(&self, group: &GroupId, member: Option<&MemberIdentity>, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), GroupError> {
         self.with(group, |group, turn| group.begin_commit(turn, member))?;
         let _under_way = Commit { coordinator: self, group };
         for (partition, position) in positions {

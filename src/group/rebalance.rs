@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::group::error::GroupError;
 use crate::group::group::{Group, Joining};
 use crate::group::member::Member;
+use crate::group::member_id::MemberId;
 use crate::group::pending::SyncSlot;
 use crate::group::request::{JoinedGroup, JoinedMember, SyncRequest, SyncedGroup};
 use crate::group::state::GroupState;
@@ -130,16 +131,17 @@ impl Group {
     }
 
     /// What a member is told of the generation that it has joined.
-    pub(super) fn joined(&self, member_id: &str) -> JoinedGroup {
-        let (protocol, leader) = (self.protocol.clone().unwrap_or_default(), self.leader.clone().unwrap_or_default());
-        let told = |(id, member): (&String, &Member)| JoinedMember {
+    pub(super) fn joined(&self, member_id: &MemberId) -> JoinedGroup {
+        let (protocol, leader) = (self.protocol.clone().unwrap_or_default(), self.leader.clone().unwrap_or_else(|| member_id.clone()));
+        let instance_id = self.members.get(member_id).and_then(|member| member.instance_id.clone());
+        let told = |(id, member): (&MemberId, &Member)| JoinedMember {
             member_id: id.clone(),
             instance_id: member.instance_id.clone(),
             subscription: member.subscription(&protocol).to_vec(),
         };
-        let members = if leader == member_id { self.members.iter().map(told).collect() } else { Vec::new() };
+        let members = if leader == *member_id { self.members.iter().map(told).collect() } else { Vec::new() };
         let (generation, protocol_type) = (self.generation, self.protocol_type.clone());
-        JoinedGroup { generation, protocol_type, protocol, leader, member_id: member_id.to_owned(), members, skip_assignment: false }
+        JoinedGroup { generation, protocol_type, protocol, leader, member_id: member_id.clone(), instance_id, members, skip_assignment: false }
     }
 
     /// Gives a member what it was assigned, or has it wait for the leader, whose request assigns.
@@ -174,8 +176,8 @@ impl Group {
     }
 
     /// The leader has assigned: everybody who waits for it is told, once the store knows it.
-    fn assign(&mut self, turn: &mut Turn<'_>, assignments: Vec<(String, Vec<u8>)>) {
-        let mut assignments: BTreeMap<_, _> = assignments.into_iter().collect();
+    fn assign(&mut self, turn: &mut Turn<'_>, assignments: Vec<(MemberId, Vec<u8>)>) {
+        let mut assignments: BTreeMap<_, _> = assignments.into_iter().map(|(id, bytes)| (id.to_string(), bytes)).collect();
         let mut metadata = self.metadata(turn);
         for (id, member) in &mut metadata.members {
             member.assignment = assignments.remove(id).unwrap_or_default();
@@ -192,7 +194,7 @@ impl Group {
         self.state = GroupState::Stable;
         let answer = self.synced(Vec::new());
         for (id, member) in &mut self.members {
-            member.assignment = self.stored.members.get(id).map(|stored| stored.assignment.clone()).unwrap_or_default();
+            member.assignment = self.stored.members.get(id.as_str()).map(|stored| stored.assignment.clone()).unwrap_or_default();
             if let Some(slot) = member.awaits_sync.take() {
                 turn.answers.push(Answer::Synced(slot, Ok(SyncedGroup { assignment: member.assignment.clone(), ..answer.clone() })));
                 member.touch(turn.uptime);

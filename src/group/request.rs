@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use crate::group::error::GroupError;
+use crate::group::instance_id::InstanceId;
+use crate::group::member_id::MemberId;
 
 /// Asks to become, or to stay, a member of a group: Kafka's JoinGroup.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JoinRequest {
-    /// The id that the member was given; empty at first.
-    pub member_id: String,
+    /// The id that the member was given; none at first.
+    pub member_id: Option<MemberId>,
     /// The name of a static member: one that comes back under it, within its session timeout, has the assignment that it had.
-    pub instance_id: Option<String>,
+    pub instance_id: Option<InstanceId>,
     /// What the client calls itself. Members that call themselves alike are still different ones.
     pub client_id: String,
     /// Where it comes from.
@@ -38,9 +40,11 @@ pub struct JoinedGroup {
     /// The protocol that the most members like best, of those that all of them know.
     pub protocol: String,
     /// The id of the member that assigns.
-    pub leader: String,
+    pub leader: MemberId,
     /// The id of this member.
-    pub member_id: String,
+    pub member_id: MemberId,
+    /// Its name, if it is a static one.
+    pub instance_id: Option<InstanceId>,
     /// All members, for the leader; nobody, for others.
     pub members: Vec<JoinedMember>,
     /// Whether the leader leaves the assignment as it is: it is a static member that has come back.
@@ -51,9 +55,9 @@ pub struct JoinedGroup {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JoinedMember {
     /// Its id.
-    pub member_id: String,
+    pub member_id: MemberId,
     /// Its name, if it is a static one.
-    pub instance_id: Option<String>,
+    pub instance_id: Option<InstanceId>,
     /// What it says to the protocol that was chosen.
     pub subscription: Vec<u8>,
 }
@@ -62,29 +66,17 @@ pub struct JoinedMember {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberIdentity {
     /// The id that it joined with.
-    pub member_id: String,
+    pub member_id: MemberId,
     /// Its name, if it is a static one.
-    pub instance_id: Option<String>,
+    pub instance_id: Option<InstanceId>,
     /// The generation that it joined.
     pub generation: i32,
-}
-
-impl MemberIdentity {
-    /// A member of a generation.
-    pub fn new(member_id: impl Into<String>, generation: i32) -> Self {
-        Self { member_id: member_id.into(), instance_id: None, generation }
-    }
-
-    /// Nobody: who commits positions of a group that nobody is a member of.
-    pub fn none() -> Self {
-        Self::new("", -1)
-    }
 }
 
 impl JoinedGroup {
     /// As who the member makes its requests from now on.
     pub fn identity(&self) -> MemberIdentity {
-        MemberIdentity::new(&self.member_id, self.generation)
+        MemberIdentity { member_id: self.member_id.clone(), instance_id: self.instance_id.clone(), generation: self.generation }
     }
 }
 
@@ -96,7 +88,7 @@ pub struct SyncRequest {
     /// The protocol that the assignment is of, if it is to be checked: its kind and its name.
     pub protocol: Option<(String, String)>,
     /// By member id. Those of others than the leader are passed over; a member without one gets an empty one.
-    pub assignments: Vec<(String, Vec<u8>)>,
+    pub assignments: Vec<(MemberId, Vec<u8>)>,
 }
 
 /// What a member was assigned.
@@ -113,10 +105,10 @@ pub struct SyncedGroup {
 /// A member that leaves, or is made to leave.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeavingMember {
-    /// Its id; empty, if a static member is to be removed by its name.
-    pub member_id: String,
+    /// Its id; none, if a static member is to be removed by its name.
+    pub member_id: Option<MemberId>,
     /// Its name.
-    pub instance_id: Option<String>,
+    pub instance_id: Option<InstanceId>,
 }
 
 /// What came of a [`LeavingMember`].

@@ -52,7 +52,7 @@ impl GroupCoordinator {
     }
 
     /// Forgets positions that have been kept long enough: of groups without members, those that were not committed again for the
-    /// [retention](crate::GroupOptions::offsets_retention) since the last member has gone, or whose commit said until when. A group of which nothing is
+    /// [retention](crate::group::GroupOptions::offsets_retention) since the last member has gone, or whose commit said until when. A group of which nothing is
     /// left is forgotten too. Returns how many positions there were.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidelog_format::TimestampNs;
 
 use crate::group::error::GroupError;
+use crate::group::member_id::MemberId;
 use crate::group::options::GroupOptions;
 use crate::group::pending::{JoinSlot, SyncSlot};
 use crate::group::request::{JoinedGroup, SyncedGroup};
@@ -40,17 +41,19 @@ impl Answer {
 }
 
 impl Turn<'_> {
-    pub(super) fn unknown_member(&self, member_id: &str) -> GroupError {
-        GroupError::UnknownMember { group: self.id.clone(), member_id: member_id.to_owned() }
+    pub(super) fn unknown_member(&self, member: &str) -> GroupError {
+        GroupError::UnknownMember { group: self.id.clone(), member: member.to_owned() }
     }
 
     pub(super) fn rebalancing(&self) -> GroupError {
         GroupError::RebalanceInProgress { group: self.id.clone() }
     }
 
-    /// An id that no other member has: after what it calls itself, for those who read it.
-    pub(super) fn member_id(&self, name: &str) -> String {
-        format!("{name}-{:016x}{:016x}", (self.random)(), (self.random)())
+    /// An id that no other member has: behind what it calls itself, for those who read it.
+    pub(super) fn member_id(&self, name: &str) -> MemberId {
+        let name: String = name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARS_MAX).collect();
+        let id = format!("{name}-{:016x}{:016x}", (self.random)(), (self.random)());
+        id.parse().expect("so many characters, none of control, are an id")
     }
 }
 
@@ -59,3 +62,6 @@ impl fmt::Debug for Turn<'_> {
         f.debug_struct("Turn").field("id", &self.id).field("uptime", &self.uptime).finish_non_exhaustive()
     }
 }
+
+/// Of what a member calls itself, in its id: with up to four bytes each, they leave room for the rest.
+const NAME_CHARS_MAX: usize = 200;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidelog::{
-    Clock, CommittedOffset, GroupCoordinator, GroupError, GroupId, GroupOptions, JoinRequest, JoinedGroup, LogOffsetStore, MemberIdentity,
-    OffsetStore, PartitionKey, PendingAnswer, Store, SyncRequest, SyncedGroup, TimestampNs,
+use tidelog::group::{
+    GroupCoordinator, GroupError, GroupOptions, JoinRequest, JoinedGroup, MemberId, MemberIdentity, PendingAnswer, SyncRequest, SyncedGroup,
 };
+use tidelog::{Clock, CommittedOffset, GroupId, LogOffsetStore, OffsetStore, PartitionKey, Store, TimestampNs};
 
 use crate::reading_support::{append_numbered, small};
 
@@ -67,7 +67,7 @@ impl Groups {
     }
 
     pub(crate) fn sync(&self, member: &MemberIdentity, assignments: &[(&str, &str)]) -> PendingAnswer<SyncedGroup> {
-        let assignments = assignments.iter().map(|(id, bytes)| ((*id).to_owned(), bytes.as_bytes().to_vec())).collect();
+        let assignments = assignments.iter().map(|(id, bytes)| (id_of(id), bytes.as_bytes().to_vec())).collect();
         self.coordinator.sync(&group(), SyncRequest { member: member.clone(), protocol: None, assignments })
     }
 
@@ -75,9 +75,9 @@ impl Groups {
         self.coordinator.heartbeat(&group(), member)
     }
 
-    pub(crate) fn commit(&self, member: &MemberIdentity, partition: u32, offset: u64) -> Result<(), GroupError> {
+    pub(crate) fn commit<'a>(&self, member: impl Into<Option<&'a MemberIdentity>>, partition: u32, offset: u64) -> Result<(), GroupError> {
         let position = CommittedOffset::new(offset, self.clock.now());
-        self.coordinator.commit(&group(), member, &[(self.key(partition), position)])
+        self.coordinator.commit(&group(), member.into(), &[(self.key(partition), position)])
     }
 
     pub(crate) fn committed(&self, partition: u32) -> Option<u64> {
@@ -87,13 +87,13 @@ impl Groups {
     /// A stable group of members that join together; whoever is the leader assigns its id to each.
     pub(crate) fn stable(&self, names: &[&str]) -> Vec<MemberIdentity> {
         let mut waiting: Vec<_> = names.iter().map(|name| self.join(&request(name))).collect();
-        let mut ids: Vec<String> = self.coordinator.describe(&group()).unwrap().members.into_iter().map(|(id, _)| id).collect();
+        let mut ids: Vec<MemberId> = self.coordinator.describe(&group()).unwrap().members.into_iter().map(|(id, _)| id).collect();
         ids.sort();
         // Those that came first are asked to join again.
         for (name, pending) in names.iter().zip(&mut waiting) {
             if pending.take().is_some() {
-                let id = ids.iter().find(|id| id.starts_with(&format!("{name}-"))).unwrap();
-                *pending = self.join(&JoinRequest { member_id: id.clone(), ..request(name) });
+                let id = ids.iter().find(|id| id.as_str().starts_with(&format!("{name}-"))).unwrap();
+                *pending = self.join(&JoinRequest { member_id: Some(id.clone()), ..request(name) });
             }
         }
         let joined: Vec<_> = waiting.iter_mut().map(|pending| answer(pending).unwrap()).collect();
@@ -109,7 +109,7 @@ impl Groups {
         let mut waiting: Vec<_> = followers.map(|member| (member, self.sync(&member.identity(), &[]))).collect();
         waiting.push((leader, self.sync(&leader.identity(), &assignments)));
         for (member, pending) in &mut waiting {
-            assert_eq!(answer(pending).unwrap().assignment, member.member_id.as_bytes());
+            assert_eq!(answer(pending).unwrap().assignment, member.member_id.as_str().as_bytes());
         }
     }
 }
@@ -132,10 +132,14 @@ pub(crate) fn request(name: &str) -> JoinRequest {
 }
 
 pub(crate) fn instance(name: &str) -> JoinRequest {
-    JoinRequest { instance_id: Some(name.to_owned()), ..request(name) }
+    JoinRequest { instance_id: Some(name.parse().unwrap()), ..request(name) }
 }
 
 /// What must have been answered by now.
 pub(crate) fn answer<T>(pending: &mut PendingAnswer<T>) -> Result<T, GroupError> {
     pending.take().expect("it still waits")
+}
+
+pub(crate) fn id_of(id: &str) -> MemberId {
+    id.parse().unwrap()
 }

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidelog::{
-    CommittedOffset, GroupError, GroupState, JoinRequest, LeavingMember, MemberIdentity, OffsetStoreError, PendingAnswer, SyncRequest, TimestampNs,
-};
+use tidelog::group::{GroupError, GroupState, JoinRequest, LeavingMember, MemberIdentity, PendingAnswer, SyncRequest};
+use tidelog::{CommittedOffset, OffsetStoreError, TimestampNs};
 
-use crate::group_support::{Groups, REBALANCE, SESSION, answer, group, instance, request};
+use crate::group_support::{Groups, REBALANCE, SESSION, answer, group, id_of, instance, request};
 
 const NO_TIME: Duration = Duration::ZERO;
 
@@ -23,6 +22,10 @@ fn is_unknown<T: std::fmt::Debug>(outcome: &Result<T, GroupError>) -> bool {
     matches!(outcome, Err(GroupError::UnknownMember { .. }))
 }
 
+fn stranger(generation: i32) -> MemberIdentity {
+    MemberIdentity { member_id: id_of("stranger"), instance_id: None, generation }
+}
+
 #[test]
 fn members_share_a_generation() {
     let groups = Groups::new();
@@ -33,14 +36,14 @@ fn members_share_a_generation() {
     let mut second = groups.join(&request("b"));
     assert!(is_waiting(&mut second), "the first one has not heard of it");
     assert!(is_rebalancing(&groups.heartbeat(&first.identity())));
-    let mut first = groups.join(&JoinRequest { member_id: first.member_id, ..request("a") });
+    let mut first = groups.join(&JoinRequest { member_id: Some(first.member_id), ..request("a") });
     let joined = [answer(&mut first).unwrap(), answer(&mut second).unwrap()];
     assert!(joined.iter().all(|member| member.generation == 2 && member.leader == joined[0].member_id && member.protocol == "range"));
     assert_eq!((joined[0].members.len(), joined[1].members.len()), (2, 0), "the leader alone is told who the others are");
     groups.synced(&joined);
     let description = groups.coordinator.describe(&group()).unwrap();
     assert_eq!((description.state, description.generation, description.members.len()), (GroupState::Stable, 2, 2));
-    assert!(description.members.iter().all(|(id, member)| member.assignment == id.as_bytes() && member.subscription == b"t"));
+    assert!(description.members.iter().all(|(id, member)| member.assignment == id.as_str().as_bytes() && member.subscription == b"t"));
     assert_eq!(groups.coordinator.list().unwrap().len(), 1);
 }
 
@@ -60,17 +63,17 @@ fn a_member_without_an_id_is_given_one_to_join_with() {
     let groups = Groups::new();
     let without = JoinRequest { requires_member_id: true, ..request("a") };
     let Err(GroupError::MemberIdRequired { member_id }) = answer(&mut groups.join(&without)) else { panic!("no id was given") };
-    assert!(member_id.starts_with("a-"));
-    let joined = groups.joined(&JoinRequest { member_id: member_id.clone(), ..without.clone() });
+    assert!(member_id.as_str().starts_with("a-"));
+    let joined = groups.joined(&JoinRequest { member_id: Some(member_id.clone()), ..without.clone() });
     assert_eq!((joined.member_id, joined.generation), (member_id, 1));
     // An id that nobody joins with is forgotten.
     let Err(GroupError::MemberIdRequired { member_id }) = answer(&mut groups.join(&without)) else { panic!("no id was given") };
     groups.clock.advance(SESSION);
-    assert!(is_unknown(&answer(&mut groups.join(&JoinRequest { member_id, ..without }))));
+    assert!(is_unknown(&answer(&mut groups.join(&JoinRequest { member_id: Some(member_id), ..without }))));
     // One that was made up is none; and a static member has a name.
-    assert!(is_unknown(&answer(&mut groups.join(&JoinRequest { member_id: "made up".to_owned(), ..request("a") }))));
+    assert!(is_unknown(&answer(&mut groups.join(&JoinRequest { member_id: Some(id_of("made up")), ..request("a") }))));
     let named = JoinRequest { requires_member_id: true, ..instance("i") };
-    assert!(groups.joined(&named).member_id.starts_with("i-"));
+    assert!(groups.joined(&named).member_id.as_str().starts_with("i-"));
 }
 
 /// A rebalance waits for an id that was given out, until its session times out.
@@ -133,8 +136,8 @@ fn a_late_joiner_between_join_and_sync_restarts_the_round() {
     let joined = groups.joined(&request("a"));
     let mut late = groups.join(&request("b"));
     assert!(is_waiting(&mut late));
-    assert!(is_rebalancing(&answer(&mut groups.sync(&joined.identity(), &[(&joined.member_id, "all")]))));
-    let mut again = groups.join(&JoinRequest { member_id: joined.member_id, ..request("a") });
+    assert!(is_rebalancing(&answer(&mut groups.sync(&joined.identity(), &[(joined.member_id.as_str(), "all")]))));
+    let mut again = groups.join(&JoinRequest { member_id: Some(joined.member_id), ..request("a") });
     let joined = [answer(&mut again).unwrap(), answer(&mut late).unwrap()];
     assert!(joined.iter().all(|member| member.generation == 2));
     groups.synced(&joined);
@@ -146,18 +149,18 @@ fn a_follower_waits_for_what_the_leader_assigns() {
     let members = groups.stable(&["a", "b"]);
     let mut joins: Vec<_> = [("a", &members[0]), ("b", &members[1])]
         .map(|(name, member)| {
-            groups.join(&JoinRequest { member_id: member.member_id.clone(), protocols: vec![("range".into(), b"u".into())], ..request(name) })
+            groups.join(&JoinRequest { member_id: Some(member.member_id.clone()), protocols: vec![("range".into(), b"u".into())], ..request(name) })
         })
         .into();
     let joined: Vec<_> = joins.iter_mut().map(|join| answer(join).unwrap()).collect();
     let (leader, follower) = if joined[0].members.is_empty() { (&joined[1], &joined[0]) } else { (&joined[0], &joined[1]) };
-    let mut waiting = groups.sync(&follower.identity(), &[(&follower.member_id, "not its to say")]);
+    let mut waiting = groups.sync(&follower.identity(), &[(follower.member_id.as_str(), "not its to say")]);
     assert!(is_waiting(&mut waiting));
     groups.clock.advance(SESSION / 2);
     groups.heartbeat(&leader.identity()).unwrap();
     groups.clock.advance(SESSION / 2);
     assert!(is_waiting(&mut waiting), "who waits is not given up");
-    let assigned = answer(&mut groups.sync(&leader.identity(), &[(&follower.member_id, "f"), ("nobody", "x")])).unwrap();
+    let assigned = answer(&mut groups.sync(&leader.identity(), &[(follower.member_id.as_str(), "f"), ("nobody", "x")])).unwrap();
     assert_eq!((answer(&mut waiting).unwrap().assignment, assigned.assignment), (b"f".to_vec(), Vec::new()));
 }
 
@@ -169,14 +172,14 @@ fn nobody_waits_for_a_leader_that_has_died() {
     let members: Vec<_> = groups.coordinator.describe(&group()).unwrap().members.into_iter().map(|(id, _)| id).collect();
     let mut joins: Vec<_> = members
         .iter()
-        .map(|id| groups.join(&JoinRequest { member_id: id.clone(), protocols: vec![("range".into(), b"u".into())], ..request("x") }))
+        .map(|id| groups.join(&JoinRequest { member_id: Some(id.clone()), protocols: vec![("range".into(), b"u".into())], ..request("x") }))
         .collect();
     let joined: Vec<_> = joins.iter_mut().map(|join| answer(join).unwrap()).collect();
     let follower = joined.iter().find(|member| member.members.is_empty()).unwrap();
     let mut waiting = groups.sync(&follower.identity(), &[]);
     groups.clock.advance(SESSION);
     assert!(is_rebalancing(&answer(&mut waiting)));
-    let again = groups.joined(&JoinRequest { member_id: follower.member_id.clone(), ..request("x") });
+    let again = groups.joined(&JoinRequest { member_id: Some(follower.member_id.clone()), ..request("x") });
     assert_eq!((again.generation, again.members.len(), &again.leader), (follower.generation + 1, 1, &follower.member_id));
 }
 
@@ -187,14 +190,14 @@ fn a_rejoin_does_not_wipe_assignments() {
     let members = groups.stable(&["a", "b"]);
     let description = groups.coordinator.describe(&group()).unwrap();
     let follower = members.iter().find(|member| Some(&member.member_id) != description.leader.as_ref()).unwrap();
-    let again = groups.joined(&JoinRequest { member_id: follower.member_id.clone(), ..request("x") });
+    let again = groups.joined(&JoinRequest { member_id: Some(follower.member_id.clone()), ..request("x") });
     assert_eq!(again.generation, 2);
-    assert_eq!(answer(&mut groups.sync(follower, &[])).unwrap().assignment, follower.member_id.as_bytes());
+    assert_eq!(answer(&mut groups.sync(follower, &[])).unwrap().assignment, follower.member_id.as_str().as_bytes());
     assert!(members.iter().all(|member| groups.heartbeat(member).is_ok()));
     // Also while a rebalance goes on that comes to nothing.
     let _late = groups.join(&request("c"));
     let during = groups.coordinator.describe(&group()).unwrap();
-    assert!(during.members.iter().filter(|(id, _)| !id.starts_with("c-")).all(|(id, member)| member.assignment == id.as_bytes()));
+    assert!(during.members.iter().filter(|(id, _)| !id.as_str().starts_with("c-")).all(|(id, member)| member.assignment == id.as_str().as_bytes()));
 }
 
 /// The leader asks for a new assignment by joining again: topics may have got partitions.
@@ -203,7 +206,7 @@ fn a_leader_that_joins_again_has_everything_assigned_anew() {
     let groups = Groups::new();
     let members = groups.stable(&["a", "b"]);
     let leader = groups.coordinator.describe(&group()).unwrap().leader.unwrap();
-    let mut again = groups.join(&JoinRequest { member_id: leader, ..request("x") });
+    let mut again = groups.join(&JoinRequest { member_id: Some(leader), ..request("x") });
     assert!(is_waiting(&mut again));
     assert!(members.iter().any(|member| is_rebalancing(&groups.heartbeat(member))));
 }
@@ -247,7 +250,7 @@ fn a_rebalance_waits_for_members_as_long_as_they_said() {
     let groups = Groups::new();
     let members = groups.stable(&["a", "b"]);
     let mut late = groups.join(&request("c"));
-    let mut first = groups.join(&JoinRequest { member_id: members[0].member_id.clone(), ..request("a") });
+    let mut first = groups.join(&JoinRequest { member_id: Some(members[0].member_id.clone()), ..request("a") });
     for _ in 0..12 {
         assert!(is_waiting(&mut late) && is_waiting(&mut first));
         assert!(is_rebalancing(&groups.heartbeat(&members[1])));
@@ -275,8 +278,8 @@ fn the_last_one_to_leave_leaves_an_empty_group() {
     let groups = Groups::new();
     let members = groups.stable(&["a", "b"]);
     groups.commit(&members[0], 0, 7).unwrap();
-    let leaving: Vec<_> = members.iter().map(|member| LeavingMember { member_id: member.member_id.clone(), instance_id: None }).collect();
-    let nobody = LeavingMember { member_id: "nobody".to_owned(), instance_id: None };
+    let leaving: Vec<_> = members.iter().map(|member| LeavingMember { member_id: Some(member.member_id.clone()), instance_id: None }).collect();
+    let nobody = LeavingMember { member_id: Some(id_of("nobody")), instance_id: None };
     let outcomes = groups.coordinator.leave(&group(), &[leaving[0].clone(), nobody, leaving[1].clone()]).unwrap();
     assert!(outcomes[0].is_ok() && is_unknown(&outcomes[1]) && outcomes[2].is_ok());
     let description = groups.coordinator.describe(&group()).unwrap();
@@ -290,9 +293,9 @@ fn whoever_leaves_is_not_waited_for() {
     let groups = Groups::new();
     let members = groups.stable(&["a", "b"]);
     let mut again =
-        groups.join(&JoinRequest { member_id: members[0].member_id.clone(), protocols: vec![("range".into(), b"u".into())], ..request("a") });
+        groups.join(&JoinRequest { member_id: Some(members[0].member_id.clone()), protocols: vec![("range".into(), b"u".into())], ..request("a") });
     assert!(is_waiting(&mut again));
-    let leaving = LeavingMember { member_id: members[1].member_id.clone(), instance_id: None };
+    let leaving = LeavingMember { member_id: Some(members[1].member_id.clone()), instance_id: None };
     groups.coordinator.leave(&group(), &[leaving]).unwrap().remove(0).unwrap();
     assert_eq!(answer(&mut again).unwrap().members.len(), 1);
 }
@@ -303,8 +306,8 @@ fn a_member_that_leaves_while_it_waits_is_told() {
     groups.stable(&["a"]);
     let mut waits = groups.join(&request("b"));
     let members = groups.coordinator.describe(&group()).unwrap().members;
-    let (id, _) = members.iter().find(|(id, _)| id.starts_with("b-")).unwrap();
-    groups.coordinator.leave(&group(), &[LeavingMember { member_id: id.clone(), instance_id: None }]).unwrap().remove(0).unwrap();
+    let (id, _) = members.iter().find(|(id, _)| id.as_str().starts_with("b-")).unwrap();
+    groups.coordinator.leave(&group(), &[LeavingMember { member_id: Some(id.clone()), instance_id: None }]).unwrap().remove(0).unwrap();
     assert!(is_unknown(&answer(&mut waits)));
 }
 
@@ -312,26 +315,26 @@ fn a_member_that_leaves_while_it_waits_is_told() {
 fn a_static_member_comes_back_to_what_it_had() {
     let groups = Groups::new();
     let first = groups.joined(&instance("i"));
-    assert!(first.member_id.starts_with("i-"));
+    assert!(first.member_id.as_str().starts_with("i-"));
     groups.synced(std::slice::from_ref(&first));
-    let old = MemberIdentity { instance_id: Some("i".to_owned()), ..first.identity() };
+    let old = first.identity();
     groups.heartbeat(&old).unwrap();
     let again = groups.joined(&instance("i"));
     assert_eq!((again.generation, again.skip_assignment, again.members.len()), (1, true, 1), "without a rebalance");
     assert!(again.member_id != first.member_id && again.leader == again.member_id);
-    let new = MemberIdentity { instance_id: Some("i".to_owned()), ..again.identity() };
-    assert_eq!(answer(&mut groups.sync(&new, &[])).unwrap().assignment, first.member_id.as_bytes());
+    let new = again.identity();
+    assert_eq!(answer(&mut groups.sync(&new, &[])).unwrap().assignment, first.member_id.as_str().as_bytes());
     // Whoever had the name before is fenced, whatever it asks for.
     let is_fenced = |outcome: Result<(), GroupError>| matches!(outcome, Err(GroupError::FencedInstance { .. }));
     assert!(is_fenced(groups.heartbeat(&old)) && is_fenced(groups.commit(&old, 0, 1)));
     assert!(is_fenced(answer(&mut groups.sync(&old, &[])).map(drop)));
-    assert!(is_fenced(answer(&mut groups.join(&JoinRequest { member_id: old.member_id.clone(), ..instance("i") })).map(drop)));
-    assert!(is_unknown(&groups.heartbeat(&first.identity())), "nor without its name");
-    let leaving = LeavingMember { member_id: old.member_id, instance_id: Some("i".to_owned()) };
+    assert!(is_fenced(answer(&mut groups.join(&JoinRequest { member_id: Some(old.member_id.clone()), ..instance("i") })).map(drop)));
+    assert!(is_unknown(&groups.heartbeat(&MemberIdentity { instance_id: None, ..first.identity() })), "nor without its name");
+    let leaving = LeavingMember { member_id: Some(old.member_id), instance_id: Some("i".parse().unwrap()) };
     assert!(is_fenced(groups.coordinator.leave(&group(), &[leaving]).unwrap().remove(0)));
     groups.commit(&new, 0, 5).unwrap();
     // It is removed by its name alone.
-    let leaving = LeavingMember { member_id: String::new(), instance_id: Some("i".to_owned()) };
+    let leaving = LeavingMember { member_id: None, instance_id: Some("i".parse().unwrap()) };
     groups.coordinator.leave(&group(), std::slice::from_ref(&leaving)).unwrap().remove(0).unwrap();
     assert!(is_unknown(&groups.coordinator.leave(&group(), &[leaving]).unwrap().remove(0)));
 }
@@ -359,10 +362,10 @@ fn a_static_member_that_is_away_keeps_its_place() {
     groups.clock.advance(REBALANCE);
     let joined = answer(&mut other).unwrap();
     assert_eq!((joined.members.len(), &joined.leader), (2, &joined.member_id), "the one that is there leads");
-    let synced = answer(&mut groups.sync(&joined.identity(), &[(&joined.member_id, "b"), (&away.member_id, "i")])).unwrap();
+    let synced = answer(&mut groups.sync(&joined.identity(), &[(joined.member_id.as_str(), "b"), (away.member_id.as_str(), "i")])).unwrap();
     assert_eq!(synced.assignment, b"b");
     let back = groups.joined(&instance("i"));
-    assert_eq!(answer(&mut groups.sync(&MemberIdentity { instance_id: Some("i".to_owned()), ..back.identity() }, &[])).unwrap().assignment, b"i");
+    assert_eq!(answer(&mut groups.sync(&back.identity(), &[])).unwrap().assignment, b"i");
 }
 
 #[test]
@@ -382,11 +385,11 @@ fn who_does_not_fit_is_not_let_in() {
     assert!(is_inconsistent(JoinRequest { protocols: vec![("sticky".to_owned(), Vec::new())], ..request("b") }));
     groups.heartbeat(&members[0]).unwrap();
     // The only one may change its mind.
-    let other = JoinRequest { member_id: members[0].member_id.clone(), protocols: vec![("sticky".to_owned(), Vec::new())], ..request("a") };
+    let other = JoinRequest { member_id: Some(members[0].member_id.clone()), protocols: vec![("sticky".to_owned(), Vec::new())], ..request("a") };
     assert_eq!(groups.joined(&other).protocol, "sticky");
     let second = JoinRequest { rebalance_timeout: Duration::MAX, ..other.clone() };
-    let _second = groups.join(&JoinRequest { member_id: String::new(), ..second });
-    assert!(matches!(why(JoinRequest { member_id: String::new(), ..other }), GroupError::GroupFull { limit: 2, .. }));
+    let _second = groups.join(&JoinRequest { member_id: None, ..second });
+    assert!(matches!(why(JoinRequest { member_id: None, ..other }), GroupError::GroupFull { limit: 2, .. }));
 }
 
 #[test]
@@ -418,18 +421,18 @@ fn a_sync_of_another_protocol_is_refused() {
 #[test]
 fn only_members_of_the_generation_commit() {
     let groups = Groups::new();
-    let (anybody, first) = (MemberIdentity::none(), groups.stable(&["a"]).remove(0));
+    let first = groups.stable(&["a"]).remove(0);
     groups.commit(&first, 0, 3).unwrap();
     let illegal = |outcome: Result<(), GroupError>| matches!(outcome, Err(GroupError::IllegalGeneration { .. }));
-    assert!(is_unknown(&groups.commit(&anybody, 0, 9)), "not while there are members");
-    assert!(is_unknown(&groups.commit(&MemberIdentity::new("stranger", first.generation), 0, 9)), "the generation alone is no key");
+    assert!(is_unknown(&groups.commit(None, 0, 9)), "not while there are members");
+    assert!(is_unknown(&groups.commit(&stranger(first.generation), 0, 9)), "the generation alone is no key");
     for generation in [-1, 0, first.generation + 1] {
         assert!(illegal(groups.commit(&MemberIdentity { generation, ..first.clone() }, 0, 9)), "{generation}");
         assert!(illegal(groups.heartbeat(&MemberIdentity { generation, ..first.clone() })), "{generation}");
     }
     let mut late = groups.join(&request("b"));
     groups.commit(&first, 0, 4).unwrap();
-    let again = groups.joined(&JoinRequest { member_id: first.member_id.clone(), ..request("a") });
+    let again = groups.joined(&JoinRequest { member_id: Some(first.member_id.clone()), ..request("a") });
     answer(&mut late).unwrap();
     assert!(is_rebalancing(&groups.commit(&again.identity(), 0, 9)), "nothing is assigned in the new generation yet");
     assert!(illegal(groups.commit(&first, 0, 9)));
@@ -440,11 +443,9 @@ fn only_members_of_the_generation_commit() {
 #[test]
 fn anybody_commits_for_a_group_without_members() {
     let groups = Groups::new();
-    groups.commit(&MemberIdentity::none(), 0, 3).unwrap();
+    groups.commit(None, 0, 3).unwrap();
     assert_eq!(groups.coordinator.describe(&group()).unwrap().state, GroupState::Empty);
-    assert!(is_unknown(&groups.commit(&MemberIdentity::new("a", 1), 0, 9)));
-    let static_one = MemberIdentity { instance_id: Some("i".to_owned()), ..MemberIdentity::none() };
-    assert!(is_unknown(&groups.commit(&static_one, 0, 9)));
+    assert!(is_unknown(&groups.commit(&stranger(1), 0, 9)));
     assert_eq!(groups.committed(0), Some(3));
 }
 
@@ -459,14 +460,14 @@ fn positions_that_would_skip_records_are_refused() {
     let elsewhere = tidelog::PartitionKey { topic: "nowhere".parse().unwrap(), ..groups.key(0) };
     let other_range = tidelog::PartitionKey { range: tidelog::RingRange::new(4096, 0, 7).unwrap(), ..groups.key(0) };
     for unknown in [elsewhere, other_range] {
-        let outcome = groups.coordinator.commit(&group(), &member, &[(groups.key(1), at(1)), (unknown, at(0))]);
+        let outcome = groups.coordinator.commit(&group(), Some(&member), &[(groups.key(1), at(1)), (unknown, at(0))]);
         assert!(matches!(outcome, Err(GroupError::UnknownPartition { .. })), "{outcome:?}");
     }
     let note = |bytes: usize| CommittedOffset { metadata: "n".repeat(bytes), ..at(1) };
-    let outcome = groups.coordinator.commit(&group(), &member, &[(groups.key(1), note(4097))]);
+    let outcome = groups.coordinator.commit(&group(), Some(&member), &[(groups.key(1), note(4097))]);
     assert!(matches!(outcome, Err(GroupError::Store(OffsetStoreError::MetadataTooLarge { found: 4097, limit: 4096 }))), "{outcome:?}");
     assert_eq!((groups.committed(0), groups.committed(1)), (Some(100), None), "nothing of a commit that is refused is kept");
-    groups.coordinator.commit(&group(), &member, &[(groups.key(1), note(4096))]).unwrap();
+    groups.coordinator.commit(&group(), Some(&member), &[(groups.key(1), note(4096))]).unwrap();
     let all = groups.coordinator.fetch_all(&group()).unwrap();
     assert_eq!((all.len(), &all[1].1), (2, &note(4096)));
 }
@@ -506,8 +507,8 @@ fn positions_expire_when_their_group_is_gone() {
     assert!(groups.coordinator.list().unwrap().is_empty(), "nothing is left of it");
     // Without members, each position counts from its commit, or to the time that it said.
     let until = |ns: i64| CommittedOffset { expires_at: Some(TimestampNs::new(ns)), ..CommittedOffset::new(1, groups.clock.now()) };
-    groups.coordinator.commit(&group(), &MemberIdentity::none(), &[(groups.key(0), until(groups.clock.now().get() + 5))]).unwrap();
-    groups.commit(&MemberIdentity::none(), 1, 1).unwrap();
+    groups.coordinator.commit(&group(), None, &[(groups.key(0), until(groups.clock.now().get() + 5))]).unwrap();
+    groups.commit(None, 1, 1).unwrap();
     groups.clock.advance(Duration::from_nanos(5));
     assert_eq!(groups.coordinator.expire_offsets().unwrap(), 1);
     assert_eq!((groups.committed(0), groups.committed(1)), (None, Some(1)));
@@ -524,19 +525,20 @@ fn a_restart_goes_on_where_the_group_was() {
     assert_eq!((description.state, description.generation), (GroupState::Stable, members[0].generation));
     for member in &members {
         groups.heartbeat(member).unwrap();
-        assert_eq!(answer(&mut groups.sync(member, &[])).unwrap().assignment, member.member_id.as_bytes());
+        assert_eq!(answer(&mut groups.sync(member, &[])).unwrap().assignment, member.member_id.as_str().as_bytes());
     }
     assert_eq!(groups.committed(0), Some(7));
     // Told of a generation, and not assigned in it yet: the next one is higher all the same.
     let mut late = groups.join(&request("c"));
-    let mut joins: Vec<_> = members.iter().map(|member| groups.join(&JoinRequest { member_id: member.member_id.clone(), ..request("x") })).collect();
+    let mut joins: Vec<_> =
+        members.iter().map(|member| groups.join(&JoinRequest { member_id: Some(member.member_id.clone()), ..request("x") })).collect();
     let told = answer(&mut late).unwrap();
     joins.iter_mut().for_each(|join| assert_eq!(answer(join).unwrap().generation, told.generation));
     groups.restart();
     assert!(is_unknown(&groups.heartbeat(&told.identity())), "it was never assigned anything");
     for member in &members {
         let now = MemberIdentity { generation: told.generation, ..member.clone() };
-        assert_eq!(answer(&mut groups.sync(&now, &[])).unwrap().assignment, member.member_id.as_bytes(), "as before");
+        assert_eq!(answer(&mut groups.sync(&now, &[])).unwrap().assignment, member.member_id.as_str().as_bytes(), "as before");
     }
     groups.clock.advance(SESSION);
     assert!(groups.joined(&request("d")).generation > told.generation);
@@ -550,11 +552,11 @@ fn static_members_keep_their_assignment_across_a_restart() {
     groups.restart();
     let again = groups.joined(&instance("i"));
     assert_eq!(again.generation, joined.generation);
-    let identity = MemberIdentity { instance_id: Some("i".to_owned()), ..again.identity() };
-    assert_eq!(answer(&mut groups.sync(&identity, &[])).unwrap().assignment, joined.member_id.as_bytes());
+    let identity = again.identity();
+    assert_eq!(answer(&mut groups.sync(&identity, &[])).unwrap().assignment, joined.member_id.as_str().as_bytes());
     groups.restart();
     groups.heartbeat(&identity).unwrap();
-    let old = MemberIdentity { instance_id: Some("i".to_owned()), ..joined.identity() };
+    let old = joined.identity();
     assert!(matches!(groups.heartbeat(&old), Err(GroupError::FencedInstance { .. })), "the new id is the one that was kept");
 }
 
