@@ -40,12 +40,14 @@ mod config;
 mod error;
 #[cfg(feature = "parquet")]
 pub mod export;
+pub mod group;
 pub mod io;
 mod log;
 mod offset;
 mod subscription;
 mod topic;
 
+pub use clock::Clock;
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, RestoreError, SyncError, TopicError};
 #[cfg(feature = "test-util")]
@@ -58,8 +60,8 @@ pub use log::{
 pub use offset::SqliteOffsetStore;
 pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetCountError, OffsetMetrics, OffsetRange};
 pub use offset::{
-    CommittedOffset, CopyReport, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore,
-    OffsetStoreError, PartitionStats, copy_positions, note_partition, offset_mappings, renote_partition,
+    CommittedOffset, CopyReport, GroupId, GroupMetadata, LogOffsetStore, MappingMode, MemberMetadata, MemoryOffsetStore, OffsetCheckpoint,
+    OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats, copy_positions, note_partition, offset_mappings, renote_partition,
 };
 pub use offset::{DeleteTopicError, delete_topic};
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};

@@ -6,6 +6,7 @@
 mod adoption;
 mod append;
 mod apply;
+mod assignors;
 #[cfg(feature = "parquet")]
 mod checkpoints;
 #[cfg(feature = "parquet")]
@@ -23,6 +24,9 @@ mod export_pages;
 mod faults;
 mod follow;
 mod forged;
+mod group_model;
+mod group_support;
+mod groups;
 mod guards;
 #[cfg(feature = "parquet")]
 mod import;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod database;
+mod groups;
 mod migrations;
 mod rows;
 
@@ -17,6 +18,7 @@ use self::rows::integer;
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
@@ -202,7 +204,8 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn groups(&self) -> Result<Vec<GroupId>, OffsetStoreError> {
         let names: Vec<String> = self.read("list the groups of", |reader| {
-            let mut statement = reader.prepare_cached("SELECT DISTINCT group_id FROM consumer_group_positions ORDER BY group_id")?;
+            let mut statement = reader
+                .prepare_cached("SELECT group_id FROM consumer_group_positions UNION SELECT group_id FROM consumer_groups ORDER BY group_id")?;
             statement.query_map([], |row| row.get(0))?.collect()
         })?;
         names.iter().map(|name| name.parse()).collect()
@@ -219,8 +222,21 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
         self.write("delete a group from", |transaction| {
+            for table in ["consumer_groups", "consumer_group_members"] {
+                transaction.prepare_cached(&format!("DELETE FROM {table} WHERE group_id = ?1"))?.execute([group.as_str()])?;
+            }
             transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE group_id = ?1")?.execute([group.as_str()]).map(Ok)
         })
+    }
+
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        limits::check_group(metadata)?;
+        self.write("save a group to", |transaction| groups::save(transaction, group, metadata).map(Ok))
+    }
+
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+        // In one transaction: the members are those of the generation.
+        self.read("load a group from", |reader| groups::load(&reader.unchecked_transaction()?, group))
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
