@@ -54,8 +54,6 @@ pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
-#[cfg(feature = "sqlite")]
-pub use offset::SqliteOffsetStore;
 pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetCountError, OffsetMetrics, OffsetRange};
 pub use offset::{
     CommittedOffset, CopyReport, GroupId, LogOffsetStore, MappingMode, MemoryOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore,
@@ -65,6 +63,8 @@ pub use offset::{DeleteTopicError, delete_topic};
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
 pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
 pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
+#[cfg(feature = "sqlite")]
+pub use offset::{SqliteOffsetStore, SqlitePositions};
 #[cfg(feature = "tokio")]
 pub use subscription::SubscriptionStream;
 pub use subscription::{

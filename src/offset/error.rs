@@ -6,6 +6,7 @@ use thiserror::Error;
 use tidelog_format::Offset;
 
 use crate::error::{AppendError, CutError, DamagedRange, ReadError, SyncError, TopicError};
+use crate::offset::group_id::GroupId;
 use crate::offset::offset_mapping::OffsetMapping;
 
 /// Why an offset store did not do what it was asked. Nothing of it was done, unless the variant says so.
@@ -46,6 +47,19 @@ pub enum OffsetStoreError {
         /// The row given.
         given: OffsetMapping,
     },
+    /// A group's position is not where whoever moves it has read it: another consumer of the group has come first, and counted these records. Nothing
+    /// was written; roll back what was made of them, and begin anew at the position that is there.
+    #[error("group {group} was to go on from {} in {partition}, and is at {}", at(*expected), at(*found))]
+    PositionMoved {
+        /// The group.
+        group: GroupId,
+        /// The partition.
+        partition: String,
+        /// Where it was to be; at no offset, if it was to have none.
+        expected: Option<Offset>,
+        /// Where it is.
+        found: Option<Offset>,
+    },
     /// There is no offset store where there must be one: it was never made, or it is lost. Nothing was made in its place.
     #[error("there is no offset store in {place}")]
     NotFound {
@@ -66,10 +80,10 @@ pub enum OffsetStoreError {
         supported: u64,
     },
     /// Something else than an offset store. It was not changed: name another place.
-    #[error("{} is no offset store: {found}", path.display())]
+    #[error("{place} is no offset store: {found}")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server's database.
+        place: String,
         /// What it is, or holds.
         found: String,
     },
@@ -167,6 +181,10 @@ impl From<CutError> for OffsetStoreError {
     fn from(error: CutError) -> Self {
         Self::Cut(Box::new(error))
     }
+}
+
+fn at(position: Option<Offset>) -> String {
+    position.map_or_else(|| "no offset".to_owned(), |offset| offset.to_string())
 }
 
 fn ranges(damage: &[DamagedRange]) -> String {

@@ -42,6 +42,6 @@ pub use offset_range::{OffsetCountError, OffsetRange};
 pub use partition_offset_info::PartitionOffsetInfo;
 pub use partition_stats::PartitionStats;
 pub use registry::{OffsetMetrics, PartitionOffsetRegistry};
-#[cfg(feature = "sqlite")]
-pub use store::SqliteOffsetStore;
 pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteOffsetStore, SqlitePositions};

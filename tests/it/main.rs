@@ -45,6 +45,8 @@ mod offset_manager;
 mod offset_notation;
 #[cfg(feature = "sqlite")]
 mod offset_sqlite;
+#[cfg(feature = "sqlite")]
+mod offset_sqlite_positions;
 mod offset_stores;
 mod partition_faults;
 mod partitions;

@@ -4,6 +4,8 @@ mod by_notes;
 mod limits;
 mod log;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod migrations;
 mod notes;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -14,7 +16,7 @@ use std::ops::Range;
 pub use log::LogOffsetStore;
 pub use memory::MemoryOffsetStore;
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteOffsetStore;
+pub use sqlite::{SqliteOffsetStore, SqlitePositions};
 use tidelog_format::{Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;

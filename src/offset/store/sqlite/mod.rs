@@ -2,8 +2,9 @@
 
 mod backup;
 mod database;
-mod migrations;
+mod positions;
 mod rows;
+mod schema;
 
 use std::ops::Range;
 use std::path::Path;
@@ -13,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tidelog_format::{Offset, TimestampNs};
 
 use self::database::Database;
+pub use self::positions::SqlitePositions;
 use self::rows::integer;
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
@@ -22,6 +24,7 @@ use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::offset::store::OffsetStore;
 use crate::offset::store::limits;
+use crate::offset::store::migrations::{self, Others};
 use crate::topic::{PartitionKey, TopicName};
 
 /// An [`OffsetStore`] in a SQLite file (feature `sqlite`).
@@ -57,10 +60,10 @@ impl SqliteOffsetStore {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OffsetStoreError> {
         let database = Database::at(path.as_ref());
         if database.is_there()? {
-            migrations::version(&database, &database.look_at()?)?;
+            schema::version(&database, &database.look_at()?, Others::Refused)?;
         }
         let mut writer = database.open()?;
-        migrations::migrate(&database, &mut writer, migrations::LATEST)?;
+        schema::migrate(&database, &mut writer, migrations::LATEST, Others::Refused)?;
         Ok(Self { database, writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
@@ -70,7 +73,7 @@ impl SqliteOffsetStore {
     /// [`OffsetStoreError::NotFound`] if there is no file, or it has no tables; nothing is made. Else as [`open`](Self::open).
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OffsetStoreError> {
         let database = Database::at(path.as_ref());
-        if !database.is_there()? || migrations::version(&database, &database.look_at()?)? == 0 {
+        if !database.is_there()? || schema::version(&database, &database.look_at()?, Others::Refused)? == 0 {
             return Err(OffsetStoreError::NotFound { place: database.path.display().to_string() });
         }
         Self::open(path)
@@ -85,7 +88,7 @@ impl SqliteOffsetStore {
     /// As [`open`](Self::open).
     pub fn version(path: impl AsRef<Path>) -> Result<u32, OffsetStoreError> {
         let database = Database::at(path.as_ref());
-        migrations::version(&database, &database.look_at()?)
+        schema::version(&database, &database.look_at()?, Others::Refused)
     }
 
     /// Brings a file to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no
@@ -95,14 +98,11 @@ impl SqliteOffsetStore {
     /// As [`open`](Self::open); [`OffsetStoreError::Unsupported`] if there is no such version.
     pub fn migrate(path: impl AsRef<Path>, version: u32) -> Result<(), OffsetStoreError> {
         let database = Database::at(path.as_ref());
-        if version > migrations::LATEST {
-            let place = "the migration".to_owned();
-            return Err(OffsetStoreError::Unsupported { place, found: version.into(), supported: migrations::LATEST.into() });
-        }
+        migrations::check_wanted(version)?;
         if database.is_there()? {
-            migrations::version(&database, &database.look_at()?)?;
+            schema::version(&database, &database.look_at()?, Others::Refused)?;
         }
-        migrations::migrate(&database, &mut database.open()?, version)
+        schema::migrate(&database, &mut database.open()?, version, Others::Refused)
     }
 
     /// Makes the file as small as what is in it.
@@ -177,13 +177,7 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {
-        self.read("fetch a position from", |reader| {
-            let mut statement = reader.prepare_cached(
-                "SELECT committed_offset, leader_epoch, metadata, committed_at, expires_at
-                 FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2",
-            )?;
-            statement.query_row(params![group.as_str(), partition.to_string()], |row| rows::position(row, 0)).optional()
-        })
+        self.read("fetch a position from", |reader| rows::fetch(reader, group, partition))
     }
 
     fn fetch_all(&self, group: &GroupId) -> Result<Vec<(PartitionKey, CommittedOffset)>, OffsetStoreError> {

@@ -1,14 +1,24 @@
-//! Rows and what they stand for. Runs no statement.
+//! Rows and what they stand for. Changes none.
 
-use rusqlite::Row;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tidelog_format::{LeaderEpoch, Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
+use crate::offset::group_id::GroupId;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::offset::store::sqlite::database::Database;
 use crate::topic::{PartitionKey, RingRange};
+
+/// A group's position in a partition.
+pub(super) fn fetch(connection: &Connection, group: &GroupId, partition: &PartitionKey) -> rusqlite::Result<Option<CommittedOffset>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT committed_offset, leader_epoch, metadata, committed_at, expires_at
+         FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2",
+    )?;
+    statement.query_row(params![group.as_str(), partition.to_string()], |row| position(row, 0)).optional()
+}
 
 /// `committed_offset, leader_epoch, metadata, committed_at, expires_at`, from column `first` on.
 pub(super) fn position(row: &Row<'_>, first: usize) -> rusqlite::Result<CommittedOffset> {
