@@ -31,7 +31,7 @@
 //! # Features
 //! All off by default, and each only adds: `parquet` (the module `export`), `object_store` (exports into
 //! object stores), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
-//! (compression a batch), `sqlite` (offsets in a SQLite file), `test-util` (fault injection for tests of programs that embed this).
+//! (compression a batch), `sqlite` (offsets in a SQLite file), `postgres` (offsets in PostgreSQL), `test-util` (fault injection for tests of programs that embed this).
 
 #![cfg_attr(tidelog_loom, allow(dead_code, unreachable_pub, reason = "loom stands in for parts of it"))]
 
@@ -63,6 +63,8 @@ pub use offset::{DeleteTopicError, delete_topic};
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
 pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
 pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
+#[cfg(feature = "postgres")]
+pub use offset::{PostgresOffsetStore, PostgresPositions};
 #[cfg(feature = "sqlite")]
 pub use offset::{SqliteOffsetStore, SqlitePositions};
 #[cfg(feature = "tokio")]

@@ -130,6 +130,29 @@ pub enum OffsetStoreError {
         /// The database's words.
         reason: String,
     },
+    /// The database server failed, or could not be reached. A change is not done.
+    #[error("{action} {place}: {reason}")]
+    Server {
+        /// What was to be done.
+        action: &'static str,
+        /// The server and the database.
+        place: String,
+        /// The server's SQLSTATE, if the failure is its own.
+        sqlstate: Option<String>,
+        /// The server's words.
+        reason: String,
+    },
+    /// The connection to the database server was lost while it was told to commit: the change is done whole, or not at all, and which is not known.
+    /// Look what is there, or do it again: what is there already is not done twice.
+    #[error("{action} {place}: whether it was committed is not known: {reason}")]
+    OutcomeUnknown {
+        /// What was to be done.
+        action: &'static str,
+        /// The server and the database.
+        place: String,
+        /// How the connection was lost.
+        reason: String,
+    },
     /// A copy failed, and some of what it had written could not be taken back. Run again, it finds that it is there already.
     #[error("{source}; and {positions} of the positions that were written could not be taken back: {reason}")]
     NotTakenBack {

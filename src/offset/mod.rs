@@ -43,5 +43,7 @@ pub use partition_offset_info::PartitionOffsetInfo;
 pub use partition_stats::PartitionStats;
 pub use registry::{OffsetMetrics, PartitionOffsetRegistry};
 pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOffsetStore, PostgresPositions};
 #[cfg(feature = "sqlite")]
 pub use store::{SqliteOffsetStore, SqlitePositions};

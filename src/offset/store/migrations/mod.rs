@@ -16,11 +16,11 @@ pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;
 /// What a database says of itself, asked for as far as it is needed.
 pub(super) trait Catalog {
     /// The names of its tables and views.
-    fn tables(&self) -> Result<Vec<String>, OffsetStoreError>;
+    fn tables(&mut self) -> Result<Vec<String>, OffsetStoreError>;
     /// The columns of its `schema_migrations`, in order.
-    fn columns(&self) -> Result<Vec<String>, OffsetStoreError>;
+    fn columns(&mut self) -> Result<Vec<String>, OffsetStoreError>;
     /// Versions and descriptions in its `schema_migrations`, in order.
-    fn applied(&self) -> Result<Vec<(u64, String)>, OffsetStoreError>;
+    fn applied(&mut self) -> Result<Vec<(u64, String)>, OffsetStoreError>;
 }
 
 /// Whether tables that are none of ours may be where no migration was applied.
@@ -36,7 +36,7 @@ pub(super) enum Others {
 ///
 /// # Errors
 /// [`OffsetStoreError::Unsupported`], [`OffsetStoreError::Foreign`]; and as the catalog.
-pub(super) fn version(catalog: &impl Catalog, place: &str, others: Others) -> Result<u32, OffsetStoreError> {
+pub(super) fn version(catalog: &mut impl Catalog, place: &str, others: Others) -> Result<u32, OffsetStoreError> {
     let foreign = |found| OffsetStoreError::Foreign { place: place.to_owned(), found };
     let tables = catalog.tables()?;
     let other = tables.iter().find(|table| *table != "schema_migrations").filter(|_| others == Others::Refused);

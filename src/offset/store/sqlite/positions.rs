@@ -9,11 +9,12 @@ use tidelog_format::Offset;
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::store::keys::integer;
 use crate::offset::store::limits;
 use crate::offset::store::migrations::{LATEST, Others};
 use crate::offset::store::sqlite::database::Database;
-use crate::offset::store::sqlite::rows::{self, integer};
-use crate::offset::store::sqlite::schema;
+use crate::offset::store::sqlite::{rows, schema};
+use crate::offset::store::statements;
 use crate::topic::PartitionKey;
 
 /// Positions of groups in a SQLite database of your own (feature `sqlite`), moved in the transaction that stores what was made of the records:
@@ -99,11 +100,18 @@ impl SqlitePositions {
         to: &CommittedOffset,
     ) -> Result<(), OffsetStoreError> {
         limits::check_position(partition, to)?;
-        let (key, offset, epoch) = (partition.to_string(), integer(to.offset), to.leader_epoch.map(|epoch| epoch.get()));
+        let (group_id, key, offset, epoch) = (group.as_str(), partition.to_string(), integer(to.offset), to.leader_epoch.map(|epoch| epoch.get()));
         let (committed_at, expires_at) = (to.committed_at.get(), to.expires_at.map(|at| at.get()));
-        let row = params![group.as_str(), key, offset, epoch, to.metadata, committed_at, expires_at, from.map(integer)];
-        let sql = if from.is_some() { UPDATE } else { INSERT };
-        let written = self.database.run("move a position in", || transaction.prepare_cached(sql)?.execute(row))?;
+        let written = self.database.run("move a position in", || match from {
+            None => {
+                let row = params![group_id, key, offset, epoch, to.metadata, committed_at, expires_at];
+                transaction.prepare_cached(statements::COMMIT_FIRST)?.execute(row)
+            }
+            Some(from) => {
+                let row = params![offset, epoch, to.metadata, committed_at, expires_at, group_id, key, integer(from)];
+                transaction.prepare_cached(statements::COMMIT_FROM)?.execute(row)
+            }
+        })?;
         if written == 1 {
             return Ok(());
         }
@@ -111,12 +119,3 @@ impl SqlitePositions {
         Err(OffsetStoreError::PositionMoved { group: group.clone(), partition: key, expected: from, found })
     }
 }
-
-const UPDATE: &str = "UPDATE consumer_group_positions
-    SET committed_offset = ?3, leader_epoch = ?4, metadata = ?5, committed_at = ?6, expires_at = ?7
-    WHERE group_id = ?1 AND partition_key = ?2 AND committed_offset = ?8";
-/// The last parameter is NULL.
-const INSERT: &str = "INSERT INTO consumer_group_positions
-    (group_id, partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at)
-    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ?8 IS NULL
-    ON CONFLICT (group_id, partition_key) DO NOTHING";

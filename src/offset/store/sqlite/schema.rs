@@ -6,10 +6,11 @@ use crate::clock::now;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::store::migrations::{self, Catalog, MIGRATIONS, Others};
 use crate::offset::store::sqlite::database::Database;
+use crate::offset::store::statements;
 
 /// The version of a database: 0 of an empty one.
 pub(super) fn version(database: &Database, connection: &Connection, others: Others) -> Result<u32, OffsetStoreError> {
-    migrations::version(&Opened { database, connection }, &database.path.display().to_string(), others)
+    migrations::version(&mut Opened { database, connection }, &database.path.display().to_string(), others)
 }
 
 /// Brings a database from whatever version it has to another one, one transaction a step.
@@ -22,18 +23,16 @@ pub(super) fn migrate(database: &Database, connection: &mut Connection, wanted: 
             return database.run("end to migrate", || transaction.commit());
         }
         database.run("migrate", || {
-            transaction.execute_batch(
-                "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, description TEXT NOT NULL, applied_at INTEGER NOT NULL)",
-            )?;
+            transaction.execute_batch(statements::CREATE_MIGRATIONS)?;
             if found < wanted {
                 let step = &MIGRATIONS[found as usize];
                 transaction.execute_batch(step.up)?;
                 let row = params![step.version, step.description, now().get()];
-                transaction.execute("INSERT INTO schema_migrations (version, description, applied_at) VALUES (?1, ?2, ?3)", row)?;
+                transaction.execute(statements::NOTE_APPLIED, row)?;
             } else {
                 let step = &MIGRATIONS[found as usize - 1];
                 transaction.execute_batch(step.down)?;
-                transaction.execute("DELETE FROM schema_migrations WHERE version = ?1", [step.version])?;
+                transaction.execute(statements::NOTE_TAKEN_BACK, [step.version])?;
             }
             transaction.commit()
         })?;
@@ -73,17 +72,16 @@ impl Opened<'_> {
 }
 
 impl Catalog for Opened<'_> {
-    fn tables(&self) -> Result<Vec<String>, OffsetStoreError> {
+    fn tables(&mut self) -> Result<Vec<String>, OffsetStoreError> {
         let sql = "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name NOT GLOB 'sqlite_*'";
         self.rows("read the tables of", sql, |row| row.get(0))
     }
 
-    fn columns(&self) -> Result<Vec<String>, OffsetStoreError> {
+    fn columns(&mut self) -> Result<Vec<String>, OffsetStoreError> {
         self.rows("read the version of", "SELECT name FROM pragma_table_info('schema_migrations')", |row| row.get(0))
     }
 
-    fn applied(&self) -> Result<Vec<(u64, String)>, OffsetStoreError> {
-        let sql = "SELECT version, description FROM schema_migrations ORDER BY version";
-        self.rows("read the version of", sql, |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
+    fn applied(&mut self) -> Result<Vec<(u64, String)>, OffsetStoreError> {
+        self.rows("read the version of", statements::APPLIED, |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
     }
 }
