@@ -29,6 +29,16 @@ pub enum OffsetStoreError {
         /// Bytes at most.
         limit: usize,
     },
+    /// The metadata of a group is longer than it may be: it has too many members, or they say too much.
+    #[error("{what} of a group has {found} bytes, and {limit} at most")]
+    GroupTooLarge {
+        /// What of it.
+        what: &'static str,
+        /// Bytes given.
+        found: usize,
+        /// Bytes at most.
+        limit: usize,
+    },
     /// No log gives out such an offset.
     #[error("offset {found} is above {limit}, the highest there is")]
     OffsetTooHigh {

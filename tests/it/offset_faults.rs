@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidelog::{
-    CommittedOffset, GroupId, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
+    CommittedOffset, GroupId, GroupMetadata, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
     PartitionStats, TimestampNs, TopicName,
 };
 
@@ -95,6 +95,14 @@ impl OffsetStore for Faulty {
 
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
         self.change(|| self.inner.delete_group(group))
+    }
+
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        self.change(|| self.inner.save_group(group, metadata))
+    }
+
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+        self.inner.load_group(group)
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
-    AckLevel, CommittedOffset, GroupId, LogOffsetStore, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, Partition, PartitionKey,
-    Record, RingRange, Store, StoreOptions, SyncPolicy, TimestampNs,
+    AckLevel, CommittedOffset, GroupId, GroupMetadata, LogOffsetStore, MemberMetadata, OffsetCheckpoint, OffsetMapping, OffsetStore,
+    OffsetStoreError, Partition, PartitionKey, Record, RingRange, Store, StoreOptions, SyncPolicy, TimestampNs,
 };
 
 use crate::reading_support::{Other, other, tell};
@@ -19,10 +19,11 @@ use crate::support::{copy_tree, fingerprint, options, segments, tempdir};
 const TOPIC: &str = "_tidelog/offsets";
 const STORE: &str = "/store";
 
-/// Everything that a model needs to know: positions by group and partition, checkpoints by partition.
+/// Everything that a model needs to know: positions by group and partition, generations by group, checkpoints by partition.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Model {
     positions: BTreeMap<(u8, u8), u64>,
+    generations: BTreeMap<u8, i32>,
     checkpoints: BTreeMap<u8, u64>,
 }
 
@@ -31,6 +32,7 @@ enum Step {
     Commit { group: u8, partitions: Vec<u8>, offset: u64 },
     Delete { group: u8, partitions: Vec<u8> },
     DeleteGroup(u8),
+    SaveGroup { group: u8, generation: i32 },
     DeleteTopic(u8),
     Checkpoint { partition: u8, offset: u64 },
     CleanUp(u64),
@@ -56,6 +58,13 @@ fn position(offset: u64) -> CommittedOffset {
     CommittedOffset { metadata: "x".repeat((offset % 50) as usize), expires_at, ..CommittedOffset::new(offset, TimestampNs::new(offset as i64)) }
 }
 
+/// All that is noted of a group follows from its generation.
+fn metadata(generation: i32) -> GroupMetadata {
+    let member = |number: i32| MemberMetadata { assignment: vec![7; 10 * number as usize], ..MemberMetadata::default() };
+    let members = (0..generation % 4).map(|number| (format!("member-{number}"), member(number))).collect();
+    GroupMetadata { members, ..GroupMetadata::empty(generation, TimestampNs::new(generation.into())) }
+}
+
 impl Step {
     /// Does it to a store, and says whether the store took it.
     fn apply(&self, store: &LogOffsetStore) -> Result<(), OffsetStoreError> {
@@ -68,6 +77,7 @@ impl Step {
                 store.delete(&group(*of), &partitions.iter().map(|number| key(*number)).collect::<Vec<_>>()).map(drop)
             }
             Self::DeleteGroup(of) => store.delete_group(&group(*of)).map(drop),
+            Self::SaveGroup { group: of, generation } => store.save_group(&group(*of), &metadata(*generation)).map(drop),
             Self::DeleteTopic(of) => store.delete_topic(&key(*of).topic).map(drop),
             Self::Checkpoint { partition, offset } => {
                 let checkpoint = OffsetCheckpoint { offset: (*offset).into(), saved_at: TimestampNs::new(*offset as i64) };
@@ -83,7 +93,14 @@ impl Step {
         match self {
             Self::Commit { group, partitions, offset } => model.positions.extend(partitions.iter().map(|partition| ((*group, *partition), *offset))),
             Self::Delete { group, partitions } => model.positions.retain(|(of, partition), _| of != group || !partitions.contains(partition)),
-            Self::DeleteGroup(group) => model.positions.retain(|(of, _), _| of != group),
+            Self::DeleteGroup(group) => {
+                model.positions.retain(|(of, _), _| of != group);
+                model.generations.remove(group);
+            }
+            Self::SaveGroup { group, generation } => {
+                let kept = model.generations.entry(*group).or_insert(*generation);
+                *kept = (*kept).max(*generation);
+            }
             Self::DeleteTopic(number) => {
                 model.positions.retain(|(_, partition), _| partition / 4 != number / 4);
                 model.checkpoints.retain(|partition, _| partition / 4 != number / 4);
@@ -103,6 +120,10 @@ fn read(store: &dyn OffsetStore) -> Model {
     let mut model = Model::default();
     for of in store.groups().unwrap() {
         let number: u8 = of.as_str().strip_prefix("group-").unwrap().parse().unwrap();
+        if let Some(found) = store.load_group(&of).unwrap() {
+            assert_eq!(found, metadata(found.generation));
+            model.generations.insert(number, found.generation);
+        }
         for (partition, found) in store.fetch_all(&of).unwrap() {
             assert_eq!(found, position(found.offset.get()));
             model.positions.insert((number, (0..8).find(|other| key(*other) == partition).unwrap()), found.offset.get());
@@ -526,6 +547,7 @@ fn power_may_fail_after_any_call() {
             let step = match number % 6 {
                 4 => Step::Delete { group: (number % 3) as u8, partitions: vec![1] },
                 5 => Step::Checkpoint { partition: 2, offset: number },
+                3 => Step::SaveGroup { group: (number % 3) as u8, generation: number as i32 },
                 _ => Step::Commit { group: (number % 3) as u8, partitions: vec![0, 1, 5, 6], offset: number },
             };
             let before = model.clone();
@@ -567,6 +589,7 @@ fn steps() -> impl Strategy<Value = Step> {
         8 => (0..4u8, partitions(), 0..1000u64).prop_map(|(group, partitions, offset)| Step::Commit { group, partitions, offset }),
         2 => (0..4u8, partitions()).prop_map(|(group, partitions)| Step::Delete { group, partitions }),
         1 => (0..4u8).prop_map(Step::DeleteGroup),
+        3 => (0..4u8, 0..100).prop_map(|(group, generation)| Step::SaveGroup { group, generation }),
         1 => (0..8u8).prop_map(Step::DeleteTopic),
         3 => (0..8u8, 0..1000u64).prop_map(|(partition, offset)| Step::Checkpoint { partition, offset }),
         1 => (0..1000u64).prop_map(Step::CleanUp),

@@ -223,7 +223,7 @@ fn a_store_of_a_newer_version_is_refused_and_left_alone() {
             other.restore(&file),
         ] {
             let error = outcome.unwrap_err();
-            assert!(matches!(error, OffsetStoreError::Unsupported { found: 6, supported: 5, .. }) && error.is_refusal(), "{error}");
+            assert!(matches!(error, OffsetStoreError::Unsupported { found: 7, supported: 6, .. }) && error.is_refusal(), "{error}");
         }
         assert!(before == all(), "a refusal changed bytes; killed: {is_killed}, index: {has_index}");
         assert_eq!(committed(&other), [1, 1]);

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tidelog::{
-    CommittedOffset, GroupId, LogOffsetStore, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError,
-    PartitionKey, PartitionStats, Record, RingRange, Store, SyncPolicy, TimestampNs, TopicError, TopicName,
+    CommittedOffset, GroupId, GroupMetadata, LogOffsetStore, MemberMetadata, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore,
+    OffsetStoreError, PartitionKey, PartitionStats, Record, RingRange, Store, SyncPolicy, TimestampNs, TopicError, TopicName,
 };
 
 use crate::support::{options, tempdir};
@@ -311,6 +311,78 @@ fn positions_of_groups() {
             assert_eq!(store.fetch(&group("billing"), &b).unwrap(), Some(full.clone()));
             assert_eq!(store.fetch(&group("billing"), &c).unwrap(), None);
         },
+    );
+}
+
+fn metadata(generation: i32, members: &[&str]) -> GroupMetadata {
+    let member = |name: &str| MemberMetadata {
+        instance_id: (name != "b").then(|| format!("static {name}")),
+        client_id: "größe\n'; DROP TABLE".to_owned(),
+        client_host: String::new(),
+        session_timeout_ms: u32::MAX,
+        rebalance_timeout_ms: generation as u32,
+        subscription: (0..=255).collect(),
+        assignment: name.as_bytes().to_vec(),
+    };
+    GroupMetadata {
+        protocol_type: "consumer".to_owned(),
+        protocol: members.first().map(|_| "range".to_owned()),
+        leader: members.first().map(|name| (*name).to_owned()),
+        members: members.iter().map(|name| ((*name).to_owned(), member(name))).collect(),
+        ..GroupMetadata::empty(generation, ts(i64::from(generation) - 5))
+    }
+}
+
+/// What a group is made of comes back whole, and no older generation takes the place of a newer one.
+#[test]
+fn metadata_of_groups() {
+    let [a, b, gone, late] = ["a", "b", "gone", "late"].map(group);
+    each(
+        |store| {
+            assert_eq!(store.load_group(&a).unwrap(), None);
+            assert!(store.save_group(&a, &metadata(3, &["a", "b", "c"])).unwrap());
+            assert!(store.save_group(&a, &metadata(7, &["b"])).unwrap());
+            for older in [6, 0, -1, i32::MIN] {
+                assert!(!store.save_group(&a, &metadata(older, &["a", "c"])).unwrap());
+            }
+            // Within a generation, the last one counts.
+            assert!(store.save_group(&a, &metadata(7, &["d", "b"])).unwrap());
+            assert!(store.save_group(&b, &GroupMetadata::empty(i32::MAX, ts(i64::MIN))).unwrap());
+            store.commit(&a, &[(partition("t", 0), CommittedOffset::new(1, ts(1)))]).unwrap();
+            store.commit(&late, &[(partition("t", 0), CommittedOffset::new(1, ts(1)))]).unwrap();
+            store.commit(&gone, &[(partition("t", 0), CommittedOffset::new(1, ts(1)))]).unwrap();
+            assert!(store.save_group(&gone, &metadata(9, &["a"])).unwrap());
+            assert_eq!(store.delete_group(&gone).unwrap(), 1);
+            assert!(store.save_group(&gone, &metadata(2, &[])).unwrap(), "nothing is known of it any more");
+            assert_eq!(store.delete_group(&gone).unwrap(), 0);
+            store.delete_topic(&"t".parse().unwrap()).unwrap();
+        },
+        |store| {
+            assert_eq!(
+                store.load_group(&a).unwrap(),
+                Some(metadata(7, &["b", "d"])).map(|found| GroupMetadata { leader: Some("d".to_owned()), ..found })
+            );
+            assert_eq!(store.load_group(&b).unwrap(), Some(GroupMetadata::empty(i32::MAX, ts(i64::MIN))));
+            assert_eq!(store.load_group(&gone).unwrap(), None);
+            assert_eq!(store.groups().unwrap(), [a.clone(), b.clone()], "positions or metadata make a group");
+        },
+    );
+}
+
+#[test]
+fn metadata_that_is_too_large_is_refused() {
+    let long = |bytes: usize| GroupMetadata { protocol_type: "x".repeat(bytes), ..metadata(2, &["a"]) };
+    let mut heavy = metadata(3, &["a", "b"]);
+    heavy.members.values_mut().for_each(|member| member.assignment = vec![7; 9 << 20]);
+    each(
+        |store| {
+            assert!(store.save_group(&group("g"), &long(32_767)).unwrap());
+            for bad in [long(32_768), heavy.clone()] {
+                let outcome = store.save_group(&group("g"), &bad);
+                assert!(matches!(outcome, Err(OffsetStoreError::GroupTooLarge { found, limit, .. }) if found > limit), "{outcome:?}");
+            }
+        },
+        |store| assert_eq!(store.load_group(&group("g")).unwrap(), Some(long(32_767))),
     );
 }
 

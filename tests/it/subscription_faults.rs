@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::{
-    CommittedOffset, GroupId, GroupPosition, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore, OffsetStoreError, Partition,
-    PartitionKey, PartitionStats, PartitionView, ReadError, Store, SubscriptionError, TimestampNs, TopicName,
+    CommittedOffset, GroupId, GroupMetadata, GroupPosition, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore, OffsetStoreError,
+    Partition, PartitionKey, PartitionStats, PartitionView, ReadError, Store, SubscriptionError, TimestampNs, TopicName,
 };
 
 use crate::reading_support::{Home, append_numbered, faulty, numbered};
@@ -108,6 +108,12 @@ impl OffsetStore for Broken {
         Self::fail()
     }
     fn delete_group(&self, _: &GroupId) -> Result<usize, OffsetStoreError> {
+        Self::fail()
+    }
+    fn save_group(&self, _: &GroupId, _: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        Self::fail()
+    }
+    fn load_group(&self, _: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
         Self::fail()
     }
     fn delete_topic(&self, _: &TopicName) -> Result<usize, OffsetStoreError> {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
-    CommittedOffset, Filter, GroupId, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore,
-    OffsetStoreError, OnOutOfRange, PartitionKey, PartitionStats, SeekOutcome, Subscription, SubscriptionError, TimestampNs, TopicName,
+    CommittedOffset, Filter, GroupId, GroupMetadata, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec,
+    OffsetStore, OffsetStoreError, OnOutOfRange, PartitionKey, PartitionStats, SeekOutcome, Subscription, SubscriptionError, TimestampNs, TopicName,
 };
 
 use crate::reading_support::{Home, append_numbered, eventually, small};
@@ -54,6 +54,12 @@ impl OffsetStore for Beside {
     }
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
         self.positions.delete_group(group)
+    }
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        self.positions.save_group(group, metadata)
+    }
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+        self.positions.load_group(group)
     }
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
         self.positions.delete_topic(topic)

@@ -9,7 +9,7 @@ macro_rules! by_notes {
             use tidelog_format::{Offset, TimestampNs};
 
             use $crate::offset::store::notes::Change;
-            use $crate::offset::{CommittedOffset, GroupId, OffsetCheckpoint, OffsetMapping, OffsetStoreError, PartitionStats};
+            use $crate::offset::{CommittedOffset, GroupId, GroupMetadata, OffsetCheckpoint, OffsetMapping, OffsetStoreError, PartitionStats};
             use $crate::topic::{PartitionKey, TopicName};
 
             impl $crate::offset::OffsetStore for $store {
@@ -35,6 +35,14 @@ macro_rules! by_notes {
 
                 fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
                     self.change(Change::DeleteGroup { group: group.clone() })
+                }
+
+                fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+                    Ok(self.change(Change::SaveGroup { group: group.clone(), metadata: metadata.clone() })? > 0)
+                }
+
+                fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+                    self.read(|notes| notes.group(group))
                 }
 
                 fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {

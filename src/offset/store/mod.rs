@@ -30,18 +30,19 @@ use tidelog_format::{Offset, TimestampNs};
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::topic::{PartitionKey, TopicName};
 
-/// Keeps the positions of groups, and notes about partitions: checkpoints, rows that point into their logs, and counts. What it says is
+/// Keeps the positions of groups and what these are made of, and notes about partitions: checkpoints, rows that point into their logs, and counts. What it says is
 /// durable when a call returns, unless the store is one of memory alone.
 ///
 /// What it takes it can give back: an offset above 2^63 - 1 is refused ([`OffsetStoreError::OffsetTooHigh`]), and so is a
 /// [`TopicName`] that was put together from parts that are none ([`TopicError::InvalidName`](crate::TopicError::InvalidName)).
 ///
-/// Only positions are the store's own. Everything else was read from a log and can be read from it again: no offset is assigned from what a
+/// Only positions and groups are the store's own. Everything else was read from a log and can be read from it again: no offset is assigned from what a
 /// store says, so that a store which is lost, old or wrong changes none.
 pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// Commits positions of one group: all of them, or none. The last commit wins, whichever way it moves.
@@ -62,7 +63,7 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// [`OffsetStoreError`].
     fn fetch_all(&self, group: &GroupId) -> Result<Vec<(PartitionKey, CommittedOffset)>, OffsetStoreError>;
 
-    /// The groups that have a position, by name.
+    /// The groups that have a position or metadata, by name.
     ///
     /// # Errors
     /// [`OffsetStoreError`].
@@ -74,11 +75,24 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// [`OffsetStoreError`].
     fn delete(&self, group: &GroupId, partitions: &[PartitionKey]) -> Result<usize, OffsetStoreError>;
 
-    /// Forgets all positions of a group; returns how many there were.
+    /// Forgets a group, with its metadata and all its positions; returns how many positions there were.
     ///
     /// # Errors
     /// [`OffsetStoreError`].
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError>;
+
+    /// Notes what a group is made of, in the place of what was noted before. An older generation never takes the place of a newer one; returns
+    /// whether this one was taken.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError::GroupTooLarge`] if names in it have more than 32,767 bytes, or all of it more than 16 MiB.
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError>;
+
+    /// What a group was made of last, if that was noted.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`].
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError>;
 
     /// Forgets every group's positions in a topic, and what else is noted about its partitions; returns how many positions there were.
     ///

@@ -1,6 +1,6 @@
 //! Everything that a store knows, in memory, and the changes that lead from one state to the next. Keeps nothing durable.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use tidelog_format::{Offset, TimestampNs};
@@ -8,6 +8,7 @@ use tidelog_format::{Offset, TimestampNs};
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
@@ -17,7 +18,9 @@ use crate::topic::{PartitionKey, TopicName};
 /// What a store knows. The same changes in the same order lead to the same notes, wherever they are applied.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Notes {
+    /// The positions of each group that has some.
     groups: BTreeMap<GroupId, BTreeMap<PartitionKey, CommittedOffset>>,
+    metadata: BTreeMap<GroupId, GroupMetadata>,
     partitions: BTreeMap<PartitionKey, PartitionNotes>,
 }
 
@@ -53,6 +56,7 @@ pub(super) enum Change {
     Commit { group: GroupId, positions: Vec<(PartitionKey, CommittedOffset)> },
     Delete { group: GroupId, partitions: Vec<PartitionKey> },
     DeleteGroup { group: GroupId },
+    SaveGroup { group: GroupId, metadata: GroupMetadata },
     DeleteTopic { topic: TopicName },
     Checkpoint { partition: PartitionKey, checkpoint: OffsetCheckpoint },
     Mappings { partition: PartitionKey, saved_at: TimestampNs, rows: Vec<OffsetMapping> },
@@ -68,6 +72,7 @@ impl Change {
         match self {
             Self::Commit { positions, .. } => limits::check_positions(positions),
             Self::Delete { partitions, .. } => limits::check_partitions(partitions),
+            Self::SaveGroup { metadata, .. } => limits::check_group(metadata),
             Self::DeleteTopic { topic } => Ok(topic.check()?),
             Self::Checkpoint { partition, checkpoint } => {
                 limits::check_partition(partition)?;
@@ -97,7 +102,8 @@ impl Notes {
         match change {
             Change::Commit { positions, .. } => positions.is_empty(),
             Change::Delete { group, partitions } => partitions.iter().all(|partition| self.fetch(group, partition).is_none()),
-            Change::DeleteGroup { group } => !self.groups.contains_key(group),
+            Change::DeleteGroup { group } => !self.groups.contains_key(group) && !self.metadata.contains_key(group),
+            Change::SaveGroup { group, metadata } => self.metadata.get(group).is_some_and(|known| known.generation > metadata.generation),
             Change::Checkpoint { partition, checkpoint } => self.checkpoint(partition).is_some_and(|known| known.offset >= checkpoint.offset),
             Change::Mappings { partition, rows, .. } => {
                 self.partitions.get(partition).is_some_and(|notes| rows.iter().all(|row| notes.mappings.contains_key(&row.offset))) || rows.is_empty()
@@ -121,7 +127,7 @@ impl Notes {
             }
             Change::DeleteGroup { group } => self.groups.get(group).map_or(0, BTreeMap::len),
             Change::DeleteTopic { topic } => positions().filter(|(partition, _)| partition.topic == *topic).count(),
-            Change::Checkpoint { .. } | Change::Forget { .. } => usize::from(!self.is_idle(change)),
+            Change::SaveGroup { .. } | Change::Checkpoint { .. } | Change::Forget { .. } => usize::from(!self.is_idle(change)),
             Change::Mappings { rows, .. } => rows.len(),
             Change::Stats { .. } => 1,
             Change::CleanUp { now } => positions().filter(|(_, position)| is_expired(position, *now)).count(),
@@ -141,7 +147,17 @@ impl Notes {
                 positions.len()
             }
             Change::Delete { group, partitions } => self.retain(|of, partition, _| of != group || !partitions.contains(partition)),
-            Change::DeleteGroup { group } => self.groups.remove(group).map_or(0, |positions| positions.len()),
+            Change::DeleteGroup { group } => {
+                self.metadata.remove(group);
+                self.groups.remove(group).map_or(0, |positions| positions.len())
+            }
+            Change::SaveGroup { group, metadata } => {
+                let is_taken = !self.is_idle(change);
+                if is_taken {
+                    self.metadata.insert(group.clone(), metadata.clone());
+                }
+                usize::from(is_taken)
+            }
             Change::DeleteTopic { topic } => {
                 self.partitions.retain(|partition, _| partition.topic != *topic);
                 self.retain(|_, partition, _| partition.topic != *topic)
@@ -172,12 +188,13 @@ impl Notes {
             let positions = positions.iter().map(|(partition, position)| (partition.clone(), position.clone()));
             chunks(positions, bytes_max, bytes).into_iter().map(|positions| Change::Commit { group: group.clone(), positions })
         });
+        let groups = self.metadata.iter().map(|(group, metadata)| Change::SaveGroup { group: group.clone(), metadata: metadata.clone() });
         let partitions = self.partitions.iter().flat_map(move |(partition, notes)| {
             let checkpoint = notes.checkpoint.map(|checkpoint| Change::Checkpoint { partition: partition.clone(), checkpoint });
             let stats = notes.stats.map(|stats| Change::Stats { partition: partition.clone(), stats });
             checkpoint.into_iter().chain(stats).chain(notes.mapping_changes(partition, bytes_max))
         });
-        commits.chain(partitions)
+        commits.chain(groups).chain(partitions)
     }
 
     fn add_mappings(&mut self, partition: &PartitionKey, saved_at: TimestampNs, rows: &[OffsetMapping]) -> usize {
@@ -233,7 +250,11 @@ impl Notes {
     }
 
     pub(super) fn groups(&self) -> Vec<GroupId> {
-        self.groups.keys().cloned().collect()
+        self.groups.keys().chain(self.metadata.keys()).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
+
+    pub(super) fn group(&self, group: &GroupId) -> Option<GroupMetadata> {
+        self.metadata.get(group).cloned()
     }
 
     pub(super) fn checkpoint(&self, partition: &PartitionKey) -> Option<OffsetCheckpoint> {

@@ -23,11 +23,30 @@ pub(super) const FETCH: &str = "SELECT committed_offset, leader_epoch, metadata,
 pub(super) const FETCH_ALL: &str = "SELECT partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at
     FROM consumer_group_positions WHERE group_id = $1";
 
-pub(super) const GROUPS: &str = "SELECT DISTINCT group_id FROM consumer_group_positions ORDER BY group_id";
+pub(super) const GROUPS: &str = "SELECT group_id FROM consumer_group_positions UNION SELECT group_id FROM consumer_groups ORDER BY group_id";
 
 pub(super) const DELETE: &str = "DELETE FROM consumer_group_positions WHERE group_id = $1 AND partition_key = $2";
 
-pub(super) const DELETE_GROUP: &str = "DELETE FROM consumer_group_positions WHERE group_id = $1";
+/// The positions last: how many there were is what is asked.
+pub(super) const DELETE_GROUP: [&str; 3] =
+    ["DELETE FROM consumer_groups WHERE group_id = $1", DELETE_MEMBERS, "DELETE FROM consumer_group_positions WHERE group_id = $1"];
+
+pub(super) const SAVE_GROUP: &str = "INSERT INTO consumer_groups
+    (group_id, generation, protocol_type, protocol, leader, changed_at) VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT (group_id) DO UPDATE SET generation = excluded.generation, protocol_type = excluded.protocol_type,
+    protocol = excluded.protocol, leader = excluded.leader, changed_at = excluded.changed_at
+    WHERE excluded.generation >= consumer_groups.generation";
+
+pub(super) const DELETE_MEMBERS: &str = "DELETE FROM consumer_group_members WHERE group_id = $1";
+
+pub(super) const SAVE_MEMBER: &str = "INSERT INTO consumer_group_members (group_id, member_id, instance_id, client_id, client_host,
+    session_timeout_ms, rebalance_timeout_ms, subscription, assignment) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+
+/// A row a member, each with the group before it, and one without a member where there is none: all of one generation.
+pub(super) const LOAD_GROUP: &str =
+    "SELECT g.generation, g.changed_at, g.protocol_type, g.protocol, g.leader, m.member_id, m.instance_id, m.client_id,
+    m.client_host, m.session_timeout_ms, m.rebalance_timeout_ms, m.subscription, m.assignment
+    FROM consumer_groups g LEFT JOIN consumer_group_members m ON m.group_id = g.group_id WHERE g.group_id = $1";
 
 /// The positions last: how many there were is what is asked.
 pub(super) const DELETE_TOPIC: [&str; 4] = [

@@ -1,8 +1,11 @@
 //! The bytes of a change in the log of a store: format/SPEC.md, "Offset log". Does no I/O; decoding never panics.
 
+use std::collections::BTreeMap;
+
 use tidelog_format::{LeaderEpoch, Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;
+use crate::offset::group_metadata::{GroupMetadata, MemberMetadata};
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
@@ -92,6 +95,11 @@ impl Out {
                 self.text(group.as_str());
                 DELETE_GROUP
             }
+            Change::SaveGroup { group, metadata } => {
+                self.text(group.as_str());
+                self.group_metadata(metadata);
+                SAVE_GROUP
+            }
             Change::DeleteTopic { topic } => {
                 self.topic(topic);
                 DELETE_TOPIC
@@ -141,6 +149,26 @@ impl Out {
         self.text(&position.metadata);
     }
 
+    fn group_metadata(&mut self, metadata: &GroupMetadata) {
+        self.0.extend(metadata.generation.to_le_bytes());
+        self.i64(metadata.changed_at.get());
+        self.text(&metadata.protocol_type);
+        for name in [&metadata.protocol, &metadata.leader] {
+            self.option(name.as_deref(), Self::text);
+        }
+        self.u32(metadata.members.len() as u32);
+        for (id, member) in &metadata.members {
+            self.text(id);
+            self.option(member.instance_id.as_deref(), Self::text);
+            self.text(&member.client_id);
+            self.text(&member.client_host);
+            self.u32(member.session_timeout_ms);
+            self.u32(member.rebalance_timeout_ms);
+            self.bytes(&member.subscription);
+            self.bytes(&member.assignment);
+        }
+    }
+
     fn stats(&mut self, stats: &PartitionStats) {
         self.u64(stats.record_count);
         self.u64(stats.total_bytes);
@@ -171,7 +199,12 @@ impl Out {
         }
     }
 
-    /// Names have 255 bytes at most, and notes 4,096.
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.u32(bytes.len() as u32);
+        self.0.extend(bytes);
+    }
+
+    /// Names have 32,767 bytes at most, and notes 4,096.
     fn text(&mut self, text: &str) {
         self.0.extend((text.len() as u16).to_le_bytes());
         self.0.extend(text.as_bytes());
@@ -201,6 +234,7 @@ impl<'a> Input<'a> {
             COMMIT => Change::Commit { group: self.group()?, positions: self.list(|input| Ok((input.partition()?, input.position()?)))? },
             DELETE => Change::Delete { group: self.group()?, partitions: self.list(Self::partition)? },
             DELETE_GROUP => Change::DeleteGroup { group: self.group()? },
+            SAVE_GROUP => Change::SaveGroup { group: self.group()?, metadata: self.group_metadata()? },
             DELETE_TOPIC => Change::DeleteTopic { topic: self.topic()? },
             CHECKPOINT => {
                 let partition = self.partition()?;
@@ -234,6 +268,29 @@ impl<'a> Input<'a> {
         Ok(PartitionStats { record_count, total_bytes, earliest, latest, first_record_at, last_record_at, counted_at })
     }
 
+    fn group_metadata(&mut self) -> Found<GroupMetadata> {
+        let (generation, changed_at) = (i32::from_le_bytes(self.array()?), self.time()?);
+        let protocol_type = self.text()?.to_owned();
+        let (protocol, leader) = (self.option(Self::owned_text)?, self.option(Self::owned_text)?);
+        let mut members = BTreeMap::new();
+        for _ in 0..self.u32()? {
+            let (id, member) = (self.owned_text()?, self.member()?);
+            if members.last_key_value().is_some_and(|(last, _)| *last >= id) {
+                return Err(EntryError::Malformed("members that are not in the order of their ids"));
+            }
+            members.insert(id, member);
+        }
+        Ok(GroupMetadata { generation, protocol_type, protocol, leader, members, changed_at })
+    }
+
+    fn member(&mut self) -> Found<MemberMetadata> {
+        let instance_id = self.option(Self::owned_text)?;
+        let (client_id, client_host) = (self.owned_text()?, self.owned_text()?);
+        let (session_timeout_ms, rebalance_timeout_ms) = (self.u32()?, self.u32()?);
+        let (subscription, assignment) = (self.bytes()?, self.bytes()?);
+        Ok(MemberMetadata { instance_id, client_id, client_host, session_timeout_ms, rebalance_timeout_ms, subscription, assignment })
+    }
+
     fn group(&mut self) -> Found<crate::offset::GroupId> {
         self.text()?.parse().map_err(|_| EntryError::Malformed("no name of a group"))
     }
@@ -265,6 +322,15 @@ impl<'a> Input<'a> {
     fn text(&mut self) -> Found<&'a str> {
         let bytes = u16::from_le_bytes(self.array()?);
         std::str::from_utf8(self.take(bytes.into())?).map_err(|_| EntryError::Malformed("no UTF-8"))
+    }
+
+    fn owned_text(&mut self) -> Found<String> {
+        self.text().map(str::to_owned)
+    }
+
+    fn bytes(&mut self) -> Found<Vec<u8>> {
+        let bytes = self.u32()?;
+        Ok(self.take(bytes as usize)?.to_vec())
     }
 
     fn offset(&mut self) -> Found<Offset> {
@@ -317,6 +383,7 @@ const STATS: u8 = 7;
 const FORGET: u8 = 8;
 const CLEAN_UP: u8 = 9;
 const CLEAN_UP_MAPPINGS: u8 = 10;
+const SAVE_GROUP: u8 = 11;
 const BEGIN: u8 = 0x40;
 const END: u8 = 0x41;
 /// Added to the kind of a change that is part of a snapshot.

@@ -74,7 +74,7 @@ pub(super) fn check_wanted(version: u32) -> Result<(), OffsetStoreError> {
     Err(OffsetStoreError::Unsupported { place: "the migration".to_owned(), found: version.into(), supported: LATEST.into() })
 }
 
-pub(super) const MIGRATIONS: [Migration; 5] = [
+pub(super) const MIGRATIONS: [Migration; 6] = [
     Migration { version: 1, description: "Create initial offset storage tables", up: include_str!("1_up.sql"), down: include_str!("1_down.sql") },
     Migration { version: 2, description: "Add indexes for performance optimization", up: include_str!("2_up.sql"), down: include_str!("2_down.sql") },
     Migration {
@@ -90,4 +90,5 @@ pub(super) const MIGRATIONS: [Migration; 5] = [
         up: include_str!("5_up.sql"),
         down: include_str!("5_down.sql"),
     },
+    Migration { version: 6, description: "Add consumer groups and their members", up: include_str!("6_up.sql"), down: include_str!("6_down.sql") },
 ];

@@ -1,5 +1,6 @@
 //! An offset store in a PostgreSQL database, for who has a server and wants several machines, or his own tables, to share it. Assigns no offset.
 
+mod groups;
 mod positions;
 mod rows;
 mod schema;
@@ -15,6 +16,7 @@ use self::server::{Failed, Server, Work, failure};
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
@@ -181,7 +183,23 @@ impl OffsetStore for PostgresOffsetStore {
     }
 
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
-        self.server.write("delete a group from", |work| work.execute(statements::DELETE_GROUP, &[&group.as_str()]))
+        self.server.write("delete a group from", |work| {
+            let mut deleted = 0;
+            for sql in statements::DELETE_GROUP {
+                deleted = work.execute(sql, &[&group.as_str()])?;
+            }
+            Ok(deleted)
+        })
+    }
+
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        limits::check_group(metadata)?;
+        self.server.write("save a group to", |work| groups::save(work, group, metadata))
+    }
+
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+        let rows = self.server.query("load a group from", statements::LOAD_GROUP, &[&group.as_str()])?;
+        groups::load(&rows).map_err(|error| failure("load a group from", &self.server.place, &error))
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {

@@ -2,6 +2,7 @@
 
 mod backup;
 mod database;
+mod groups;
 mod positions;
 mod rows;
 mod schema;
@@ -18,6 +19,7 @@ pub use self::positions::SqlitePositions;
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
@@ -207,7 +209,22 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
-        self.write("delete a group from", |transaction| transaction.prepare_cached(statements::DELETE_GROUP)?.execute([group.as_str()]).map(Ok))
+        self.write("delete a group from", |transaction| {
+            let mut deleted = 0;
+            for sql in statements::DELETE_GROUP {
+                deleted = transaction.prepare_cached(sql)?.execute([group.as_str()])?;
+            }
+            Ok(Ok(deleted))
+        })
+    }
+
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        limits::check_group(metadata)?;
+        self.write("save a group to", |transaction| groups::save(transaction, group, metadata).map(Ok))
+    }
+
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+        self.read("load a group from", |reader| groups::load(reader, group))
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {

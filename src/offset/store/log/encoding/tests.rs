@@ -8,6 +8,23 @@ fn key() -> PartitionKey {
     PartitionKey { topic: "n/t".parse().unwrap(), range: RingRange::new(4096, 1024, 2048).unwrap() }
 }
 
+fn metadata(changed_at: TimestampNs) -> GroupMetadata {
+    let first = MemberMetadata {
+        client_id: "i".to_owned(),
+        client_host: "h".to_owned(),
+        session_timeout_ms: 16,
+        rebalance_timeout_ms: 32,
+        ..MemberMetadata::default()
+    };
+    let second = MemberMetadata { instance_id: Some("s".to_owned()), subscription: vec![0, 1], assignment: vec![255], ..MemberMetadata::default() };
+    GroupMetadata {
+        protocol_type: "c".to_owned(),
+        protocol: Some("r".to_owned()),
+        members: [("a".to_owned(), first), ("b".to_owned(), second)].into(),
+        ..GroupMetadata::empty(5, changed_at)
+    }
+}
+
 fn entries() -> Vec<(Entry, String)> {
     let (group, offset, time) = ("g".parse().unwrap(), Offset::new(0x0102), TimestampNs::new(-2));
     let g = "0100 67";
@@ -33,6 +50,14 @@ fn entries() -> Vec<(Entry, String)> {
         ),
         (Entry::Change(Change::Delete { group: "g".parse().unwrap(), partitions: vec![key()] }), format!("01 02 {g} 01000000 {partition}")),
         (Entry::Change(Change::DeleteGroup { group: "g".parse().unwrap() }), format!("01 03 {g}")),
+        (
+            Entry::Change(Change::SaveGroup { group: "g".parse().unwrap(), metadata: metadata(time) }),
+            format!(
+                "01 0b {g} 05000000 {time_hex} 0100 63 01 0100 72 00 02000000 \
+                 0100 61 00 0100 69 0100 68 10000000 20000000 00000000 00000000 \
+                 0100 62 01 0100 73 0000 0000 00000000 00000000 02000000 0001 01000000 ff"
+            ),
+        ),
         (Entry::Change(Change::DeleteTopic { topic: key().topic }), "01 04 0100 6e 0100 74".to_owned()),
         (
             Entry::Change(Change::Checkpoint { partition: key(), checkpoint: OffsetCheckpoint { offset, saved_at: time } }),
@@ -83,6 +108,13 @@ fn every_bit_counts_and_nothing_more_is_taken() {
         assert_eq!(Entry::decode(&[&bytes[..], &[0]].concat()), Err(EntryError::Malformed("bytes behind its end")));
     }
     assert_eq!(Entry::decode(&[2, 99]), Err(EntryError::Version(2)));
+    // Members twice, or in another order, are none.
+    let members = |ids: &str| format!("01 0b 0100 67 00000000 {} 0000 00 00 02000000 {ids}", "00".repeat(8));
+    let member = |id: &str| format!("0100 {id} 00 0000 0000 {} {}", "00".repeat(8), "00".repeat(8));
+    for (first, second, is_entry) in [("61", "62", true), ("61", "61", false), ("62", "61", false)] {
+        let hex = members(&format!("{} {}", member(first), member(second)));
+        assert_eq!(Entry::decode(&bytes_of(&hex)).is_ok(), is_entry, "{hex}");
+    }
     // A count that promises more than there is takes no memory for it.
     assert!(Entry::decode(&bytes_of("01 02 0100 67 ffffffff")).is_err());
 }

@@ -1,0 +1,2 @@
+DROP TABLE consumer_group_members;
+DROP TABLE consumer_groups;
