@@ -46,3 +46,8 @@ mod vtab;
 pub use error::AttachError;
 pub use log_tables::LogTables;
 pub use rusqlite;
+
+/// Compiles the example in the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/sql.md")]
+pub struct Guide;

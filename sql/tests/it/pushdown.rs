@@ -78,6 +78,20 @@ fn the_order_of_offsets_is_not_sorted() {
     assert_eq!(falling, (0..9).map(|number| RECORDS * 3 - 1 - number).collect::<Vec<i64>>());
 }
 
+/// Rows that come in order are told apart, and put together, as those of a table that is sorted.
+#[test]
+fn groups_and_distinct_rows() {
+    let home = Home::new();
+    home.topic("three", 3).iter().zip([5, 3, 4]).for_each(|(partition, records)| append_numbered(partition, 0..records));
+    let (_, connection) = home.reader();
+    assert_eq!(numbers(&connection, "select distinct _index from three"), [0, 1, 2, 3, 4]);
+    assert_eq!(numbers(&connection, "select distinct _index from three order by _index desc"), [4, 3, 2, 1, 0]);
+    assert_eq!(numbers(&connection, "select count(*) from three group by _index order by _index"), [3, 3, 3, 2, 1]);
+    assert_eq!(numbers(&connection, "select count(*) from three group by _partition"), [5, 3, 4]);
+    assert_eq!(numbers(&connection, "select max(_index) from three group by _partition order by _partition desc"), [3, 2, 4]);
+    assert_eq!(numbers(&connection, "select distinct _partition from three where _partition >= 1"), [1, 2]);
+}
+
 /// A statement that was prepared while there was one partition keeps its order when there are more.
 #[test]
 fn a_statement_outlives_a_split() {
