@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use postgres::{Client, NoTls, Transaction};
 use tidelog::{
-    AckLevel, GroupPosition, OffsetSpec, OffsetStoreError, PageLimits, PostgresOffsetStore, PostgresPositions, Record, RecordBatch, Store,
-    Subscription, SubscriptionOptions,
+    AckLevel, GroupPosition, OffsetAndEpoch, OffsetSpec, OffsetStoreError, PageLimits, PostgresOffsetStore, PostgresPositions, Record, RecordBatch,
+    Store, Subscription, SubscriptionOptions,
 };
 
 const ORDERS: u64 = 2_000;
@@ -107,7 +107,7 @@ fn consume(dir: &Path) -> Result<(), Box<dyn Error>> {
         match positions.advance(&mut transaction, &group.group, &group.partition, committed, &next) {
             Ok(()) => {
                 transaction.commit()?;
-                committed = Some(next.offset);
+                committed = Some(OffsetAndEpoch::from(&next));
             }
             // The server was still at work for one that was killed when this one began: nothing of the page is kept, and it goes on behind that.
             Err(OffsetStoreError::PositionMoved { .. }) => {

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tidelog::{
-    AckLevel, GroupPosition, PageLimits, PartitionKey, Record, RecordBatch, SqliteOffsetStore, SqlitePositions, Store, Subscription,
+    AckLevel, GroupPosition, OffsetAndEpoch, PageLimits, PartitionKey, Record, RecordBatch, SqliteOffsetStore, SqlitePositions, Store, Subscription,
     SubscriptionOptions,
 };
 
@@ -105,7 +105,7 @@ fn consume(dir: &Path) -> Result<(), Box<dyn Error>> {
         // Refused if another consumer of the group has come first: then nothing of this page is kept.
         positions.advance(&transaction, &group.group, &group.partition, committed, &next)?;
         transaction.commit()?;
-        committed = Some(next.offset);
+        committed = Some(OffsetAndEpoch::from(&next));
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use tidelog_format::Offset;
 
 use crate::error::{AppendError, CutError, DamagedRange, ReadError, SyncError, TopicError};
 use crate::offset::group_id::GroupId;
+use crate::offset::offset_and_epoch::OffsetAndEpoch;
 use crate::offset::offset_mapping::OffsetMapping;
 
 /// Why an offset store did not do what it was asked. Nothing of it was done, unless the variant says so.
@@ -65,10 +66,10 @@ pub enum OffsetStoreError {
         group: GroupId,
         /// The partition.
         partition: String,
-        /// Where it was to be; at no offset, if it was to have none.
-        expected: Option<Offset>,
+        /// Where it was to be; at no offset, if it was to have none. The same offset of another term is elsewhere: the log was cut.
+        expected: Option<OffsetAndEpoch>,
         /// Where it is.
-        found: Option<Offset>,
+        found: Option<OffsetAndEpoch>,
     },
     /// There is no offset store where there must be one: it was never made, or it is lost. Nothing was made in its place.
     #[error("there is no offset store in {place}")]
@@ -216,8 +217,8 @@ impl From<CutError> for OffsetStoreError {
     }
 }
 
-fn at(position: Option<Offset>) -> String {
-    position.map_or_else(|| "no offset".to_owned(), |offset| offset.to_string())
+fn at(position: Option<OffsetAndEpoch>) -> String {
+    position.map_or_else(|| "no offset".to_owned(), |position| position.to_string())
 }
 
 fn ranges(damage: &[DamagedRange]) -> String {

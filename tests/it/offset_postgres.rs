@@ -4,8 +4,8 @@ use std::sync::Barrier;
 
 use postgres::{Client, NoTls};
 use tidelog::{
-    CommittedOffset, GroupId, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey, PostgresOffsetStore, PostgresPositions,
-    RingRange, TimestampNs,
+    CommittedOffset, GroupId, LeaderEpoch, OffsetAndEpoch, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
+    PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
 };
 
 use crate::postgres_server::Schema;
@@ -273,11 +273,15 @@ fn a_topic_is_told_from_those_whose_names_begin_alike() {
     assert_eq!(store.fetch(&group(), &key("tt")).unwrap(), Some(at(1)), "all of them, or none");
 }
 
+fn here(offset: u64) -> OffsetAndEpoch {
+    OffsetAndEpoch::from(&at(offset))
+}
+
 /// Moves the position, and counts something beside it; nothing of both stays if it fails.
 fn advance(shop: &mut Client, positions: &PostgresPositions, from: Option<u64>, to: u64) -> Result<(), OffsetStoreError> {
     let mut transaction = shop.transaction().unwrap();
     transaction.execute("INSERT INTO counted VALUES ($1)", &[&(to as i64)]).unwrap();
-    positions.advance(&mut transaction, &group(), &key("t"), from.map(Into::into), &at(to))?;
+    positions.advance(&mut transaction, &group(), &key("t"), from.map(here), &at(to))?;
     transaction.commit().unwrap();
     Ok(())
 }
@@ -293,14 +297,28 @@ fn a_position_moves_with_the_transaction_and_by_one_consumer_alone() {
     for (from, found) in [(None, Some(5)), (Some(4), Some(5)), (Some(6), Some(5))] {
         match advance(&mut shop, &positions, from, 9) {
             Err(OffsetStoreError::PositionMoved { expected, found: is, .. }) => {
-                assert_eq!((expected, is), (from.map(Into::into), found.map(Into::into)));
+                assert_eq!((expected, is), (from.map(here), found.map(here)));
             }
             other => panic!("{other:?}"),
         }
     }
+    // The same offset of another term is elsewhere, and what has no term is not of any.
+    let term = |offset, term| CommittedOffset { leader_epoch: Some(LeaderEpoch::new(term)), ..at(offset) };
+    let mut move_on = |from: &CommittedOffset, to: &CommittedOffset| {
+        let mut transaction = shop.transaction().unwrap();
+        positions.advance(&mut transaction, &group(), &key("t"), Some(from.into()), to)?;
+        transaction.commit().unwrap();
+        Ok::<_, OffsetStoreError>(())
+    };
+    move_on(&at(5), &term(5, 1)).unwrap();
+    for elsewhere in [at(5), term(5, 2)] {
+        let moved = move_on(&elsewhere, &at(9)).unwrap_err();
+        assert!(matches!(moved, OffsetStoreError::PositionMoved { found, .. } if found == Some((&term(5, 1)).into())), "{moved}");
+    }
+    move_on(&term(5, 1), &at(5)).unwrap();
     // A rollback takes both back.
     let mut transaction = shop.transaction().unwrap();
-    positions.advance(&mut transaction, &group(), &key("t"), Some(5.into()), &at(9)).unwrap();
+    positions.advance(&mut transaction, &group(), &key("t"), Some(here(5)), &at(9)).unwrap();
     assert_eq!(positions.position(&mut transaction, &group(), &key("t")).unwrap(), Some(at(9)));
     drop(transaction);
     assert_eq!(positions.position(&mut shop.transaction().unwrap(), &group(), &key("t")).unwrap(), Some(at(5)));
@@ -317,7 +335,7 @@ fn a_position_moves_with_the_transaction_and_by_one_consumer_alone() {
                 while from < Some(45) {
                     match advance(&mut shop, &positions, from, from.unwrap() + 1) {
                         Ok(()) => from = from.map(|offset| offset + 1),
-                        Err(OffsetStoreError::PositionMoved { found, .. }) => from = found.map(|offset| offset.get()),
+                        Err(OffsetStoreError::PositionMoved { found, .. }) => from = found.map(|found| found.offset.get()),
                         Err(error) => panic!("{error}"),
                     }
                 }
