@@ -141,7 +141,8 @@ pub enum OffsetStoreError {
         /// The database's words.
         reason: String,
     },
-    /// The database server failed, or could not be reached. A change is not done.
+    /// The database server failed, or could not be reached. A change is not done. SQLSTATE 55P03: somebody else holds what was to be changed for longer
+    /// than `lock_timeout`; do it again.
     #[error("{action} {place}: {reason}")]
     Server {
         /// What was to be done.

@@ -240,22 +240,93 @@ fn what_cannot_be_reached_is_told() {
 /// Whatever the role, the database or the connection string says, a commit waits for the disk.
 #[test]
 fn every_commit_is_synchronous() {
-    let Some(schema) = Schema::new() else { return };
-    PostgresOffsetStore::connect(&schema.url).unwrap();
-    schema
-        .admin()
-        .batch_execute(
-            "CREATE TABLE said (what TEXT);
-             CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN INSERT INTO said VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
-             CREATE TRIGGER say AFTER INSERT ON consumer_group_positions FOR EACH ROW EXECUTE FUNCTION say()",
-        )
-        .unwrap();
+    let Some(schema) = with_settings_noted() else { return };
     for asked in ["off", "local", "remote_apply"] {
         let url = format!("{}%20-c%20synchronous_commit%3D{asked}", schema.url);
         PostgresOffsetStore::open_existing(&url).unwrap().commit(&group(), &[(key(asked.replace('_', "-").as_str()), at(1))]).unwrap();
     }
-    assert_eq!(strings(&mut schema.admin(), "SELECT what FROM said"), ["on", "local", "remote_apply"]);
+    let mut db = schema.admin();
+    assert_eq!(strings(&mut db, "SELECT synchronous_commit FROM noted"), ["on", "local", "remote_apply"]);
+
+    // Others leave it off, with whom a pooler shares the connection.
+    db.batch_execute(
+        "CREATE FUNCTION leave_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('synchronous_commit', 'off', FALSE); RETURN NULL; END $$;
+         CREATE TRIGGER then_leave_off AFTER INSERT ON consumer_group_positions FOR EACH STATEMENT EXECUTE FUNCTION leave_off(); TRUNCATE noted",
+    )
+    .unwrap();
+    let store = PostgresOffsetStore::open_existing(&schema.url).unwrap();
+    (0..3).for_each(|offset| store.commit(&group(), &[(key("t"), at(offset))]).unwrap());
+    assert_eq!(strings(&mut db, "SELECT synchronous_commit FROM noted"), ["on"; 3]);
+}
+
+/// Also when the server is told otherwise while connections are open.
+#[test]
+fn every_commit_is_synchronous_after_a_reload() {
+    let Some(schema) = with_settings_noted() else { return };
+    /// As it was, also if the test fails.
+    struct Reset(Client);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            let outcome =
+                self.0.batch_execute("ALTER SYSTEM RESET synchronous_commit").and_then(|()| self.0.batch_execute("SELECT pg_reload_conf()"));
+            assert!(outcome.is_ok() || std::thread::panicking());
+        }
+    }
+    let store = PostgresOffsetStore::open_existing(&schema.url).unwrap();
+    store.commit(&group(), &[(key("t"), at(1))]).unwrap();
+    let mut reset = Reset(schema.admin());
+    reset.0.batch_execute("ALTER SYSTEM SET synchronous_commit = off").unwrap();
+    reset.0.batch_execute("SELECT pg_reload_conf()").unwrap();
+    let mut db = schema.admin();
+    // Each process of the server hears of it by itself; that of the store has when a commit finds `off` below what was set for it.
+    let has_heard = (2..20_000).any(|offset| {
+        store.commit(&group(), &[(key("t"), at(offset))]).unwrap();
+        !strings(&mut db, "SELECT synchronous_commit FROM noted WHERE configured = 'off'").is_empty()
+    });
+    assert!(has_heard, "the server has not reloaded its configuration");
+    (0..3).for_each(|offset| store.commit(&group(), &[(key("t"), at(offset))]).unwrap());
+    assert_eq!(strings(&mut db, "SELECT DISTINCT synchronous_commit FROM noted"), ["on"]);
+}
+
+/// Whoever holds what a call needs keeps it from an answer for a while, and not for ever; nor does a store keep others so.
+#[test]
+fn no_call_waits_for_ever() {
+    let Some(schema) = with_settings_noted() else { return };
+    PostgresOffsetStore::open_existing(&schema.url).unwrap().commit(&group(), &[(key("t"), at(1))]).unwrap();
+    let given = format!("{}%20-c%20lock_timeout%3D50%20-c%20idle_in_transaction_session_timeout%3D7s", schema.url);
+    let store = PostgresOffsetStore::open_existing(&given).unwrap();
+    store.commit(&group(), &[(key("t"), at(2))]).unwrap();
+    let limits = "SELECT lock_timeout || ', ' || idle_in_transaction_session_timeout FROM noted";
+    assert_eq!(strings(&mut schema.admin(), limits), ["30s, 30s", "50ms, 7s"]);
+
+    let mut other = schema.admin();
+    let mut holds = other.transaction().unwrap();
+    holds.batch_execute("LOCK TABLE consumer_group_positions").unwrap();
+    for outcome in [store.commit(&group(), &[(key("t"), at(3))]), store.fetch(&group(), &key("t")).map(drop)] {
+        let error = outcome.unwrap_err();
+        assert!(matches!(&error, OffsetStoreError::Server { sqlstate: Some(state), .. } if state == "55P03"), "{error}");
+    }
+    holds.rollback().unwrap();
+    assert_eq!(store.fetch(&group(), &key("t")).unwrap(), Some(at(2)));
+}
+
+/// A store, whose every commit of a position notes in a table what was set for it.
+fn with_settings_noted() -> Option<Schema> {
+    let schema = Schema::new()?;
+    PostgresOffsetStore::connect(&schema.url).unwrap();
+    schema
+        .admin()
+        .batch_execute(
+            "CREATE TABLE noted (synchronous_commit TEXT, configured TEXT, lock_timeout TEXT, idle_in_transaction_session_timeout TEXT);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO noted SELECT current_setting('synchronous_commit'), reset_val, current_setting('lock_timeout'),
+                     current_setting('idle_in_transaction_session_timeout') FROM pg_settings WHERE name = 'synchronous_commit';
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER note AFTER INSERT ON consumer_group_positions FOR EACH STATEMENT EXECUTE FUNCTION note()",
+        )
+        .unwrap();
+    Some(schema)
 }
 
 /// Keys are in the order of their bytes, whatever the order of the database: what is of a topic is between two of them.
