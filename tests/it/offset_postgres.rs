@@ -329,6 +329,38 @@ fn with_settings_noted() -> Option<Schema> {
     Some(schema)
 }
 
+/// Several idle connections, closed where nobody may block.
+#[tokio::test]
+async fn a_store_may_be_dropped_on_a_thread_of_tokio() {
+    let opened = tokio::task::spawn_blocking(|| {
+        let schema = Schema::new()?;
+        let store = PostgresOffsetStore::connect(&format!("{}&application_name={}", schema.url, schema.name)).unwrap();
+        let (mut other, mut db) = (schema.admin(), schema.admin());
+        let mut holds = other.transaction().unwrap();
+        holds.batch_execute("LOCK TABLE consumer_group_positions").unwrap();
+        std::thread::scope(|scope| {
+            for topic in ["t", "u"] {
+                let store = &store;
+                scope.spawn(move || store.commit(&group(), &[(key(topic), at(1))]).unwrap());
+            }
+            let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'";
+            while db.query_one(waiting, &[&schema.name]).unwrap().get::<_, i64>(0) < 2 {
+                std::thread::yield_now();
+            }
+            holds.rollback().unwrap();
+        });
+        Some((schema, store))
+    });
+    let Some((schema, store)) = opened.await.unwrap() else { return };
+    drop(store);
+    let left = tokio::task::spawn_blocking(move || {
+        let mut db = schema.admin();
+        let left = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1";
+        (0..1_000).map(|_| db.query_one(left, &[&schema.name]).unwrap().get::<_, i64>(0)).find(|left| *left == 0)
+    });
+    assert_eq!(left.await.unwrap(), Some(0), "connections stay open");
+}
+
 /// Keys are in the order of their bytes, whatever the order of the database: what is of a topic is between two of them.
 #[test]
 fn a_topic_is_told_from_those_whose_names_begin_alike() {

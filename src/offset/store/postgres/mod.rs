@@ -50,7 +50,7 @@ use crate::topic::{PartitionKey, TopicName};
 /// ```
 ///
 /// # Panics
-/// Its calls block, and panic where a thread of tokio's runtime must not: use `spawn_blocking` there.
+/// Its calls block, and panic where a thread of tokio's runtime must not: use `spawn_blocking` there. It may be dropped anywhere.
 #[derive(Debug)]
 pub struct PostgresOffsetStore {
     server: Server,
@@ -86,7 +86,7 @@ impl PostgresOffsetStore {
     pub fn open_existing(config: &str) -> Result<Self, OffsetStoreError> {
         let server = Server::at(config)?;
         if schema::version(&server.place, &mut server.open()?, Others::Allowed)? == 0 {
-            return Err(OffsetStoreError::NotFound { place: server.place });
+            return Err(OffsetStoreError::NotFound { place: server.place.clone() });
         }
         Self::open(server)
     }

@@ -140,6 +140,18 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// By a thread of its own: a client blocks when it is dropped, which panics on a thread of tokio's runtime.
+    fn drop(&mut self) {
+        let idle = std::mem::take(&mut self.pool.get_mut().idle);
+        if !idle.is_empty()
+            && let Ok(closing) = std::thread::Builder::new().spawn(move || drop(idle))
+        {
+            let _ = closing.join();
+        }
+    }
+}
+
 impl Work<'_> {
     pub(super) fn execute(&mut self, sql: &'static str, params: &[&(dyn ToSql + Sync)]) -> Result<usize, Failed> {
         let statement = prepared(&mut self.transaction, self.statements, sql)?;
