@@ -4,8 +4,8 @@ use std::sync::Barrier;
 
 use postgres::{Client, NoTls};
 use tidelog::{
-    CommittedOffset, GroupId, LeaderEpoch, OffsetAndEpoch, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
-    PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
+    CommittedOffset, GroupId, GroupMetadata, LeaderEpoch, MemberMetadata, OffsetAndEpoch, OffsetCheckpoint, OffsetMapping, OffsetStore,
+    OffsetStoreError, PartitionKey, PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
 };
 
 use crate::postgres_server::Schema;
@@ -359,6 +359,36 @@ async fn a_store_may_be_dropped_on_a_thread_of_tokio() {
         (0..1_000).map(|_| db.query_one(left, &[&schema.name]).unwrap().get::<_, i64>(0)).find(|left| *left == 0)
     });
     assert_eq!(left.await.unwrap(), Some(0), "connections stay open");
+}
+
+/// A group that is saved for the first time while it is deleted is there with its members, or not at all.
+#[test]
+fn a_group_that_is_saved_while_it_is_deleted_is_whole() {
+    let Some(schema) = Schema::new() else { return };
+    let store = PostgresOffsetStore::connect(&schema.url).unwrap();
+    let (mut other, mut db) = (schema.admin(), schema.admin());
+    // Whoever deletes waits behind his first statement.
+    let lock = i64::from_str_radix(&schema.name[schema.name.len() - 12..], 16).unwrap();
+    db.batch_execute(&format!(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock({lock}); RETURN NULL; END $$;
+         CREATE TRIGGER wait AFTER DELETE ON consumer_groups FOR EACH STATEMENT EXECUTE FUNCTION wait()"
+    ))
+    .unwrap();
+    let mut holds = other.transaction().unwrap();
+    holds.batch_execute(&format!("SELECT pg_advisory_xact_lock({lock})")).unwrap();
+    let member = MemberMetadata { client_id: "c".to_owned(), ..MemberMetadata::default() };
+    let saved = GroupMetadata { members: [("a".to_owned(), member)].into(), ..GroupMetadata::empty(1, TimestampNs::new(1)) };
+    std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| store.delete_group(&group()).unwrap());
+        let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND ((classid::BIGINT << 32) | objid::BIGINT) = $1";
+        while db.query_one(waiting, &[&lock]).unwrap().get::<_, i64>(0) == 0 {
+            std::thread::yield_now();
+        }
+        assert!(store.save_group(&group(), &saved).unwrap());
+        holds.rollback().unwrap();
+        deleting.join().unwrap();
+    });
+    assert_eq!(store.load_group(&group()).unwrap(), Some(saved));
 }
 
 /// Keys are in the order of their bytes, whatever the order of the database: what is of a topic is between two of them.

@@ -27,9 +27,13 @@ pub(super) const GROUPS: &str = "SELECT group_id FROM consumer_group_positions U
 
 pub(super) const DELETE: &str = "DELETE FROM consumer_group_positions WHERE group_id = $1 AND partition_key = $2";
 
-/// The positions last: how many there were is what is asked.
-pub(super) const DELETE_GROUP: [&str; 3] =
-    ["DELETE FROM consumer_groups WHERE group_id = $1", DELETE_MEMBERS, "DELETE FROM consumer_group_positions WHERE group_id = $1"];
+/// The members only if the group is gone: one that was saved behind the first statement keeps its own. The positions last: how many there were is
+/// what is asked.
+pub(super) const DELETE_GROUP: [&str; 3] = [
+    "DELETE FROM consumer_groups WHERE group_id = $1",
+    "DELETE FROM consumer_group_members WHERE group_id = $1 AND NOT EXISTS (SELECT * FROM consumer_groups WHERE group_id = $1)",
+    "DELETE FROM consumer_group_positions WHERE group_id = $1",
+];
 
 pub(super) const SAVE_GROUP: &str = "INSERT INTO consumer_groups
     (group_id, generation, protocol_type, protocol, leader, changed_at) VALUES ($1, $2, $3, $4, $5, $6)
