@@ -40,6 +40,12 @@ pub enum OffsetStoreError {
         /// Bytes at most.
         limit: usize,
     },
+    /// A text has a NUL character in it, which databases do not keep: no store takes it.
+    #[error("{what} has a NUL character in it")]
+    NulCharacter {
+        /// Which text.
+        what: &'static str,
+    },
     /// No log gives out such an offset.
     #[error("offset {found} is above {limit}, the highest there is")]
     OffsetTooHigh {
