@@ -161,7 +161,8 @@ pub enum OffsetStoreError {
         reason: String,
     },
     /// The connection to the database server was lost while it was told to commit: the change is done whole, or not at all, and which is not known.
-    /// Look what is there, or do it again: what is there already is not done twice.
+    /// Do it again: what is there already is not done twice, but what a call returns (how many, whether it was taken) then speaks of the second time
+    /// alone. A look does not settle it, since the server may be at work with the first time still.
     #[error("{action} {place}: whether it was committed is not known: {reason}")]
     OutcomeUnknown {
         /// What was to be done.
@@ -171,7 +172,8 @@ pub enum OffsetStoreError {
         /// How the connection was lost.
         reason: String,
     },
-    /// A copy failed, and some of what it had written could not be taken back. Run again, it finds that it is there already.
+    /// A copy failed, and some of what it had written could not be taken back, or may yet come to be there ([`OutcomeUnknown`](Self::OutcomeUnknown)).
+    /// Run again, it finds that it is there already.
     #[error("{source}; and {positions} of the positions that were written could not be taken back: {reason}")]
     NotTakenBack {
         /// Why it failed.

@@ -19,7 +19,11 @@ use crate::topic::PartitionKey;
 /// records. As [`SqlitePositions`], where `SqlitePositions` is built, with the same promises and limits.
 ///
 /// The tables are those of [`PostgresOffsetStore`](crate::PostgresOffsetStore), which a subscription begins at. The crate `postgres` must be of the
-/// version that this one uses. Where the answer to your COMMIT is lost, the stored position tells what came of it: subscribe anew.
+/// version that this one uses. Where the answer to your COMMIT is lost, subscribe anew and go on from there: the server may be at work with it still,
+/// and then your next move waits for it, and is refused if it was done ([`OffsetStoreError::PositionMoved`]).
+///
+/// How long your connection waits is yours to say: without `keepalives_idle` and `tcp_user_timeout` for hours for a machine that is gone, without
+/// `lock_timeout` for ever for a consumer that holds the position, and without `idle_in_transaction_session_timeout` the server does so for yours.
 ///
 /// ```no_run
 /// use std::sync::Arc;
