@@ -12,6 +12,7 @@ mod checkpoints;
 #[cfg(feature = "parquet")]
 mod compaction;
 mod concurrency;
+mod consumer_protocol;
 mod cuts;
 mod damage;
 mod decision_table;
