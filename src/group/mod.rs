@@ -4,6 +4,7 @@ mod assignor;
 mod consumer_protocol;
 mod instance_id;
 mod member_id;
+mod member_lag;
 mod topic_partition;
 
 pub use assignor::{
@@ -12,4 +13,5 @@ pub use assignor::{
 pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolError, ConsumerProtocolSubscription, StickyUserData};
 pub use instance_id::{InstanceId, InstanceIdError};
 pub use member_id::{MemberId, MemberIdError};
+pub use member_lag::{MemberLag, MemberLagReport, MemberLagRow};
 pub use topic_partition::TopicPartition;

@@ -36,6 +36,7 @@ mod limits;
 mod lookup;
 mod many;
 mod marks;
+mod member_lag;
 #[cfg(feature = "object_store")]
 mod object_faults;
 #[cfg(feature = "object_store")]
