@@ -47,6 +47,7 @@ mod offset;
 mod subscription;
 mod topic;
 
+pub use clock::Clock;
 pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, RestoreError, SyncError, TopicError};
 #[cfg(feature = "test-util")]

@@ -270,6 +270,11 @@ impl Store {
         self.inner.shared.open_logs().iter().map(|log| log.uncheckpointed_bytes()).sum()
     }
 
+    /// A random number, from the storage.
+    pub(crate) fn random(&self) -> u64 {
+        self.inner.shared.catalog.storage.random()
+    }
+
     /// Makes everything durable, checkpoints and closes all partitions, also those that others hold: their appends are refused from then on.
     ///
     /// # Errors

@@ -25,6 +25,9 @@ mod export_pages;
 mod faults;
 mod follow;
 mod forged;
+mod group_model;
+mod group_support;
+mod groups;
 mod guards;
 #[cfg(feature = "parquet")]
 mod import;
