@@ -12,6 +12,7 @@ mod checkpoints;
 #[cfg(feature = "parquet")]
 mod compaction;
 mod concurrency;
+mod consumer_protocol;
 mod cuts;
 mod damage;
 mod decision_table;
@@ -38,6 +39,7 @@ mod limits;
 mod lookup;
 mod many;
 mod marks;
+mod member_lag;
 #[cfg(feature = "object_store")]
 mod object_faults;
 #[cfg(feature = "object_store")]
