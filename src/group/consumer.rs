@@ -79,7 +79,6 @@ pub struct GroupConsumer {
 
 /// What a [`GroupConsumer`] hands out.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
 pub enum ConsumerEvent {
     /// Records of one of its partitions.
     Records {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::error::TopicError;
-use crate::group::assignor::{MemberSubscription, StickyAssignor, Assignor};
+use crate::group::assignor::{Assignor, MemberSubscription, StickyAssignor};
 use crate::group::consumer::{ConsumerEvent, GroupConsumer};
 use crate::group::consumer_error::ConsumerError;
 use crate::group::consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolSubscription};
