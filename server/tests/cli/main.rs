@@ -11,6 +11,7 @@ mod demo;
 mod dump;
 mod export;
 mod facts;
+mod groups;
 mod import;
 mod kill;
 mod lag;
