@@ -11,7 +11,6 @@ use tidelog_format::Offset;
 use crate::group::consumer_error::ConsumerError;
 use crate::group::consumer_membership::Membership;
 use crate::group::consumer_options::ConsumerOptions;
-use crate::group::error::GroupError;
 use crate::group::member_id::MemberId;
 use crate::group::request::{LeavingMember, MemberIdentity};
 use crate::group::topic_partition::TopicPartition;
@@ -198,8 +197,8 @@ impl GroupConsumer {
         }
         let identity = self.identity().ok_or(ConsumerError::NotJoined)?;
         let outcome = self.options.coordinator.commit(&self.options.group, Some(&identity), positions);
-        if let Err(GroupError::UnknownMember { .. } | GroupError::IllegalGeneration { .. } | GroupError::FencedInstance { .. }) = &outcome {
-            self.lose();
+        if let Err(error) = &outcome {
+            self.lose(error);
         }
         Ok(outcome?)
     }

@@ -8,7 +8,7 @@ use crate::group::error::GroupError;
 use crate::group::topic_partition::TopicPartition;
 use crate::subscription::SubscriptionError;
 
-/// Why a consumer has no records for now. The next call goes on, but after [`GroupError::FencedInstance`]: then another process has its name.
+/// Why a consumer has no records for now. The next call goes on, but after [`GroupError::FencedInstance`]: another process has its name, and keeps it.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ConsumerError {

@@ -27,6 +27,8 @@ pub(super) enum Membership {
     Syncing(PendingAnswer<SyncedGroup>),
     /// It has its assignment.
     In,
+    /// Another process has its name: it takes it back from nobody.
+    Fenced(GroupError),
 }
 
 impl GroupConsumer {
@@ -51,6 +53,10 @@ impl GroupConsumer {
                         return Ok(());
                     }
                 },
+                Membership::Fenced(error) => {
+                    self.membership = Membership::Fenced(error.clone());
+                    return Err(error.into());
+                }
                 Membership::In => {
                     self.membership = Membership::In;
                     if !self.beat()? {
@@ -69,15 +75,22 @@ impl GroupConsumer {
         Ok([group, heartbeat].into_iter().flatten().min())
     }
 
-    /// It has lost everything.
-    pub(super) fn lose(&mut self) {
+    /// It has lost everything, because of a refusal; whether it was one of this kind.
+    pub(super) fn lose(&mut self, error: &GroupError) -> bool {
+        match error {
+            // It is still a member, and joins as the one that it is.
+            GroupError::IllegalGeneration { .. } => self.membership = Membership::Out,
+            GroupError::UnknownMember { .. } => (self.membership, self.member_id) = (Membership::Out, None),
+            GroupError::FencedInstance { .. } => self.membership = Membership::Fenced(error.clone()),
+            _ => return false,
+        }
         let lost: Vec<_> = std::mem::take(&mut self.partitions).into_keys().collect();
         self.revoked.clear();
         if !lost.is_empty() {
             self.events.push_back(ConsumerEvent::Lost(lost));
         }
-        (self.membership, self.member_id, self.generation) = (Membership::Out, None, None);
-        (self.had, self.had_in) = (Vec::new(), None);
+        (self.generation, self.had, self.had_in) = (None, Vec::new(), None);
+        true
     }
 
     /// Without cooperation, a member gives everything up before it joins; with it, what it was told to.
@@ -201,20 +214,9 @@ impl GroupConsumer {
         Ok(false)
     }
 
-    /// What a member does about a refusal: joins again, with what it has left.
+    /// What a member does about a refusal: joins again, with what it has left. One that was fenced finds out at the next look.
     fn on_refusal(&mut self, error: GroupError) -> Result<(), ConsumerError> {
-        match error {
-            GroupError::RebalanceInProgress { .. } => Ok(()),
-            GroupError::UnknownMember { .. } | GroupError::IllegalGeneration { .. } => {
-                self.lose();
-                Ok(())
-            }
-            GroupError::FencedInstance { .. } => {
-                self.lose();
-                Err(error.into())
-            }
-            other => Err(other.into()),
-        }
+        if self.lose(&error) || matches!(error, GroupError::RebalanceInProgress { .. }) { Ok(()) } else { Err(error.into()) }
     }
 
     /// Of the topics that are there.
