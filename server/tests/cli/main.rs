@@ -18,6 +18,8 @@ mod offsets;
 mod processes;
 mod repair;
 mod sandbox;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod tail;
 mod timed;
 mod topic;
