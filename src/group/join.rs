@@ -86,9 +86,9 @@ impl Group {
     }
 
     /// A static member has come back, under a new id: whoever had the name before is refused from now on. It has the assignment of the name, without
-    /// a rebalance, as long as the protocol stays the same.
+    /// a rebalance, as long as the protocol stays the same and nobody commits: a commit of the one before must not move its position back.
     fn replace(&mut self, turn: &mut Turn<'_>, old: &MemberId, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
-        let Some(replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old.as_str())) };
+        let Some(mut replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old.as_str())) };
         let name = request.instance_id.as_ref().map_or("", InstanceId::as_str);
         let member_id = turn.member_id(name);
         let mut member = Member::new(request);
@@ -99,11 +99,12 @@ impl Group {
         if is_leader {
             self.leader = Some(member_id.clone());
         }
-        let goes_on = self.state == GroupState::Stable && self.protocol.as_deref() == Some(self.most_liked_protocol().as_str());
+        let goes_on = self.state == GroupState::Stable && self.commits == 0 && self.protocol.as_deref() == Some(self.most_liked_protocol().as_str());
         if goes_on {
-            let metadata = self.metadata(turn);
+            let metadata = self.metadata();
             if let Err(error) = self.save(turn, metadata) {
                 if self.members.remove(&member_id).is_some() {
+                    replaced.touch(turn.uptime);
                     self.members.insert(old.clone(), replaced);
                     self.leader = self.leader.take().map(|leader| if is_leader { old.clone() } else { leader });
                 }
@@ -126,10 +127,7 @@ impl Group {
 
     /// Whether a member and all others know a protocol.
     fn check_protocols(&self, turn: &Turn<'_>, request: &JoinRequest) -> Result<(), GroupError> {
-        let is_self = |id: &MemberId, other: &Member| {
-            Some(id) == request.member_id.as_ref() || (other.instance_id.is_some() && other.instance_id == request.instance_id)
-        };
-        let others: Vec<_> = self.members.iter().filter(|(id, other)| !is_self(id, other)).map(|(_, other)| other).collect();
+        let others: Vec<_> = self.others(request).collect();
         let why = if request.protocol_type.is_empty() || request.protocols.is_empty() {
             "it has none"
         } else if !self.members.is_empty() && request.protocol_type != self.protocol_type {
@@ -140,6 +138,14 @@ impl Group {
             return Ok(());
         };
         Err(GroupError::InconsistentProtocol { group: turn.id.clone(), why })
+    }
+
+    /// All members but the one that makes a request.
+    fn others<'a>(&'a self, request: &'a JoinRequest) -> impl Iterator<Item = &'a Member> {
+        let is_self = |id: &MemberId, other: &Member| {
+            Some(id) == request.member_id.as_ref() || (other.instance_id.is_some() && other.instance_id == request.instance_id)
+        };
+        self.members.iter().filter(move |(id, other)| !is_self(id, other)).map(|(_, other)| other)
     }
 }
 

@@ -3,7 +3,7 @@
 use tidelog_format::Offset;
 
 use crate::error::TopicError;
-use crate::group::coordinator::GroupCoordinator;
+use crate::group::coordinator::{Entry, GroupCoordinator};
 use crate::group::error::GroupError;
 use crate::group::request::MemberIdentity;
 use crate::offset::{CommittedOffset, GroupId};
@@ -20,8 +20,8 @@ impl GroupCoordinator {
     /// [`GroupError::RebalanceInProgress`] between two generations. [`GroupError::PastHighWaterMark`], [`GroupError::UnknownPartition`]: a position that
     /// would pass by what is appended later. [`GroupError::Store`], also if a note is longer than 4,096 bytes.
     pub fn commit(&self, group: &GroupId, member: Option<&MemberIdentity>, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), GroupError> {
-        self.with(group, |group, turn| group.begin_commit(turn, member))?;
-        let _under_way = Commit { coordinator: self, group };
+        let (entry, ()) = self.with_entry(group, |group, turn| group.begin_commit(turn, member))?;
+        let _under_way = Commit { coordinator: self, group, entry };
         for (partition, position) in positions {
             self.check_position(partition, position.offset)?;
         }
@@ -60,16 +60,17 @@ impl GroupCoordinator {
     }
 }
 
-/// A commit that was let in. However it ends, the group is told.
+/// A commit that was let in, and by which group: there may be another of the name by now. However it ends, that one is told.
 struct Commit<'a> {
     coordinator: &'a GroupCoordinator,
     group: &'a GroupId,
+    entry: Entry,
 }
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
-        // The group is in memory as long as this is: it does not have to be read.
-        let _ = self.coordinator.with(self.group, |group, turn| {
+        // One that is dead has nobody who waits for it.
+        let _ = self.coordinator.step_of(self.group, &self.entry, |group, turn| {
             group.end_commit(turn);
             Ok(())
         });

@@ -25,6 +25,7 @@ mod export_pages;
 mod faults;
 mod follow;
 mod forged;
+mod group_hazards;
 mod group_model;
 mod group_support;
 mod groups;

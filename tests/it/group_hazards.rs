@@ -1,0 +1,360 @@
+//! Groups whose store is slow, fails or is another coordinator's too, and what happens between two steps of theirs. No test waits for time.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tidelog::group::{GroupError, GroupOptions, GroupState, JoinRequest, LeavingMember, MemberIdentity};
+use tidelog::{
+    CommittedOffset, GroupId, GroupMetadata, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
+    PartitionStats, TimestampNs, TopicName,
+};
+
+use crate::group_support::{Groups, SESSION, answer, group, instance, request};
+use crate::reading_support::eventually;
+
+/// Which calls of a store something happens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Commits,
+    Saves,
+    Loads,
+}
+
+/// A store of memory in which calls fail, or wait, as the test says.
+#[derive(Default)]
+struct Troubled {
+    inner: MemoryOffsetStore,
+    failing: Mutex<Option<Calls>>,
+    stops: Mutex<Vec<(Calls, Sender<()>, Receiver<()>)>>,
+}
+
+/// A call that is to stop: when it has, and when it may go on.
+struct Stop {
+    is_in: Receiver<()>,
+    go_on: Sender<()>,
+}
+
+impl Stop {
+    fn is_in(&self) {
+        self.is_in.recv().unwrap();
+    }
+
+    fn go_on(&self) {
+        self.go_on.send(()).unwrap();
+    }
+}
+
+impl Troubled {
+    fn fail(&self, calls: Calls) {
+        *self.failing.lock().unwrap() = Some(calls);
+    }
+
+    fn heal(&self) {
+        *self.failing.lock().unwrap() = None;
+    }
+
+    /// The next of the calls that is not stopped yet.
+    fn stop(&self, calls: Calls) -> Stop {
+        let ((is_in, told), (go_on, may)) = (channel(), channel());
+        self.stops.lock().unwrap().push((calls, is_in, may));
+        Stop { is_in: told, go_on }
+    }
+
+    fn enter(&self, calls: Calls) -> Result<(), OffsetStoreError> {
+        let mut stops = self.stops.lock().unwrap();
+        let stop = stops.iter().position(|(of, ..)| *of == calls).map(|index| stops.remove(index));
+        drop(stops);
+        if let Some((_, is_in, may)) = stop {
+            is_in.send(()).unwrap();
+            may.recv().unwrap();
+        }
+        if *self.failing.lock().unwrap() == Some(calls) { Err(OffsetStoreError::ReadOnly) } else { Ok(()) }
+    }
+}
+
+/// Groups on a store that the test makes trouble in.
+fn troubled(set: impl FnOnce(GroupOptions) -> GroupOptions) -> (Groups, Arc<Troubled>) {
+    let store = Arc::new(Troubled::default());
+    (Groups::on(|options| set(options.initial_rebalance_delay(Duration::ZERO)), |_| store.clone()), store)
+}
+
+fn is_failure<T: fmt::Debug>(outcome: &Result<T, GroupError>) -> bool {
+    matches!(outcome, Err(GroupError::Store(OffsetStoreError::ReadOnly)))
+}
+
+fn again(member: &MemberIdentity, name: &str) -> JoinRequest {
+    JoinRequest { member_id: Some(member.member_id.clone()), ..request(name) }
+}
+
+fn leave(groups: &Groups, member: &MemberIdentity) {
+    let leaving = LeavingMember { member_id: Some(member.member_id.clone()), instance_id: None };
+    groups.coordinator.leave(&group(), &[leaving]).unwrap().remove(0).unwrap();
+}
+
+/// As another coordinator does that has taken the group over.
+fn overtake(store: &Troubled, generation: i32) {
+    assert!(store.inner.save_group(&group(), &GroupMetadata::empty(generation, TimestampNs::new(7))).unwrap());
+}
+
+/// Who commits without a coordinator was never told that what it commits expires.
+/// The time that a client says is not the one that positions are kept by.
+/// What was due before the request ended the group here: the request is one to the group that is there by then.
+#[test]
+fn who_asks_a_group_that_ends_is_answered() {
+    let (groups, store) = troubled(|options| options);
+    let ended = || {
+        let member = groups.stable(&["a"]).remove(0);
+        store.fail(Calls::Saves);
+        leave(&groups, &member);
+        store.heal();
+        overtake(&store, member.generation + 7);
+        member.generation + 7
+    };
+    let generation = ended();
+    let joined = answer(&mut groups.join(&request("b"))).unwrap();
+    assert_eq!((joined.generation, joined.members.len()), (generation + 1, 1));
+    leave(&groups, &joined.identity());
+    ended();
+    assert_eq!(groups.coordinator.delete(&group()).unwrap(), 0);
+}
+
+/// A store that takes longer than the session timeout: nobody could be heard meanwhile, and nobody is given up.
+#[test]
+fn a_slow_store_expires_nobody() {
+    let (groups, store) = troubled(|options| options);
+    let members = groups.stable(&["a", "b"]);
+    let mut joins: Vec<_> = members
+        .iter()
+        .zip(["a", "b"])
+        .map(|(member, name)| {
+            let changed = JoinRequest { protocols: vec![("range".into(), b"u".into())], ..again(member, name) };
+            groups.join(&changed)
+        })
+        .collect();
+    let joined: Vec<_> = joins.iter_mut().map(|join| answer(join).unwrap()).collect();
+    let leader = joined.iter().find(|member| !member.members.is_empty()).unwrap();
+    let stop = store.stop(Calls::Saves);
+    std::thread::scope(|scope| {
+        let sync = scope.spawn(|| answer(&mut groups.sync(&leader.identity(), &[])).map(drop));
+        stop.is_in();
+        let before = groups.clock.uptime();
+        let advance = scope.spawn(|| groups.clock.advance(10 * SESSION));
+        eventually("time", || groups.clock.uptime() > before);
+        stop.go_on();
+        sync.join().unwrap().unwrap();
+        advance.join().unwrap();
+    });
+    for member in &joined {
+        groups.heartbeat(&member.identity()).unwrap();
+        answer(&mut groups.sync(&member.identity(), &[])).unwrap();
+    }
+    groups.clock.advance(SESSION);
+    assert_eq!(groups.coordinator.describe(&group()).unwrap().members.len(), 0, "time goes on as before");
+}
+
+/// It was told of a generation under its new id, which has to be known after a crash.
+#[test]
+fn a_static_member_that_came_back_in_a_rebalance_is_known_after_a_crash() {
+    let mut groups = Groups::new();
+    let old = groups.joined(&instance("i"));
+    groups.synced(std::slice::from_ref(&old));
+    let mut late = groups.join(&request("b"));
+    let mut back = groups.join(&instance("i"));
+    let (late, back) = (answer(&mut late).unwrap(), answer(&mut back).unwrap());
+    assert!(back.generation == old.generation + 1 && back.member_id != old.member_id);
+    groups.restart();
+    let description = groups.coordinator.describe(&group()).unwrap();
+    assert_eq!((description.generation, &description.leader), (back.generation, &Some(back.member_id.clone())));
+    groups.heartbeat(&back.identity()).unwrap();
+    assert_eq!(answer(&mut groups.sync(&back.identity(), &[])).unwrap().assignment, old.member_id.as_str().as_bytes());
+    assert!(matches!(groups.heartbeat(&old.identity()), Err(GroupError::IllegalGeneration { .. } | GroupError::FencedInstance { .. })));
+    assert!(matches!(groups.heartbeat(&late.identity()), Err(GroupError::UnknownMember { .. })));
+}
+
+/// A suffix is cut off between the look at it and the commit.
+/// The commit notes the term of what was read, so that a cut shows also where the log has grown again.
+/// That the last member has gone could not be kept: it is tried again, and nobody is back meanwhile.
+#[test]
+fn members_that_have_left_do_not_come_back() {
+    let (mut groups, store) = troubled(|options| options);
+    let member = groups.stable(&["a"]).remove(0);
+    store.fail(Calls::Saves);
+    leave(&groups, &member);
+    let description = groups.coordinator.describe(&group()).unwrap();
+    assert_eq!((description.state, description.members.len()), (GroupState::Empty, 0));
+    store.heal();
+    groups.coordinator.tick();
+    groups.restart();
+    let description = groups.coordinator.describe(&group()).unwrap();
+    assert_eq!((description.state, description.generation, description.members.len()), (GroupState::Empty, member.generation + 1, 0));
+}
+
+/// A commit of a process that was fenced, which its store still works at, is not written behind one of the process that has its name now.
+#[test]
+fn a_fenced_process_does_not_move_the_position_of_the_next() {
+    let (groups, store) = troubled(|options| options);
+    let old = groups.joined(&instance("i"));
+    groups.synced(std::slice::from_ref(&old));
+    let stop = store.stop(Calls::Commits);
+    let new = std::thread::scope(|scope| {
+        let commit = scope.spawn(|| groups.commit(&old.identity(), 0, 5));
+        stop.is_in();
+        let mut new = groups.join(&instance("i"));
+        assert!(new.take().is_none(), "it could commit already");
+        assert!(matches!(groups.heartbeat(&old.identity()), Err(GroupError::FencedInstance { .. })));
+        stop.go_on();
+        commit.join().unwrap().unwrap();
+        answer(&mut new).unwrap()
+    });
+    groups.synced(std::slice::from_ref(&new));
+    groups.commit(&new.identity(), 0, 9).unwrap();
+    assert_eq!(groups.committed(0), Some(9));
+}
+
+/// It stays the member that it was, for as long as if nothing had been tried.
+#[test]
+fn a_static_member_whose_return_cannot_be_kept_is_not_replaced() {
+    let (groups, store) = troubled(|options| options);
+    let old = groups.joined(&instance("i"));
+    groups.synced(std::slice::from_ref(&old));
+    store.fail(Calls::Saves);
+    assert!(is_failure(&answer(&mut groups.join(&instance("i")))));
+    store.heal();
+    let description = groups.coordinator.describe(&group()).unwrap();
+    assert_eq!((description.state, description.leader), (GroupState::Stable, Some(old.member_id.clone())));
+    groups.heartbeat(&old.identity()).unwrap();
+    assert_eq!(answer(&mut groups.sync(&old.identity(), &[])).unwrap().assignment, old.member_id.as_str().as_bytes());
+    let new = groups.joined(&instance("i"));
+    assert!(new.generation == old.generation && new.member_id != old.member_id);
+}
+
+/// Whoever does not say how long a rebalance may take.
+#[test]
+fn without_a_rebalance_timeout_it_is_the_session_timeout() {
+    let groups = Groups::new();
+    let short = |name: &str| JoinRequest { rebalance_timeout: Duration::ZERO, ..request(name) };
+    let first = groups.joined(&short("a"));
+    groups.heartbeat(&first.identity()).unwrap();
+    groups.synced(std::slice::from_ref(&first));
+    let mut late = groups.join(&short("b"));
+    groups.clock.advance(SESSION - Duration::from_nanos(1));
+    assert!(late.take().is_none(), "the first one is waited for");
+    let mut first = groups.join(&again(&first.identity(), "a"));
+    assert_eq!(answer(&mut late).unwrap().generation, answer(&mut first).unwrap().generation);
+}
+
+/// Both know of generation 1, and neither of the other: one of them alone tells members of a generation 2.
+/// Who has waited for an assignment of another coordinator's group is told, and may ask again.
+#[test]
+fn members_of_a_group_that_was_taken_are_told() {
+    let (groups, store) = troubled(|options| options);
+    let joined = groups.joined(&request("a"));
+    overtake(&store, joined.generation + 1);
+    let outcome = answer(&mut groups.sync(&joined.identity(), &[]));
+    assert!(matches!(outcome, Err(GroupError::NotCoordinator { .. })), "{outcome:?}");
+    assert!(matches!(groups.heartbeat(&joined.identity()), Err(GroupError::UnknownMember { .. })));
+    assert_eq!(groups.joined(&request("a")).generation, joined.generation + 2);
+}
+
+/// A commit that a group let in, which is another coordinator's since, is not taken for the end of one that its successor has let in.
+#[test]
+fn a_commit_ends_in_the_group_that_let_it_in() {
+    let (groups, store) = troubled(|options| options);
+    let member = groups.stable(&["a"]).remove(0);
+    store.fail(Calls::Saves);
+    leave(&groups, &member);
+    let (first, second) = (store.stop(Calls::Commits), store.stop(Calls::Commits));
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| groups.commit(None, 0, 1));
+        first.is_in();
+        store.heal();
+        overtake(&store, member.generation + 7);
+        let other = scope.spawn(|| groups.commit(None, 0, 2));
+        second.is_in();
+        first.go_on();
+        commit.join().unwrap().unwrap();
+        let mut joins = groups.join(&request("b"));
+        assert!(joins.take().is_none(), "a commit is under way");
+        second.go_on();
+        other.join().unwrap().unwrap();
+        assert_eq!(answer(&mut joins).unwrap().generation, member.generation + 8);
+    });
+}
+
+/// Defect of earlier versions: a member that no store can keep was let in, and each generation with it failed.
+/// An id to join with is for a member without a name: with the name of another, there would be two of them.
+/// What is due by a second advance is done by it, though the first one is still at work.
+impl fmt::Debug for Troubled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+impl OffsetStore for Troubled {
+    fn commit(&self, group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
+        self.enter(Calls::Commits)?;
+        self.inner.commit(group, positions)
+    }
+    fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {
+        self.inner.fetch(group, partition)
+    }
+    fn fetch_all(&self, group: &GroupId) -> Result<Vec<(PartitionKey, CommittedOffset)>, OffsetStoreError> {
+        self.inner.fetch_all(group)
+    }
+    fn groups(&self) -> Result<Vec<GroupId>, OffsetStoreError> {
+        self.inner.groups()
+    }
+    fn delete(&self, group: &GroupId, partitions: &[PartitionKey]) -> Result<usize, OffsetStoreError> {
+        self.inner.delete(group, partitions)
+    }
+    fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
+        self.inner.delete_group(group)
+    }
+    fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError> {
+        self.enter(Calls::Saves)?;
+        self.inner.save_group(group, metadata)
+    }
+    fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
+        self.enter(Calls::Loads)?;
+        self.inner.load_group(group)
+    }
+    fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
+        self.inner.delete_topic(topic)
+    }
+    fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
+        self.inner.save_checkpoint(partition, checkpoint)
+    }
+    fn load_checkpoint(&self, partition: &PartitionKey) -> Result<Option<OffsetCheckpoint>, OffsetStoreError> {
+        self.inner.load_checkpoint(partition)
+    }
+    fn save_mappings(&self, partition: &PartitionKey, rows: &[OffsetMapping], at: TimestampNs) -> Result<(), OffsetStoreError> {
+        self.inner.save_mappings(partition, rows, at)
+    }
+    fn mappings(&self, partition: &PartitionKey, offsets: Range<Offset>, limit: usize) -> Result<Vec<OffsetMapping>, OffsetStoreError> {
+        self.inner.mappings(partition, offsets, limit)
+    }
+    fn highest_offset(&self, partition: &PartitionKey) -> Result<Option<Offset>, OffsetStoreError> {
+        self.inner.highest_offset(partition)
+    }
+    fn save_stats(&self, partition: &PartitionKey, stats: PartitionStats) -> Result<(), OffsetStoreError> {
+        self.inner.save_stats(partition, stats)
+    }
+    fn partition_stats(&self, partition: &PartitionKey) -> Result<Option<PartitionStats>, OffsetStoreError> {
+        self.inner.partition_stats(partition)
+    }
+    fn partitions(&self) -> Result<Vec<PartitionKey>, OffsetStoreError> {
+        self.inner.partitions()
+    }
+    fn forget(&self, partition: &PartitionKey) -> Result<(), OffsetStoreError> {
+        self.inner.forget(partition)
+    }
+    fn clean_up(&self, now: TimestampNs) -> Result<usize, OffsetStoreError> {
+        self.inner.clean_up(now)
+    }
+    fn clean_up_mappings(&self, saved_before: TimestampNs) -> Result<usize, OffsetStoreError> {
+        self.inner.clean_up_mappings(saved_before)
+    }
+}
