@@ -6,14 +6,16 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tidelog::group::{GroupError, GroupOptions, GroupState, JoinRequest, LeavingMember, MemberIdentity};
+use tidelog::group::{GroupCoordinator, GroupError, GroupOptions, GroupState, JoinRequest, LeavingMember, MemberIdentity};
 use tidelog::{
-    CommittedOffset, GroupId, GroupMetadata, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey,
-    PartitionStats, TimestampNs, TopicName,
+    CommittedOffset, GroupId, GroupMetadata, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore,
+    OffsetStoreError, PartitionKey, PartitionStats, Record, SubscriptionError, TimestampNs, TopicName,
 };
 
 use crate::group_support::{Groups, SESSION, answer, group, instance, request};
-use crate::reading_support::eventually;
+use crate::interleavings::Hooked;
+use crate::reading_support::{Home, append_numbered, eventually, small};
+use crate::subscription::from;
 
 /// Which calls of a store something happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,7 +177,47 @@ fn a_static_member_that_came_back_in_a_rebalance_is_known_after_a_crash() {
 }
 
 /// A suffix is cut off between the look at it and the commit.
+#[test]
+fn a_position_past_the_end_is_refused_also_if_it_was_just_cut_off() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 2).unwrap();
+    (0..2).for_each(|number| append_numbered(&topic.partition(number).unwrap(), 0..100));
+    drop(topic);
+    store.close().unwrap();
+    let disk = Hooked::new();
+    let store = small().storage(disk.clone()).background_recovery(false).open(home.path()).unwrap();
+    let topic = store.topic("t").unwrap();
+    let (first, second) = (topic.partition(0).unwrap(), topic.partition_key(1).unwrap());
+    let coordinator = GroupCoordinator::new(&store, Arc::new(MemoryOffsetStore::new()), GroupOptions::new());
+    let positions = [(first.key().clone(), 100), (second, 100)].map(|(key, offset)| (key, CommittedOffset::new(offset, TimestampNs::new(0))));
+    let cut = first.clone();
+    // The other partition is opened when the first one was looked at.
+    *disk.on_open_log.lock() = Some(Box::new(move || cut.truncate_suffix(50).unwrap()));
+    let outcome = coordinator.commit(&group(), None, &positions);
+    assert!(disk.on_open_log.lock().is_none(), "nothing was cut off");
+    assert!(
+        matches!(&outcome, Err(GroupError::PastHighWaterMark { found, high_water_mark, .. }) if *found == 100 && *high_water_mark == 50),
+        "{outcome:?}"
+    );
+    assert!(coordinator.fetch_all(&group()).unwrap().is_empty());
+}
+
 /// The commit notes the term of what was read, so that a cut shows also where the log has grown again.
+#[test]
+fn a_group_is_told_of_a_cut_below_what_it_committed() {
+    let groups = Groups::new();
+    groups.commit(None, 0, 90).unwrap();
+    let partition = groups.store.topic("t").unwrap().partition(0).unwrap();
+    partition.truncate_suffix(50).unwrap();
+    for _ in 0..100 {
+        partition.append(Record::new("another")).unwrap();
+    }
+    let position = GroupPosition { group: group(), partition: groups.key(0), store: groups.offsets.clone() };
+    let outcome = partition.subscribe("s", from(OffsetSpec::ResumeOrEarliest).group(position)).map(drop);
+    assert!(matches!(outcome, Err(SubscriptionError::Truncated { at, next }) if at == 50 && next == 90), "{outcome:?}");
+}
+
 /// That the last member has gone could not be kept: it is tried again, and nobody is back meanwhile.
 #[test]
 fn members_that_have_left_do_not_come_back() {
