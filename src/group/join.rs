@@ -11,14 +11,17 @@ use crate::group::pending::JoinSlot;
 use crate::group::request::{JoinRequest, JoinedGroup};
 use crate::group::state::GroupState;
 use crate::group::turn::{Answer, Turn};
+use crate::offset::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX, OffsetStoreError};
 
 impl Group {
     /// Takes a member in, or back. It is answered through the slot, when its generation begins; an error is its answer.
     pub(super) fn join(&mut self, turn: &mut Turn<'_>, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
         check_session_timeout(turn, request.session_timeout)?;
         self.check_protocols(turn, &request)?;
+        self.check_size(&request)?;
         let Some(member_id) = request.member_id.clone() else { return self.join_first(turn, request, slot) };
-        if self.pending.remove(&member_id).is_some() {
+        // An id to join with is given to those alone that have no name.
+        if request.instance_id.is_none() && self.pending.remove(&member_id).is_some() {
             self.add(turn, member_id, request, slot);
             return Ok(());
         }
@@ -140,6 +143,16 @@ impl Group {
         Err(GroupError::InconsistentProtocol { group: turn.id.clone(), why })
     }
 
+    /// Whether a store can keep the group with a member in it: else none of its generations would ever be complete.
+    fn check_size(&self, request: &JoinRequest) -> Result<(), GroupError> {
+        let within = |what, found, limit| if found > limit { Err(OffsetStoreError::GroupTooLarge { what, found, limit }) } else { Ok(()) };
+        let names = request.protocols.iter().map(|(name, _)| name).chain([&request.protocol_type, &request.client_id, &request.client_host]);
+        within("a name", names.map(String::len).max().unwrap_or_default(), GROUP_NAME_BYTES_MAX)?;
+        let others: usize = self.others(request).map(Member::bytes).sum();
+        let all = others + Member::new(request.clone()).bytes() + 3 * GROUP_NAME_BYTES_MAX;
+        Ok(within("the metadata", all, MEMBERS_BYTES_MAX)?)
+    }
+
     /// All members but the one that makes a request.
     fn others<'a>(&'a self, request: &'a JoinRequest) -> impl Iterator<Item = &'a Member> {
         let is_self = |id: &MemberId, other: &Member| {
@@ -154,5 +167,7 @@ fn check_session_timeout(turn: &Turn<'_>, found: Duration) -> Result<(), GroupEr
     if (min..=max).contains(&found) { Ok(()) } else { Err(GroupError::InvalidSessionTimeout { found, min, max }) }
 }
 
+/// Of what a store keeps of a group at most, half is left for what the leader assigns.
+const MEMBERS_BYTES_MAX: usize = GROUP_BYTES_MAX / 2;
 /// How long a new member is kept that waits for its first generation: it has no other sign of life to show, and may be gone.
 const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(5 * 60);

@@ -46,3 +46,8 @@ pub struct MemberMetadata {
     /// What it was assigned: bytes of the protocol, likewise.
     pub assignment: Vec<u8>,
 }
+
+/// Bytes of a name at most: those of a string in Kafka's protocol.
+pub(crate) const GROUP_NAME_BYTES_MAX: usize = i16::MAX as usize;
+/// Bytes of all that is kept of a group at most.
+pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;

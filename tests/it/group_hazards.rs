@@ -327,7 +327,43 @@ fn a_commit_ends_in_the_group_that_let_it_in() {
 }
 
 /// Defect of earlier versions: a member that no store can keep was let in, and each generation with it failed.
+#[test]
+fn a_member_that_cannot_be_kept_is_not_let_in() {
+    let groups = Groups::new();
+    let member = groups.stable(&["a"]).remove(0);
+    let heavy = |bytes: usize| vec![("range".to_owned(), vec![7; bytes])];
+    let too_large = [
+        JoinRequest { client_host: "h".repeat(32_768), ..request("b") },
+        JoinRequest { client_id: "c".repeat(32_768), ..request("b") },
+        JoinRequest { protocols: [heavy(1), vec![("p".repeat(32_768), Vec::new())]].concat(), ..request("b") },
+        JoinRequest { protocols: heavy(8 << 20), ..request("b") },
+        JoinRequest { protocols: heavy(8 << 20), ..again(&member, "a") },
+    ];
+    for request in too_large {
+        let outcome = answer(&mut groups.join(&request)).map(drop);
+        assert!(matches!(outcome, Err(GroupError::Store(OffsetStoreError::GroupTooLarge { .. }))), "{outcome:?}");
+        groups.heartbeat(&member).unwrap();
+    }
+    let mut fits = groups.join(&JoinRequest { protocols: heavy(4 << 20), ..request("b") });
+    let too_many = answer(&mut groups.join(&JoinRequest { protocols: heavy(4 << 20), ..request("c") })).map(drop);
+    assert!(matches!(too_many, Err(GroupError::Store(OffsetStoreError::GroupTooLarge { .. }))), "{too_many:?}");
+    answer(&mut groups.join(&again(&member, "a"))).unwrap();
+    answer(&mut fits).unwrap();
+}
+
 /// An id to join with is for a member without a name: with the name of another, there would be two of them.
+#[test]
+fn an_id_to_join_with_takes_no_name() {
+    let groups = Groups::new();
+    let named = groups.joined(&instance("i"));
+    groups.synced(std::slice::from_ref(&named));
+    let without = JoinRequest { requires_member_id: true, ..request("a") };
+    let Err(GroupError::MemberIdRequired { member_id }) = answer(&mut groups.join(&without)) else { panic!("no id was given") };
+    let outcome = answer(&mut groups.join(&JoinRequest { member_id: Some(member_id), ..instance("i") }));
+    assert!(matches!(outcome, Err(GroupError::FencedInstance { .. })), "{outcome:?}");
+    groups.heartbeat(&named.identity()).unwrap();
+}
+
 /// What is due by a second advance is done by it, though the first one is still at work.
 impl fmt::Debug for Troubled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
