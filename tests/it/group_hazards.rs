@@ -17,6 +17,8 @@ use crate::interleavings::Hooked;
 use crate::reading_support::{Home, append_numbered, eventually, small};
 use crate::subscription::from;
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Which calls of a store something happens to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Calls {
@@ -102,7 +104,75 @@ fn overtake(store: &Troubled, generation: i32) {
 }
 
 /// Who commits without a coordinator was never told that what it commits expires.
+#[test]
+fn positions_of_groups_that_are_not_coordinated_do_not_expire() {
+    let groups = Groups::new();
+    let other: GroupId = "subscribers".parse().unwrap();
+    let at = |expires_at| CommittedOffset { expires_at, ..CommittedOffset::new(3, TimestampNs::new(0)) };
+    groups.offsets.commit(&other, &[(groups.key(0), at(None)), (groups.key(1), at(Some(TimestampNs::new(5))))]).unwrap();
+    groups.commit(None, 0, 4).unwrap();
+    groups.clock.advance(400 * DAY);
+    assert_eq!(groups.coordinator.expire_offsets().unwrap(), 1, "the one that said until when");
+    assert_eq!(groups.offsets.fetch_all(&other).unwrap(), [(groups.key(0), at(None))]);
+    assert_eq!(groups.committed(0), Some(4));
+}
+
 /// The time that a client says is not the one that positions are kept by.
+#[test]
+fn a_position_is_kept_from_when_it_was_committed() {
+    let groups = Groups::new();
+    let member = groups.stable(&["a"]).remove(0);
+    leave(&groups, &member);
+    groups.clock.advance(30 * DAY);
+    let position = CommittedOffset::new(3, TimestampNs::new(0));
+    groups.coordinator.commit(&group(), None, &[(groups.key(0), position)]).unwrap();
+    assert_eq!(groups.coordinator.expire_offsets().unwrap(), 0);
+    let found = groups.coordinator.fetch(&group(), &groups.key(0)).unwrap().unwrap();
+    assert_eq!(found.committed_at, groups.clock.now());
+    groups.clock.advance(7 * DAY);
+    assert_eq!(groups.coordinator.expire_offsets().unwrap(), 1);
+}
+
+#[test]
+fn a_position_does_not_expire_under_a_commit() {
+    let (groups, store) = troubled(|options| options);
+    let member = groups.stable(&["a"]).remove(0);
+    groups.commit(&member, 0, 3).unwrap();
+    leave(&groups, &member);
+    groups.clock.advance(8 * DAY);
+    let stop = store.stop(Calls::Commits);
+    std::thread::scope(|scope| {
+        let commit = scope.spawn(|| groups.commit(None, 0, 5));
+        stop.is_in();
+        assert_eq!(groups.coordinator.expire_offsets().unwrap(), 0);
+        stop.go_on();
+        commit.join().unwrap().unwrap();
+    });
+    assert_eq!((groups.coordinator.expire_offsets().unwrap(), groups.committed(0)), (0, Some(5)));
+}
+
+#[test]
+fn a_group_that_cannot_be_read_keeps_no_other_from_expiring() {
+    let (groups, store) = troubled(|options| options);
+    let position = CommittedOffset { expires_at: Some(TimestampNs::new(5)), ..CommittedOffset::new(3, TimestampNs::new(0)) };
+    for name in ["first", "last"] {
+        store.inner.commit(&name.parse().unwrap(), &[(groups.key(0), position.clone())]).unwrap();
+    }
+    store.fail(Calls::Loads);
+    let stop = store.stop(Calls::Loads);
+    std::thread::scope(|scope| {
+        let sweep = scope.spawn(|| groups.coordinator.expire_offsets());
+        stop.is_in();
+        let second = store.stop(Calls::Loads);
+        stop.go_on();
+        second.is_in();
+        store.heal();
+        second.go_on();
+        assert!(is_failure(&sweep.join().unwrap()));
+    });
+    assert_eq!(store.inner.groups().unwrap(), ["first".parse().unwrap()]);
+}
+
 /// What was due before the request ended the group here: the request is one to the group that is there by then.
 #[test]
 fn who_asks_a_group_that_ends_is_answered() {
