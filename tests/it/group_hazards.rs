@@ -359,6 +359,23 @@ fn without_a_rebalance_timeout_it_is_the_session_timeout() {
 }
 
 /// Both know of generation 1, and neither of the other: one of them alone tells members of a generation 2.
+#[test]
+fn two_coordinators_do_not_tell_of_the_same_generation() {
+    let mut groups = Groups::new();
+    let member = groups.stable(&["a"]).remove(0);
+    let other = groups.coordinator.clone();
+    groups.restart();
+    groups.heartbeat(&member).unwrap();
+    let first = groups.joined(&again(&member, "a"));
+    assert_eq!(first.generation, 2);
+    groups.clock.advance(Duration::from_nanos(1));
+    let outcome = answer(&mut other.join(&group(), again(&member, "a")));
+    assert!(matches!(outcome, Err(GroupError::NotCoordinator { generation: 2, .. })), "{outcome:?}");
+    // Asked again, it has read what is there; and what the first one goes on to say of the generation is kept.
+    assert_eq!(other.describe(&group()).unwrap().generation, 2);
+    groups.synced(std::slice::from_ref(&first));
+}
+
 /// Who has waited for an assignment of another coordinator's group is told, and may ask again.
 #[test]
 fn members_of_a_group_that_was_taken_are_told() {
