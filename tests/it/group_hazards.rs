@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tidelog::group::{GroupCoordinator, GroupError, GroupOptions, GroupState, JoinRequest, LeavingMember, MemberIdentity};
 use tidelog::{
-    CommittedOffset, GroupId, GroupMetadata, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore,
-    OffsetStoreError, PartitionKey, PartitionStats, Record, SubscriptionError, TimestampNs, TopicName,
+    Clock, CommittedOffset, GroupId, GroupMetadata, GroupPosition, MemoryOffsetStore, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec,
+    OffsetStore, OffsetStoreError, PartitionKey, PartitionStats, Record, SubscriptionError, TimestampNs, TopicName,
 };
 
 use crate::group_support::{Groups, SESSION, answer, group, instance, request};
@@ -452,6 +452,35 @@ fn an_id_to_join_with_takes_no_name() {
 }
 
 /// What is due by a second advance is done by it, though the first one is still at work.
+#[test]
+fn advances_of_a_clock_do_not_pass_each_other_by() {
+    let clock = Clock::manual(TimestampNs::new(0));
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let coordinator = |offsets: Arc<dyn OffsetStore>, delay: Duration| {
+        GroupCoordinator::new(&store, offsets, GroupOptions::new().clock(clock.clone()).initial_rebalance_delay(delay))
+    };
+    let quick = coordinator(Arc::new(MemoryOffsetStore::new()), 2 * SESSION);
+    let troubled = Arc::new(Troubled::default());
+    let slow = coordinator(troubled.clone(), SESSION);
+    let (mut first, mut second) = (slow.join(&group(), request("a")), quick.join(&group(), request("b")));
+    let stop = troubled.stop(Calls::Saves);
+    std::thread::scope(|scope| {
+        scope.spawn(|| clock.advance(SESSION));
+        stop.is_in();
+        scope.spawn(|| clock.advance(SESSION));
+        let mut joined = None;
+        eventually("what is due", || {
+            joined = second.take();
+            joined.is_some()
+        });
+        assert_eq!(joined.unwrap().unwrap().generation, 1);
+        assert!(first.take().is_none());
+        stop.go_on();
+    });
+    assert_eq!(answer(&mut first).unwrap().generation, 1);
+}
+
 impl fmt::Debug for Troubled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
