@@ -31,7 +31,7 @@
 //! # Features
 //! All off by default, and each only adds: `parquet` (the module `export`), `object_store` (exports into
 //! object stores), `tokio` (async append, `Stream` reads), `lz4` and `zstd`
-//! (compression a batch), `sqlite` (offsets in a SQLite file), `test-util` (fault injection for tests of programs that embed this).
+//! (compression a batch), `sqlite` (offsets in a SQLite file), `postgres` (offsets in PostgreSQL), `test-util` (fault injection for tests of programs that embed this).
 
 #![cfg_attr(tidelog_loom, allow(dead_code, unreachable_pub, reason = "loom stands in for parts of it"))]
 
@@ -56,8 +56,6 @@ pub use log::{
     BackwardBatches, BackwardReader, BatchRecords, DeepReport, FileNote, Finding, Found, PartitionInfo, PartitionRepair, PartitionView, Reader,
     Record, RecordBatch, RecordRef, RecoveryReport, RepairAction, RepairStep, Start, StoredBatch, StoredRecord, Unreadable, Verdict, VerifyReport,
 };
-#[cfg(feature = "sqlite")]
-pub use offset::SqliteOffsetStore;
 pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetCountError, OffsetMetrics, OffsetRange};
 pub use offset::{
     CommittedOffset, CopyReport, GroupId, GroupMetadata, LogOffsetStore, MappingMode, MemberMetadata, MemoryOffsetStore, OffsetCheckpoint,
@@ -67,6 +65,10 @@ pub use offset::{DeleteTopicError, delete_topic};
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};
 pub use offset::{Lag, LagError, LagEvent, LagLimits, LagReport, LagRow, LagScope, LagSubject, LagSum, LagWatch};
 pub use offset::{PartitionOffsetInfo, PartitionOffsetManager, PartitionOffsetRegistry};
+#[cfg(feature = "postgres")]
+pub use offset::{PostgresOffsetStore, PostgresPositions};
+#[cfg(feature = "sqlite")]
+pub use offset::{SqliteOffsetStore, SqlitePositions};
 #[cfg(feature = "tokio")]
 pub use subscription::SubscriptionStream;
 pub use subscription::{

@@ -68,10 +68,17 @@ pub fn pack_nanos(values: &[u32], out: &mut Vec<u8>) -> Option<NanosBlock> {
 /// The value of record number `index` of a batch; `None` past the end of `packed` and for a value that no millisecond has.
 pub fn unpack_nano(block: &NanosBlock, packed: &[u8], index: u32) -> Option<u32> {
     let bit = index as usize * usize::from(block.width);
-    let end = (bit + usize::from(block.width)).div_ceil(8);
-    let mut word = [0; 4];
-    let found = packed.get(bit / 8..end)?;
-    word.get_mut(..found.len())?.copy_from_slice(found);
+    let rest = packed.get(bit / 8..)?;
+    let word = match rest.first_chunk() {
+        // 20 bits and a shift below 8.
+        Some(word) => *word,
+        None => {
+            let found = rest.get(..(bit % 8 + usize::from(block.width)).div_ceil(8))?;
+            let mut word = [0; 4];
+            word.get_mut(..found.len())?.copy_from_slice(found);
+            word
+        }
+    };
     let mask = 1u32.checked_shl(block.width.into())?.wrapping_sub(1);
     let value = (u32::from_le_bytes(word) >> (bit % 8) & mask).checked_add(block.min)?;
     (value < PER_MILLI).then_some(value)

@@ -10,6 +10,7 @@ use tidelog_format::STORE_NAME;
 use crate::error::{IoContext, IoError};
 use crate::export::error::ExportError;
 use crate::export::target::{Draft, ReadAt, Target};
+use crate::io::uncached::UncachedWriter;
 use crate::io::{Access, Entry, File, Kind, Lock, Storage, read_exact_at, settle_above, write_all_at};
 
 /// A storage as a place for exports.
@@ -126,7 +127,7 @@ impl Target for StorageTarget {
     fn begin(&self, directory: &Path, first: u64) -> Result<Box<dyn Draft>, IoError> {
         let path = directory.join(format!(".{first:020}{PARTIAL_SUFFIX}"));
         let file = self.storage.create(&path).at("create", &path)?;
-        Ok(Box::new(Partial { storage: self.storage.clone(), file, path, position: 0, is_named: false }))
+        Ok(Box::new(Partial { storage: self.storage.clone(), writer: UncachedWriter::new(file.clone()), file, path, is_named: false }))
     }
 
     fn remove(&self, path: &Path) -> Result<(), IoError> {
@@ -175,8 +176,8 @@ impl ReadAt for StoredFile {
 struct Partial {
     storage: Arc<dyn Storage>,
     file: Arc<dyn File>,
+    writer: UncachedWriter,
     path: PathBuf,
-    position: u64,
     is_named: bool,
 }
 
@@ -186,8 +187,8 @@ impl Draft for Partial {
     }
 
     fn finish(&mut self, name: &str) -> Result<u64, IoError> {
-        let Self { storage, file, path, .. } = self;
-        let bytes = file.len().at("look at", path)?;
+        let Self { storage, file, writer, path, .. } = self;
+        let bytes = writer.finish().at("write", path)?;
         file.sync().at("sync", path)?;
         let named = path.with_file_name(name);
         storage.rename_new(path, &named).at("name", &named)?;
@@ -200,9 +201,7 @@ impl Draft for Partial {
 
 impl Write for Partial {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write_all_at(&*self.file, bytes, self.position)?;
-        self.position += bytes.len() as u64;
-        Ok(bytes.len())
+        self.writer.write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -187,8 +187,9 @@ impl GroupConsumer {
     ) -> Result<(PartitionKey, CommittedOffset), ConsumerError> {
         let key = place.group().map(|group| group.partition.clone());
         let key = key.ok_or_else(|| ConsumerError::NotAssigned { partition: partition.clone() })?;
-        let position = place.committable(requested, metadata).map_err(|source| failed(partition, source))?;
-        Ok((key, CommittedOffset { committed_at: self.options.coordinator.clock().now(), ..position }))
+        let position = place.checked(requested).map_err(|source| failed(partition, source))?;
+        let (metadata, committed_at) = (metadata.to_owned(), self.options.coordinator.clock().now());
+        Ok((key, CommittedOffset { metadata, committed_at, ..position }))
     }
 
     fn commit_positions(&mut self, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), ConsumerError> {

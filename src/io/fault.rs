@@ -415,6 +415,11 @@ impl File for FaultyFile {
         self.inner.set_len(len)
     }
 
+    // Not counted: where it fails, nothing is missing.
+    fn set_uncached(&self, uncached: bool) -> io::Result<()> {
+        self.inner.set_uncached(uncached)
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.shared.plain(self.call(Op::Sync, 0, 0))?;
         self.inner.sync()

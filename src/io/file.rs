@@ -202,6 +202,15 @@ impl File for DiskFile {
         self.file.set_len(len)
     }
 
+    fn set_uncached(&self, uncached: bool) -> io::Result<()> {
+        let mut flags = rustix::fs::fcntl_getfl(&self.file)?;
+        flags.set(OFlags::DIRECT, uncached);
+        match rustix::fs::fcntl_setfl(&self.file, flags) {
+            Err(error @ (Errno::INVAL | Errno::OPNOTSUPP)) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+            other => Ok(other?),
+        }
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }

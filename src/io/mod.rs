@@ -27,6 +27,8 @@ pub mod fault;
 pub mod sim;
 #[cfg(feature = "object_store")]
 pub(crate) mod spool;
+#[cfg(feature = "parquet")]
+pub(crate) mod uncached;
 
 pub use file::Disk;
 pub(crate) use file::{boot_id, maps_of_process_max};
@@ -87,6 +89,12 @@ pub trait File: Send + Sync + Debug + 'static {
     fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
     /// Cuts or grows the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// From here on, or no longer, writes go past the page cache: their positions, lengths and addresses are multiples of 4,096, and one that
+    /// is refused all the same is an error of kind `InvalidInput`. An error of kind `Unsupported` where there is no such way.
+    fn set_uncached(&self, uncached: bool) -> io::Result<()> {
+        let _ = uncached;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Makes bytes and size durable (fdatasync).
     fn sync(&self) -> io::Result<()>;
     /// Maps the first `len` bytes for reading; they may reach past the end of the file, where nobody may look.

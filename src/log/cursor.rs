@@ -182,7 +182,8 @@ impl Cursor {
         if !held {
             let want = self.want.max(min as usize);
             self.want = (self.want * 2).min(WANT_MAX);
-            self.chunk = Some(self.entry.segment.chunk(self.position, want)?);
+            let spent = self.chunk.take();
+            self.chunk = Some(self.entry.segment.chunk(self.position, want, spent)?);
         }
         Ok(self.chunk.as_ref().map(|chunk| chunk.from(self.position)))
     }
@@ -194,7 +195,7 @@ impl Cursor {
             return Ok(false);
         }
         let (start, salt) = (self.position + 8, self.entry.segment.header.salt);
-        let chunk = self.entry.segment.chunk(self.position, rest)?;
+        let chunk = self.entry.segment.chunk(self.position, rest, None)?;
         let next = resync(chunk.from(start), Position::new(start), salt, self.entry.segment.base(), Offset::new(self.entry.to));
         let Some(next) = next.filter(|next| next.frame.header.base_offset.get() <= offset) else { return Ok(false) };
         self.position = next.position.get();
@@ -211,7 +212,7 @@ impl Cursor {
         // What stands here may be right, and the frames before it missing.
         let is_ahead = self.peek()?.is_some_and(|passed| passed.base_offset > offset);
         let (start, salt) = (self.position + if is_ahead { 0 } else { 8 }, self.entry.segment.header.salt);
-        let chunk = self.entry.segment.chunk(self.position, rest)?;
+        let chunk = self.entry.segment.chunk(self.position, rest, None)?;
         let found = resync(chunk.from(start), Position::new(start), salt, Offset::new(offset), Offset::new(below))
             .map(|found| (found.position.get(), found.frame.header.base_offset.get()));
         self.chunk = Some(chunk);

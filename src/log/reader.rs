@@ -50,6 +50,16 @@ impl Reader {
         Offset::new(self.next)
     }
 
+    /// Whether all before [`offset`](Self::offset) is what it was when this reader began there, or was told of a cut: for who holds on to an end of
+    /// the log while others read up to it.
+    ///
+    /// # Errors
+    /// [`ReadError::Truncated`] if some of it was cut off since.
+    #[inline]
+    pub fn check_uncut(&self) -> Result<(), ReadError> {
+        if self.view.cuts() == self.followed { Ok(()) } else { self.clone().follow(self.view.cuts()) }
+    }
+
     /// Cuts that what was read so far has been held against.
     pub(crate) fn followed(&self) -> u64 {
         self.followed

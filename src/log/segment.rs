@@ -52,6 +52,7 @@ pub(crate) struct Sums {
 #[derive(Debug, Clone)]
 pub(crate) enum Owner {
     Map(SegmentMap),
+    /// May be longer than what was read into it.
     Heap(Arc<[u8]>),
 }
 
@@ -75,6 +76,12 @@ impl Chunk {
             return &[];
         }
         self.owner.slice((position - self.start) as usize, (self.end - self.start) as usize)
+    }
+
+    /// The heap that it stands in, if that is large enough and nobody else looks at it.
+    fn into_buffer(self, len: usize) -> Option<Arc<[u8]>> {
+        let Owner::Heap(mut bytes) = self.owner else { return None };
+        (bytes.len() >= len && Arc::get_mut(&mut bytes).is_some()).then_some(bytes)
     }
 }
 
@@ -199,18 +206,19 @@ impl Segment {
         frames_end(self.published()).into()
     }
 
-    /// Bytes from `position` on: all frames that are published where the segment is mapped, else about `want` of them, fewer at the end.
-    pub(crate) fn chunk(&self, position: u64, want: usize) -> Result<Chunk, IoError> {
+    /// Bytes from `position` on: all frames that are published where the segment is mapped, else about `want` of them, fewer at the end. They are
+    /// read into what a chunk that is spent was read into, unless that is looked at still.
+    pub(crate) fn chunk(&self, position: u64, want: usize, spent: Option<Chunk>) -> Result<Chunk, IoError> {
         let end = self.frames_end();
         if let Some(map) = self.map()? {
             return Ok(Chunk { owner: Owner::Map(map.clone()), _file: None, start: 0, end });
         }
         let file = self.readable()?;
         let want = (end.saturating_sub(position)).min(want as u64) as usize;
-        let mut bytes = vec![0; want];
-        let read = read_full_at(&*file, &mut bytes, position).at("read", &self.path())?;
-        bytes.truncate(read);
-        Ok(Chunk { end: position + read as u64, owner: Owner::Heap(bytes.into()), _file: Some(file), start: position })
+        let mut bytes = spent.and_then(|spent| spent.into_buffer(want)).unwrap_or_else(|| std::iter::repeat_n(0, want).collect());
+        let buffer = Arc::get_mut(&mut bytes).expect("nobody else has it");
+        let read = read_full_at(&*file, &mut buffer[..want], position).at("read", &self.path())?;
+        Ok(Chunk { end: position + read as u64, owner: Owner::Heap(bytes), _file: Some(file), start: position })
     }
 
     /// The map, made at the first read; `None` where none is wanted or to be had.

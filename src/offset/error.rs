@@ -6,6 +6,7 @@ use thiserror::Error;
 use tidelog_format::Offset;
 
 use crate::error::{AppendError, CutError, DamagedRange, ReadError, SyncError, TopicError};
+use crate::offset::group_id::GroupId;
 use crate::offset::offset_mapping::OffsetMapping;
 
 /// Why an offset store did not do what it was asked. Nothing of it was done, unless the variant says so.
@@ -56,6 +57,19 @@ pub enum OffsetStoreError {
         /// The row given.
         given: OffsetMapping,
     },
+    /// A group's position is not where whoever moves it has read it: another consumer of the group has come first, and counted these records. Nothing
+    /// was written; roll back what was made of them, and begin anew at the position that is there.
+    #[error("group {group} was to go on from {} in {partition}, and is at {}", at(*expected), at(*found))]
+    PositionMoved {
+        /// The group.
+        group: GroupId,
+        /// The partition.
+        partition: String,
+        /// Where it was to be; at no offset, if it was to have none.
+        expected: Option<Offset>,
+        /// Where it is.
+        found: Option<Offset>,
+    },
     /// There is no offset store where there must be one: it was never made, or it is lost. Nothing was made in its place.
     #[error("there is no offset store in {place}")]
     NotFound {
@@ -76,10 +90,10 @@ pub enum OffsetStoreError {
         supported: u64,
     },
     /// Something else than an offset store. It was not changed: name another place.
-    #[error("{} is no offset store: {found}", path.display())]
+    #[error("{place} is no offset store: {found}")]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// The file, or the server's database.
+        place: String,
         /// What it is, or holds.
         found: String,
     },
@@ -124,6 +138,29 @@ pub enum OffsetStoreError {
         /// The database's result code, if the failure is its own.
         code: Option<i32>,
         /// The database's words.
+        reason: String,
+    },
+    /// The database server failed, or could not be reached. A change is not done.
+    #[error("{action} {place}: {reason}")]
+    Server {
+        /// What was to be done.
+        action: &'static str,
+        /// The server and the database.
+        place: String,
+        /// The server's SQLSTATE, if the failure is its own.
+        sqlstate: Option<String>,
+        /// The server's words.
+        reason: String,
+    },
+    /// The connection to the database server was lost while it was told to commit: the change is done whole, or not at all, and which is not known.
+    /// Look what is there, or do it again: what is there already is not done twice.
+    #[error("{action} {place}: whether it was committed is not known: {reason}")]
+    OutcomeUnknown {
+        /// What was to be done.
+        action: &'static str,
+        /// The server and the database.
+        place: String,
+        /// How the connection was lost.
         reason: String,
     },
     /// A copy failed, and some of what it had written could not be taken back. Run again, it finds that it is there already.
@@ -177,6 +214,10 @@ impl From<CutError> for OffsetStoreError {
     fn from(error: CutError) -> Self {
         Self::Cut(Box::new(error))
     }
+}
+
+fn at(position: Option<Offset>) -> String {
+    position.map_or_else(|| "no offset".to_owned(), |offset| offset.to_string())
 }
 
 fn ranges(damage: &[DamagedRange]) -> String {

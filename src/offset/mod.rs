@@ -44,6 +44,8 @@ pub use offset_range::{OffsetCountError, OffsetRange};
 pub use partition_offset_info::PartitionOffsetInfo;
 pub use partition_stats::PartitionStats;
 pub use registry::{OffsetMetrics, PartitionOffsetRegistry};
-#[cfg(feature = "sqlite")]
-pub use store::SqliteOffsetStore;
 pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};
+#[cfg(feature = "postgres")]
+pub use store::{PostgresOffsetStore, PostgresPositions};
+#[cfg(feature = "sqlite")]
+pub use store::{SqliteOffsetStore, SqlitePositions};

@@ -23,6 +23,17 @@ pub struct SeekResult {
     pub outcome: SeekOutcome,
 }
 
+impl SeekResult {
+    /// The offset that the group had committed, wherever that led, if it was asked for (`RESUME_*`), and if there was one.
+    pub fn committed(&self) -> Option<Offset> {
+        match self.outcome {
+            SeekOutcome::Resumed => Some(self.offset),
+            SeekOutcome::Reset(reset) => Some(reset.from),
+            _ => None,
+        }
+    }
+}
+
 /// How a position relates to what was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -59,6 +59,16 @@ enum Found {
     Copied(Box<TopicMeta>, DecodeError),
 }
 
+impl Found {
+    /// What is wrong with a catalogue of fewer partitions than have a directory: it is an older one, that somebody brought back.
+    fn beyond(&self, there: &[u32]) -> Option<DecodeError> {
+        let (Self::Whole(meta) | Self::Copied(meta, _)) = self else { return None };
+        let count = meta.partitions.len();
+        let is_beyond = there.last().is_some_and(|last| *last as usize >= count);
+        is_beyond.then_some(DecodeError::Field { what: "partition count", found: count as u64 })
+    }
+}
+
 impl Catalog {
     /// The topic's partitions; an error that names topics like it if there is none.
     pub(super) fn topic_files(&self, name: &TopicName) -> Result<TopicFiles, TopicError> {
@@ -69,14 +79,15 @@ impl Catalog {
             let found = read_catalog(&self.storage, &self.topic_dir(name))?;
             let there = self.partition_numbers(name)?;
             let damaged = |source| TopicError::CatalogDamaged { topic: name.to_string(), path: self.topic_dir(name).join(TOPIC_NAME), source };
-            let files = match found {
-                Found::Whole(meta) => by_catalog(*meta, &there, None)?,
-                Found::Copied(meta, source) => by_catalog(*meta, &there, Some(damaged(source)))?,
+            let beyond = found.beyond(&there);
+            let files = match beyond.map_or(found, Found::Damaged) {
+                Found::Whole(meta) => by_catalog(*meta, there, None)?,
+                Found::Copied(meta, source) => by_catalog(*meta, there, Some(damaged(source)))?,
                 Found::Damaged(source) => TopicFiles { damage: Some(damaged(source)), ..self.by_directories(name, there)? },
                 Found::Absent => self.by_directories(name, there)?,
             };
-            // Deleted, or deleted and made anew, between the two looks.
-            if files.missing.is_empty() || attempts == ATTEMPTS {
+            // Split, deleted, or deleted and made anew, between the two looks.
+            if files.missing.is_empty() && beyond.is_none() || attempts == ATTEMPTS {
                 return Ok(files);
             }
         }
@@ -132,11 +143,10 @@ impl Catalog {
 }
 
 /// The topic as its catalogue tells it.
-fn by_catalog(meta: TopicMeta, there: &[u32], spoiled: Option<TopicError>) -> Result<TopicFiles, TopicError> {
+fn by_catalog(meta: TopicMeta, there: Vec<u32>, spoiled: Option<TopicError>) -> Result<TopicFiles, TopicError> {
     if meta.ring_size != RING_SIZE {
         return Err(TopicError::RingSize { expected: RING_SIZE, found: meta.ring_size });
     }
-    let there: Vec<u32> = there.iter().copied().filter(|number| (*number as usize) < meta.partitions.len()).collect();
     let made = |number: &u32| meta.partitions[*number as usize].made;
     let missing = (0..meta.partitions.len() as u32).filter(made).filter(|number| there.binary_search(number).is_err()).collect();
     Ok(TopicFiles { layout: Layout::new(meta), there, missing, damage: None, spoiled })

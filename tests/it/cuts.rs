@@ -364,6 +364,9 @@ fn readers_from_before_a_cut_never_return_what_was_cut_off() {
     let mut inside = partition.read_from(170).unwrap();
     (170..175).for_each(|offset| assert_eq!(inside.next().unwrap().unwrap().offset(), offset));
     let (at_batch, older, fresh) = (partition.read_from(180).unwrap(), partition.read_from(60).unwrap(), partition.read_from(176).unwrap());
+    // Two that hold on to a place, and never read.
+    let (held, untouched) = (partition.read_from(200).unwrap(), partition.read_from(173).unwrap());
+    held.check_uncut().unwrap();
     let mut backward = partition.read_backwards(200).unwrap();
     assert_eq!(backward.next().unwrap().unwrap().offset(), 199);
     let kept = partition.get(199).unwrap();
@@ -371,6 +374,11 @@ fn readers_from_before_a_cut_never_return_what_was_cut_off() {
     partition.truncate_suffix(173).unwrap();
     lab.oracle.split_off(&173);
     append(&partition, &mut lab.oracle, 20, 50, AckLevel::Written);
+    untouched.check_uncut().unwrap();
+    for _ in 0..2 {
+        let told = held.check_uncut();
+        assert!(matches!(told, Err(ReadError::Truncated { at, next }) if at == 173 && next == 200), "{told:?}");
+    }
     for (name, mut reader, from) in [("inside", inside, 175), ("at a batch", at_batch, 180), ("older", older, 60), ("fresh", fresh, 176)] {
         if from > 173 {
             let told = reader.next();

@@ -51,12 +51,20 @@ mod offset_faults;
 mod offset_log;
 mod offset_manager;
 mod offset_notation;
+#[cfg(feature = "postgres")]
+mod offset_postgres;
+#[cfg(feature = "postgres")]
+mod offset_postgres_lost;
 #[cfg(feature = "sqlite")]
 mod offset_sqlite;
+#[cfg(feature = "sqlite")]
+mod offset_sqlite_positions;
 mod offset_stores;
 mod partition_faults;
 mod partitions;
 mod plan;
+#[cfg(feature = "postgres")]
+mod postgres_server;
 mod read;
 mod reading_support;
 mod recovery;

@@ -13,6 +13,8 @@ use crate::support::{options, tempdir};
 struct Kind {
     name: &'static str,
     open: fn(&Path) -> Opened,
+    /// Takes away what is not in the directory.
+    remove: fn(&Path),
     is_durable: bool,
 }
 
@@ -31,22 +33,36 @@ impl std::ops::Deref for Opened {
 }
 
 fn kinds() -> Vec<Kind> {
-    vec![
-        Kind { name: "memory", open: |_| Opened { store: Box::new(MemoryOffsetStore::new()), _home: None }, is_durable: false },
-        Kind { name: "log", open: |dir| log(dir, 1 << 20), is_durable: true },
-        Kind { name: "log with many snapshots", open: |dir| log(dir, 100), is_durable: true },
+    #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "one comes with a feature"))]
+    let mut kinds = vec![
+        Kind { name: "memory", open: |_| Opened { store: Box::new(MemoryOffsetStore::new()), _home: None }, remove: |_| {}, is_durable: false },
+        Kind { name: "log", open: |dir| log(dir, 1 << 20), remove: |_| {}, is_durable: true },
+        Kind { name: "log with many snapshots", open: |dir| log(dir, 100), remove: |_| {}, is_durable: true },
         #[cfg(feature = "sqlite")]
         Kind {
             name: "sqlite",
             open: |dir| Opened { store: Box::new(tidelog::SqliteOffsetStore::open(dir.join("offsets.db")).unwrap()), _home: None },
+            remove: |_| {},
             is_durable: true,
         },
-    ]
+    ];
+    #[cfg(feature = "postgres")]
+    if crate::postgres_server::address().is_some() {
+        kinds.push(Kind { name: "postgres", open: postgres, remove: |dir| drop(crate::postgres_server::Schema::of(dir)), is_durable: true });
+    }
+    kinds
 }
 
 fn log(dir: &Path, changes_bytes_min: u64) -> Opened {
     let home = options().open(dir).unwrap();
     Opened { store: Box::new(LogOffsetStore::open_with(&home, changes_bytes_min).unwrap()), _home: Some(home) }
+}
+
+#[cfg(feature = "postgres")]
+fn postgres(dir: &Path) -> Opened {
+    let schema = std::mem::ManuallyDrop::new(crate::postgres_server::Schema::of(dir));
+    schema.admin().batch_execute(&format!("SET client_min_messages = error; CREATE SCHEMA IF NOT EXISTS {}", schema.name)).unwrap();
+    Opened { store: Box::new(tidelog::PostgresOffsetStore::connect(&schema.url).unwrap()), _home: None }
 }
 
 /// Runs `write` on an empty store of each kind, then `check` on it, and on it opened again if it is one that lasts.
@@ -62,6 +78,7 @@ fn each(write: impl Fn(&dyn OffsetStore), check: impl Fn(&dyn OffsetStore)) {
             println!("{}, opened again", kind.name);
             check(&*(kind.open)(dir.path()));
         }
+        (kind.remove)(dir.path());
     }
 }
 

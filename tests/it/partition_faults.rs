@@ -132,6 +132,34 @@ fn a_directory_of_another_catalogue_is_no_new_partition() {
     topic.partition(0).unwrap().append(Record::new("goes on")).unwrap();
 }
 
+/// An older catalogue that was brought back, of fewer partitions: the records of the others are not passed over in silence, and can be had.
+#[test]
+fn partitions_behind_an_older_catalogue_are_not_passed_over() {
+    let home = Home::new();
+    let store = small().open(home.path()).unwrap();
+    let topic = store.create_topic("t", 1).unwrap();
+    topic.partition(0).unwrap().append(Record::new("before")).unwrap();
+    let dir = home.path().join("topics/default/t");
+    let older = std::fs::read(dir.join("TOPIC")).unwrap();
+    topic.split(0, 2).unwrap();
+    for number in [1, 2] {
+        topic.partition(number).unwrap().append(Record::new("acknowledged")).unwrap();
+    }
+    store.close().unwrap();
+    std::fs::write(dir.join("TOPIC"), &older).unwrap();
+    std::fs::write(dir.join("TOPIC.copy"), &older).unwrap();
+    let store = small().open(home.path()).unwrap();
+    assert!(matches!(store.existing_topic("t"), Err(TopicError::CatalogDamaged { .. })));
+    store.close().unwrap();
+    let reader = small().open_read_only(home.path()).unwrap();
+    assert_eq!(reader.topic("t").unwrap().partition(2).unwrap().end_offset(), 1);
+    drop(reader);
+    small().plan_repair(home.path(), None).unwrap().apply().unwrap();
+    let topic = small().open(home.path()).unwrap().existing_topic("t").unwrap();
+    assert_eq!(topic.active_partitions(), [1, 2]);
+    assert_eq!(topic.partition(1).unwrap().append(Record::new("goes on")).unwrap().base_offset, 1);
+}
+
 /// The name of the namespace could not be synced: nothing is acknowledged in it, in whichever topic.
 #[test]
 fn nothing_is_acknowledged_in_a_namespace_whose_name_was_not_synced() {

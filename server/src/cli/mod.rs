@@ -19,6 +19,8 @@ mod parse;
 mod progress;
 mod read;
 mod repair;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod start;
 mod store;
 mod tail;
@@ -50,6 +52,8 @@ enum Command {
     Append(append::Args),
     Cat(cat::Args),
     Tail(tail::Args),
+    #[cfg(feature = "sqlite")]
+    Sql(sql::Args),
     Topic(topic::Args),
     Info(info::Args),
     Lag(lag::Args),
@@ -103,6 +107,8 @@ impl Command {
             Self::Append(args) => append::run(args),
             Self::Cat(args) => cat::run(args),
             Self::Tail(args) => tail::run(args),
+            #[cfg(feature = "sqlite")]
+            Self::Sql(args) => sql::run(args),
             Self::Topic(args) => topic::run(args),
             Self::Info(args) => info::run(args),
             Self::Lag(args) => lag::run(args),
@@ -158,6 +164,7 @@ Examples:
   tidelog cat data events --from 2h --count 10
   tidelog tail data events --output raw
   generator | tidelog append data events --print-acks
+  tidelog sql data \"select count(*) from events\"
   tidelog topic create data events --partitions 4
   tidelog info data --json
   tidelog lag data

@@ -38,13 +38,18 @@ pub(super) fn write_gap(out: &mut impl Write, gap: &Gap) -> io::Result<()> {
 }
 
 /// `"name":"text"`, `"name_base64":"..."` or `"name":null`.
-fn write_bytes(out: &mut impl Write, name: &str, bytes: Option<&[u8]>) -> io::Result<()> {
-    let Some(bytes) = bytes else { return write!(out, "\"{name}\":null") };
-    match std::str::from_utf8(bytes) {
-        Ok(text) => {
-            write!(out, "\"{name}\":")?;
+pub(crate) fn write_bytes(out: &mut impl Write, name: &str, bytes: Option<&[u8]>) -> io::Result<()> {
+    let text = bytes.map(std::str::from_utf8);
+    match text {
+        Some(Err(_)) => serde_json::to_writer(&mut *out, &format!("{name}_base64"))?,
+        _ => serde_json::to_writer(&mut *out, name)?,
+    }
+    match text {
+        None => out.write_all(b":null"),
+        Some(Ok(text)) => {
+            out.write_all(b":")?;
             Ok(serde_json::to_writer(out, text)?)
         }
-        Err(_) => write!(out, "\"{name}_base64\":\"{}\"", STANDARD.encode(bytes)),
+        Some(Err(_)) => write!(out, ":\"{}\"", STANDARD.encode(bytes.unwrap_or_default())),
     }
 }

@@ -12,6 +12,8 @@ use std::io::{self, Write};
 pub(crate) use columns::{aligned, columns, or_dash};
 pub(crate) use delimiter::Delimiter;
 pub(crate) use filter::{Filter, HeaderFilter};
+#[cfg(feature = "sqlite")]
+pub(crate) use json::write_bytes as write_json_bytes;
 pub(crate) use stdout::{Results, is_unread, print_json, print_line, stdout, write_json};
 pub(crate) use table::{shown, time};
 

@@ -221,6 +221,18 @@ fn what_is_refused_moves_nothing() {
 }
 
 #[test]
+fn a_group_is_given_its_place_before_its_first_member_comes() {
+    let sandbox = Sandbox::new();
+    sandbox.ok_with(&["append", "data", "orders"], "x\ny\n");
+    let arguments = ["groups", "data", "reset", "audit", "--topic", "orders", "--to-latest", "--create"];
+    let dry = [&arguments[..], &["--dry-run"]].concat();
+    assert_eq!(sandbox.ok(&dry), "orders/0: - -> 2\ndry run: nothing was moved\n");
+    assert_eq!(sandbox.ok(&["groups", "data", "list"]), "there are no groups\n");
+    assert_eq!(sandbox.ok(&arguments), "orders/0: - -> 2\n");
+    assert_eq!(committed(&sandbox, "audit"), [(0, 2)]);
+}
+
+#[test]
 fn beside_a_writer_nothing_is_changed_and_a_dry_run_is_made() {
     let shop = Shop::open();
     shop.sandbox.run(&reset(&["--to-latest"])).expect(3).says("lock");

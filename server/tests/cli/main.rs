@@ -8,6 +8,7 @@ mod bench;
 mod cat;
 mod damage;
 mod demo;
+mod docs;
 mod dump;
 mod export;
 mod facts;
@@ -19,6 +20,8 @@ mod offsets;
 mod processes;
 mod repair;
 mod sandbox;
+#[cfg(feature = "sqlite")]
+mod sql;
 mod tail;
 mod timed;
 mod topic;

@@ -11,15 +11,14 @@ use crate::topic::PartitionKey;
 
 /// Whether positions can be kept: what they are of, how far they are, and how long the notes to them are.
 pub(super) fn check_positions(positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
-    for (partition, position) in positions {
-        check_partition(partition)?;
-        check_offset(position.offset)?;
-        let found = position.metadata.len();
-        if found > METADATA_BYTES_MAX {
-            return Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX });
-        }
-    }
-    Ok(())
+    positions.iter().try_for_each(|(partition, position)| check_position(partition, position))
+}
+
+pub(super) fn check_position(partition: &PartitionKey, position: &CommittedOffset) -> Result<(), OffsetStoreError> {
+    check_partition(partition)?;
+    check_offset(position.offset)?;
+    let found = position.metadata.len();
+    if found > METADATA_BYTES_MAX { Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX }) } else { Ok(()) }
 }
 
 /// Whether the metadata of a group can be kept: how long its texts are, and all of it.

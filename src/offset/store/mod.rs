@@ -1,20 +1,30 @@
 //! Where notes about offsets are kept. Assigns no offset.
 
 mod by_notes;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod keys;
 mod limits;
 mod log;
 mod memory;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod migrations;
 mod notes;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod statements;
 
 use std::fmt;
 use std::ops::Range;
 
 pub use log::LogOffsetStore;
 pub use memory::MemoryOffsetStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresOffsetStore, PostgresPositions};
 #[cfg(feature = "sqlite")]
-pub use sqlite::SqliteOffsetStore;
+pub use sqlite::{SqliteOffsetStore, SqlitePositions};
 use tidelog_format::{Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tidelog::{CommittedOffset, GroupId, OffsetStore, PartitionKey, PartitionView, TimestampNs, TopicError};
+use tidelog::{CommittedOffset, GroupId, LogOffsetStore, OffsetStore, PartitionKey, PartitionView, TimestampNs, TopicError};
 
 use super::target::{Destination, Target, TargetArgs};
 use super::{Look, check_known, close, open_to_change};
@@ -21,6 +21,7 @@ Examples:
   tidelog groups data reset billing --topic orders --to-time 2024-05-01T00:00:00Z
   tidelog groups data reset billing --topic orders --by-duration 2h
   tidelog groups data reset billing --topic orders --shift-by -100
+  tidelog groups data reset audit --topic orders --to-latest --create
 
 Where the position goes is printed for each partition: before -> after. As in Kafka's kafka-consumer-groups, an offset that the log does not
 have becomes the nearest that it has (which is said), a time after the last record becomes the end, and partitions without a position get
@@ -37,6 +38,9 @@ pub(super) struct Args {
     partitions: Vec<u32>,
     #[command(flatten)]
     target: TargetArgs,
+    /// Make the group if there is none: its members begin where this says.
+    #[arg(long)]
+    create: bool,
     /// Say what would be moved, and move nothing.
     #[arg(long)]
     dry_run: bool,
@@ -58,22 +62,24 @@ pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
     let failed = |error| store::topic_failure(&args.topic, error);
     let moves = if args.dry_run {
         let look = Look::at(dir)?;
-        check_known(Some(&look.positions), &args.group)?;
+        if !args.create {
+            check_known(Some(&look.positions), &args.group)?;
+        }
         let topic = store::open_read_only(dir)?.topic(&args.topic).map_err(failed)?;
         let find = |number| Ok((topic.partition_key(number)?, topic.partition(number)?));
         plan(args, topic.partition_count(), &find, &look.positions)?
     } else {
         let (opened, positions) = open_to_change(dir)?;
-        check_known(positions.as_ref().map(|positions| positions as &dyn OffsetStore), &args.group)?;
-        let topic = opened.existing_topic(&args.topic).map_err(failed)?;
-        let find = |number| Ok((topic.partition_key(number)?, topic.view(number)?));
-        let mut moves = Vec::new();
-        if let Some(positions) = positions {
-            moves = plan(args, topic.partition_count(), &find, &positions)?;
-            let now = TimestampNs::new(now_ns());
-            let after: Vec<_> = moves.iter().map(|to| (to.key.clone(), CommittedOffset::new(to.to.offset, now))).collect();
-            positions.commit(&args.group, &after).map_err(store::positions_failure)?;
+        if !args.create {
+            check_known(positions.as_ref().map(|positions| positions as &dyn OffsetStore), &args.group)?;
         }
+        let topic = opened.existing_topic(&args.topic).map_err(failed)?;
+        let positions = positions.map_or_else(|| LogOffsetStore::open(&opened).map_err(store::positions_failure), Ok)?;
+        let find = |number| Ok((topic.partition_key(number)?, topic.view(number)?));
+        let moves = plan(args, topic.partition_count(), &find, &positions)?;
+        let now = TimestampNs::new(now_ns());
+        let after: Vec<_> = moves.iter().map(|to| (to.key.clone(), CommittedOffset::new(to.to.offset, now))).collect();
+        positions.commit(&args.group, &after).map_err(store::positions_failure)?;
         drop(topic);
         close(opened)?;
         moves

@@ -8,8 +8,9 @@ use rusqlite::{Connection, ffi};
 
 use crate::io::{Access, Disk, Storage};
 use crate::offset::error::OffsetStoreError;
+use crate::offset::store::migrations::{self, Others};
 use crate::offset::store::sqlite::database::{Database, beside};
-use crate::offset::store::sqlite::{SqliteOffsetStore, migrations};
+use crate::offset::store::sqlite::{SqliteOffsetStore, schema};
 
 impl SqliteOffsetStore {
     /// Writes a copy of the store, as it is at this moment, to a file that is not there yet. Others read and commit meanwhile. The file has its
@@ -48,7 +49,8 @@ impl SqliteOffsetStore {
     /// Takes everything from a backup, of this version or an older one, in the place of what is here: all of it, or nothing.
     ///
     /// # Errors
-    /// As [`open`](Self::open) for the backup, which is not changed; [`OffsetStoreError::Database`] if it is damaged, cannot be brought up to date,
+    /// As [`open`](Self::open) for the backup, which is not changed; [`OffsetStoreError::Foreign`] if there are tables here that are none of an offset
+    /// store's, and not in the backup; [`OffsetStoreError::Database`] if it is damaged, cannot be brought up to date,
     /// or one of the two is in use by somebody else for longer than 10 s. Then nothing was changed here.
     pub fn restore(&self, from: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
         let source = Database::at(from.as_ref());
@@ -56,15 +58,19 @@ impl SqliteOffsetStore {
             return Err(source.io("restore from", &io::ErrorKind::NotFound.into()));
         }
         let backup = source.look_at()?;
-        if migrations::version(&source, &backup)? == 0 {
+        if schema::version(&source, &backup, Others::Refused)? == 0 {
             return Err(source.foreign("it has no tables".to_owned()));
         }
-        migrations::check_integrity(&source, &backup)?;
+        schema::check_integrity(&source, &backup)?;
         // What can fail is done on the way, in a database that SQLite deletes when it is closed.
         let mut ready = source.run("restore from", || Connection::open(""))?;
         source.run("restore from", || copy_all(&backup, &mut ready))?;
-        migrations::migrate(&source, &mut ready, migrations::LATEST)?;
+        schema::migrate(&source, &mut ready, migrations::LATEST, Others::Refused)?;
         let mut writer = self.writer.lock();
+        let kept = schema::tables(&source, &ready)?;
+        if let Some(table) = schema::tables(&self.database, &writer)?.into_iter().find(|table| !kept.contains(table)) {
+            return Err(self.database.foreign(format!("it has the table {table} as well, which the backup has not")));
+        }
         self.database.run("restore", || copy_all(&ready, &mut writer))?;
         self.readers.lock().clear();
         Ok(())

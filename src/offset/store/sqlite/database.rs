@@ -34,7 +34,7 @@ impl Database {
     }
 
     pub(super) fn foreign(&self, found: String) -> OffsetStoreError {
-        OffsetStoreError::Foreign { path: self.path.clone(), found }
+        OffsetStoreError::Foreign { place: self.path.display().to_string(), found }
     }
 
     /// A failure of a file, not of what is in it.

@@ -3,8 +3,9 @@
 mod backup;
 mod database;
 mod groups;
-mod migrations;
+mod positions;
 mod rows;
+mod schema;
 
 use std::ops::Range;
 use std::path::Path;
@@ -14,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use tidelog_format::{Offset, TimestampNs};
 
 use self::database::Database;
-use self::rows::integer;
+pub use self::positions::SqlitePositions;
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
@@ -23,7 +24,10 @@ use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::offset::store::OffsetStore;
+use crate::offset::store::keys::{integer, keys_of, partition_of};
 use crate::offset::store::limits;
+use crate::offset::store::migrations::{self, Others};
+use crate::offset::store::statements::{self, NO_TIME};
 use crate::topic::{PartitionKey, TopicName};
 
 /// An [`OffsetStore`] in a SQLite file (feature `sqlite`).
@@ -59,10 +63,10 @@ impl SqliteOffsetStore {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, OffsetStoreError> {
         let database = Database::at(path.as_ref());
         if database.is_there()? {
-            migrations::version(&database, &database.look_at()?)?;
+            schema::version(&database, &database.look_at()?, Others::Refused)?;
         }
         let mut writer = database.open()?;
-        migrations::migrate(&database, &mut writer, migrations::LATEST)?;
+        schema::migrate(&database, &mut writer, migrations::LATEST, Others::Refused)?;
         Ok(Self { database, writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
@@ -72,7 +76,7 @@ impl SqliteOffsetStore {
     /// [`OffsetStoreError::NotFound`] if there is no file, or it has no tables; nothing is made. Else as [`open`](Self::open).
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Self, OffsetStoreError> {
         let database = Database::at(path.as_ref());
-        if !database.is_there()? || migrations::version(&database, &database.look_at()?)? == 0 {
+        if !database.is_there()? || schema::version(&database, &database.look_at()?, Others::Refused)? == 0 {
             return Err(OffsetStoreError::NotFound { place: database.path.display().to_string() });
         }
         Self::open(path)
@@ -87,7 +91,7 @@ impl SqliteOffsetStore {
     /// As [`open`](Self::open).
     pub fn version(path: impl AsRef<Path>) -> Result<u32, OffsetStoreError> {
         let database = Database::at(path.as_ref());
-        migrations::version(&database, &database.look_at()?)
+        schema::version(&database, &database.look_at()?, Others::Refused)
     }
 
     /// Brings a file to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no
@@ -97,14 +101,11 @@ impl SqliteOffsetStore {
     /// As [`open`](Self::open); [`OffsetStoreError::Unsupported`] if there is no such version.
     pub fn migrate(path: impl AsRef<Path>, version: u32) -> Result<(), OffsetStoreError> {
         let database = Database::at(path.as_ref());
-        if version > migrations::LATEST {
-            let place = "the migration".to_owned();
-            return Err(OffsetStoreError::Unsupported { place, found: version.into(), supported: migrations::LATEST.into() });
-        }
+        migrations::check_wanted(version)?;
         if database.is_there()? {
-            migrations::version(&database, &database.look_at()?)?;
+            schema::version(&database, &database.look_at()?, Others::Refused)?;
         }
-        migrations::migrate(&database, &mut database.open()?, version)
+        schema::migrate(&database, &mut database.open()?, version, Others::Refused)
     }
 
     /// Makes the file as small as what is in it.
@@ -149,7 +150,7 @@ impl SqliteOffsetStore {
 
     fn partition_keys(&self, action: &'static str, sql: &str) -> Result<Vec<PartitionKey>, OffsetStoreError> {
         let keys: Vec<String> = self.read(action, |reader| reader.prepare_cached(sql)?.query_map([], |row| row.get(0))?.collect())?;
-        let mut keys = keys.iter().map(|key| rows::partition(&self.database, key)).collect::<Result<Vec<_>, _>>()?;
+        let mut keys = keys.iter().map(|key| partition_of(key, &self.database.path.display().to_string())).collect::<Result<Vec<_>, _>>()?;
         keys.sort();
         Ok(keys)
     }
@@ -159,10 +160,7 @@ impl OffsetStore for SqliteOffsetStore {
     fn commit(&self, group: &GroupId, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), OffsetStoreError> {
         limits::check_positions(positions)?;
         self.write("commit positions to", |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT OR REPLACE INTO consumer_group_positions
-                 (group_id, partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?;
+            let mut statement = transaction.prepare_cached(statements::COMMIT)?;
             for (partition, position) in positions {
                 statement.execute(params![
                     group.as_str(),
@@ -179,24 +177,15 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {
-        self.read("fetch a position from", |reader| {
-            let mut statement = reader.prepare_cached(
-                "SELECT committed_offset, leader_epoch, metadata, committed_at, expires_at
-                 FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2",
-            )?;
-            statement.query_row(params![group.as_str(), partition.to_string()], |row| rows::position(row, 0)).optional()
-        })
+        self.read("fetch a position from", |reader| rows::fetch(reader, group, partition))
     }
 
     fn fetch_all(&self, group: &GroupId) -> Result<Vec<(PartitionKey, CommittedOffset)>, OffsetStoreError> {
         let found: Vec<(String, CommittedOffset)> = self.read("fetch positions from", |reader| {
-            let mut statement = reader.prepare_cached(
-                "SELECT partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at
-                 FROM consumer_group_positions WHERE group_id = ?1",
-            )?;
+            let mut statement = reader.prepare_cached(statements::FETCH_ALL)?;
             statement.query_map([group.as_str()], |row| Ok((row.get(0)?, rows::position(row, 1)?)))?.collect()
         })?;
-        let named = found.into_iter().map(|(key, position)| Ok((rows::partition(&self.database, &key)?, position)));
+        let named = found.into_iter().map(|(key, position)| Ok((partition_of(&key, &self.database.path.display().to_string())?, position)));
         let mut named = named.collect::<Result<Vec<_>, OffsetStoreError>>()?;
         named.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(named)
@@ -204,8 +193,7 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn groups(&self) -> Result<Vec<GroupId>, OffsetStoreError> {
         let names: Vec<String> = self.read("list the groups of", |reader| {
-            let mut statement = reader
-                .prepare_cached("SELECT group_id FROM consumer_group_positions UNION SELECT group_id FROM consumer_groups ORDER BY group_id")?;
+            let mut statement = reader.prepare_cached(statements::GROUPS)?;
             statement.query_map([], |row| row.get(0))?.collect()
         })?;
         names.iter().map(|name| name.parse()).collect()
@@ -214,7 +202,7 @@ impl OffsetStore for SqliteOffsetStore {
     fn delete(&self, group: &GroupId, partitions: &[PartitionKey]) -> Result<usize, OffsetStoreError> {
         limits::check_partitions(partitions)?;
         self.write("delete positions from", |transaction| {
-            let mut statement = transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE group_id = ?1 AND partition_key = ?2")?;
+            let mut statement = transaction.prepare_cached(statements::DELETE)?;
             let each = partitions.iter().map(|partition| statement.execute(params![group.as_str(), partition.to_string()]));
             each.sum::<rusqlite::Result<usize>>().map(Ok)
         })
@@ -222,10 +210,11 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError> {
         self.write("delete a group from", |transaction| {
-            for table in ["consumer_groups", "consumer_group_members"] {
-                transaction.prepare_cached(&format!("DELETE FROM {table} WHERE group_id = ?1"))?.execute([group.as_str()])?;
+            let mut deleted = 0;
+            for sql in statements::DELETE_GROUP {
+                deleted = transaction.prepare_cached(sql)?.execute([group.as_str()])?;
             }
-            transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE group_id = ?1")?.execute([group.as_str()]).map(Ok)
+            Ok(Ok(deleted))
         })
     }
 
@@ -235,21 +224,18 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn load_group(&self, group: &GroupId) -> Result<Option<GroupMetadata>, OffsetStoreError> {
-        // In one transaction: the members are those of the generation.
-        self.read("load a group from", |reader| groups::load(&reader.unchecked_transaction()?, group))
+        self.read("load a group from", |reader| groups::load(reader, group))
     }
 
     fn delete_topic(&self, topic: &TopicName) -> Result<usize, OffsetStoreError> {
         topic.check()?;
-        // All keys between these two are of the topic: ';' comes right behind ':'.
-        let keys = ["ring:", "ring;"].map(|end| format!("{}/{}/{end}", topic.namespace, topic.name));
+        let keys = keys_of(topic);
         self.write("delete a topic from", |transaction| {
-            for table in NOTES {
-                let sql = format!("DELETE FROM {table} WHERE partition_key >= ?1 AND partition_key < ?2");
-                transaction.prepare_cached(&sql)?.execute([&keys[0], &keys[1]])?;
+            let mut deleted = 0;
+            for sql in statements::DELETE_TOPIC {
+                deleted = transaction.prepare_cached(sql)?.execute([&keys[0], &keys[1]])?;
             }
-            let sql = "DELETE FROM consumer_group_positions WHERE partition_key >= ?1 AND partition_key < ?2";
-            transaction.prepare_cached(sql)?.execute([&keys[0], &keys[1]]).map(Ok)
+            Ok(Ok(deleted))
         })
     }
 
@@ -257,12 +243,7 @@ impl OffsetStore for SqliteOffsetStore {
         limits::check_partition(partition)?;
         limits::check_offset(checkpoint.offset)?;
         self.write("save a checkpoint to", |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT INTO partition_offset_checkpoints
-                 (partition_key, ring_size, range_start, range_stop, unix_time_ns, checkpoint_offset, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-                 ON CONFLICT (partition_key) DO UPDATE SET checkpoint_offset = excluded.checkpoint_offset, updated_at = excluded.updated_at
-                 WHERE excluded.checkpoint_offset > checkpoint_offset",
-            )?;
+            let mut statement = transaction.prepare_cached(statements::SAVE_CHECKPOINT)?;
             let range = partition.range;
             let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
             let row = params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at];
@@ -272,8 +253,7 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn load_checkpoint(&self, partition: &PartitionKey) -> Result<Option<OffsetCheckpoint>, OffsetStoreError> {
         self.read("load a checkpoint from", |reader| {
-            let mut statement =
-                reader.prepare_cached("SELECT checkpoint_offset, updated_at FROM partition_offset_checkpoints WHERE partition_key = ?1")?;
+            let mut statement = reader.prepare_cached(statements::LOAD_CHECKPOINT)?;
             let checkpoint = |row: &rusqlite::Row<'_>| {
                 Ok(OffsetCheckpoint { offset: Offset::new(row.get::<_, i64>(0)? as u64), saved_at: TimestampNs::new(row.get(1)?) })
             };
@@ -307,10 +287,7 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn mappings(&self, partition: &PartitionKey, offsets: Range<Offset>, limit: usize) -> Result<Vec<OffsetMapping>, OffsetStoreError> {
         self.read("read rows of", |reader| {
-            let mut statement = reader.prepare_cached(
-                "SELECT kafka_offset, smq_timestamp, message_size FROM offset_mappings
-                 WHERE partition_key = ?1 AND kafka_offset >= ?2 AND kafka_offset < ?3 ORDER BY kafka_offset LIMIT ?4",
-            )?;
+            let mut statement = reader.prepare_cached(statements::MAPPINGS)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let range = params![partition.to_string(), integer(offsets.start), integer(offsets.end), limit];
             statement.query_map(range, rows::mapping)?.collect()
@@ -319,7 +296,7 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn highest_offset(&self, partition: &PartitionKey) -> Result<Option<Offset>, OffsetStoreError> {
         self.read("read the highest offset of", |reader| {
-            let mut statement = reader.prepare_cached("SELECT MAX(kafka_offset) FROM offset_mappings WHERE partition_key = ?1")?;
+            let mut statement = reader.prepare_cached(statements::HIGHEST_OFFSET)?;
             let highest: Option<i64> = statement.query_row([partition.to_string()], |row| row.get(0))?;
             Ok(highest.map(|offset| Offset::new(offset as u64)))
         })
@@ -328,14 +305,7 @@ impl OffsetStore for SqliteOffsetStore {
     fn save_stats(&self, partition: &PartitionKey, stats: PartitionStats) -> Result<(), OffsetStoreError> {
         limits::check_stats(partition, &stats)?;
         self.write("save counts to", |transaction| {
-            let mut statement = transaction.prepare_cached(
-                "INSERT INTO partition_metadata
-                 (partition_key, ring_size, range_start, range_stop, unix_time_ns, created_at, last_activity_at, record_count, total_size,
-                  earliest_offset, latest_offset, first_record_at, last_record_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
-                 ON CONFLICT (partition_key) DO UPDATE SET last_activity_at = excluded.last_activity_at, record_count = excluded.record_count,
-                 total_size = excluded.total_size, earliest_offset = excluded.earliest_offset, latest_offset = excluded.latest_offset,
-                 first_record_at = excluded.first_record_at, last_record_at = excluded.last_record_at",
-            )?;
+            let mut statement = transaction.prepare_cached(statements::SAVE_STATS)?;
             let range = partition.range;
             statement.execute(params![
                 partition.to_string(),
@@ -357,50 +327,36 @@ impl OffsetStore for SqliteOffsetStore {
 
     fn partition_stats(&self, partition: &PartitionKey) -> Result<Option<PartitionStats>, OffsetStoreError> {
         self.read("read counts of", |reader| {
-            let mut statement = reader.prepare_cached(
-                "SELECT record_count, total_size, earliest_offset, latest_offset, first_record_at, last_record_at, last_activity_at
-                 FROM partition_metadata WHERE partition_key = ?1",
-            )?;
+            let mut statement = reader.prepare_cached(statements::STATS)?;
             statement.query_row([partition.to_string()], rows::stats).optional()
         })
     }
 
     fn partitions(&self) -> Result<Vec<PartitionKey>, OffsetStoreError> {
-        self.partition_keys(
-            "list the partitions of",
-            "SELECT partition_key FROM partition_offset_checkpoints UNION SELECT partition_key FROM partition_metadata
-             UNION SELECT DISTINCT partition_key FROM offset_mappings",
-        )
+        self.partition_keys("list the partitions of", statements::PARTITIONS)
     }
 
     fn forget(&self, partition: &PartitionKey) -> Result<(), OffsetStoreError> {
         limits::check_partition(partition)?;
         self.write("forget a partition in", |transaction| {
-            for table in NOTES {
-                let sql = format!("DELETE FROM {table} WHERE partition_key = ?1");
-                transaction.prepare_cached(&sql)?.execute([partition.to_string()])?;
+            for sql in statements::FORGET {
+                transaction.prepare_cached(sql)?.execute([partition.to_string()])?;
             }
             Ok(Ok(()))
         })
     }
 
     fn clean_up(&self, now: TimestampNs) -> Result<usize, OffsetStoreError> {
-        self.write("delete expired positions from", |transaction| {
-            transaction.prepare_cached("DELETE FROM consumer_group_positions WHERE expires_at <= ?1")?.execute([now.get()]).map(Ok)
-        })
+        self.write("delete expired positions from", |transaction| transaction.prepare_cached(statements::CLEAN_UP)?.execute([now.get()]).map(Ok))
     }
 
     fn clean_up_mappings(&self, saved_before: TimestampNs) -> Result<usize, OffsetStoreError> {
         self.write("delete old rows from", |transaction| {
-            transaction.prepare_cached("DELETE FROM offset_mappings WHERE created_at < ?1")?.execute([saved_before.get()]).map(Ok)
+            transaction.prepare_cached(statements::CLEAN_UP_MAPPINGS)?.execute([saved_before.get()]).map(Ok)
         })
     }
 }
 
-/// What is noted about partitions.
-const NOTES: [&str; 3] = ["partition_offset_checkpoints", "partition_metadata", "offset_mappings"];
-/// `unix_time_ns` of a partition: when it was made is no part of what it is known by.
-const NO_TIME: i64 = 0;
 const READERS_MAX: usize = 8;
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
-//! Rows and what they stand for. Runs no statement.
+//! Rows and what they stand for. Changes none.
 
-use rusqlite::Row;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use tidelog_format::{LeaderEpoch, Offset, TimestampNs};
 
 use crate::offset::committed_offset::CommittedOffset;
-use crate::offset::error::OffsetStoreError;
+use crate::offset::group_id::GroupId;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
-use crate::offset::store::sqlite::database::Database;
-use crate::topic::{PartitionKey, RingRange};
+use crate::offset::store::statements;
+use crate::topic::PartitionKey;
+
+/// A group's position in a partition.
+pub(super) fn fetch(connection: &Connection, group: &GroupId, partition: &PartitionKey) -> rusqlite::Result<Option<CommittedOffset>> {
+    let mut statement = connection.prepare_cached(statements::FETCH)?;
+    statement.query_row(params![group.as_str(), partition.to_string()], |row| position(row, 0)).optional()
+}
 
 /// `committed_offset, leader_epoch, metadata, committed_at, expires_at`, from column `first` on.
 pub(super) fn position(row: &Row<'_>, first: usize) -> rusqlite::Result<CommittedOffset> {
@@ -41,22 +47,4 @@ pub(super) fn stats(row: &Row<'_>) -> rusqlite::Result<PartitionStats> {
 
 fn offset(value: i64) -> Offset {
     Offset::new(value as u64)
-}
-
-/// How an offset stands in a row. Those that are saved are checked before; as an end of a range, one above is as good as the highest.
-pub(super) fn integer(offset: Offset) -> i64 {
-    i64::try_from(offset.get()).unwrap_or(i64::MAX)
-}
-
-/// The partition that a key names. Keys without a topic are those of the first three versions: there it was not part of them.
-pub(super) fn partition(database: &Database, key: &str) -> Result<PartitionKey, OffsetStoreError> {
-    let parsed = || {
-        let mut parts = key.splitn(3, '/');
-        let topic = format!("{}/{}", parts.next()?, parts.next()?).parse().ok()?;
-        let mut numbers = parts.next()?.strip_prefix("ring:")?.split(":range:");
-        let size = numbers.next()?.parse().ok()?;
-        let (start, stop) = numbers.next()?.split_once('-')?;
-        Some(PartitionKey { topic, range: RingRange::new(size, start.parse().ok()?, stop.parse().ok()?).ok()? })
-    };
-    parsed().ok_or_else(|| OffsetStoreError::Malformed { place: format!("{}: key {key:?}", database.path.display()), what: "no partition" })
 }

@@ -1,0 +1,63 @@
+//! The transcripts of the documentation, run: each command behind a `$`, and what it prints. Numbers that no run has in common are passed over.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::sandbox::{PROGRAM, Sandbox};
+
+#[test]
+fn offsets() {
+    check("docs/offsets.md");
+}
+
+/// The blocks of a page, one after the other, in a directory with the program and the sample data.
+fn check(page: &str) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = std::fs::read_to_string(root.join(page)).unwrap();
+    let sandbox = Sandbox::new();
+    std::os::unix::fs::symlink(root.join("server"), sandbox.path("server")).unwrap();
+    let search = std::env::join_paths([Path::new(PROGRAM).parent().unwrap(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
+    let mut commands = 0;
+    for block in text.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+        for transcript in format!("\n{block}").split("\n$ ").skip(1) {
+            let (command, printed) = transcript.split_once('\n').unwrap_or((transcript, ""));
+            // As a terminal shows it.
+            let shell = Command::new("sh").args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(sandbox.path("")).env("PATH", &search).output();
+            let found = String::from_utf8(shell.unwrap().stdout).unwrap();
+            assert_eq!(comparable(&found), comparable(printed), "{page}: $ {command}\nprinted:\n{found}");
+            commands += 1;
+        }
+    }
+    assert!(commands > 0, "{page}: no transcript found");
+}
+
+/// Without times, ages and identities, and how far apart columns are because of them.
+fn comparable(text: &str) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().map(comparable_word).collect::<Vec<_>>().join(" ");
+    text.lines().map(words).filter(|line| !line.is_empty()).collect()
+}
+
+/// Fractions, and what has as many digits as only identities have, are taken for each other.
+fn comparable_word(word: &str) -> String {
+    let is_of_number = |c: char| c.is_ascii_digit() || "-:TZ".contains(c);
+    let mut kept = String::new();
+    let mut rest = word;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, number) = rest.split_at(at);
+        let end = number.find(|c: char| !is_of_number(c) && c != '.').unwrap_or(number.len());
+        let is_fraction = number[..end].split_once('.').is_some_and(|(_, fraction)| fraction.len() >= FRACTION_DIGITS_MIN);
+        kept.push_str(before);
+        kept.push_str(if is_fraction || is_time(&number[..end]) { "#" } else { &number[..end] });
+        rest = &number[end..];
+    }
+    kept.push_str(rest);
+    if kept.len() == UUID_DIGITS && kept.chars().all(|c| c.is_ascii_hexdigit()) { "#".to_owned() } else { kept }
+}
+
+fn is_time(number: &str) -> bool {
+    number.contains('T') && number.ends_with('Z')
+}
+
+/// Of ages in seconds.
+const FRACTION_DIGITS_MIN: usize = 3;
+const UUID_DIGITS: usize = 32;

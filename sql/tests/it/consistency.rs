@@ -1,0 +1,103 @@
+//! What a statement sees beside a writer: the log as it was when it began, in all of its parts, and the newest one in the next statement.
+
+use rusqlite::types::Value;
+use tidelog::{AckLevel, ReadIsolation, Record, Store, SyncPolicy};
+use tidelog_sql::{LogTables, rusqlite};
+
+use crate::support::{Home, append_numbered, attached, numbers, rows};
+
+#[test]
+fn each_statement_sees_what_is_there_when_it_begins() {
+    let home = Home::new();
+    let partition = &home.topic("t", 1)[0];
+    append_numbered(partition, 0..100);
+    for (_, connection) in [home.reader(), home.writer()] {
+        let end = partition.log_end_offset().get() as i64;
+        let mut statement = connection.prepare("select _index, (select count(*) from t) from t").unwrap();
+        let mut found = statement.query([]).unwrap();
+        let mut seen = 0;
+        while let Some(row) = found.next().unwrap() {
+            assert_eq!((row.get(0), row.get(1)), (Ok(seen), Ok(end)), "what comes meanwhile is in no part of it");
+            append_numbered(partition, 0..10);
+            seen += 1;
+        }
+        assert_eq!(seen, end);
+        drop(found);
+        assert_eq!(numbers(&connection, "select count(*) from t"), [partition.log_end_offset().get() as i64]);
+    }
+}
+
+/// Batches of a hundred are appended by another thread: a count is of whole batches, and never less than before.
+#[test]
+fn a_batch_is_seen_whole() {
+    let home = Home::new();
+    let partition = home.topic("t", 1).remove(0);
+    let (_, connection) = home.reader();
+    let values: Vec<String> = (0..100).map(|number| format!("{number} {}", "x".repeat(100))).collect();
+    let mut batch = tidelog::RecordBatch::new();
+    values.iter().for_each(|value| batch.push(&Record::new(value)).unwrap());
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for _ in 0..300 {
+                partition.append_batch(&batch, AckLevel::Written).unwrap();
+            }
+        });
+        let mut before = 0;
+        while !writer.is_finished() || before < 30_000 {
+            let found = rows(&connection, "select count(*), coalesce(max(_index) + 1, 0) from t").unwrap();
+            let [Value::Integer(count), Value::Integer(end)] = found[0][..] else { panic!("{found:?}") };
+            assert!(count % 100 == 0 && count == end && count >= before, "{count} of {end} after {before}");
+            before = count;
+        }
+    });
+}
+
+#[test]
+fn rows_are_what_readers_may_see() {
+    let dir = tempfile::tempdir().unwrap();
+    let policy = SyncPolicy::Interval(std::time::Duration::from_secs(60));
+    let store = tidelog::StoreOptions::new().sync_policy(policy).open(dir.path()).unwrap();
+    let partition = store.topic("t").unwrap().partition(0).unwrap();
+    partition.append(Record::new("durable")).unwrap();
+    partition.append_with(Record::new("written"), AckLevel::Written).unwrap();
+    let reader = || LogTables::new(Store::open_read_only(dir.path()).unwrap());
+    assert_eq!(numbers(&attached(reader()).1, "select _index from t"), [0]);
+    assert_eq!(numbers(&attached(reader().isolation(ReadIsolation::Written)).1, "select _index from t"), [0, 1]);
+    assert_eq!(numbers(&attached(LogTables::of_writer(store)).1, "select _index from t order by _index desc"), [0]);
+}
+
+#[test]
+fn a_topic_that_was_made_anew_is_another_one() {
+    let home = Home::new();
+    append_numbered(&home.topic("t", 1)[0], 0..100);
+    for (_, connection) in [home.reader(), home.writer()] {
+        rows(&connection, "select * from t").unwrap();
+        home.store.delete_topic("t").unwrap();
+        let error = rows(&connection, "select * from t").unwrap_err().to_string();
+        assert!(error.contains("topic t"), "{error}");
+        append_numbered(&home.topic("t", 2)[1], 0..7);
+        assert_eq!(numbers(&connection, "select _index * 10 + _partition from t"), (0..7).map(|index| index * 10 + 1).collect::<Vec<i64>>());
+    }
+}
+
+/// Also where the log is read and gives no row for long.
+#[test]
+fn statements_are_interrupted() {
+    let home = Home::new();
+    append_numbered(&home.topic("t", 1)[0], 0..50_000);
+    let (tables, connection) = home.reader();
+    for sql in ["select count(*) from t a, t b, t c", "select count(*) from t a, t b where b._ts_ns = -1"] {
+        let (handle, began) = (connection.get_interrupt_handle(), tables.records_read());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while tables.records_read() < began + 5000 {
+                    std::thread::yield_now();
+                }
+                handle.interrupt();
+            });
+            let error = rows(&connection, sql).unwrap_err();
+            assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted), "{sql}");
+        });
+    }
+    rows(&connection, "select * from t limit 1").unwrap();
+}
