@@ -89,6 +89,11 @@ pub use topic::{AckFuture, AppendFuture, RecordStream};
 #[doc = include_str!("../docs/subscriptions.md")]
 pub struct Subscriptions;
 
+/// Compiles the example in the guide to consumer groups.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/groups.md")]
+pub struct GroupsGuide;
+
 /// Compiles the example in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -25,6 +25,8 @@ mod export_pages;
 mod faults;
 mod follow;
 mod forged;
+mod group_consumer;
+mod group_faults;
 mod group_hazards;
 mod group_model;
 mod group_support;
