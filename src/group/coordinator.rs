@@ -22,7 +22,8 @@ use crate::topic::Store;
 /// Coordinates consumer groups: who their members are, in which generation, and how far they have come. Clones are one coordinator.
 ///
 /// It speaks Kafka's classic group protocol: what members say to each other is bytes to it. Members, generations and positions are in an
-/// [`OffsetStore`]: the next coordinator on it goes on with them. One coordinator at a time may be on a store.
+/// [`OffsetStore`]: the next coordinator on it goes on with them. One coordinator at a time may be on a store: a second one is not kept
+/// out, though no generation is begun by both.
 ///
 /// ```
 /// use std::sync::Arc;

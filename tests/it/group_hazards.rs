@@ -32,10 +32,13 @@ enum Calls {
 struct Troubled {
     inner: MemoryOffsetStore,
     failing: Mutex<Option<Calls>>,
-    stops: Mutex<Vec<(Calls, Sender<()>, Receiver<()>)>>,
+    stops: Mutex<Vec<Stopping>>,
 }
 
-/// A call that is to stop: when it has, and when it may go on.
+/// Where a call that is to stop tells that it has, and hears that it may go on.
+type Stopping = (Calls, Sender<()>, Receiver<()>);
+
+/// A call that is to stop: when it has, and when it may go on. Dropped where a test fails, it lets the call fail too.
 struct Stop {
     is_in: Receiver<()>,
     go_on: Sender<()>,
@@ -43,7 +46,7 @@ struct Stop {
 
 impl Stop {
     fn is_in(&self) {
-        self.is_in.recv().unwrap();
+        self.is_in.recv_timeout(Duration::from_secs(30)).expect("no such call");
     }
 
     fn go_on(&self) {
@@ -140,8 +143,8 @@ fn a_position_does_not_expire_under_a_commit() {
     groups.commit(&member, 0, 3).unwrap();
     leave(&groups, &member);
     groups.clock.advance(8 * DAY);
-    let stop = store.stop(Calls::Commits);
     std::thread::scope(|scope| {
+        let stop = store.stop(Calls::Commits);
         let commit = scope.spawn(|| groups.commit(None, 0, 5));
         stop.is_in();
         assert_eq!(groups.coordinator.expire_offsets().unwrap(), 0);
@@ -159,8 +162,8 @@ fn a_group_that_cannot_be_read_keeps_no_other_from_expiring() {
         store.inner.commit(&name.parse().unwrap(), &[(groups.key(0), position.clone())]).unwrap();
     }
     store.fail(Calls::Loads);
-    let stop = store.stop(Calls::Loads);
     std::thread::scope(|scope| {
+        let stop = store.stop(Calls::Loads);
         let sweep = scope.spawn(|| groups.coordinator.expire_offsets());
         stop.is_in();
         let second = store.stop(Calls::Loads);
@@ -208,8 +211,8 @@ fn a_slow_store_expires_nobody() {
         .collect();
     let joined: Vec<_> = joins.iter_mut().map(|join| answer(join).unwrap()).collect();
     let leader = joined.iter().find(|member| !member.members.is_empty()).unwrap();
-    let stop = store.stop(Calls::Saves);
     std::thread::scope(|scope| {
+        let stop = store.stop(Calls::Saves);
         let sync = scope.spawn(|| answer(&mut groups.sync(&leader.identity(), &[])).map(drop));
         stop.is_in();
         let before = groups.clock.uptime();
@@ -310,8 +313,8 @@ fn a_fenced_process_does_not_move_the_position_of_the_next() {
     let (groups, store) = troubled(|options| options);
     let old = groups.joined(&instance("i"));
     groups.synced(std::slice::from_ref(&old));
-    let stop = store.stop(Calls::Commits);
     let new = std::thread::scope(|scope| {
+        let stop = store.stop(Calls::Commits);
         let commit = scope.spawn(|| groups.commit(&old.identity(), 0, 5));
         stop.is_in();
         let mut new = groups.join(&instance("i"));
@@ -395,8 +398,8 @@ fn a_commit_ends_in_the_group_that_let_it_in() {
     let member = groups.stable(&["a"]).remove(0);
     store.fail(Calls::Saves);
     leave(&groups, &member);
-    let (first, second) = (store.stop(Calls::Commits), store.stop(Calls::Commits));
     std::thread::scope(|scope| {
+        let (first, second) = (store.stop(Calls::Commits), store.stop(Calls::Commits));
         let commit = scope.spawn(|| groups.commit(None, 0, 1));
         first.is_in();
         store.heal();
@@ -464,8 +467,8 @@ fn advances_of_a_clock_do_not_pass_each_other_by() {
     let troubled = Arc::new(Troubled::default());
     let slow = coordinator(troubled.clone(), SESSION);
     let (mut first, mut second) = (slow.join(&group(), request("a")), quick.join(&group(), request("b")));
-    let stop = troubled.stop(Calls::Saves);
     std::thread::scope(|scope| {
+        let stop = troubled.stop(Calls::Saves);
         scope.spawn(|| clock.advance(SESSION));
         stop.is_in();
         scope.spawn(|| clock.advance(SESSION));
