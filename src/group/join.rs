@@ -14,8 +14,11 @@ use crate::group::turn::{Answer, Turn};
 
 impl Group {
     /// Takes a member in, or back. It is answered through the slot, when its generation begins; an error is its answer.
-    pub(super) fn join(&mut self, turn: &mut Turn<'_>, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
+    pub(super) fn join(&mut self, turn: &mut Turn<'_>, mut request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
         check_session_timeout(turn, request.session_timeout)?;
+        if request.rebalance_timeout.is_zero() {
+            request.rebalance_timeout = request.session_timeout;
+        }
         self.check_protocols(turn, &request)?;
         let Some(member_id) = request.member_id.clone() else { return self.join_first(turn, request, slot) };
         if self.pending.remove(&member_id).is_some() {
