@@ -15,8 +15,11 @@ use crate::offset::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX, OffsetStoreError};
 
 impl Group {
     /// Takes a member in, or back. It is answered through the slot, when its generation begins; an error is its answer.
-    pub(super) fn join(&mut self, turn: &mut Turn<'_>, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
+    pub(super) fn join(&mut self, turn: &mut Turn<'_>, mut request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
         check_session_timeout(turn, request.session_timeout)?;
+        if request.rebalance_timeout.is_zero() {
+            request.rebalance_timeout = request.session_timeout;
+        }
         self.check_protocols(turn, &request)?;
         self.check_size(&request)?;
         let Some(member_id) = request.member_id.clone() else { return self.join_first(turn, request, slot) };

@@ -34,7 +34,7 @@ impl Member {
             client_id: request.client_id,
             client_host: request.client_host,
             session_timeout: request.session_timeout,
-            rebalance_timeout: rebalance_timeout(request.rebalance_timeout, request.session_timeout),
+            rebalance_timeout: request.rebalance_timeout,
             protocols: request.protocols,
             assignment: Vec::new(),
             awaits_join: None,
@@ -53,7 +53,7 @@ impl Member {
             client_id: metadata.client_id,
             client_host: metadata.client_host,
             session_timeout,
-            rebalance_timeout: rebalance_timeout(Duration::from_millis(metadata.rebalance_timeout_ms.into()), session_timeout),
+            rebalance_timeout: Duration::from_millis(metadata.rebalance_timeout_ms.into()),
             protocols: vec![(protocol.to_owned(), metadata.subscription)],
             assignment: metadata.assignment,
             awaits_join: None,
@@ -69,7 +69,7 @@ impl Member {
         self.client_id = request.client_id;
         self.client_host = request.client_host;
         self.session_timeout = request.session_timeout;
-        self.rebalance_timeout = rebalance_timeout(request.rebalance_timeout, request.session_timeout);
+        self.rebalance_timeout = request.rebalance_timeout;
         self.protocols = request.protocols;
     }
 
@@ -111,11 +111,6 @@ impl Member {
             self.deadline = Some(now.saturating_add(self.session_timeout));
         }
     }
-}
-
-/// A member that does not say how long a rebalance may take has its session timeout for it, as with the first version of Kafka's protocol.
-fn rebalance_timeout(asked: Duration, session_timeout: Duration) -> Duration {
-    if asked.is_zero() { session_timeout } else { asked }
 }
 
 fn millis(timeout: Duration) -> u32 {

@@ -346,21 +346,6 @@ fn a_static_member_whose_return_cannot_be_kept_is_not_replaced() {
     assert!(new.generation == old.generation && new.member_id != old.member_id);
 }
 
-/// Whoever does not say how long a rebalance may take.
-#[test]
-fn without_a_rebalance_timeout_it_is_the_session_timeout() {
-    let groups = Groups::new();
-    let short = |name: &str| JoinRequest { rebalance_timeout: Duration::ZERO, ..request(name) };
-    let first = groups.joined(&short("a"));
-    groups.heartbeat(&first.identity()).unwrap();
-    groups.synced(std::slice::from_ref(&first));
-    let mut late = groups.join(&short("b"));
-    groups.clock.advance(SESSION - Duration::from_nanos(1));
-    assert!(late.take().is_none(), "the first one is waited for");
-    let mut first = groups.join(&again(&first.identity(), "a"));
-    assert_eq!(answer(&mut late).unwrap().generation, answer(&mut first).unwrap().generation);
-}
-
 /// Both know of generation 1, and neither of the other: one of them alone tells members of a generation 2.
 #[test]
 fn two_coordinators_do_not_tell_of_the_same_generation() {

@@ -261,6 +261,19 @@ fn a_rebalance_waits_for_members_as_long_as_they_said() {
     assert!(is_unknown(&groups.heartbeat(&members[1])));
 }
 
+/// One that says nothing is waited for as long as for a heartbeat, and not for no time at all.
+#[test]
+fn a_member_without_a_rebalance_timeout_is_waited_for() {
+    let groups = Groups::new();
+    let without = |name: &str| JoinRequest { rebalance_timeout: NO_TIME, ..request(name) };
+    let first = groups.joined(&without("a"));
+    groups.synced(std::slice::from_ref(&first));
+    let mut second = groups.join(&without("b"));
+    assert!(is_waiting(&mut second));
+    let mut again = groups.join(&JoinRequest { member_id: Some(first.member_id), ..without("a") });
+    assert_eq!(answer(&mut again).unwrap().generation, answer(&mut second).unwrap().generation);
+}
+
 /// One that has joined and does not ask for its assignment is not kept, whatever its heartbeats say.
 #[test]
 fn a_member_that_never_syncs_is_removed() {
