@@ -345,6 +345,9 @@ fn metadata_of_groups() {
             for older in [6, 0, -1, i32::MIN] {
                 assert!(!store.save_group(&a, &metadata(older, &["a", "c"])).unwrap());
             }
+            // Another one that came to the same number is no newer one.
+            let other = GroupMetadata { changed_at: ts(3), ..metadata(7, &["a"]) };
+            assert!(!store.save_group(&a, &other).unwrap());
             // Within a generation, the last one counts.
             assert!(store.save_group(&a, &metadata(7, &["d", "b"])).unwrap());
             assert!(store.save_group(&b, &GroupMetadata::empty(i32::MAX, ts(i64::MIN))).unwrap());

@@ -81,8 +81,8 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// [`OffsetStoreError`].
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError>;
 
-    /// Notes what a group is made of, in the place of what was noted before. An older generation never takes the place of a newer one; returns
-    /// whether this one was taken.
+    /// Notes what a group is made of, in the place of what was noted before. A generation is replaced by a newer one, or by more about itself, which
+    /// has the same [`changed_at`](GroupMetadata::changed_at); returns whether this was taken.
     ///
     /// # Errors
     /// [`OffsetStoreError::GroupTooLarge`] if names in it have more than 32,767 bytes, or all of it more than 16 MiB.

@@ -103,7 +103,7 @@ impl Notes {
             Change::Commit { positions, .. } => positions.is_empty(),
             Change::Delete { group, partitions } => partitions.iter().all(|partition| self.fetch(group, partition).is_none()),
             Change::DeleteGroup { group } => !self.groups.contains_key(group) && !self.metadata.contains_key(group),
-            Change::SaveGroup { group, metadata } => self.metadata.get(group).is_some_and(|known| known.generation > metadata.generation),
+            Change::SaveGroup { group, metadata } => self.metadata.get(group).is_some_and(|known| !metadata.goes_on_from(known)),
             Change::Checkpoint { partition, checkpoint } => self.checkpoint(partition).is_some_and(|known| known.offset >= checkpoint.offset),
             Change::Mappings { partition, rows, .. } => {
                 self.partitions.get(partition).is_some_and(|notes| rows.iter().all(|row| notes.mappings.contains_key(&row.offset))) || rows.is_empty()
