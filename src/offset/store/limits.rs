@@ -5,6 +5,7 @@ use tidelog_format::{OFFSET_MAX, Offset};
 use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_metadata::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX, GroupMetadata};
+use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::topic::PartitionKey;
@@ -46,6 +47,11 @@ pub(super) fn check_partitions(partitions: &[PartitionKey]) -> Result<(), Offset
 
 pub(super) fn check_partition(partition: &PartitionKey) -> Result<(), OffsetStoreError> {
     Ok(partition.topic.check()?)
+}
+
+pub(super) fn check_checkpoint(partition: &PartitionKey, checkpoint: &OffsetCheckpoint) -> Result<(), OffsetStoreError> {
+    check_partition(partition)?;
+    check_offset(checkpoint.offset)
 }
 
 pub(super) fn check_rows(partition: &PartitionKey, rows: &[OffsetMapping]) -> Result<(), OffsetStoreError> {

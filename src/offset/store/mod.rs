@@ -106,6 +106,15 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// [`OffsetStoreError`].
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError>;
 
+    /// Notes how far partitions are durable, each as [`save_checkpoint`](Self::save_checkpoint) does; returns how many were newer. SQL stores do so in
+    /// one transaction, by one sync.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`]; where it is one by one, what came before the failure stays.
+    fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
+        checkpoints.iter().map(|(partition, checkpoint)| self.save_checkpoint(partition, *checkpoint).map(usize::from)).sum()
+    }
+
     /// The newest checkpoint of a partition, if it has one.
     ///
     /// # Errors

@@ -74,10 +74,7 @@ impl Change {
             Self::Delete { partitions, .. } => limits::check_partitions(partitions),
             Self::SaveGroup { metadata, .. } => limits::check_group(metadata),
             Self::DeleteTopic { topic } => Ok(topic.check()?),
-            Self::Checkpoint { partition, checkpoint } => {
-                limits::check_partition(partition)?;
-                limits::check_offset(checkpoint.offset)
-            }
+            Self::Checkpoint { partition, checkpoint } => limits::check_checkpoint(partition, checkpoint),
             Self::Mappings { partition, rows, .. } => limits::check_rows(partition, rows),
             Self::Stats { partition, stats } => limits::check_stats(partition, stats),
             Self::Forget { partition } => limits::check_partition(partition),
