@@ -7,7 +7,7 @@ use rusqlite::Result;
 use tidelog::{BackwardReader, Offset, ReadError, Reader, StoredRecord, TimestampNs};
 
 use crate::bounds::Bounds;
-use crate::error;
+use crate::error::{self, Failure};
 use crate::plan::Ranges;
 use crate::snapshot::{Snapshot, Window};
 
@@ -113,7 +113,7 @@ impl PartitionRows {
         }
     }
 
-    fn failure(&self, error: &ReadError) -> rusqlite::Error {
+    fn failure(&self, error: &ReadError) -> Failure {
         error::of_read(self.snapshot.topic(), Some(self.window.view.index()), error)
     }
 }
