@@ -100,6 +100,14 @@ pub enum LagError {
     /// The positions could not be had.
     #[error(transparent)]
     Store(#[from] OffsetStoreError),
+    /// Whether there is a partition that a member was assigned could not be found out.
+    #[error("lag in {partition}: {source}")]
+    Find {
+        /// The topic and number.
+        partition: String,
+        /// Why.
+        source: TopicError,
+    },
     /// A partition could not be opened.
     #[error("lag in {partition}: {source}")]
     Open {
@@ -182,13 +190,21 @@ impl LagSum {
         age(self.unreadable > 0, self.next_timestamp, now)
     }
 
-    fn add(&mut self, lag: &Lag) {
+    pub(crate) fn add(&mut self, lag: &Lag) {
         self.partitions += 1;
         self.records = self.records.saturating_add(lag.records);
         self.deleted = self.deleted.saturating_add(lag.deleted);
         self.ahead = self.ahead.saturating_add(lag.ahead);
         self.unreadable += usize::from(lag.is_unreadable);
         self.next_timestamp = self.next_timestamp.into_iter().chain(lag.next_timestamp).min();
+    }
+}
+
+impl<'a> FromIterator<&'a Lag> for LagSum {
+    fn from_iter<T: IntoIterator<Item = &'a Lag>>(lags: T) -> Self {
+        let mut sum = Self::default();
+        lags.into_iter().for_each(|lag| sum.add(lag));
+        sum
     }
 }
 

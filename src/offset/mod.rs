@@ -21,6 +21,7 @@ mod offset_range;
 mod partition_offset_info;
 mod partition_stats;
 mod registry;
+mod schema_migration;
 mod store;
 
 pub use assign_error::AssignError;
@@ -44,6 +45,7 @@ pub use offset_range::{OffsetCountError, OffsetRange};
 pub use partition_offset_info::PartitionOffsetInfo;
 pub use partition_stats::PartitionStats;
 pub use registry::{OffsetMetrics, PartitionOffsetRegistry};
+pub use schema_migration::SchemaMigration;
 pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOffsetStore, PostgresPositions};

@@ -12,6 +12,7 @@ mod checkpoints;
 #[cfg(feature = "parquet")]
 mod compaction;
 mod concurrency;
+mod consumer_protocol;
 mod cuts;
 mod damage;
 mod decision_table;
@@ -24,6 +25,8 @@ mod export_pages;
 mod faults;
 mod follow;
 mod forged;
+mod group_consumer;
+mod group_faults;
 mod group_model;
 mod group_support;
 mod groups;
@@ -38,6 +41,7 @@ mod limits;
 mod lookup;
 mod many;
 mod marks;
+mod member_lag;
 #[cfg(feature = "object_store")]
 mod object_faults;
 #[cfg(feature = "object_store")]

@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 mod dump;
 mod export;
+mod groups;
 mod import;
 mod infer;
 mod info;
@@ -26,6 +27,7 @@ mod tail;
 mod temporary;
 mod topic;
 mod verify;
+mod views;
 mod write;
 
 use std::ffi::OsString;
@@ -55,6 +57,7 @@ enum Command {
     Topic(topic::Args),
     Info(info::Args),
     Lag(lag::Args),
+    Groups(groups::Args),
     Verify(verify::Args),
     Dump(dump::Args),
     Repair(repair::Args),
@@ -109,6 +112,7 @@ impl Command {
             Self::Topic(args) => topic::run(args),
             Self::Info(args) => info::run(args),
             Self::Lag(args) => lag::run(args),
+            Self::Groups(args) => groups::run(args),
             Self::Verify(args) => verify::run(args),
             Self::Dump(args) => dump::run(args),
             Self::Repair(args) => repair::run(args),
@@ -164,6 +168,7 @@ Examples:
   tidelog topic create data events --partitions 4
   tidelog info data --json
   tidelog lag data
+  tidelog groups data list
   tidelog verify data
   tidelog dump data/topics/default/events/0/CHECKPOINT
   tidelog repair data

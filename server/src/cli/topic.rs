@@ -7,7 +7,7 @@ use tidelog::{DeleteTopicError, RingRange, Store, StoreOptions, TopicInfo, Topic
 
 use super::store::{self, TopicArgs};
 use crate::exit::{Exit, Failure};
-use crate::output::{Results, counted, time};
+use crate::output::{Results, aligned, counted, time};
 
 /// Make, list, describe, split and delete topics.
 #[derive(Debug, clap::Args)]
@@ -282,17 +282,6 @@ fn slots(text: &str) -> Result<RingRange, String> {
     let (start, stop) = text.split_once('-').ok_or("expected START-STOP")?;
     let number = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
     RingRange::new(RING_SIZE, number(start)?, number(stop)?).map_err(|error| error.to_string())
-}
-
-/// Columns, each as wide as its widest cell.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        cells.join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 const RING_SIZE: u32 = 4096;

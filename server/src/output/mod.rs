@@ -1,5 +1,6 @@
 //! Writes records for people and programs: JSON lines, raw values, a table. Knows no store and chooses no records.
 
+mod columns;
 mod delimiter;
 mod filter;
 mod json;
@@ -8,6 +9,7 @@ mod table;
 
 use std::io::{self, Write};
 
+pub(crate) use columns::{aligned, columns, or_dash};
 pub(crate) use delimiter::Delimiter;
 pub(crate) use filter::{Filter, HeaderFilter};
 #[cfg(feature = "sqlite")]

@@ -5,6 +5,11 @@ use std::process::Command;
 
 use crate::sandbox::{PROGRAM, Sandbox};
 
+#[test]
+fn offsets() {
+    check("docs/offsets.md");
+}
+
 /// The blocks of a page, one after the other, in a directory with the program and the sample data.
 fn check(page: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();

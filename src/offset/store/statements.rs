@@ -95,7 +95,8 @@ pub(super) const CREATE_MIGRATIONS: &str =
     "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, description TEXT NOT NULL, applied_at INTEGER NOT NULL)";
 
 /// In other programs' tables of this name they may be of other types.
-pub(super) const APPLIED: &str = "SELECT CAST(version AS BIGINT), CAST(description AS TEXT) FROM schema_migrations ORDER BY version";
+pub(super) const APPLIED: &str =
+    "SELECT CAST(version AS BIGINT), CAST(description AS TEXT), CAST(applied_at AS BIGINT) FROM schema_migrations ORDER BY version";
 
 pub(super) const NOTE_APPLIED: &str = "INSERT INTO schema_migrations (version, description, applied_at) VALUES ($1, $2, $3)";
 

@@ -20,6 +20,7 @@ use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
+use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::OffsetStore;
 use crate::offset::store::keys::{integer, keys_of, partition_of};
 use crate::offset::store::limits;
@@ -105,6 +106,15 @@ impl PostgresOffsetStore {
     pub fn version(config: &str) -> Result<u32, OffsetStoreError> {
         let server = Server::at(config)?;
         schema::version(&server.place, &mut server.open()?, Others::Refused)
+    }
+
+    /// All steps of the schema, with when each was applied to a database. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn migrations(config: &str) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+        let server = Server::at(config)?;
+        schema::all(&server.place, &mut server.open()?)
     }
 
     /// Brings a database to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no

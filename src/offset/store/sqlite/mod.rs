@@ -23,6 +23,7 @@ use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
+use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::OffsetStore;
 use crate::offset::store::keys::{integer, keys_of, partition_of};
 use crate::offset::store::limits;
@@ -92,6 +93,15 @@ impl SqliteOffsetStore {
     pub fn version(path: impl AsRef<Path>) -> Result<u32, OffsetStoreError> {
         let database = Database::at(path.as_ref());
         schema::version(&database, &database.look_at()?, Others::Refused)
+    }
+
+    /// All steps of the schema, with when each was applied to a file. Changes not one byte.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn migrations(path: impl AsRef<Path>) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+        let database = Database::at(path.as_ref());
+        schema::all(&database, &database.look_at()?)
     }
 
     /// Brings a file to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no

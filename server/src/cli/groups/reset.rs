@@ -1,0 +1,138 @@
+//! `tidelog groups <dir> reset GROUP`: moves a group's positions in a topic, all that are asked for or none. Moves nothing before all is known.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tidelog::{CommittedOffset, GroupId, LogOffsetStore, OffsetStore, PartitionKey, PartitionView, TimestampNs, TopicError};
+
+use super::target::{Destination, Target, TargetArgs};
+use super::{Look, check_known, close, open_to_change};
+use crate::cli::read::now_ns;
+use crate::cli::store;
+use crate::exit::{Exit, Failure};
+use crate::output::{Results, or_dash};
+
+/// Move a group's positions in a topic, in all of its partitions unless some are named: all of them, or none.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  tidelog groups data reset billing --topic orders --to-earliest --dry-run
+  tidelog groups data reset billing --topic orders -p 0 -p 2 --to-offset 1000
+  tidelog groups data reset billing --topic orders --to-time 2024-05-01T00:00:00Z
+  tidelog groups data reset billing --topic orders --by-duration 2h
+  tidelog groups data reset billing --topic orders --shift-by -100
+  tidelog groups data reset audit --topic orders --to-latest --create
+
+Where the position goes is printed for each partition: before -> after. As in Kafka's kafka-consumer-groups, an offset that the log does not
+have becomes the nearest that it has (which is said), a time after the last record becomes the end, and partitions without a position get
+one, but cannot be shifted. A partition that is known to be damaged, or found to be when records of a time are looked for, is refused.
+The store must not be open for writing, so that no member is at work; --dry-run goes beside a writer.")]
+pub(super) struct Args {
+    /// The group.
+    group: GroupId,
+    /// [namespace/]name of the topic.
+    #[arg(long, value_name = "TOPIC")]
+    topic: String,
+    /// Only this partition; may be given several times.
+    #[arg(long = "partition", short = 'p', value_name = "N")]
+    partitions: Vec<u32>,
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Make the group if there is none: its members begin where this says.
+    #[arg(long)]
+    create: bool,
+    /// Say what would be moved, and move nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print one JSON object: {"group":"..","topic":"..","dry_run":false,"moves":[{"partition":0,"before":1,"after":2,"wanted":null}, ..]}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A position that moves.
+struct Move {
+    partition: u32,
+    key: PartitionKey,
+    before: Option<CommittedOffset>,
+    to: Destination,
+}
+
+pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
+    store::check_topic_name(&args.topic)?;
+    let failed = |error| store::topic_failure(&args.topic, error);
+    let moves = if args.dry_run {
+        let look = Look::at(dir)?;
+        if !args.create {
+            check_known(Some(&look.positions), &args.group)?;
+        }
+        let topic = store::open_read_only(dir)?.topic(&args.topic).map_err(failed)?;
+        let find = |number| Ok((topic.partition_key(number)?, topic.partition(number)?));
+        plan(args, topic.partition_count(), &find, &look.positions)?
+    } else {
+        let (opened, positions) = open_to_change(dir)?;
+        if !args.create {
+            check_known(positions.as_ref().map(|positions| positions as &dyn OffsetStore), &args.group)?;
+        }
+        let topic = opened.existing_topic(&args.topic).map_err(failed)?;
+        let positions = positions.map_or_else(|| LogOffsetStore::open(&opened).map_err(store::positions_failure), Ok)?;
+        let find = |number| Ok((topic.partition_key(number)?, topic.view(number)?));
+        let moves = plan(args, topic.partition_count(), &find, &positions)?;
+        let now = TimestampNs::new(now_ns());
+        let after: Vec<_> = moves.iter().map(|to| (to.key.clone(), CommittedOffset::new(to.to.offset, now))).collect();
+        positions.commit(&args.group, &after).map_err(store::positions_failure)?;
+        drop(topic);
+        close(opened)?;
+        moves
+    };
+    print(args, &moves)?;
+    Ok(Exit::Done)
+}
+
+type Find<'a> = dyn Fn(u32) -> Result<(PartitionKey, PartitionView), TopicError> + 'a;
+
+/// Where each position goes.
+fn plan(args: &Args, partition_count: u32, find: &Find<'_>, positions: &dyn OffsetStore) -> Result<Vec<Move>, Failure> {
+    let (target, mut numbers) = (args.target.target(), args.partitions.clone());
+    numbers.sort_unstable();
+    numbers.dedup();
+    if numbers.is_empty() {
+        numbers.extend(0..partition_count);
+    }
+    numbers.into_iter().map(|number| plan_one(args, target, number, find, positions)).collect()
+}
+
+fn plan_one(args: &Args, target: Target, number: u32, find: &Find<'_>, positions: &dyn OffsetStore) -> Result<Move, Failure> {
+    let place = format!("{}/{number}", args.topic);
+    let (key, view) = find(number).map_err(|error| store::topic_failure(&args.topic, error))?;
+    let before = positions.fetch(&args.group, &key).map_err(store::positions_failure)?;
+    let to = target.destination(&view, before.as_ref().map(|before| before.offset)).map_err(|error| store::read_failure(&place, error))?;
+    // After the log was read, which finds damage.
+    if let Some(range) = view.damage().iter().find(|range| !range.declared) {
+        return Err(Failure::new(Exit::Damage, format!("{place}: {}", store::damage(range))));
+    }
+    let nothing = || Failure::new(Exit::Failed, format!("{place}: group {} has no position to be shifted", args.group));
+    Ok(Move { partition: number, key, before, to: to.ok_or_else(nothing)? })
+}
+
+fn print(args: &Args, moves: &[Move]) -> Result<(), Failure> {
+    let mut results = Results::default();
+    if args.json {
+        let moves: Vec<Value> = moves.iter().map(as_json).collect();
+        return results.json(&json!({ "group": args.group.as_str(), "topic": args.topic, "dry_run": args.dry_run, "moves": moves }));
+    }
+    for to in moves {
+        let wanted = to.to.wanted.map_or_else(String::new, |wanted| format!(" (there is no offset {wanted})"));
+        let before = or_dash(to.before.as_ref().map(|before| before.offset));
+        results.line(&format!("{}/{}: {before} -> {}{wanted}", args.topic, to.partition, to.to.offset))?;
+    }
+    if args.dry_run { results.line("dry run: nothing was moved") } else { Ok(()) }
+}
+
+fn as_json(to: &Move) -> Value {
+    json!({
+        "partition": to.partition,
+        "before": to.before.as_ref().map(|before| before.offset.get()),
+        "after": to.to.offset.get(),
+        "wanted": to.to.wanted.and_then(|wanted| i64::try_from(wanted).ok()),
+    })
+}
