@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::Result;
 use tidelog::{BackwardReader, Offset, ReadError, Reader, StoredRecord, TimestampNs};
 
-use crate::error;
+use crate::error::{self, Failure};
 use crate::plan::Ranges;
 use crate::snapshot::{Snapshot, Window};
 
@@ -104,7 +104,7 @@ impl PartitionRows {
         }
     }
 
-    fn failure(&self, error: &ReadError) -> rusqlite::Error {
+    fn failure(&self, error: &ReadError) -> Failure {
         error::of_read(self.snapshot.topic(), Some(self.window.view.index()), error)
     }
 }

@@ -29,6 +29,32 @@ fn each_statement_sees_what_is_there_when_it_begins() {
     }
 }
 
+/// What is appended to a partition that is read last is no more in it than what is appended to the one that is read first.
+#[test]
+fn all_partitions_end_when_the_statement_begins() {
+    let home = Home::new();
+    let partitions = home.topic("t", 3);
+    partitions.iter().for_each(|partition| append_numbered(partition, 0..100));
+    for (_, connection) in [home.reader(), home.writer()] {
+        let end = partitions[0].log_end_offset().get() as i64;
+        for sql in
+            ["select _partition from t", "select _partition from t order by _index", "select _partition from t union all select _partition from t"]
+        {
+            let mut statement = connection.prepare(sql).unwrap();
+            let mut found = statement.query([]).unwrap();
+            let mut seen = [0; 3];
+            while let Some(row) = found.next().unwrap() {
+                seen[row.get::<_, u32>(0).unwrap() as usize] += 1;
+                if seen.iter().sum::<i64>() == 1 {
+                    partitions.iter().for_each(|partition| append_numbered(partition, 0..10));
+                }
+            }
+            assert_eq!(seen, [seen[0]; 3], "{sql}");
+            assert!(seen[0] >= end, "{sql}");
+        }
+    }
+}
+
 /// Batches of a hundred are appended by another thread: a count is of whole batches, and never less than before.
 #[test]
 fn a_batch_is_seen_whole() {
@@ -104,4 +130,17 @@ fn statements_are_interrupted() {
         assert_eq!(outcome.unwrap_err().sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
     });
     rows(&connection, "select * from t limit 1").unwrap();
+}
+
+/// One scan that gives no row: SQLite asks whether it is to go on, and it ends long before the log does.
+#[test]
+fn a_scan_without_rows_is_interrupted() {
+    let home = Home::new();
+    append_numbered(&home.topic("t", 1)[0], 0..50_000);
+    let (tables, mut connection) = home.reader();
+    let watched = tables.clone();
+    connection.progress_handler(1, Some(move || watched.records_read() >= 5000)).unwrap();
+    let error = rows(&connection, "select count(*) from t where _ts_ns = -1").unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    assert!(tables.records_read() < 10_000, "{}", tables.records_read());
 }
