@@ -59,7 +59,7 @@ pub use log::{
 pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetCountError, OffsetMetrics, OffsetRange};
 pub use offset::{
     CommittedOffset, CopyReport, GroupId, GroupMetadata, LogOffsetStore, MappingMode, MemberMetadata, MemoryOffsetStore, OffsetAndEpoch,
-    OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats, copy_positions, note_partition, offset_mappings,
+    OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats, SchemaMigration, copy_positions, note_partition, offset_mappings,
     renote_partition,
 };
 pub use offset::{DeleteTopicError, delete_topic};
@@ -89,6 +89,11 @@ pub use topic::{AckFuture, AppendFuture, RecordStream};
 #[cfg(doctest)]
 #[doc = include_str!("../docs/subscriptions.md")]
 pub struct Subscriptions;
+
+/// Compiles the example in the guide to consumer groups.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/groups.md")]
+pub struct GroupsGuide;
 
 /// Compiles the example in the README.
 #[cfg(doctest)]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "these are tests, which clippy.toml does not know")]
 
 pub mod checkpoint;
+pub mod consumer_protocol;
 pub mod crash;
 pub mod directory;
 pub mod frame;
@@ -29,6 +30,7 @@ pub type Run = fn(&[u8]);
 /// By the names of the targets.
 pub const TARGETS: &[(&str, Run)] = &[
     ("checkpoint", checkpoint::run),
+    ("consumer_protocol", consumer_protocol::run),
     ("crash", crash::run),
     ("frame", frame::run),
     ("headers", headers::run),

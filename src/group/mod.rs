@@ -1,6 +1,10 @@
 //! Consumer groups: who is in one, which partitions each member reads, and how far they have come. Stores nothing by itself.
 
 mod assignor;
+mod consumer;
+mod consumer_error;
+mod consumer_membership;
+mod consumer_options;
 mod consumer_protocol;
 mod coordinator;
 mod description;
@@ -25,6 +29,9 @@ mod turn;
 pub use assignor::{
     Assignment, Assignor, CooperativeStickyAssignor, MemberSubscription, RangeAssignor, RebalanceProtocol, RoundRobinAssignor, StickyAssignor,
 };
+pub use consumer::{ConsumerEvent, GroupConsumer};
+pub use consumer_error::ConsumerError;
+pub use consumer_options::ConsumerOptions;
 pub use consumer_protocol::{ConsumerProtocolAssignment, ConsumerProtocolError, ConsumerProtocolSubscription, StickyUserData};
 pub use coordinator::GroupCoordinator;
 pub use description::{GroupDescription, GroupListing};

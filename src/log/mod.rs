@@ -20,6 +20,7 @@ mod maps;
 mod offset_index;
 mod partition_view;
 mod plan;
+mod poll_end;
 mod reader;
 mod record_batch;
 mod recover_many;
@@ -68,7 +69,6 @@ pub(crate) use recovery::{RecoverHow, new_uuid};
 pub(crate) use repair::plan_repair;
 pub(crate) use scrub::Scrubber;
 pub(crate) use surgery::repair;
-#[cfg(feature = "tokio")]
 pub(crate) use waiters::Ticket;
 
 /// Slots of a topic's key-hash ring.

@@ -332,7 +332,6 @@ impl PartitionView {
     }
 
     /// The log, if its writer is in this process.
-    #[cfg(feature = "tokio")]
     pub(crate) fn writer(&self) -> Option<(&Arc<Log>, ReadIsolation)> {
         match &self.shared.feed {
             Feed::Writer(log) => Some((log, self.isolation)),

@@ -1,7 +1,7 @@
 //! Tasks that wait for an end of the log to reach an offset, beside the threads that sleep for it. Moves no end, polls nothing.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering, fence};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 use std::task::Waker;
 
 use parking_lot::Mutex;
@@ -12,6 +12,7 @@ pub(crate) struct Waiters {
     /// Length of `tasks`, so that nobody takes the lock for nothing.
     pub(super) count: AtomicU32,
     pub(super) tasks: Mutex<BTreeMap<Ticket, Waker>>,
+    next_number: AtomicU64,
     #[cfg(feature = "tokio")]
     pub(super) lead: super::tasks::Lead,
 }
@@ -24,6 +25,26 @@ pub(crate) struct Ticket {
 }
 
 impl Waiters {
+    /// Adds a task, or gives it a new waker; whether it was added.
+    pub(super) fn put(&self, ticket: &mut Option<Ticket>, target: u64, waker: &Waker) -> bool {
+        let ticket = *ticket.get_or_insert_with(|| Ticket { target, number: self.next_number.fetch_add(1, Ordering::Relaxed) });
+        let mut tasks = self.tasks.lock();
+        let added = tasks.insert(ticket, waker.clone()).is_none();
+        self.count.store(tasks.len() as u32, Ordering::Relaxed);
+        drop(tasks);
+        fence(Ordering::SeqCst); // the pair of the one in `wake`
+        added
+    }
+
+    /// Forgets a task; whether it was there.
+    pub(super) fn remove(&self, ticket: &mut Option<Ticket>) -> bool {
+        let Some(ticket) = ticket.take() else { return false };
+        let mut tasks = self.tasks.lock();
+        let removed = tasks.remove(&ticket).is_some();
+        self.count.store(tasks.len() as u32, Ordering::Relaxed);
+        removed
+    }
+
     /// Wakes the tasks that wait for `end` or less; returns how many.
     pub(crate) fn wake(&self, end: u64) -> u32 {
         // Either the task that is being added sees the end that was stored before this, or this sees the task.

@@ -71,7 +71,7 @@ impl Subscription {
         Ok(offset)
     }
 
-    fn checked(&self, requested: Option<Offset>) -> Result<CommittedOffset, SubscriptionError> {
+    pub(crate) fn checked(&self, requested: Option<Offset>) -> Result<CommittedOffset, SubscriptionError> {
         // Not held while the log and the store take their time.
         let (position, followed) = {
             let progress = self.active()?;

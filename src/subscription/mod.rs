@@ -1,5 +1,6 @@
 //! Where a reader of a partition begins, where it is, and what it is handed out. Notes nothing but what it is told to commit.
 
+mod awaited;
 mod commit;
 mod error;
 mod filter;
@@ -21,6 +22,7 @@ mod subscription;
 mod subscription_info;
 mod subscription_records;
 
+pub(crate) use awaited::Awaited;
 pub use error::{OffsetRangeError, OffsetSpecError, SubscriptionError};
 pub use filter::Filter;
 pub use offset_seeker::{AvailableOffsets, OffsetInfo, OffsetSeeker};
@@ -30,6 +32,7 @@ pub use offset_type::OffsetType;
 pub use options::{GroupPosition, OnOutOfRange, SubscriptionOptions};
 pub use page::{Page, RecordRange};
 pub use page_limits::PageLimits;
+pub(crate) use resolve::term_before;
 pub use seek_result::{Reset, ResetCause, SeekOutcome, SeekResult};
 #[cfg(feature = "tokio")]
 pub use stream::SubscriptionStream;

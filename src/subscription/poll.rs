@@ -135,7 +135,7 @@ impl Subscription {
         SubscriptionRecords::new(self.clone())
     }
 
-    fn look(&self, limits: &PageLimits, budget: &mut Budget) -> Result<(Page, Waiting), SubscriptionError> {
+    pub(super) fn look(&self, limits: &PageLimits, budget: &mut Budget) -> Result<(Page, Waiting), SubscriptionError> {
         // A page reads on from what is there now; single records are read on for as long as there are any. Its marks are those after it was read.
         self.view().refresh()?;
         let mut progress = self.active()?;

@@ -71,7 +71,7 @@ fn is_built(target: &str) -> bool {
     cfg!(feature = "parquet") || target != "parquet_import"
 }
 
-replayed!(checkpoint crash frame headers image index live #[cfg(feature = "parquet")] parquet_import record resolve scan);
+replayed!(checkpoint consumer_protocol crash frame headers image index live #[cfg(feature = "parquet")] parquet_import record resolve scan);
 
 /// It is in the repository, and everybody carries it.
 #[test]

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use tidelog::MemoryOffsetStore;
+use proptest::test_runner::{RngSeed, TestRunner};
 use tidelog::group::{GroupError, GroupState, JoinRequest, JoinedGroup, LeavingMember, MemberId, MemberIdentity, PendingAnswer, SyncedGroup};
+use tidelog::{MemoryOffsetStore, Store};
 
 use crate::group_support::{Groups, SESSION, group, request};
 
@@ -128,12 +129,9 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
-        Self {
-            groups: Groups::on(|options| options.initial_rebalance_delay(Duration::ZERO), |_| Arc::new(MemoryOffsetStore::new())),
-            clients: (0..CLIENTS).map(|_| Client::default()).collect(),
-            model: Model::new(),
-        }
+    fn new(store: &Store) -> Self {
+        let groups = Groups::of(store.clone(), Arc::new(MemoryOffsetStore::new()), |options| options.initial_rebalance_delay(Duration::ZERO));
+        Self { groups, clients: (0..CLIENTS).map(|_| Client::default()).collect(), model: Model::new() }
     }
 
     fn now(&self) -> Duration {
@@ -338,17 +336,19 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, rng_seed: proptest::test_runner::RngSeed::Fixed(0x6709), ..ProptestConfig::default() })]
-
-    /// A partition has one reader in a generation, generations only grow, nobody commits who is no member, what was committed is there after a restart,
-    /// and everybody who should hear of a rebalance does.
-    #[test]
-    fn a_group_is_what_its_model_is(steps in proptest::collection::vec(steps(), 1..120)) {
-        let mut run = Run::new();
+/// A partition has one reader in a generation, generations only grow, nobody commits who is no member, what was committed is there after a restart, and
+/// everybody who should hear of a rebalance does.
+#[test]
+fn a_group_is_what_its_model_is() {
+    let home = Groups::new();
+    let config = ProptestConfig { cases: 300, failure_persistence: None, rng_seed: RngSeed::Fixed(0x6709), ..ProptestConfig::default() };
+    let outcome = TestRunner::new(config).run(&proptest::collection::vec(steps(), 1..120), |steps| {
+        let mut run = Run::new(&home.store);
         for step in &steps {
             run.step(step);
             run.check();
         }
-    }
+        Ok(())
+    });
+    outcome.unwrap_or_else(|error| panic!("{error}"));
 }

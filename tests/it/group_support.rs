@@ -1,5 +1,6 @@
 //! Plumbing of the tests of consumer groups: a coordinator whose clock the test moves, and members that ask it for things. Tests nothing.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub(crate) struct Groups {
     pub(crate) offsets: Arc<dyn OffsetStore>,
     pub(crate) store: Store,
     options: GroupOptions,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Groups {
@@ -36,16 +37,31 @@ impl Groups {
     /// With something between the coordinator and its offset store.
     pub(crate) fn on(set: impl FnOnce(GroupOptions) -> GroupOptions, wrap: impl FnOnce(Arc<dyn OffsetStore>) -> Arc<dyn OffsetStore>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = small().open(dir.path()).unwrap();
-        let topic = store.create_topic("t", 2).unwrap();
-        for number in 0..2 {
-            append_numbered(&topic.partition(number).unwrap(), 0..100);
+        let groups = Self::at(dir.path(), set, wrap);
+        Self { _dir: Some(dir), ..groups }
+    }
+
+    /// In a directory that is there after it.
+    pub(crate) fn open(dir: &Path) -> Self {
+        Self::at(dir, |options| options.initial_rebalance_delay(Duration::ZERO), |offsets| offsets)
+    }
+
+    fn at(dir: &Path, set: impl FnOnce(GroupOptions) -> GroupOptions, wrap: impl FnOnce(Arc<dyn OffsetStore>) -> Arc<dyn OffsetStore>) -> Self {
+        let store = small().open(dir).unwrap();
+        if store.existing_topic("t").is_err() {
+            let topic = store.create_topic("t", 2).unwrap();
+            (0..2).for_each(|number| append_numbered(&topic.partition(number).unwrap(), 0..100));
         }
+        let offsets = wrap(Arc::new(LogOffsetStore::open(&store).unwrap()));
+        Self::of(store, offsets, set)
+    }
+
+    /// With a clock and a coordinator of its own.
+    pub(crate) fn of(store: Store, offsets: Arc<dyn OffsetStore>, set: impl FnOnce(GroupOptions) -> GroupOptions) -> Self {
         let clock = Clock::manual(TimestampNs::new(1_000_000_000));
         let options = set(GroupOptions::new().clock(clock.clone()));
-        let offsets = wrap(Arc::new(LogOffsetStore::open(&store).unwrap()));
         let coordinator = GroupCoordinator::new(&store, offsets.clone(), options.clone());
-        Self { clock, coordinator, offsets, store, options, _dir: dir }
+        Self { clock, coordinator, offsets, store, options, _dir: None }
     }
 
     /// Another coordinator goes on, as after a restart.

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tidelog::group::{ConsumerProtocolAssignment, MemberLagReport, TopicPartition};
+use tidelog::group::{ConsumerProtocolAssignment, MemberLagReport, SyncRequest, TopicPartition};
 use tidelog::{
     CommittedOffset, GroupId, GroupMetadata, LagError, MemberMetadata, MemoryOffsetStore, OffsetStore, PartitionKey, PartitionOffsetRegistry, Record,
     Store, TimestampNs, Topic, TopicError,
 };
 
+use crate::group_support::{Groups, answer, group, request};
 use crate::reading_support::{small, ts};
 use crate::support::tempdir;
 
@@ -134,4 +135,20 @@ fn what_cannot_be_found_is_an_error() {
         Err(TopicError::Internal { name: "_tidelog/offsets".to_owned() })
     });
     assert!(matches!(found, Err(LagError::Find { partition, .. }) if partition == "shop/orders-0"));
+}
+
+#[test]
+fn what_a_coordinator_keeps_is_read() {
+    let groups = Groups::new();
+    let joined = groups.joined(&request("billing"));
+    let assignments = vec![(joined.member_id.clone(), assigned(&["t-0", "t-1"]))];
+    let sync = SyncRequest { member: joined.identity(), protocol: None, assignments };
+    answer(&mut groups.coordinator.sync(&group(), sync)).unwrap();
+    groups.commit(&joined.identity(), 0, 40).unwrap();
+    let report = PartitionOffsetRegistry::new(groups.store.clone()).lag(&*groups.offsets, &[group()]).unwrap();
+    let report = MemberLagReport::gather(report, &*groups.offsets, &[group()], |partition| Ok(Some(groups.key(partition.partition)))).unwrap();
+    let rows: Vec<_> = report.rows.iter().map(|row| (row.member.as_deref(), row.lag.map(|lag| lag.records))).collect();
+    let member = joined.member_id.as_str();
+    assert_eq!(rows, [(Some(member), Some(60)), (Some(member), None)]);
+    assert_eq!((report.members[0].member.as_str(), report.members[0].lag.records), (member, 60));
 }

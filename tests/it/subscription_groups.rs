@@ -16,14 +16,14 @@ use crate::reading_support::{Home, append_numbered, eventually, small};
 use crate::subscription::{drain, from, group};
 
 /// Positions in memory, and what others do while somebody asks for one, or commits one.
-struct Beside {
-    positions: Arc<MemoryOffsetStore>,
-    on_fetch: Box<dyn Fn() + Send + Sync>,
-    on_commit: Box<dyn Fn() + Send + Sync>,
+pub(crate) struct Beside {
+    pub(crate) positions: Arc<MemoryOffsetStore>,
+    pub(crate) on_fetch: Box<dyn Fn() + Send + Sync>,
+    pub(crate) on_commit: Box<dyn Fn() + Send + Sync>,
 }
 
 impl Beside {
-    fn new(positions: &Arc<MemoryOffsetStore>) -> Self {
+    pub(crate) fn new(positions: &Arc<MemoryOffsetStore>) -> Self {
         Self { positions: positions.clone(), on_fetch: Box::new(|| {}), on_commit: Box::new(|| {}) }
     }
 }

@@ -169,6 +169,19 @@ fn positions_are_moved_to_where_it_is_said() {
 }
 
 #[test]
+fn a_duration_is_counted_back_from_now() {
+    let shop = Shop::open();
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos();
+    let record = Record::new("order of today").timestamp(TimestampNs::new(now.try_into().unwrap()));
+    shop.store.topic("shop/orders").unwrap().partition(1).unwrap().append(record).unwrap();
+    let to = |duration| shop.sandbox.ok(&reset(&["--by-duration", duration, "-p", "1", "--dry-run"]));
+    assert!(to("1h").starts_with("shop/orders/1: 10 -> 10\n"));
+    assert!(to("0s").starts_with("shop/orders/1: 10 -> 11\n"));
+    // Before 1970.
+    assert!(to("36500d").starts_with("shop/orders/1: 10 -> 0\n"));
+}
+
+#[test]
 fn an_offset_that_there_is_not_becomes_the_nearest() {
     let sandbox = Shop::closed();
     let text = sandbox.ok(&reset(&["--to-offset", "1"]));

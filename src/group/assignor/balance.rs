@@ -45,7 +45,7 @@ struct Link {
     place: usize,
 }
 
-/// What the cheapest routes from partitions that are not placed cost: changes on the way, and the last step.
+/// What the cheapest routes from partitions that are not placed to each kind and member cost: how many more change hands on it.
 struct Costs {
     to_kind: Vec<Option<i64>>,
     to_member: Vec<Option<i64>>,

@@ -4,7 +4,8 @@ use tidelog_format::{OFFSET_MAX, Offset};
 
 use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
 use crate::offset::error::OffsetStoreError;
-use crate::offset::group_metadata::GroupMetadata;
+use crate::offset::group_metadata::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX, GroupMetadata};
+use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::topic::PartitionKey;
@@ -28,7 +29,7 @@ pub(super) fn check_group(metadata: &GroupMetadata) -> Result<(), OffsetStoreErr
     let mut all = 0;
     let mut names = |names: [Option<&String>; 4]| {
         names.into_iter().flatten().try_for_each(|name| {
-            within("a name", name.len(), TEXT_BYTES_MAX)?;
+            within("a name", name.len(), GROUP_NAME_BYTES_MAX)?;
             all += name.len();
             check_text("a name of a group", name)
         })
@@ -55,6 +56,11 @@ pub(super) fn check_partition(partition: &PartitionKey) -> Result<(), OffsetStor
     Ok(partition.topic.check()?)
 }
 
+pub(super) fn check_checkpoint(partition: &PartitionKey, checkpoint: &OffsetCheckpoint) -> Result<(), OffsetStoreError> {
+    check_partition(partition)?;
+    check_offset(checkpoint.offset)
+}
+
 pub(super) fn check_rows(partition: &PartitionKey, rows: &[OffsetMapping]) -> Result<(), OffsetStoreError> {
     check_partition(partition)?;
     rows.iter().try_for_each(|row| check_offset(row.offset))
@@ -69,8 +75,5 @@ pub(super) fn check_offset(offset: Offset) -> Result<(), OffsetStoreError> {
     if offset.get() <= OFFSET_MAX { Ok(()) } else { Err(OffsetStoreError::OffsetTooHigh { found: offset, limit: Offset::new(OFFSET_MAX) }) }
 }
 
-/// Bytes of a name at most: those of a string in Kafka's protocol.
-const TEXT_BYTES_MAX: usize = i16::MAX as usize;
 /// Bytes of a member's id at most: as the coordinator gives them out, and as an index of a database takes them.
 const MEMBER_ID_BYTES_MAX: usize = 1024;
-const GROUP_BYTES_MAX: usize = 16 << 20;

@@ -62,7 +62,7 @@ impl Described<'_> {
         let metadata = self.metadata.as_ref();
         Ok(json!({
             "group": self.group.as_str(),
-            "state": state(metadata),
+            "state": state(metadata).to_string(),
             "generation": metadata.map(|metadata| metadata.generation),
             "protocol_type": metadata.map(|metadata| &metadata.protocol_type),
             "protocol": metadata.and_then(|metadata| metadata.protocol.as_ref()),

@@ -33,7 +33,7 @@ pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
         let report = look.report(std::slice::from_ref(&group))?;
         let metadata = metadata(&look.positions, &group)?;
         let lag = report.rows.iter().filter_map(|row| row.lag.as_ref()).collect::<LagSum>();
-        let (state, positions, age) = (state(metadata.as_ref()), lag.partitions + report.without_partition.len(), lag.age(look.now));
+        let (state, positions, age) = (state(metadata.as_ref()).to_string(), lag.partitions + report.without_partition.len(), lag.age(look.now));
         all.push(json!({
             "group": group.as_str(),
             "state": state,
@@ -43,7 +43,7 @@ pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
             "lag_seconds": age.map(|age| age.as_secs_f64()),
         }));
         let group = shown(Some(group.as_str().as_bytes()), GROUP_CHARS);
-        rows.push([group, state.to_owned(), report.members.len().to_string(), positions.to_string(), lag.records.to_string(), seconds(age)]);
+        rows.push([group, state, report.members.len().to_string(), positions.to_string(), lag.records.to_string(), seconds(age)]);
     }
     let mut results = Results::default();
     if args.json {

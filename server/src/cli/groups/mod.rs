@@ -8,7 +8,7 @@ mod target;
 
 use std::path::{Path, PathBuf};
 
-use tidelog::group::MemberLagReport;
+use tidelog::group::{GroupState, MemberLagReport};
 use tidelog::{GroupId, GroupMetadata, LogOffsetStore, OffsetStore, Store, StoreOptions, TimestampNs};
 
 use super::lag;
@@ -101,6 +101,6 @@ fn metadata(positions: &dyn OffsetStore, group: &GroupId) -> Result<Option<Group
 }
 
 /// What can be told of a group's state by what is kept of it: whether it is rebalancing only its coordinator knows.
-fn state(metadata: Option<&GroupMetadata>) -> &'static str {
-    if metadata.is_some_and(|metadata| !metadata.members.is_empty()) { "Stable" } else { "Empty" }
+fn state(metadata: Option<&GroupMetadata>) -> GroupState {
+    if metadata.is_some_and(|metadata| !metadata.members.is_empty()) { GroupState::Stable } else { GroupState::Empty }
 }

@@ -1,0 +1,326 @@
+//! Members that read: who has which partition, what is told when it changes hands, and that nothing is skipped on the way.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidelog::group::{
+    Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, RangeAssignor, RoundRobinAssignor,
+    StickyAssignor, TopicPartition,
+};
+use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions};
+
+use crate::group_support::{Groups, SESSION, group};
+
+fn options(groups: &Groups, assignor: impl Assignor + 'static) -> ConsumerOptions {
+    let consumer = groups.coordinator.consumer(group()).topics(["t".parse().unwrap()]).assignor(assignor);
+    consumer.session_timeout(SESSION).heartbeat_interval(Duration::ZERO)
+}
+
+fn partition(number: u32) -> TopicPartition {
+    TopicPartition::new("t".parse().unwrap(), number)
+}
+
+/// A consumer, and what it was told and handed out.
+struct Seen {
+    consumer: GroupConsumer,
+    told: Vec<String>,
+    offsets: BTreeMap<u32, Vec<u64>>,
+}
+
+impl Seen {
+    fn new(options: ConsumerOptions) -> Self {
+        Self { consumer: options.build(), told: Vec::new(), offsets: BTreeMap::new() }
+    }
+
+    /// Polls once; whether something came of it.
+    fn poll(&mut self) -> bool {
+        let event = self.consumer.poll(Duration::ZERO).unwrap();
+        let numbers = |partitions: &[TopicPartition]| partitions.iter().map(|partition| partition.partition).collect::<Vec<_>>();
+        match &event {
+            Some(ConsumerEvent::Records { partition, page }) => {
+                self.offsets.entry(partition.partition).or_default().extend(page.records.iter().map(|record| record.offset().get()));
+            }
+            Some(ConsumerEvent::Assigned(partitions)) => self.told.push(format!("assigned {:?}", numbers(partitions))),
+            Some(ConsumerEvent::Revoked(partitions)) => {
+                self.told.push(format!("revoked {:?}", numbers(partitions)));
+                self.consumer.commit().unwrap();
+            }
+            Some(ConsumerEvent::Lost(partitions)) => self.told.push(format!("lost {:?}", numbers(partitions))),
+            _ => {}
+        }
+        event.is_some()
+    }
+
+    fn has(&self) -> Vec<u32> {
+        self.consumer.assignment().iter().map(|partition| partition.partition).collect()
+    }
+
+    fn told(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.told)
+    }
+}
+
+/// Polls all in turn until nothing comes of it any more, and no partition ever had two readers.
+fn settle(members: &mut [&mut Seen]) {
+    let mut quiet = 0;
+    for _ in 0..1000 {
+        let mut has_moved = false;
+        for member in &mut *members {
+            has_moved |= member.poll();
+        }
+        let all: Vec<_> = members.iter().flat_map(|member| member.consumer.assignment()).collect();
+        assert_eq!(all.len(), all.iter().collect::<BTreeSet<_>>().len(), "a partition has two readers");
+        quiet = if has_moved { 0 } else { quiet + 1 };
+        if quiet == 4 {
+            return;
+        }
+    }
+    panic!("it does not come to rest");
+}
+
+#[test]
+fn a_member_alone_reads_everything() {
+    let groups = Groups::new();
+    let mut only = Seen::new(options(&groups, RangeAssignor));
+    settle(&mut [&mut only]);
+    assert_eq!(only.told(), ["assigned [0, 1]"]);
+    assert!((0..2).all(|number| only.offsets[&number] == (0..100).collect::<Vec<_>>()));
+    assert_eq!(groups.committed(0), None, "nothing is committed by itself");
+    only.consumer.commit().unwrap();
+    assert_eq!((groups.committed(0), groups.committed(1)), (Some(100), Some(100)));
+    only.consumer.commit_offset(&partition(1), 40, "a note").unwrap();
+    let position = groups.coordinator.fetch(&group(), &groups.key(1)).unwrap().unwrap();
+    assert_eq!((position.offset.get(), position.metadata.as_str(), position.committed_at), (40, "a note", groups.clock.now()));
+    assert!(matches!(only.consumer.commit_offset(&partition(7), 1, ""), Err(ConsumerError::NotAssigned { .. })));
+    assert!(matches!(only.consumer.commit_offset(&partition(0), 101, ""), Err(ConsumerError::Subscription { .. })), "it was not read");
+    drop(only);
+    // Whoever comes next goes on there.
+    let mut next = Seen::new(options(&groups, RangeAssignor));
+    settle(&mut [&mut next]);
+    assert_eq!(next.offsets, BTreeMap::from([(1, (40..100).collect())]));
+}
+
+#[test]
+fn eager_members_give_everything_up_first() {
+    for assignor in [&RangeAssignor as &dyn Assignor, &RoundRobinAssignor, &StickyAssignor].map(Assignor::name) {
+        let groups = Groups::new();
+        let member = || match assignor {
+            "range" => options(&groups, RangeAssignor),
+            "roundrobin" => options(&groups, RoundRobinAssignor),
+            _ => options(&groups, StickyAssignor),
+        };
+        let (mut first, mut second) = (Seen::new(member()), Seen::new(member()));
+        settle(&mut [&mut first]);
+        settle(&mut [&mut first, &mut second]);
+        let told = first.told();
+        assert_eq!(told[..2], ["assigned [0, 1]", "revoked [0, 1]"], "{assignor}");
+        assert_eq!((told.len(), first.has().len(), second.has().len()), (3, 1, 1), "{assignor}");
+        assert!(second.offsets.is_empty(), "{assignor}: what the first one has read is committed");
+        if assignor == "sticky" {
+            let kept = first.has();
+            let mut third = Seen::new(member());
+            settle(&mut [&mut first, &mut second, &mut third]);
+            assert_eq!((first.has(), third.has()), (kept, vec![]), "nothing moves that need not");
+        }
+    }
+}
+
+/// A member goes on with what stays its own, and gives up the rest once.
+#[test]
+fn cooperative_members_give_up_what_others_get() {
+    let groups = Groups::new();
+    let (mut first, mut second) = (Seen::new(options(&groups, CooperativeStickyAssignor)), Seen::new(options(&groups, CooperativeStickyAssignor)));
+    settle(&mut [&mut first]);
+    // The second one has joined, and the first one not again: it reads on.
+    assert!(!second.poll());
+    let log = groups.store.topic("t").unwrap();
+    (0..2).for_each(|number| assert_eq!(log.partition(number).unwrap().append(Record::new("y")).unwrap().base_offset, 100));
+    settle(&mut [&mut first, &mut second]);
+    let told = first.told();
+    assert_eq!((told.len(), told[0].as_str()), (2, "assigned [0, 1]"));
+    let (kept, given) = (first.has()[0], second.has()[0]);
+    assert_eq!(told[1], format!("revoked [{given}]"));
+    assert_eq!(second.told(), [format!("assigned [{given}]")]);
+    assert_eq!(first.offsets[&kept], (0..101).collect::<Vec<_>>());
+    let handed_over: Vec<_> = first.offsets[&given].iter().chain(second.offsets.get(&given).into_iter().flatten()).copied().collect();
+    assert_eq!(handed_over, (0..101).collect::<Vec<_>>(), "each record once: it was committed when it was given up");
+    // One that leaves is replaced without anybody giving anything up.
+    drop(second);
+    settle(&mut [&mut first]);
+    assert_eq!(first.told(), [format!("assigned [{given}]")]);
+}
+
+/// Whoever has joined the next generation, and was not told yet, has lost nothing.
+#[test]
+fn a_commit_between_two_generations_may_be_made_again() {
+    let groups = Groups::new();
+    let member = || Seen::new(options(&groups, CooperativeStickyAssignor));
+    let (mut first, mut second, mut third) = (member(), member(), member());
+    settle(&mut [&mut first, &mut second]);
+    let leader = groups.coordinator.describe(&group()).unwrap().leader.unwrap();
+    let is_first = first.consumer.identity().unwrap().member_id == leader;
+    let (leads, follows) = if is_first { (&mut first, &mut second) } else { (&mut second, &mut first) };
+    third.poll();
+    leads.poll();
+    follows.poll(); // the last one to join: it waits for what the leader assigns, which does not know yet
+    assert_eq!(groups.coordinator.describe(&group()).unwrap().state, tidelog::group::GroupState::CompletingRebalance);
+    let outcome = follows.consumer.commit();
+    assert!(matches!(outcome, Err(ConsumerError::Group(GroupError::RebalanceInProgress { .. }))), "{outcome:?}");
+    leads.consumer.commit().unwrap();
+    follows.consumer.commit().unwrap();
+    settle(&mut [leads, follows, &mut third]);
+    let told = [leads.told(), follows.told()].concat();
+    assert!(told.iter().all(|told| !told.starts_with("lost")), "{told:?}");
+    assert!(third.offsets.is_empty());
+}
+
+/// It dies without a word: the other one has its partitions when its session times out, and goes on where it had committed.
+#[test]
+fn partitions_of_a_member_that_died_go_to_the_others() {
+    let groups = Groups::new();
+    let few = SubscriptionOptions::new().limits(tidelog::PageLimits { records: 10, ..tidelog::PageLimits::default() });
+    let member = || Seen::new(options(&groups, RangeAssignor).subscription(few.clone()));
+    let (mut first, mut second) = (member(), member());
+    while first.has().len() != 1 || second.has().len() != 1 {
+        first.poll();
+        second.poll();
+    }
+    first.offsets.clear();
+    second.offsets.clear();
+    while second.offsets.is_empty() {
+        second.poll();
+    }
+    second.consumer.commit().unwrap();
+    let (theirs, committed) = (second.has()[0], groups.committed(second.has()[0]).unwrap());
+    while second.offsets[&theirs].last().is_some_and(|last| *last < committed + 5) {
+        second.poll(); // and is not committed
+    }
+    std::mem::forget(second.consumer);
+    settle(&mut [&mut first]);
+    assert_eq!(first.has().len(), 1);
+    for _ in 0..4 {
+        groups.clock.advance(SESSION / 4);
+        settle(&mut [&mut first]);
+    }
+    assert_eq!(first.has(), [0, 1]);
+    assert_eq!(first.offsets[&theirs], (committed..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_member_that_was_away_for_too_long_is_told() {
+    let groups = Groups::new();
+    let mut away = Seen::new(options(&groups, CooperativeStickyAssignor));
+    settle(&mut [&mut away]);
+    groups.clock.advance(SESSION);
+    assert!(matches!(away.consumer.commit(), Err(ConsumerError::Group(GroupError::UnknownMember { .. }))));
+    settle(&mut [&mut away]);
+    assert_eq!(away.told(), ["assigned [0, 1]", "lost [0, 1]", "assigned [0, 1]"]);
+    assert_eq!(away.offsets[&0].len(), 200, "nothing was committed: it begins anew");
+    groups.clock.advance(SESSION);
+    settle(&mut [&mut away]);
+    assert_eq!(away.told(), ["lost [0, 1]", "assigned [0, 1]"], "a heartbeat tells it as well");
+}
+
+#[test]
+fn a_static_member_comes_back_without_a_rebalance() {
+    let groups = Groups::new();
+    let named = |name: &str| options(&groups, RangeAssignor).instance_id(name.parse().unwrap());
+    let (mut first, mut second) = (Seen::new(named("first")), Seen::new(named("second")));
+    settle(&mut [&mut first, &mut second]);
+    let (before, generation) = (second.has(), groups.coordinator.describe(&group()).unwrap().generation);
+    first.told();
+    second.consumer.commit().unwrap();
+    drop(second);
+    let mut again = Seen::new(named("second"));
+    settle(&mut [&mut first, &mut again]);
+    assert_eq!((again.has(), first.told(), again.offsets.len()), (before, vec![], 0));
+    assert_eq!(groups.coordinator.describe(&group()).unwrap().generation, generation);
+    // Two of one name: the later one has it.
+    let mut other = Seen::new(named("second"));
+    settle(&mut [&mut other]);
+    assert!(again.poll(), "what it has lost");
+    for _ in 0..3 {
+        let error = again.consumer.poll(Duration::ZERO).unwrap_err();
+        assert!(matches!(error, ConsumerError::Group(GroupError::FencedInstance { .. })), "{error}");
+    }
+    settle(&mut [&mut first, &mut other]);
+    assert_eq!(other.told().len(), 1, "it is not taken back");
+}
+
+#[test]
+fn topics_that_appear_are_taken_in() {
+    let groups = Groups::new();
+    let late: tidelog::TopicName = "late".parse().unwrap();
+    let mut member = Seen::new(
+        options(&groups, RangeAssignor).topics([late.clone()]).subscription(SubscriptionOptions::new().start(OffsetSpec::ResumeOrEarliest)),
+    );
+    settle(&mut [&mut member]);
+    assert_eq!(member.told(), ["assigned [0, 1]"]);
+    groups.store.create_topic("late", 3).unwrap();
+    settle(&mut [&mut member]);
+    assert_eq!(member.told().last().unwrap(), "assigned [0, 1, 2, 0, 1]");
+    assert_eq!(member.consumer.assignment().len(), 5);
+}
+
+/// An append wakes a consumer that waits, in whichever of its partitions it is.
+#[test]
+fn appends_wake_whoever_polls() {
+    let groups = Groups::with(|options| options.initial_rebalance_delay(Duration::ZERO).clock(Clock::system()));
+    let topic = groups.store.topic("t").unwrap();
+    let mut consumer = options(&groups, RangeAssignor).heartbeat_interval(Duration::from_secs(60)).session_timeout(Duration::from_secs(600)).build();
+    while consumer.poll(Duration::ZERO).unwrap().is_some() {}
+    for number in [1, 0, 1] {
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| consumer.poll(Duration::from_secs(60)).unwrap());
+            topic.partition(number).unwrap().append(Record::new("y")).unwrap();
+            let event = waits.join().unwrap();
+            assert!(
+                matches!(&event, Some(ConsumerEvent::Records { partition, page }) if partition.partition == number && page.records.len() == 1),
+                "{event:?}"
+            );
+        });
+    }
+}
+
+/// Two threads share a topic that is appended to, and one of them dies: every record is read, and none by a member that has lost its partition.
+#[test]
+fn a_thread_that_dies_is_replaced_by_the_other() {
+    let limits = |options: tidelog::group::GroupOptions| options.session_timeout(Duration::from_millis(100), Duration::from_secs(60));
+    let groups = Groups::with(|options| limits(options).initial_rebalance_delay(Duration::ZERO).clock(Clock::system()));
+    let member = || {
+        options(&groups, CooperativeStickyAssignor).session_timeout(Duration::from_millis(1500)).heartbeat_interval(Duration::from_millis(50)).build()
+    };
+    let (seen, total) = (Mutex::new(BTreeSet::new()), 2 * 400);
+    let read = AtomicU64::new(0);
+    let run = |mut consumer: GroupConsumer, dies_at: u64| {
+        let mut mine = 0;
+        while seen.lock().unwrap().len() < total {
+            match consumer.poll(Duration::from_millis(100)) {
+                Ok(Some(ConsumerEvent::Records { partition, page })) => {
+                    seen.lock().unwrap().extend(page.records.iter().map(|record| (partition.partition, record.offset().get())));
+                    mine += page.records.len() as u64;
+                    read.fetch_add(page.records.len() as u64, Ordering::Relaxed);
+                    if mine >= dies_at {
+                        return std::mem::forget(consumer); // before it commits
+                    }
+                    let _ = consumer.commit();
+                }
+                Ok(_) | Err(ConsumerError::Group(_)) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| run(member(), u64::MAX));
+        scope.spawn(|| run(member(), 50));
+        for _ in 0..300 {
+            for number in 0..2 {
+                groups.store.topic("t").unwrap().partition(number).unwrap().append(Record::new("y")).unwrap();
+            }
+        }
+    });
+    assert_eq!(seen.lock().unwrap().len(), total);
+    assert!(read.load(Ordering::Relaxed) >= total as u64);
+}
