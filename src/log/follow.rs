@@ -392,8 +392,12 @@ fn truncated_at(old: &SegmentList, end: u64, new: &SegmentList, log_start: u64) 
         let (mut at, to) = (entry.from.max(log_start), entry.to.min(end));
         while at < to {
             let behind = new.entries.iter().find(|other| other.to > at)?;
-            if behind.segment.id.seq != entry.segment.id.seq {
-                return (behind.from < to).then_some(at.max(behind.from));
+            let (now, before) = (&behind.segment, &entry.segment);
+            if now.id.seq != before.id.seq {
+                // Its term began where the log was cut, which may have been deleted since.
+                let is_later = now.header.leader_epoch > before.header.leader_epoch;
+                let cut = if is_later { now.header.epoch_start.get() } else { u64::MAX };
+                return (behind.from < to).then_some(cut.min(at.max(behind.from)));
             }
             at = behind.to;
         }

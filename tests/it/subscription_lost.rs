@@ -300,6 +300,25 @@ fn a_position_without_a_term_behind_the_end() {
 }
 
 /// What was cut off since it was read is not committed as read.
+/// The deletion ends at the position itself: what was read is gone either way, and what comes next does not go on from it.
+#[test]
+fn a_cut_whose_place_was_deleted_since_is_told() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    for view in [partition.view().clone(), home.read_only()] {
+        let subscription = view.subscribe("s", from(OffsetSpec::ResetToLatest)).unwrap();
+        let end = partition.log_end_offset().get();
+        subscription.seek_to_offset(end - 2).unwrap();
+        assert_eq!(subscription.next_record().unwrap().unwrap().offset(), end - 2);
+        partition.truncate_suffix(end - 5).unwrap();
+        append_others(&partition, 10);
+        partition.delete_prefix(end - 1).unwrap();
+        let told = subscription.page();
+        assert!(matches!(told, Err(SubscriptionError::Truncated { at, next }) if (at.get(), next.get()) == (end - 5, end - 1)), "{told:?}");
+    }
+}
+
 #[test]
 fn a_position_that_was_cut_off_is_not_committed() {
     let away = Away::at(40, 100);
@@ -378,7 +397,11 @@ fn readers_beside_deletions_and_cuts() {
                         assert_eq!((offset, value), (next, salted(round, offset).as_slice()));
                         // Untold, nothing that was read is cut off between two records.
                         let is_untold = |&(cut, at): &(u64, u64)| last_round.is_some_and(|last| last < cut) && cut <= round && at < next;
-                        assert!(!cuts.lock().unwrap().iter().any(is_untold), "offset {offset} of round {round}, behind {last_round:?}, {policy:?} {name} next {next} cuts {:?}", cuts.lock().unwrap());
+                        assert!(
+                            !cuts.lock().unwrap().iter().any(is_untold),
+                            "offset {offset} of round {round}, behind {last_round:?}, {policy:?} {name} next {next} cuts {:?}",
+                            cuts.lock().unwrap()
+                        );
                         assert!(last_round.is_none_or(|last| last <= round));
                         last_round = Some(round);
                         (count, next) = (count + 1, next + 1);
