@@ -26,7 +26,7 @@ use crate::topic::{PartitionKey, TopicName};
 /// ```
 /// use std::sync::Arc;
 /// use std::time::Duration;
-/// use tidelog::group::{ConsumerEvent, CooperativeStickyAssignor, GroupCoordinator, GroupOptions};
+/// use tidelog::group::{ConsumerEvent, GroupCoordinator, GroupOptions, StickyAssignor};
 /// use tidelog::{LogOffsetStore, Record, Store};
 ///
 /// # let dir = tempfile::tempdir()?;
@@ -34,7 +34,7 @@ use crate::topic::{PartitionKey, TopicName};
 /// store.topic("orders")?.partition(0)?.append(Record::new("12 apples"))?;
 /// let options = GroupOptions::new().initial_rebalance_delay(Duration::ZERO);
 /// let coordinator = GroupCoordinator::new(&store, Arc::new(LogOffsetStore::open(&store)?), options);
-/// let billing = coordinator.consumer("billing".parse()?).topics(["orders".parse()?]).assignor(CooperativeStickyAssignor);
+/// let billing = coordinator.consumer("billing".parse()?).topics(["orders".parse()?]).assignor(StickyAssignor);
 /// let mut consumer = billing.build();
 /// # let mut seen = 0;
 /// while let Some(event) = consumer.poll(Duration::from_millis(10))? {
@@ -47,7 +47,7 @@ use crate::topic::{PartitionKey, TopicName};
 ///             consumer.commit()?; // the group goes on here
 ///         }
 ///         ConsumerEvent::Assigned(partitions) => println!("reads {partitions:?}"),
-///         ConsumerEvent::Revoked(_) => consumer.commit()?, // the last moment: the next poll gives them up
+///         ConsumerEvent::Revoked(_) => consumer.commit()?, // the last moment: polls to come give them up
 ///         ConsumerEvent::Lost(_) => {}                     // somebody else has them already
 ///     }
 /// }
@@ -88,7 +88,7 @@ pub enum ConsumerEvent {
     },
     /// It reads these partitions from now on, beside those that it has.
     Assigned(Vec<TopicPartition>),
-    /// It gives these partitions up at the next poll: until then they are its own, and their positions may be committed.
+    /// It gives these partitions up when it is polled again: until then they are its own, and their positions may be committed.
     Revoked(Vec<TopicPartition>),
     /// It has lost these partitions: it was not heard of for its session timeout, or its group went on without it. Others may read them.
     Lost(Vec<TopicPartition>),
@@ -120,6 +120,9 @@ impl GroupConsumer {
     pub fn poll(&mut self, limit: Duration) -> Result<Option<ConsumerEvent>, ConsumerError> {
         let deadline = Instant::now().checked_add(limit);
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+        if let Some(event) = self.events.pop_front() {
+            return Ok(Some(event));
+        }
         self.give_up_revoked();
         loop {
             self.drive(&waker)?;
@@ -145,7 +148,10 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// [`ConsumerError::Group`] if it has lost its place in the group, [`ConsumerError::Subscription`] if a position is not there any more. Nothing is
-    /// committed then.
+    /// committed then. Of a cooperative member, which reads on while its group rebalances, also [`GroupError::RebalanceInProgress`] between two
+    /// generations: what it has read may be committed a poll later.
+    ///
+    /// [`GroupError::RebalanceInProgress`]: crate::group::GroupError::RebalanceInProgress
     pub fn commit(&mut self) -> Result<(), ConsumerError> {
         let read: Vec<_> = self.partitions.iter().filter_map(|(partition, place)| Some((partition.clone(), place.clone()?))).collect();
         let positions = read.iter().map(|(partition, place)| self.position(partition, place, None, "")).collect::<Result<Vec<_>, _>>()?;
@@ -187,17 +193,23 @@ impl GroupConsumer {
     ) -> Result<(PartitionKey, CommittedOffset), ConsumerError> {
         let key = place.group().map(|group| group.partition.clone());
         let key = key.ok_or_else(|| ConsumerError::NotAssigned { partition: partition.clone() })?;
-        let position = place.committable(requested, metadata).map_err(|source| failed(partition, source))?;
-        Ok((key, CommittedOffset { committed_at: self.options.coordinator.clock().now(), ..position }))
+        let position = place.checked(requested).map_err(|source| failed(partition, source))?;
+        let (metadata, committed_at) = (metadata.to_owned(), self.options.coordinator.clock().now());
+        Ok((key, CommittedOffset { metadata, committed_at, ..position }))
     }
 
     fn commit_positions(&mut self, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), ConsumerError> {
         if positions.is_empty() {
             return Ok(());
         }
+        // It may be in the next generation already, without knowing.
+        if self.is_rejoining() {
+            self.drive(Waker::noop())?;
+        }
         let identity = self.identity().ok_or(ConsumerError::NotJoined)?;
         let outcome = self.options.coordinator.commit(&self.options.group, Some(&identity), positions);
-        if let Err(error) = &outcome {
+        // Else the answer that it waits for tells what it is.
+        if let (Err(error), false) = (&outcome, self.is_rejoining()) {
             self.lose(error);
         }
         Ok(outcome?)

@@ -55,7 +55,8 @@ impl GroupConsumer {
                 },
                 Membership::Fenced(error) => {
                     self.membership = Membership::Fenced(error.clone());
-                    return Err(error.into());
+                    // What it has lost comes first.
+                    return if self.events.is_empty() { Err(error.into()) } else { Ok(()) };
                 }
                 Membership::In => {
                     self.membership = Membership::In;
@@ -65,6 +66,11 @@ impl GroupConsumer {
                 }
             }
         }
+    }
+
+    /// Whether it waits for an answer about the next generation.
+    pub(super) fn is_rejoining(&self) -> bool {
+        matches!(self.membership, Membership::Joining(_) | Membership::Syncing(_))
     }
 
     /// How long it may sleep: until its next heartbeat, or what is due in its group.

@@ -80,7 +80,7 @@ impl ConsumerOptions {
         self
     }
 
-    /// How often it shows that it is alive, while it polls. Default 3 s.
+    /// How often it shows that it is alive, while it polls: a third of the session timeout at most. Default 3 s.
     #[must_use]
     pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
         self.heartbeat_interval = interval;
@@ -106,6 +106,7 @@ impl ConsumerOptions {
         if self.assignors.is_empty() {
             self.assignors.push(Arc::new(RangeAssignor));
         }
+        self.heartbeat_interval = self.heartbeat_interval.min(self.session_timeout / 3);
         GroupConsumer::new(self)
     }
 

@@ -19,7 +19,7 @@ pub struct JoinRequest {
     pub client_host: String,
     /// How long it stays a member without a heartbeat.
     pub session_timeout: Duration,
-    /// How long a rebalance waits for it.
+    /// How long a rebalance waits for it. Without one, as long as its session timeout.
     pub rebalance_timeout: Duration,
     /// The kind of protocols: `consumer` for those that share partitions.
     pub protocol_type: String,

@@ -137,8 +137,8 @@ impl Reader {
             }
             let next = self.next;
             match self.step(end) {
-                // What was read may be of a log that was cut since, and stand where other records were read: then look again.
-                Ok(()) if self.view.cuts() != cuts => (self.cursor, self.batch) = (None, None),
+                // Cut, and given out anew, since this reader looked: who reads on is told first.
+                Ok(()) if self.view.cuts() != cuts => (self.batch, self.cursor) = (None, None),
                 Ok(()) => {
                     if let Some(batch) = &self.batch {
                         self.next = batch.next_offset().get();

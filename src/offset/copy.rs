@@ -9,7 +9,7 @@ use crate::topic::PartitionKey;
 /// What a copy did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct CopyReport {
-    /// Groups that have a position in the source.
+    /// Groups that have a position, or metadata, in the source.
     pub groups: usize,
     /// Positions that were written.
     pub copied: usize,
@@ -21,7 +21,7 @@ pub struct CopyReport {
 
 /// Copies the positions of all groups, reads them back and compares. A position of the target gives way only to one that was committed later, or
 /// to any with `overwrite`; what the source does not have is left. Notes about partitions are not copied: they are made from the log
-/// ([`note_partition`](crate::note_partition)).
+/// ([`note_partition`](crate::note_partition)). Generation and members of a group go along, unless the target has a higher generation.
 ///
 /// Killed in the middle, it is run again: what it wrote is there already. When it fails, what it wrote is taken back; a position that is no
 /// longer what it wrote is somebody else's by then, and left.
@@ -89,6 +89,12 @@ fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mu
             to.commit(&group, &positions)?;
             report.copied += positions.len();
             positions.iter().try_for_each(|(partition, position)| verify(to, &group, partition, position))?;
+        }
+    }
+    // Last, as nothing of it is taken back: a generation that is higher than it has to be costs nothing, and a lower one is not taken.
+    for group in from.groups()? {
+        if let Some(metadata) = from.load_group(&group)? {
+            to.save_group(&group, &metadata)?;
         }
     }
     Ok(report)

@@ -31,6 +31,7 @@ pub use copy::{CopyReport, copy_positions};
 pub use delete_topic::{DeleteTopicError, delete_topic};
 pub use error::OffsetStoreError;
 pub use group_id::GroupId;
+pub(crate) use group_metadata::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX};
 pub use group_metadata::{GroupMetadata, MemberMetadata};
 pub use lag::Lag;
 pub use lag_report::{LagError, LagReport, LagRow, LagScope, LagSubject, LagSum};

@@ -59,20 +59,19 @@ impl Subscription {
     /// # Errors
     /// As [`commit`](Self::commit), but for those of the group and its store.
     pub fn checked_position(&self) -> Result<CommittedOffset, SubscriptionError> {
-        self.committable(None, "")
+        self.checked(None)
     }
 
     fn commit_at(&self, requested: Option<Offset>, metadata: &str) -> Result<Offset, SubscriptionError> {
         let _committing = self.begin_commit();
         let group = self.group().ok_or_else(|| SubscriptionError::NoGroup { id: self.id().to_owned() })?;
-        let committed = self.committable(requested, metadata)?;
-        let requested = committed.offset;
+        let committed = CommittedOffset { metadata: metadata.to_owned(), ..self.checked(requested)? };
+        let offset = committed.offset;
         group.store.commit(&group.group, &[(group.partition.clone(), committed)])?;
-        Ok(requested)
+        Ok(offset)
     }
 
-    /// What a commit of an offset, or of the position, would note: looked at, and made durable.
-    pub(crate) fn committable(&self, requested: Option<Offset>, metadata: &str) -> Result<CommittedOffset, SubscriptionError> {
+    pub(crate) fn checked(&self, requested: Option<Offset>) -> Result<CommittedOffset, SubscriptionError> {
         // Not held while the log and the store take their time.
         let (position, followed) = {
             let progress = self.active()?;
@@ -85,7 +84,7 @@ impl Subscription {
         let leader_epoch = self.check_kept(requested).and_then(|()| Ok(term_before(self.view(), requested)?));
         // After the look at the log: a cut before this would have shown another term, and one after it is found by whoever resumes.
         check_not_cut(self.view(), followed, requested)?;
-        Ok(CommittedOffset { leader_epoch: leader_epoch?, metadata: metadata.to_owned(), ..CommittedOffset::new(requested, clock::now()) })
+        Ok(CommittedOffset { leader_epoch: leader_epoch?, ..CommittedOffset::new(requested, clock::now()) })
     }
 
     /// What is committed lies where every reader may see it, whatever this one sees, and is there for good.

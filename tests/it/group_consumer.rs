@@ -152,6 +152,30 @@ fn cooperative_members_give_up_what_others_get() {
     assert_eq!(first.told(), [format!("assigned [{given}]")]);
 }
 
+/// Whoever has joined the next generation, and was not told yet, has lost nothing.
+#[test]
+fn a_commit_between_two_generations_may_be_made_again() {
+    let groups = Groups::new();
+    let member = || Seen::new(options(&groups, CooperativeStickyAssignor));
+    let (mut first, mut second, mut third) = (member(), member(), member());
+    settle(&mut [&mut first, &mut second]);
+    let leader = groups.coordinator.describe(&group()).unwrap().leader.unwrap();
+    let is_first = first.consumer.identity().unwrap().member_id == leader;
+    let (leads, follows) = if is_first { (&mut first, &mut second) } else { (&mut second, &mut first) };
+    third.poll();
+    leads.poll();
+    follows.poll(); // the last one to join: it waits for what the leader assigns, which does not know yet
+    assert_eq!(groups.coordinator.describe(&group()).unwrap().state, tidelog::group::GroupState::CompletingRebalance);
+    let outcome = follows.consumer.commit();
+    assert!(matches!(outcome, Err(ConsumerError::Group(GroupError::RebalanceInProgress { .. }))), "{outcome:?}");
+    leads.consumer.commit().unwrap();
+    follows.consumer.commit().unwrap();
+    settle(&mut [leads, follows, &mut third]);
+    let told = [leads.told(), follows.told()].concat();
+    assert!(told.iter().all(|told| !told.starts_with("lost")), "{told:?}");
+    assert!(third.offsets.is_empty());
+}
+
 /// It dies without a word: the other one has its partitions when its session times out, and goes on where it had committed.
 #[test]
 fn partitions_of_a_member_that_died_go_to_the_others() {
@@ -216,6 +240,7 @@ fn a_static_member_comes_back_without_a_rebalance() {
     // Two of one name: the later one has it.
     let mut other = Seen::new(named("second"));
     settle(&mut [&mut other]);
+    assert!(again.poll(), "what it has lost");
     for _ in 0..3 {
         let error = again.consumer.poll(Duration::ZERO).unwrap_err();
         assert!(matches!(error, ConsumerError::Group(GroupError::FencedInstance { .. })), "{error}");

@@ -110,6 +110,7 @@ fn a_rebalance_waits_for_commits_under_way() {
     let groups = Groups::on(|options| options.initial_rebalance_delay(Duration::ZERO), |_| Arc::new(beside));
     let member = groups.stable(&["a"]).remove(0);
     std::thread::scope(|scope| {
+        let go = go.0; // gone with a panic, so that the commit does not wait for ever
         let commit = scope.spawn(|| groups.commit(&member, 0, 5));
         is_in.1.recv().unwrap();
         groups.heartbeat(&member).unwrap(); // the group is not locked meanwhile
@@ -117,7 +118,7 @@ fn a_rebalance_waits_for_commits_under_way() {
         let mut again = groups.join(&JoinRequest { member_id: Some(member.member_id.clone()), ..request("a") });
         assert!(late.take().is_none() && again.take().is_none());
         assert!(matches!(groups.commit(&member, 0, 6), Err(GroupError::RebalanceInProgress { .. })));
-        go.0.send(()).unwrap();
+        go.send(()).unwrap();
         commit.join().unwrap().unwrap();
         assert_eq!(answer(&mut late).unwrap().generation, answer(&mut again).unwrap().generation);
     });

@@ -261,6 +261,19 @@ fn a_rebalance_waits_for_members_as_long_as_they_said() {
     assert!(is_unknown(&groups.heartbeat(&members[1])));
 }
 
+/// One that says nothing is waited for as long as for a heartbeat, and not for no time at all.
+#[test]
+fn a_member_without_a_rebalance_timeout_is_waited_for() {
+    let groups = Groups::new();
+    let without = |name: &str| JoinRequest { rebalance_timeout: NO_TIME, ..request(name) };
+    let first = groups.joined(&without("a"));
+    groups.synced(std::slice::from_ref(&first));
+    let mut second = groups.join(&without("b"));
+    assert!(is_waiting(&mut second));
+    let mut again = groups.join(&JoinRequest { member_id: Some(first.member_id), ..without("a") });
+    assert_eq!(answer(&mut again).unwrap().generation, answer(&mut second).unwrap().generation);
+}
+
 /// One that has joined and does not ask for its assignment is not kept, whatever its heartbeats say.
 #[test]
 fn a_member_that_never_syncs_is_removed() {
@@ -469,7 +482,7 @@ fn positions_that_would_skip_records_are_refused() {
     assert_eq!((groups.committed(0), groups.committed(1)), (Some(100), None), "nothing of a commit that is refused is kept");
     groups.coordinator.commit(&group(), Some(&member), &[(groups.key(1), note(4096))]).unwrap();
     let all = groups.coordinator.fetch_all(&group()).unwrap();
-    assert_eq!((all.len(), &all[1].1), (2, &note(4096)));
+    assert_eq!((all.len(), &all[1].1.metadata), (2, &note(4096).metadata));
 }
 
 #[test]
@@ -617,7 +630,7 @@ fn answers_can_be_awaited() {
     thread.join().unwrap();
 }
 
-/// Commits of different groups, and of members of one, do not wait for each other; and a rebalance waits for those under way.
+/// Commits of members of one group come side by side, and none is lost.
 #[test]
 fn commits_of_many_threads_are_all_kept() {
     let groups = Groups::new();

@@ -281,6 +281,19 @@ fn a_copy_is_everything_and_may_be_run_again() {
 }
 
 /// A copy that is gone in the middle of any commit, before it or behind it, is run again, and the target has everything.
+/// A coordinator on the copy goes on with the next generation, and never with one that was given out before.
+#[test]
+fn generations_go_along_with_a_copy() {
+    let (from, to) = (MemoryOffsetStore::new(), MemoryOffsetStore::new());
+    let metadata = |generation: i32| tidelog::GroupMetadata::empty(generation, TimestampNs::new(1));
+    for (number, generation) in [(1, 5), (2, 5)] {
+        from.save_group(&group(number), &metadata(generation)).unwrap();
+    }
+    to.save_group(&group(2), &metadata(9)).unwrap();
+    assert_eq!(copy_positions(&from, &to, false).unwrap().groups, 2);
+    assert_eq!([1, 2].map(|number| to.load_group(&group(number)).unwrap().unwrap().generation), [5, 9]);
+}
+
 #[test]
 fn a_copy_that_is_killed_is_run_again() {
     let home = tempdir();

@@ -225,13 +225,20 @@ impl OffsetStore for PostgresOffsetStore {
     }
 
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
-        limits::check_partition(partition)?;
-        limits::check_offset(checkpoint.offset)?;
-        let (key, [size, start, stop]) = (partition.to_string(), ring(partition));
-        let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
-        self.server.write("save a checkpoint to", |work| {
-            let row: [&(dyn postgres::types::ToSql + Sync); 7] = [&key, &size, &start, &stop, &NO_TIME, &offset, &saved_at];
-            Ok(work.execute(statements::SAVE_CHECKPOINT, &row)? > 0)
+        Ok(self.save_checkpoints(&[(partition.clone(), checkpoint)])? > 0)
+    }
+
+    fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
+        checkpoints.iter().try_for_each(|(partition, checkpoint)| limits::check_checkpoint(partition, checkpoint))?;
+        let mut keyed: Vec<_> = checkpoints.iter().map(|(partition, checkpoint)| (partition.to_string(), ring(partition), checkpoint)).collect();
+        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        self.server.write("save checkpoints to", |work| {
+            let mut saved = 0;
+            for (key, [size, start, stop], checkpoint) in &keyed {
+                let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
+                saved += work.execute(statements::SAVE_CHECKPOINT, &[key, size, start, stop, &NO_TIME, &offset, &saved_at])?;
+            }
+            Ok(saved)
         })
     }
 

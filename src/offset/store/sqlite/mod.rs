@@ -250,14 +250,20 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
-        limits::check_partition(partition)?;
-        limits::check_offset(checkpoint.offset)?;
-        self.write("save a checkpoint to", |transaction| {
+        Ok(self.save_checkpoints(&[(partition.clone(), checkpoint)])? > 0)
+    }
+
+    fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
+        checkpoints.iter().try_for_each(|(partition, checkpoint)| limits::check_checkpoint(partition, checkpoint))?;
+        self.write("save checkpoints to", |transaction| {
             let mut statement = transaction.prepare_cached(statements::SAVE_CHECKPOINT)?;
-            let range = partition.range;
-            let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
-            let row = params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at];
-            Ok(Ok(statement.execute(row)? > 0))
+            let mut saved = 0;
+            for (partition, checkpoint) in checkpoints {
+                let range = partition.range;
+                let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
+                saved += statement.execute(params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at])?;
+            }
+            Ok(Ok(saved))
         })
     }
 
