@@ -46,7 +46,7 @@ struct Manual {
     told: Mutex<Vec<Told>>,
 }
 
-type Told = Box<dyn Fn() -> bool + Send + Sync>;
+type Told = Arc<dyn Fn() -> bool + Send + Sync>;
 
 impl fmt::Debug for Manual {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,10 +69,11 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         if let Some(manual) = &self.0 {
             *manual.uptime.lock() += by;
-            // Not held while they are told: they may look at the clock, and others may begin to listen.
-            let told = std::mem::take(&mut *manual.told.lock());
-            let left: Vec<_> = told.into_iter().filter(|tell| tell()).collect();
-            manual.told.lock().extend(left);
+            // Not held while they are told: they may look at the clock, others may begin to listen, and another advance has to tell them too.
+            let told = manual.told.lock().clone();
+            for gone in told.iter().filter(|tell| !tell()) {
+                manual.told.lock().retain(|tell| !Arc::ptr_eq(tell, gone));
+            }
         }
     }
 
@@ -100,7 +101,7 @@ impl Clock {
     /// Has `tell` called whenever a manual clock is advanced, for as long as it answers `true`.
     pub(crate) fn on_advance(&self, tell: impl Fn() -> bool + Send + Sync + 'static) {
         if let Some(manual) = &self.0 {
-            manual.told.lock().push(Box::new(tell));
+            manual.told.lock().push(Arc::new(tell));
         }
     }
 }

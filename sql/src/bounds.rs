@@ -61,12 +61,12 @@ fn of_integer(comparison: Comparison, value: i64) -> Bounds {
     }
 }
 
-/// Casts saturate: a number beyond the integers is taken for the last of them.
+/// Casts saturate: a number beyond the integers is taken for the last of them. One that is whole counts as if it were equal.
 fn of_real(comparison: Comparison, value: f64) -> Bounds {
-    let (below, above) = (value.floor() as i64, value.ceil() as i64);
+    let (low, high) = (value.ceil() as i64, value.floor() as i64);
     match comparison {
-        Comparison::Equal => Bounds { low: below, high: above },
-        Comparison::Less | Comparison::LessOrEqual => Bounds { high: above, ..Bounds::ALL },
-        Comparison::Greater | Comparison::GreaterOrEqual => Bounds { low: below, ..Bounds::ALL },
+        Comparison::Equal => Bounds { low, high },
+        Comparison::Less | Comparison::LessOrEqual => Bounds { high, ..Bounds::ALL },
+        Comparison::Greater | Comparison::GreaterOrEqual => Bounds { low, ..Bounds::ALL },
     }
 }

@@ -13,8 +13,19 @@ pub enum AttachError {
     /// The connection has the tables of a store already: take another connection.
     #[error("the connection has the tables of a store already")]
     Attached,
-    /// SQLite makes no table for a topic. It may have one with a name that differs in case alone, which SQL does not tell apart: then make a table
-    /// of another name, by [`LogTables::register`](crate::LogTables::register).
+    /// A name that a topic's table would have is taken, by a table or view of yours, or by a topic whose name differs in case alone, which SQL does
+    /// not tell apart. Make the table under another name, by [`LogTables::register`](crate::LogTables::register).
+    #[error("a table for topic {topic}: its name is taken by {schema}.{table}")]
+    Taken {
+        /// The topic.
+        topic: String,
+        /// The schema of what has the name: `main`, `temp` or that of a database that is attached.
+        schema: String,
+        /// What has the name.
+        table: String,
+    },
+    /// SQLite makes no table for a topic: names that begin with `sqlite_` are its own. Make the table under another name, by
+    /// [`LogTables::register`](crate::LogTables::register).
     #[error("a table for topic {topic}: {source}")]
     Table {
         /// The topic.
@@ -27,31 +38,43 @@ pub enum AttachError {
     Sqlite(#[from] rusqlite::Error),
 }
 
-/// A topic that cannot be had, as SQLite tells it.
-pub(crate) fn of_topic(topic: &str, error: &TopicError) -> rusqlite::Error {
+/// What a statement fails with: a code of SQLite, and what it tells.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    code: i32,
+    message: String,
+}
+
+impl From<Failure> for rusqlite::Error {
+    fn from(Failure { code, message }: Failure) -> Self {
+        Self::SqliteFailure(ffi::Error::new(code), Some(message))
+    }
+}
+
+/// A topic, or a partition of it, that cannot be had.
+pub(crate) fn of_topic(topic: &str, partition: Option<u32>, error: &TopicError) -> Failure {
     let code = match error {
-        TopicError::Open(open) => return of_read(topic, None, &ReadError::from(open.clone())),
+        TopicError::Open(open) => return of_read(topic, partition, &ReadError::from(open.clone())),
         TopicError::PartitionsMissing { .. } | TopicError::CatalogDamaged { .. } => ffi::SQLITE_CORRUPT_VTAB,
         TopicError::Io(_) => ffi::SQLITE_IOERR,
         _ => ffi::SQLITE_ERROR,
     };
-    failure(code, format!("topic {topic}: {error}"))
+    Failure { code, message: format!("{}: {error}", place(topic, partition)) }
 }
 
-/// A failed read, as SQLite tells it.
-pub(crate) fn of_read(topic: &str, partition: Option<u32>, error: &ReadError) -> rusqlite::Error {
+/// A failed read.
+pub(crate) fn of_read(topic: &str, partition: Option<u32>, error: &ReadError) -> Failure {
     use tidelog::OpenError;
     let code = match error {
-        ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. } => ffi::SQLITE_CORRUPT_VTAB,
+        ReadError::Corrupt { .. } => ffi::SQLITE_CORRUPT_VTAB,
         ReadError::Open(open) if matches!(**open, OpenError::Damaged { .. } | OpenError::Misplaced { .. }) => ffi::SQLITE_CORRUPT_VTAB,
         error if error.is_busy() => ffi::SQLITE_BUSY,
         ReadError::Io(_) => ffi::SQLITE_IOERR,
         _ => ffi::SQLITE_ERROR,
     };
-    let place = partition.map_or_else(|| format!("topic {topic}"), |partition| format!("topic {topic}, partition {partition}"));
-    failure(code, format!("{place}: {error}"))
+    Failure { code, message: format!("{}: {error}", place(topic, partition)) }
 }
 
-fn failure(code: i32, message: String) -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
+fn place(topic: &str, partition: Option<u32>) -> String {
+    partition.map_or_else(|| format!("topic {topic}"), |partition| format!("topic {topic}, partition {partition}"))
 }

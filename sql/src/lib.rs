@@ -1,4 +1,5 @@
-//! The topics of a [`tidelog`] store as SQLite tables: read, filtered and joined in SQL, beside a live writer. Writes nothing, anywhere.
+//! The topics of a [`tidelog`] store as SQLite tables: read, filtered and joined in SQL, beside a live writer. Appends nothing. Over a
+//! store that is open for reading alone ([`LogTables::new`]) it writes nothing, anywhere.
 //!
 //! [`LogTables::attach`] gives a connection a table for each topic, by the topic's name (`orders`, `"shop/orders"`):
 //!

@@ -42,7 +42,8 @@ impl LogTables {
         Self::of(Source::reader(store), ReadIsolation::default())
     }
 
-    /// The topics of a store that this process writes.
+    /// The topics of a store that this process writes. A statement appends nothing; as any first use of a partition in its writer's process, it
+    /// recovers one that was not used yet.
     pub fn of_writer(store: Store) -> Self {
         Self::of(Source::Writer(store), ReadIsolation::default())
     }
@@ -58,19 +59,15 @@ impl LogTables {
         Self { shared: Arc::new(Shared { source, isolation, records_read: AtomicU64::new(0) }) }
     }
 
-    /// Gives a connection a table, in the schema `temp`, for each topic that is there now, but the engine's own. One store a connection.
+    /// Gives a connection a table, in the schema `temp`, for each topic that is there now, but the engine's own. One store a connection. A table of
+    /// yours with a topic's name would not be seen any more: that is refused.
     ///
     /// # Errors
     /// [`AttachError`].
     pub fn attach(&self, connection: &Connection) -> Result<(), AttachError> {
         let topics = self.shared.source.topics()?;
         self.register(connection)?;
-        for topic in topics {
-            // A topic's name has no quotes.
-            let sql = format!("create virtual table temp.\"{topic}\" using {MODULE}('{topic}')");
-            connection.execute_batch(&sql).map_err(|source| AttachError::Table { topic: topic.to_string(), source })?;
-        }
-        Ok(())
+        topics.iter().try_for_each(|topic| attach_topic(connection, topic.to_string()))
     }
 
     /// Gives a connection the module `tidelog` alone. Each table is made by hand, also for a topic that comes later, and under any name:
@@ -90,6 +87,20 @@ impl LogTables {
     pub fn records_read(&self) -> u64 {
         self.shared.records_read.load(Ordering::Relaxed)
     }
+}
+
+fn attach_topic(connection: &Connection, topic: String) -> Result<(), AttachError> {
+    let mut taken = None;
+    connection.pragma(None, "table_list", &topic, |row| {
+        taken = Some((row.get("schema")?, row.get("name")?));
+        Ok(())
+    })?;
+    if let Some((schema, table)) = taken {
+        return Err(AttachError::Taken { topic, schema, table });
+    }
+    // A topic's name has no quotes.
+    let sql = format!("create virtual table temp.\"{topic}\" using {MODULE}('{topic}')");
+    connection.execute_batch(&sql).map_err(|source| AttachError::Table { topic, source })
 }
 
 const MODULE: &str = "tidelog";

@@ -6,8 +6,7 @@ use std::sync::atomic::Ordering;
 use rusqlite::Result;
 use tidelog::{BackwardReader, Offset, ReadError, Reader, StoredRecord, TimestampNs};
 
-use crate::bounds::Bounds;
-use crate::error;
+use crate::error::{self, Failure};
 use crate::plan::Ranges;
 use crate::snapshot::{Snapshot, Window};
 
@@ -18,13 +17,13 @@ pub(crate) struct PartitionRows {
     /// Offsets that are left.
     from: u64,
     to: u64,
-    time: Bounds,
     reader: Direction,
 }
 
 #[derive(Debug)]
 enum Direction {
-    Ended,
+    /// There is no row.
+    Nowhere,
     Forward(Box<Reader>),
     Backward(Box<BackwardReader>),
 }
@@ -34,29 +33,23 @@ impl PartitionRows {
         let from = window.start.max(u64::try_from(ranges.index.low).unwrap_or(0));
         // Below zero there is no offset.
         let to = u64::try_from(ranges.index.high).map_or(0, |high| window.end.min(high + 1));
-        let mut rows = Self { snapshot: snapshot.clone(), window, from, to, time: ranges.time, reader: Direction::Ended };
-        rows.place(is_backward).map_err(|error| rows.failure(&error))?;
+        let mut rows = Self { snapshot: snapshot.clone(), window, from, to, reader: Direction::Nowhere };
+        rows.place(ranges.time.low, is_backward).map_err(|error| rows.failure(&error))?;
         Ok(rows)
     }
 
-    /// The next record that may be a row. Now and then it is one that is none, so that SQLite looks whether the statement was interrupted.
+    /// The next record that may be a row.
     pub(crate) fn next(&mut self) -> Result<Option<StoredRecord>> {
-        for passed in 0.. {
-            let read = self.read().and_then(|record| self.window.check().map(|()| record));
-            let Some(record) = read.map_err(|error| self.failure(&error))? else { break };
-            self.snapshot.shared.records_read.fetch_add(1, Ordering::Relaxed);
-            if passed == PASSED_MAX || self.time.contains(record.timestamp().get()) {
-                return Ok(Some(record));
-            }
-        }
-        self.reader = Direction::Ended;
-        Ok(None)
+        let read = self.read().and_then(|record| self.window.check().map(|()| record));
+        let record = read.map_err(|error| self.failure(&error))?;
+        self.snapshot.shared.records_read.fetch_add(record.is_some().into(), Ordering::Relaxed);
+        Ok(record)
     }
 
     /// Stands before the first row.
-    fn place(&mut self, is_backward: bool) -> Result<(), ReadError> {
-        if self.from < self.to && self.time.low > i64::MIN {
-            self.from = self.first_in_time()?;
+    fn place(&mut self, least_time: i64, is_backward: bool) -> Result<(), ReadError> {
+        if self.from < self.to && least_time > i64::MIN {
+            self.from = self.first_in_time(least_time)?;
         }
         if self.from < self.to {
             self.reader = match is_backward {
@@ -68,9 +61,9 @@ impl PartitionRows {
     }
 
     /// The first offset whose record may be late enough. A seek passes by what is damaged or deleted: there, it is read, which tells of it.
-    fn first_in_time(&self) -> Result<u64, ReadError> {
+    fn first_in_time(&self, least_time: i64) -> Result<u64, ReadError> {
         let view = &self.window.view;
-        let found = view.offset_for_time(TimestampNs::new(self.time.low))?.map_or(self.to, Offset::get).clamp(self.from, self.to);
+        let found = view.offset_for_time(TimestampNs::new(least_time))?.map_or(self.to, Offset::get).clamp(self.from, self.to);
         let lost = view.damage().into_iter().filter(|range| range.from < found && range.to > self.from);
         let first_lost = lost.map(|range| range.from.max(self.from)).min();
         let is_deleted = view.log_start_offset() > self.from;
@@ -88,7 +81,7 @@ impl PartitionRows {
             latest: view.end_offset(),
         };
         match &mut self.reader {
-            Direction::Ended => Ok(None),
+            Direction::Nowhere => Ok(None),
             Direction::Forward(reader) => match reader.next().transpose()? {
                 Some(record) => {
                     self.from = record.offset().get() + 1;
@@ -103,8 +96,6 @@ impl PartitionRows {
                     self.to = record.offset().get();
                     Ok((self.to >= self.from).then_some(record))
                 }
-                // What is damaged before the first row is none of the statement's.
-                Some(Err(ReadError::Corrupt { to, .. } | ReadError::CodecNotBuilt { to, .. })) if to <= self.from => Ok(None),
                 Some(Err(error)) => Err(error),
                 // The log begins behind the first row: what was there is deleted.
                 None if view.log_start_offset() > self.from => Err(out_of_range(self.from)),
@@ -113,10 +104,7 @@ impl PartitionRows {
         }
     }
 
-    fn failure(&self, error: &ReadError) -> rusqlite::Error {
+    fn failure(&self, error: &ReadError) -> Failure {
         error::of_read(self.snapshot.topic(), Some(self.window.view.index()), error)
     }
 }
-
-/// Records that one step passes by.
-const PASSED_MAX: u32 = 1000;

@@ -48,19 +48,20 @@ impl Plan {
         let usable = info.constraints().enumerate().filter(|(_, constraint)| constraint.is_usable());
         let taken: Vec<(usize, Condition)> =
             usable.filter_map(|(at, constraint)| Some((at, Condition::of(constraint.column(), &constraint.operator())?))).collect();
+        let wanted: Vec<(c_int, bool)> = info.order_bys().map(|term| (term.column(), term.is_order_by_desc())).collect();
+        let conditions: Vec<Condition> = taken.iter().map(|(_, condition)| *condition).collect();
+        let is_in_one = conditions.contains(&Condition { column: Column::Partition, comparison: Comparison::Equal });
+        let order = Order::of(&wanted, is_in_one);
+        let plan = Self { conditions, order: order.unwrap_or(Order::ByPartition) };
+        // What stands in the statement itself is known already.
+        let values: Vec<Option<ValueRef<'_>>> = taken.iter().map(|(at, _)| info.rhs_value(*at).ok().flatten()).collect();
+        let (read, rows) = plan.estimate(&values);
         for (number, (at, _)) in taken.iter().enumerate() {
             info.constraint_usage(*at).set_argv_index(number as c_int + 1);
         }
-        let conditions: Vec<Condition> = taken.iter().map(|(_, condition)| *condition).collect();
-        let is_in_one = conditions.contains(&Condition { column: Column::Partition, comparison: Comparison::Equal });
-        let wanted: Vec<(c_int, bool)> = info.order_bys().map(|term| (term.column(), term.is_order_by_desc())).collect();
-        let order = Order::of(&wanted, is_in_one);
         info.set_order_by_consumed(order.is_some());
-        let plan = Self { conditions, order: order.unwrap_or(Order::ByPartition) };
         info.set_idx_num(plan.order as c_int);
         info.set_idx_str(&plan.text());
-        let values: Vec<Option<Known>> = taken.iter().map(|(at, _)| Known::of(info.rhs_value(*at).ok().flatten())).collect();
-        let (read, rows) = plan.estimate(&values);
         info.set_estimated_cost(BEGIN_COST + read);
         info.set_estimated_rows(rows.max(1.0) as i64);
         plan
@@ -99,24 +100,25 @@ impl Plan {
 
     /// Records that are read, and those that come of it. How many there are is not known before a partition is opened: all logs are taken for
     /// large.
-    fn estimate(&self, values: &[Option<Known>]) -> (f64, f64) {
-        let share = |column: Column, counts: &dyn Fn(Comparison) -> bool| {
+    fn estimate(&self, values: &[Option<ValueRef<'_>>]) -> (f64, f64) {
+        let share = |column: Column, counts: fn(Comparison) -> bool| {
             let (mut bounds, mut share) = (Bounds::ALL, 1.0);
-            for (condition, value) in
-                self.conditions.iter().zip(values).filter(|(condition, _)| condition.column == column && counts(condition.comparison))
-            {
-                bounds = value.as_ref().map_or(bounds, |value| bounds.and(condition.comparison, value.as_ref()));
+            let conditions = self.conditions.iter().zip(values);
+            for (condition, value) in conditions.filter(|(condition, _)| condition.column == column && counts(condition.comparison)) {
+                bounds = value.map_or(bounds, |value| bounds.and(condition.comparison, value));
                 share *= if condition.comparison == Comparison::Equal { 1.0 / RECORDS } else { 0.25 };
             }
             f64::min(share, bounds.len() / RECORDS)
         };
-        let all = |_| true;
-        let partition = if self.conditions.iter().any(|condition| condition.column == Column::Partition) { 0.25 } else { 1.0 };
-        // What is read behind the first time ends with the log: a later record may be older.
-        let begins = |comparison| matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual);
-        let read = RECORDS * partition * f64::min(share(Column::Index, &all), share(Column::Time, &begins));
-        (read, read * share(Column::Time, &|comparison| !begins(comparison)))
+        let is_of_one = self.conditions.iter().any(|condition| condition.column == Column::Partition);
+        // Behind the first record that is late enough, all is read.
+        let read = share(Column::Index, |_| true).min(share(Column::Time, is_lower)) * if is_of_one { RECORDS / 4.0 } else { RECORDS };
+        (read, read * share(Column::Time, |comparison| !is_lower(comparison)))
     }
+}
+
+fn is_lower(comparison: Comparison) -> bool {
+    matches!(comparison, Comparison::Greater | Comparison::GreaterOrEqual)
 }
 
 impl Condition {
@@ -156,29 +158,6 @@ impl Order {
 
     fn by_index(falls: bool) -> Self {
         if falls { Self::Descending } else { Self::Ascending }
-    }
-}
-
-/// A value that stands in the statement itself.
-enum Known {
-    Integer(i64),
-    Real(f64),
-}
-
-impl Known {
-    fn of(value: Option<ValueRef<'_>>) -> Option<Self> {
-        match value? {
-            ValueRef::Integer(value) => Some(Self::Integer(value)),
-            ValueRef::Real(value) => Some(Self::Real(value)),
-            _ => None,
-        }
-    }
-
-    fn as_ref(&self) -> ValueRef<'_> {
-        match self {
-            Self::Integer(value) => ValueRef::Integer(*value),
-            Self::Real(value) => ValueRef::Real(*value),
-        }
     }
 }
 

@@ -1,22 +1,20 @@
 //! A topic as one statement sees it: its partitions, and where each begins and ends. What comes later is not in it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rusqlite::Result;
 use tidelog::{PartitionView, ReadError, Reader, Start, TopicName};
 
-use crate::error;
+use crate::error::{self, Failure};
 use crate::log_tables::Shared;
-use crate::source::SourceTopic;
 
 /// Shared by all cursors of a table that are open at the same time.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub(crate) shared: Arc<Shared>,
     name: String,
-    topic: SourceTopic,
-    windows: Mutex<BTreeMap<u32, Window>>,
+    /// Of each partition, at its number. One that cannot be had is an error for whoever asks for it.
+    windows: Vec<Result<Window, Failure>>,
 }
 
 /// The offsets of a partition that are rows.
@@ -44,10 +42,16 @@ impl Window {
 }
 
 impl Snapshot {
+    /// Notes the ends of all partitions, one right after the other, before any of them is read.
     pub(crate) fn take(shared: &Arc<Shared>, topic: &TopicName) -> Result<Self> {
         let name = topic.to_string();
-        let topic = shared.source.topic(topic).map_err(|error| error::of_topic(&name, &error))?;
-        Ok(Self { shared: shared.clone(), name, topic, windows: Mutex::default() })
+        let topic = shared.source.topic(topic).map_err(|error| error::of_topic(&name, None, &error))?;
+        let window = |partition| {
+            let view = shared.source.view(&topic, partition).map_err(|error| error::of_topic(&name, Some(partition), &error))?;
+            Window::of(view.with_isolation(shared.isolation)).map_err(|error| error::of_read(&name, Some(partition), &error))
+        };
+        let windows = (0..topic.partition_count()).map(window).collect();
+        Ok(Self { shared: shared.clone(), name, windows })
     }
 
     pub(crate) fn topic(&self) -> &str {
@@ -55,19 +59,11 @@ impl Snapshot {
     }
 
     pub(crate) fn partition_count(&self) -> u32 {
-        self.topic.partition_count()
+        self.windows.len() as u32
     }
 
-    /// A partition, which ends where it did when it was first asked for.
-    pub(crate) fn window(&self, partition: u32) -> Result<Window> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(window) = windows.get(&partition) {
-            return Ok(window.clone());
-        }
-        let view = self.shared.source.view(&self.topic, partition).map_err(|error| error::of_topic(&self.name, &error))?;
-        let window = Window::of(view.with_isolation(self.shared.isolation));
-        let window = window.map_err(|error| error::of_read(&self.name, Some(partition), &error))?;
-        windows.insert(partition, window.clone());
-        Ok(window)
+    /// A partition as it was when the statement began.
+    pub(crate) fn window(&self, partition: u32) -> Result<Window, Failure> {
+        self.windows[partition as usize].clone()
     }
 }

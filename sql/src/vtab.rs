@@ -10,6 +10,8 @@
 //! - **V2 untouched**: nothing here reads or writes that field after it was made: `rusqlite` and SQLite keep the table and the message of an
 //!   error in it.
 //! - **V3 owned**: a cursor borrows nothing from its table: it may be closed before or after it.
+//! - **V4 sent**: a connection may go to another thread, and its tables and cursors with it: what they own may be used there. Checked when it is
+//!   compiled, by [`is_sent`].
 #![allow(unsafe_code)]
 
 use std::borrow::Cow;
@@ -53,7 +55,7 @@ struct LogCursor {
     scan: Option<Scan>,
 }
 
-// SAFETY: V1, V2.
+// SAFETY: V1, V2, V4.
 unsafe impl VTab<'_> for LogTable {
     type Aux = Arc<Shared>;
     type Cursor = LogCursor;
@@ -92,7 +94,7 @@ impl CreateVTab<'_> for LogTable {
     const KIND: VTabKind = VTabKind::Default;
 }
 
-// SAFETY: V1, V2, V3.
+// SAFETY: V1, V2, V3, V4.
 unsafe impl VTabCursor for LogCursor {
     fn filter(&mut self, number: c_int, text: Option<&str>, values: &Filters<'_>) -> Result<()> {
         let plan = Plan::parse(number, text.unwrap_or_default()).ok_or_else(|| Error::ModuleError("the plan is none of this module".to_owned()))?;
@@ -125,3 +127,7 @@ unsafe impl VTabCursor for LogCursor {
 /// Where the C structs stand.
 const BASE_AT: (usize, usize) = (offset_of!(LogTable, base), offset_of!(LogCursor, base));
 const _: () = assert!(BASE_AT.0 == 0 && BASE_AT.1 == 0);
+
+/// Of all that [`LogTable`] and [`LogCursor`] have behind the C structs.
+const fn is_sent<T: Send>() {}
+const _: () = is_sent::<(Arc<Shared>, TopicName, Weak<Snapshot>, Arc<Snapshot>, Option<Scan>)>();

@@ -22,7 +22,8 @@ use crate::topic::Store;
 /// Coordinates consumer groups: who their members are, in which generation, and how far they have come. Clones are one coordinator.
 ///
 /// It speaks Kafka's classic group protocol: what members say to each other is bytes to it. Members, generations and positions are in an
-/// [`OffsetStore`]: the next coordinator on it goes on with them. One coordinator at a time may be on a store.
+/// [`OffsetStore`]: the next coordinator on it goes on with them. One coordinator at a time may be on a store: a second one is not kept
+/// out, though no generation is begun by both.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -67,7 +68,7 @@ pub(super) struct Inner {
 }
 
 /// A group, once it is read from the store. Whoever finds a dead one looks for it again.
-type Entry = Arc<Mutex<Option<Group>>>;
+pub(super) type Entry = Arc<Mutex<Option<Group>>>;
 
 /// For those who run timers: when the next one is due, as far as they know, and whether it is over.
 #[derive(Default)]
@@ -205,11 +206,36 @@ impl GroupCoordinator {
 
     /// Takes a step of a group, behind what was due before it. Only this group waits for it, also where it makes the group's metadata durable.
     pub(super) fn with<T>(&self, id: &GroupId, step: impl FnOnce(&mut Group, &mut Turn<'_>) -> Result<T, GroupError>) -> Result<T, GroupError> {
+        self.with_entry(id, step).map(|(_, value)| value)
+    }
+
+    /// As [`with`](Self::with), and the entry of the group whose step it was.
+    pub(super) fn with_entry<T>(
+        &self,
+        id: &GroupId,
+        mut step: impl FnOnce(&mut Group, &mut Turn<'_>) -> Result<T, GroupError>,
+    ) -> Result<(Entry, T), GroupError> {
+        loop {
+            let entry = self.inner.groups.lock().entry(id.clone()).or_default().clone();
+            match self.step_of(id, &entry, step) {
+                Ok(outcome) => return outcome.map(|value| (entry, value)),
+                Err(left) => step = left,
+            }
+        }
+    }
+
+    /// Takes a step of the group in an entry; gives it back, if the group is dead by then.
+    pub(super) fn step_of<T, F>(&self, id: &GroupId, entry: &Entry, step: F) -> Result<Result<T, GroupError>, F>
+    where
+        F: FnOnce(&mut Group, &mut Turn<'_>) -> Result<T, GroupError>,
+    {
         let inner = &*self.inner;
         let save = |metadata: &GroupMetadata| match inner.offsets.save_group(id, metadata)? {
             true => Ok(()),
             false => Err(GroupError::NotCoordinator { group: id.clone(), generation: metadata.generation }),
         };
+        let mut place = entry.lock();
+        // Behind the lock: however long it was waited for, whoever waits behind this was not heard meanwhile.
         let mut turn = Turn {
             id,
             options: &inner.options,
@@ -219,41 +245,44 @@ impl GroupCoordinator {
             save: &save,
             answers: Vec::new(),
         };
-        let (outcome, next) = loop {
-            let entry = inner.groups.lock().entry(id.clone()).or_default().clone();
-            let mut place = entry.lock();
-            if place.as_ref().is_some_and(|group| group.state == GroupState::Dead) {
-                continue;
-            }
-            let outcome = match self.loaded(&mut place, &turn) {
-                Ok(group) => {
-                    group.tick(&mut turn);
-                    step(group, &mut turn)
-                }
-                Err(error) => Err(error),
-            };
-            let next = place.as_ref().and_then(Group::next_deadline);
-            if place.as_ref().is_none_or(|group| group.is_vacant() || group.state == GroupState::Dead) {
-                // Whoever waits for this lock finds a dead group, and looks for the one that is there by then.
-                place.get_or_insert_with(|| Group::restored(GroupMetadata::empty(0, turn.now), turn.uptime)).state = GroupState::Dead;
-                inner.groups.lock().remove(id);
-            }
-            break (outcome, next);
+        let outcome = match self.alive(&mut place, &mut turn) {
+            Ok(Some(group)) => Ok(step(group, &mut turn)),
+            Ok(None) => Err(step),
+            Err(error) => Ok(Err(error)),
         };
+        let next = place.as_ref().and_then(Group::next_deadline);
+        if place.as_ref().is_none_or(|group| group.is_vacant() || group.state == GroupState::Dead) {
+            // Whoever waits for this lock finds a dead group, and looks for the one that is there by then.
+            place.get_or_insert_with(|| Group::restored(GroupMetadata::empty(0, turn.now), turn.uptime)).state = GroupState::Dead;
+            forget(&mut inner.groups.lock(), id, entry);
+        }
+        drop(place);
         turn.answers.into_iter().for_each(Answer::give);
         inner.timers.note(next);
         outcome
     }
 
-    /// The group, read from the store by the first who asks for it.
-    fn loaded<'a>(&self, place: &'a mut Option<Group>, turn: &Turn<'_>) -> Result<&'a mut Group, GroupError> {
-        Ok(match place {
+    /// The group, read from the store by the first who asks for it, once what was due is done; unless it is dead by then.
+    fn alive<'a>(&self, place: &'a mut Option<Group>, turn: &mut Turn<'_>) -> Result<Option<&'a mut Group>, GroupError> {
+        let group = match place {
             Some(group) => group,
             None => {
-                let stored = self.inner.offsets.load_group(turn.id)?.unwrap_or_else(|| GroupMetadata::empty(0, turn.now));
-                place.insert(Group::restored(stored, turn.uptime))
+                let stored = self.inner.offsets.load_group(turn.id)?;
+                turn.look_at_clock();
+                place.insert(Group::restored(stored.unwrap_or_else(|| GroupMetadata::empty(0, turn.now)), turn.uptime))
             }
-        })
+        };
+        if group.state != GroupState::Dead {
+            group.tick(turn);
+        }
+        Ok(Some(group).filter(|group| group.state != GroupState::Dead))
+    }
+}
+
+/// Unless another is in its place by now.
+fn forget(groups: &mut HashMap<GroupId, Entry>, id: &GroupId, entry: &Entry) {
+    if groups.get(id).is_some_and(|known| Arc::ptr_eq(known, entry)) {
+        groups.remove(id);
     }
 }
 

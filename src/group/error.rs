@@ -5,12 +5,13 @@ use std::time::Duration;
 use thiserror::Error;
 use tidelog_format::Offset;
 
-use crate::error::{SyncError, TopicError};
+use crate::error::{ReadError, SyncError, TopicError};
 use crate::group::instance_id::InstanceId;
 use crate::group::member_id::MemberId;
 use crate::offset::{GroupId, OffsetStoreError};
 
-/// Why a coordinator did not do what a member, or somebody else, asked of a group. Nothing of it was done.
+/// Why a coordinator did not do what a member, or somebody else, asked of a group. Nothing of it was done, but for a change that the store may have
+/// kept although it failed ([`OffsetStoreError::Append`]).
 ///
 /// Most have the name of an error of Kafka's protocol; what a member does about them is what Kafka's clients do.
 #[derive(Debug, Clone, Error)]
@@ -127,10 +128,19 @@ pub enum GroupError {
     /// The partition of a position could not be looked at.
     #[error(transparent)]
     Topic(Box<TopicError>),
+    /// The record before a position could not be read.
+    #[error(transparent)]
+    Read(Box<ReadError>),
 }
 
 impl From<TopicError> for GroupError {
     fn from(error: TopicError) -> Self {
         Self::Topic(Box::new(error))
+    }
+}
+
+impl From<ReadError> for GroupError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(Box::new(error))
     }
 }

@@ -1,4 +1,4 @@
-//! One consumer group: its state, its members, and what is due at which moment. Waits for nothing, and reads no clock.
+//! One consumer group: its state, its members, and what is due at which moment. Waits for its store alone, and reads no clock by itself.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -65,7 +65,7 @@ impl Group {
 
     /// Whether the store knows all there is to it.
     pub(super) fn is_vacant(&self) -> bool {
-        self.state == GroupState::Empty && self.pending.is_empty() && self.commits == 0
+        self.state == GroupState::Empty && self.pending.is_empty() && self.commits == 0 && self.stored.members.is_empty()
     }
 
     /// Does what was due up to now.
@@ -79,6 +79,9 @@ impl Group {
             self.sync_deadline = None;
             let late: Vec<_> = self.members.iter().filter(|(_, member)| member.owes_sync).map(|(id, _)| id.clone()).collect();
             self.remove(turn, &late);
+        }
+        if self.state == GroupState::Empty && !self.stored.members.is_empty() {
+            self.become_empty(turn); // which could not be noted before
         }
         self.end_joining(turn);
     }
@@ -159,8 +162,7 @@ impl Group {
     }
 
     pub(super) fn end_commit(&mut self, turn: &mut Turn<'_>) {
-        // Let in by what died meanwhile, it is none of this one's.
-        self.commits = self.commits.saturating_sub(1);
+        self.commits -= 1;
         self.end_joining(turn);
     }
 
@@ -179,8 +181,8 @@ impl Group {
         }
     }
 
-    /// What a store is to keep of it.
-    pub(super) fn metadata(&self, turn: &Turn<'_>) -> GroupMetadata {
+    /// What a store is to keep of it, in the generation that it has there.
+    pub(super) fn metadata(&self) -> GroupMetadata {
         let protocol = self.protocol.as_deref().unwrap_or_default();
         GroupMetadata {
             generation: self.generation,
@@ -188,13 +190,16 @@ impl Group {
             protocol: self.protocol.clone(),
             leader: self.leader.as_ref().map(ToString::to_string),
             members: self.members.iter().map(|(id, member)| (id.to_string(), member.metadata(protocol))).collect(),
-            changed_at: turn.now,
+            changed_at: self.stored.changed_at,
         }
     }
 
-    /// Makes something durable; where another coordinator was faster, this one knows nothing of the group any more.
+    /// Makes something durable, before anybody is told of it; where another coordinator was faster, this one knows nothing of the group any more.
     pub(super) fn save(&mut self, turn: &mut Turn<'_>, metadata: GroupMetadata) -> Result<(), GroupError> {
-        match (turn.save)(&metadata) {
+        let outcome = (turn.save)(&metadata);
+        let waited = turn.look_at_clock();
+        self.postpone(waited);
+        match outcome {
             Ok(()) => self.stored = metadata,
             Err(error) => {
                 if matches!(error, GroupError::NotCoordinator { .. }) {
@@ -204,6 +209,15 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// Nobody could show a sign of life while the group was locked: it is no time of theirs.
+    fn postpone(&mut self, by: Duration) {
+        let members = self.members.values_mut().filter_map(|member| member.deadline.as_mut());
+        let joining = self.joining.iter_mut().filter_map(|joining| joining.deadline.as_mut());
+        for deadline in members.chain(self.pending.values_mut()).chain(joining).chain(&mut self.sync_deadline) {
+            *deadline = deadline.saturating_add(by);
+        }
     }
 
     /// Ends it here, and tells everybody who waits.

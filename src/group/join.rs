@@ -11,6 +11,7 @@ use crate::group::pending::JoinSlot;
 use crate::group::request::{JoinRequest, JoinedGroup};
 use crate::group::state::GroupState;
 use crate::group::turn::{Answer, Turn};
+use crate::offset::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX, OffsetStoreError};
 
 impl Group {
     /// Takes a member in, or back. It is answered through the slot, when its generation begins; an error is its answer.
@@ -20,8 +21,10 @@ impl Group {
             request.rebalance_timeout = request.session_timeout;
         }
         self.check_protocols(turn, &request)?;
+        self.check_size(&request)?;
         let Some(member_id) = request.member_id.clone() else { return self.join_first(turn, request, slot) };
-        if self.pending.remove(&member_id).is_some() {
+        // An id to join with is given to those alone that have no name.
+        if request.instance_id.is_none() && self.pending.remove(&member_id).is_some() {
             self.add(turn, member_id, request, slot);
             return Ok(());
         }
@@ -89,9 +92,9 @@ impl Group {
     }
 
     /// A static member has come back, under a new id: whoever had the name before is refused from now on. It has the assignment of the name, without
-    /// a rebalance, as long as the protocol stays the same.
+    /// a rebalance, as long as the protocol stays the same and nobody commits: a commit of the one before must not move its position back.
     fn replace(&mut self, turn: &mut Turn<'_>, old: &MemberId, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
-        let Some(replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old.as_str())) };
+        let Some(mut replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old.as_str())) };
         let name = request.instance_id.as_ref().map_or("", InstanceId::as_str);
         let member_id = turn.member_id(name);
         let mut member = Member::new(request);
@@ -102,11 +105,12 @@ impl Group {
         if is_leader {
             self.leader = Some(member_id.clone());
         }
-        let goes_on = self.state == GroupState::Stable && self.protocol.as_deref() == Some(self.most_liked_protocol().as_str());
+        let goes_on = self.state == GroupState::Stable && self.commits == 0 && self.protocol.as_deref() == Some(self.most_liked_protocol().as_str());
         if goes_on {
-            let metadata = self.metadata(turn);
+            let metadata = self.metadata();
             if let Err(error) = self.save(turn, metadata) {
                 if self.members.remove(&member_id).is_some() {
+                    replaced.touch(turn.uptime);
                     self.members.insert(old.clone(), replaced);
                     self.leader = self.leader.take().map(|leader| if is_leader { old.clone() } else { leader });
                 }
@@ -129,10 +133,7 @@ impl Group {
 
     /// Whether a member and all others know a protocol.
     fn check_protocols(&self, turn: &Turn<'_>, request: &JoinRequest) -> Result<(), GroupError> {
-        let is_self = |id: &MemberId, other: &Member| {
-            Some(id) == request.member_id.as_ref() || (other.instance_id.is_some() && other.instance_id == request.instance_id)
-        };
-        let others: Vec<_> = self.members.iter().filter(|(id, other)| !is_self(id, other)).map(|(_, other)| other).collect();
+        let others: Vec<_> = self.others(request).collect();
         let why = if request.protocol_type.is_empty() || request.protocols.is_empty() {
             "it has none"
         } else if !self.members.is_empty() && request.protocol_type != self.protocol_type {
@@ -144,6 +145,24 @@ impl Group {
         };
         Err(GroupError::InconsistentProtocol { group: turn.id.clone(), why })
     }
+
+    /// Whether a store can keep the group with a member in it: else none of its generations would ever be complete.
+    fn check_size(&self, request: &JoinRequest) -> Result<(), GroupError> {
+        let within = |what, found, limit| if found > limit { Err(OffsetStoreError::GroupTooLarge { what, found, limit }) } else { Ok(()) };
+        let names = request.protocols.iter().map(|(name, _)| name).chain([&request.protocol_type, &request.client_id, &request.client_host]);
+        within("a name", names.map(String::len).max().unwrap_or_default(), GROUP_NAME_BYTES_MAX)?;
+        let others: usize = self.others(request).map(Member::bytes).sum();
+        let all = others + Member::new(request.clone()).bytes() + 3 * GROUP_NAME_BYTES_MAX;
+        Ok(within("the metadata", all, MEMBERS_BYTES_MAX)?)
+    }
+
+    /// All members but the one that makes a request.
+    fn others<'a>(&'a self, request: &'a JoinRequest) -> impl Iterator<Item = &'a Member> {
+        let is_self = |id: &MemberId, other: &Member| {
+            Some(id) == request.member_id.as_ref() || (other.instance_id.is_some() && other.instance_id == request.instance_id)
+        };
+        self.members.iter().filter(move |(id, other)| !is_self(id, other)).map(|(_, other)| other)
+    }
 }
 
 fn check_session_timeout(turn: &Turn<'_>, found: Duration) -> Result<(), GroupError> {
@@ -151,5 +170,7 @@ fn check_session_timeout(turn: &Turn<'_>, found: Duration) -> Result<(), GroupEr
     if (min..=max).contains(&found) { Ok(()) } else { Err(GroupError::InvalidSessionTimeout { found, min, max }) }
 }
 
+/// Of what a store keeps of a group at most, half is left for what the leader assigns.
+const MEMBERS_BYTES_MAX: usize = GROUP_BYTES_MAX / 2;
 /// How long a new member is kept that waits for its first generation: it has no other sign of life to show, and may be gone.
 const NEW_MEMBER_TIMEOUT: Duration = Duration::from_secs(5 * 60);

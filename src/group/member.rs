@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::group::instance_id::InstanceId;
+use crate::group::member_id::MEMBER_ID_BYTES_MAX;
 use crate::group::pending::{JoinSlot, SyncSlot};
 use crate::group::request::JoinRequest;
 use crate::offset::MemberMetadata;
@@ -87,6 +88,13 @@ impl Member {
     /// What it says to a protocol.
     pub(super) fn subscription(&self, protocol: &str) -> &[u8] {
         self.protocols.iter().find(|(name, _)| name == protocol).map_or(&[], |(_, subscription)| subscription)
+    }
+
+    /// Bytes that a store has to keep of it at most, whichever protocol is chosen, without what it is assigned.
+    pub(super) fn bytes(&self) -> usize {
+        let longest = self.protocols.iter().map(|(_, subscription)| subscription.len()).max().unwrap_or_default();
+        let instance_id = self.instance_id.as_ref().map_or(0, |id| id.as_str().len());
+        MEMBER_ID_BYTES_MAX + instance_id + self.client_id.len() + self.client_host.len() + longest
     }
 
     pub(super) fn knows(&self, protocol: &str) -> bool {

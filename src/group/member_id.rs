@@ -57,4 +57,4 @@ impl fmt::Display for MemberId {
 }
 
 /// Room for a client's id and what a coordinator adds to it.
-const MEMBER_ID_BYTES_MAX: usize = 1024;
+pub(super) const MEMBER_ID_BYTES_MAX: usize = 1024;

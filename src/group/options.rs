@@ -61,7 +61,8 @@ impl GroupOptions {
         self
     }
 
-    /// How long positions are kept that were not committed again, counted from when their group lost its last member. Default 7 days.
+    /// How long positions are kept that were not committed again, counted from when their group lost its last member. Default 7 days. It is for groups
+    /// that have had members, and for commits that did not say themselves until when.
     pub fn offsets_retention(mut self, retention: Duration) -> Self {
         self.offsets_retention = retention;
         self

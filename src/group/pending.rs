@@ -44,7 +44,7 @@ impl<T> PendingAnswer<T> {
         Self { coordinator, group, slot }
     }
 
-    /// Waits until the answer is there. Sees to timeouts of its group by itself.
+    /// Waits until the answer is there: for ever, if it was [taken](Self::take). Sees to timeouts of its group by itself.
     ///
     /// # Errors
     /// What the coordinator answers.
@@ -59,7 +59,7 @@ impl<T> PendingAnswer<T> {
         }
     }
 
-    /// The answer, once, if it is there.
+    /// The answer, if it is there. It is there once: who has taken it waits for it no more.
     pub fn take(&mut self) -> Option<Result<T, GroupError>> {
         self.slot.take()
     }

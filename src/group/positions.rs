@@ -1,17 +1,23 @@
-//! Positions that members commit: who may, and whether they lie where every reader may be. Reads no record.
+//! Positions that members commit: who may, and whether they lie where every reader may be. Reads one record at most for each.
 
-use tidelog_format::Offset;
+use tidelog_format::{LeaderEpoch, Offset};
 
-use crate::error::TopicError;
-use crate::group::coordinator::GroupCoordinator;
+use crate::error::{ReadError, TopicError};
+use crate::group::coordinator::{Entry, GroupCoordinator};
 use crate::group::error::GroupError;
 use crate::group::request::MemberIdentity;
+use crate::log::PartitionView;
 use crate::offset::{CommittedOffset, GroupId};
+use crate::subscription::term_before;
 use crate::topic::PartitionKey;
 
 impl GroupCoordinator {
     /// Commits positions of a group, all of them or none: what was committed is durable when this returns. Of a group that has members only these
-    /// commit, each in the generation that it has joined; of one that has none, anybody, as no member.
+    /// commit, each in the generation that it has joined; of one that has none, anybody, as no member. Each is noted with the time of the commit, and
+    /// with the term of the last record before it, unless it says one.
+    ///
+    /// Kafka's protocol answers for each partition: whoever speaks it, and is to keep the good positions of a request that has a bad one, commits one
+    /// at a time.
     ///
     /// No lock is held while the store makes it durable: commits share syncs, in the same group as well. A rebalance waits for those under way.
     ///
@@ -20,12 +26,26 @@ impl GroupCoordinator {
     /// [`GroupError::RebalanceInProgress`] between two generations. [`GroupError::PastHighWaterMark`], [`GroupError::UnknownPartition`]: a position that
     /// would pass by what is appended later. [`GroupError::Store`], also if a note is longer than 4,096 bytes.
     pub fn commit(&self, group: &GroupId, member: Option<&MemberIdentity>, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), GroupError> {
-        self.with(group, |group, turn| group.begin_commit(turn, member))?;
-        let _under_way = Commit { coordinator: self, group };
+        let (entry, ()) = self.with_entry(group, |group, turn| group.begin_commit(turn, member))?;
+        let _under_way = Commit { coordinator: self, group, entry };
+        let mut looks = Vec::new();
+        let mut stamped = Vec::new();
         for (partition, position) in positions {
-            self.check_position(partition, position.offset)?;
+            let view = self.view_of(partition)?;
+            let cuts = view.cuts();
+            // A log that lost its end would put other records below the position, which the group never sees.
+            check_end(partition, position.offset, view.high_water_mark())?;
+            view.make_durable(position.offset)?;
+            let leader_epoch = position.leader_epoch.map_or_else(|| term_of(&view, position.offset), |epoch| Ok(Some(epoch)))?;
+            stamped.push((partition.clone(), CommittedOffset { leader_epoch, committed_at: self.clock().now(), ..position.clone() }));
+            looks.push((view, cuts));
         }
-        Ok(self.inner.offsets.commit(group, positions)?)
+        // Behind all that takes time: a suffix that was cut off meanwhile took with it what was made durable. What is cut off from now on, the term tells.
+        for ((view, cuts), (partition, position)) in looks.iter().zip(&stamped) {
+            let end = view.truncated_since(*cuts).map_or(view.durable_end_offset(), Offset::new);
+            check_end(partition, position.offset, end.min(view.high_water_mark()))?;
+        }
+        Ok(self.inner.offsets.commit(group, &stamped)?)
     }
 
     /// A group's position in a partition, if it has one.
@@ -44,32 +64,41 @@ impl GroupCoordinator {
         Ok(self.inner.offsets.fetch_all(group)?)
     }
 
-    /// Whether everything below a position is there for good: a log that lost its end would put other records there, which the group never sees.
-    fn check_position(&self, partition: &PartitionKey, found: Offset) -> Result<(), GroupError> {
+    fn view_of(&self, partition: &PartitionKey) -> Result<PartitionView, GroupError> {
         let unknown = || GroupError::UnknownPartition { partition: partition.to_string() };
         let topic = match self.inner.store.existing_topic(&partition.topic.to_string()) {
             Err(TopicError::Unknown { .. }) => return Err(unknown()),
             other => other?,
         };
-        let view = topic.view(topic.partition_of_range(partition.range).ok_or_else(unknown)?)?;
-        let high_water_mark = view.high_water_mark();
-        if found > high_water_mark {
-            return Err(GroupError::PastHighWaterMark { partition: partition.to_string(), found, high_water_mark });
-        }
-        Ok(view.make_durable(found)?)
+        Ok(topic.view(topic.partition_of_range(partition.range).ok_or_else(unknown)?)?)
     }
 }
 
-/// A commit that was let in. However it ends, the group is told.
+/// The term of the last record before a position, by which whoever resumes there is told of a cut.
+fn term_of(view: &PartitionView, found: Offset) -> Result<Option<LeaderEpoch>, GroupError> {
+    match term_before(view, found) {
+        // Deleted, or cut off, which is found out next.
+        Err(ReadError::OffsetOutOfRange { .. } | ReadError::Truncated { .. }) => Ok(None),
+        other => Ok(other?),
+    }
+}
+
+fn check_end(partition: &PartitionKey, found: Offset, high_water_mark: Offset) -> Result<(), GroupError> {
+    let past = || GroupError::PastHighWaterMark { partition: partition.to_string(), found, high_water_mark };
+    if found > high_water_mark { Err(past()) } else { Ok(()) }
+}
+
+/// A commit that was let in, and by which group: there may be another of the name by now. However it ends, that one is told.
 struct Commit<'a> {
     coordinator: &'a GroupCoordinator,
     group: &'a GroupId,
+    entry: Entry,
 }
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
-        // The group is in memory as long as this is: it does not have to be read.
-        let _ = self.coordinator.with(self.group, |group, turn| {
+        // One that is dead has nobody who waits for it.
+        let _ = self.coordinator.step_of(self.group, &self.entry, |group, turn| {
             group.end_commit(turn);
             Ok(())
         });

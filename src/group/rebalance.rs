@@ -73,8 +73,8 @@ impl Group {
         if self.members.is_empty() { self.become_empty(turn) } else { self.next_generation(turn) }
     }
 
-    /// The last member is gone. That this cannot be noted is no matter: nobody is told, and the next generation is noted before anybody is.
-    fn become_empty(&mut self, turn: &mut Turn<'_>) {
+    /// The last member is gone. Where that cannot be noted, it is tried again: a coordinator that knew nothing of it would have the members back.
+    pub(super) fn become_empty(&mut self, turn: &mut Turn<'_>) {
         self.state = GroupState::Empty;
         (self.protocol, self.leader) = (None, None);
         let generation = self.generation.saturating_add(1);
@@ -87,7 +87,7 @@ impl Group {
 
     /// Tells everybody who has joined of the next generation, once the store knows it: with the assignments of the last one, until there are new ones.
     fn next_generation(&mut self, turn: &mut Turn<'_>) {
-        let metadata = GroupMetadata { generation: self.generation.saturating_add(1), changed_at: turn.now, ..self.stored.clone() };
+        let metadata = GroupMetadata { generation: self.generation.saturating_add(1), changed_at: turn.now, ..self.last_assigned() };
         let generation = metadata.generation;
         if let Err(error) = self.save(turn, metadata) {
             return self.fail_joins(turn, &error);
@@ -107,6 +107,22 @@ impl Group {
             member.touch(turn.uptime);
             turn.answers.push(Answer::Joined(slot, Ok(joined)));
         }
+    }
+
+    /// The last rebalance, with each static member under the id that it has by now: as that one it goes on after a restart.
+    fn last_assigned(&self) -> GroupMetadata {
+        let mut metadata = self.stored.clone();
+        for (id, member) in &self.members {
+            let Some(name) = member.instance_id.as_ref().map(ToString::to_string) else { continue };
+            let known = metadata.members.iter().find(|(_, stored)| stored.instance_id.as_ref() == Some(&name));
+            let Some(old) = known.map(|(old, _)| old.clone()) else { continue };
+            let stored = metadata.members.remove(&old);
+            metadata.members.extend(stored.map(|stored| (id.to_string(), stored)));
+            if metadata.leader.as_ref() == Some(&old) {
+                metadata.leader = Some(id.to_string());
+            }
+        }
+        metadata
     }
 
     /// Nobody has joined: those who were members before may try again, and others are not known.
@@ -178,7 +194,7 @@ impl Group {
     /// The leader has assigned: everybody who waits for it is told, once the store knows it.
     fn assign(&mut self, turn: &mut Turn<'_>, assignments: Vec<(MemberId, Vec<u8>)>) {
         let mut assignments: BTreeMap<_, _> = assignments.into_iter().map(|(id, bytes)| (id.to_string(), bytes)).collect();
-        let mut metadata = self.metadata(turn);
+        let mut metadata = self.metadata();
         for (id, member) in &mut metadata.members {
             member.assignment = assignments.remove(id).unwrap_or_default();
         }

@@ -7,7 +7,7 @@ use tidelog_format::TimestampNs;
 use crate::group::coordinator::GroupCoordinator;
 use crate::group::error::GroupError;
 use crate::group::state::GroupState;
-use crate::offset::CommittedOffset;
+use crate::offset::{CommittedOffset, GroupId};
 
 impl GroupCoordinator {
     /// Does what is due in all groups. Requests, and threads that wait for an answer, do so in their own group.
@@ -51,39 +51,46 @@ impl GroupCoordinator {
         self.inner.timers.changed.notify_all();
     }
 
-    /// Forgets positions that have been kept long enough: of groups without members, those that were not committed again for the
-    /// [retention](crate::group::GroupOptions::offsets_retention) since the last member has gone, or whose commit said until when. A group of which nothing is
-    /// left is forgotten too. Returns how many positions there were.
+    /// Forgets positions that have been kept long enough. That is up to what their commit said ([`CommittedOffset::expires_at`]), and where it did not:
+    /// for the [retention](crate::group::GroupOptions::offsets_retention), counted from when the last member of their group has gone or they were
+    /// committed, whichever is later. Positions of a group that has members are all kept, and so is, unless its commit said otherwise, what groups have
+    /// committed that never had any here. A group of which nothing is left is forgotten too. Returns how many positions there were.
     ///
     /// # Errors
-    /// [`GroupError::Store`]. What expired before it stays forgotten.
+    /// [`GroupError::Store`], the first; other groups are seen to all the same. What expired stays forgotten.
     pub fn expire_offsets(&self) -> Result<usize, GroupError> {
-        let (offsets, now) = (&self.inner.offsets, self.clock().now());
-        let retention = i64::try_from(self.inner.options.offsets_retention.as_nanos()).unwrap_or(i64::MAX);
-        let is_over = |since: TimestampNs| since.get().saturating_add(retention) <= now.get();
-        let mut count = 0;
-        for id in offsets.groups()? {
-            count += self.with(&id, |group, _| {
-                if !group.is_vacant() {
-                    return Ok(0);
-                }
-                let was_used = group.generation > 0;
-                let is_expired = |position: &CommittedOffset| match position.expires_at {
-                    Some(expires_at) => expires_at <= now,
-                    None => is_over(position.committed_at) && (!was_used || is_over(group.stored.changed_at)),
-                };
-                let positions = offsets.fetch_all(&id)?;
-                let expired: Vec<_> = positions.iter().filter(|(_, position)| is_expired(position)).map(|(key, _)| key.clone()).collect();
-                let is_last = expired.len() == positions.len() && (!was_used || is_over(group.stored.changed_at));
-                if is_last {
-                    offsets.delete_group(&id)?;
-                    group.state = GroupState::Dead;
-                    return Ok(expired.len());
-                }
-                Ok(offsets.delete(&id, &expired)?)
-            })?;
+        let mut outcome = Ok(0);
+        for id in self.inner.offsets.groups()? {
+            outcome = match (outcome, self.expire_offsets_of(&id)) {
+                (Ok(count), Ok(more)) => Ok(count + more),
+                (Err(first), _) | (_, Err(first)) => Err(first),
+            };
         }
-        Ok(count)
+        outcome
+    }
+
+    /// Nobody commits by this coordinator meanwhile.
+    fn expire_offsets_of(&self, id: &GroupId) -> Result<usize, GroupError> {
+        let offsets = &self.inner.offsets;
+        let retention = i64::try_from(self.inner.options.offsets_retention.as_nanos()).unwrap_or(i64::MAX);
+        self.with(id, |group, turn| {
+            if !group.is_vacant() {
+                return Ok(0);
+            }
+            let is_over = |since: TimestampNs| since.get().saturating_add(retention) <= turn.now.get();
+            let is_left = group.generation > 0 && is_over(group.stored.changed_at);
+            let is_expired = |position: &CommittedOffset| match position.expires_at {
+                Some(expires_at) => expires_at <= turn.now,
+                None => is_left && is_over(position.committed_at),
+            };
+            let positions = offsets.fetch_all(id)?;
+            let expired: Vec<_> = positions.iter().filter(|(_, position)| is_expired(position)).map(|(key, _)| key.clone()).collect();
+            if is_left && expired.len() == positions.len() {
+                group.state = GroupState::Dead;
+                return Ok(offsets.delete_group(id)?);
+            }
+            Ok(offsets.delete(id, &expired)?)
+        })
     }
 }
 

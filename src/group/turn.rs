@@ -16,10 +16,11 @@ use crate::offset::{GroupId, GroupMetadata};
 pub(super) struct Turn<'a> {
     pub(super) id: &'a GroupId,
     pub(super) options: &'a GroupOptions,
+    /// The moment: when the group was let hold of, and behind each wait for the store.
     pub(super) uptime: Duration,
     pub(super) now: TimestampNs,
     pub(super) random: &'a dyn Fn() -> u64,
-    /// Makes the group's metadata durable: before anybody is told of it.
+    /// Makes the group's metadata durable.
     pub(super) save: &'a dyn Fn(&GroupMetadata) -> Result<(), GroupError>,
     /// Given once the group is let go of: whoever is woken may ask it something.
     pub(super) answers: Vec<Answer>,
@@ -41,6 +42,13 @@ impl Answer {
 }
 
 impl Turn<'_> {
+    /// Looks at the clock: the step goes on at that moment. Returns how long it was since the last look.
+    pub(super) fn look_at_clock(&mut self) -> Duration {
+        let before = self.uptime;
+        (self.uptime, self.now) = (self.options.clock.uptime(), self.options.clock.now());
+        self.uptime.saturating_sub(before)
+    }
+
     pub(super) fn unknown_member(&self, member: &str) -> GroupError {
         GroupError::UnknownMember { group: self.id.clone(), member: member.to_owned() }
     }

@@ -133,6 +133,8 @@ impl Reader {
                 return Ok(());
             }
             match self.step(end) {
+                // Cut, and given out anew, since this reader looked: who reads on is told first.
+                Ok(()) if self.view.cuts() != cuts => (self.batch, self.cursor) = (None, None),
                 Ok(()) => {
                     if let Some(batch) = &self.batch {
                         self.next = batch.next_offset().get();

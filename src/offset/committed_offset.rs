@@ -13,7 +13,8 @@ pub struct CommittedOffset {
     pub metadata: String,
     /// When it was committed.
     pub committed_at: TimestampNs,
-    /// From when on it may be forgotten; never, if there is none.
+    /// From when on it may be forgotten. If there is none: never, but for groups that have had members, whose coordinator keeps their positions for a
+    /// time (`GroupOptions::offsets_retention`) when the last of these has gone.
     pub expires_at: Option<TimestampNs>,
 }
 

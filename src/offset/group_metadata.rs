@@ -17,7 +17,7 @@ pub struct GroupMetadata {
     pub leader: Option<String>,
     /// The members, by id.
     pub members: BTreeMap<String, MemberMetadata>,
-    /// When it became what it is.
+    /// When the generation began: what is saved of the same one later has the same time.
     pub changed_at: TimestampNs,
 }
 
@@ -25,6 +25,12 @@ impl GroupMetadata {
     /// A group without members.
     pub fn empty(generation: i32, changed_at: TimestampNs) -> Self {
         Self { generation, protocol_type: String::new(), protocol: None, leader: None, members: BTreeMap::new(), changed_at }
+    }
+
+    /// Whether it may take the place of what is known: a later generation, or more about the same one, which has begun at the same time. Two
+    /// coordinators that know nothing of each other may come to the same number, but then at different times.
+    pub(crate) fn goes_on_from(&self, known: &Self) -> bool {
+        self.generation > known.generation || (self.generation, self.changed_at) == (known.generation, known.changed_at)
     }
 }
 
@@ -46,3 +52,8 @@ pub struct MemberMetadata {
     /// What it was assigned: bytes of the protocol, likewise.
     pub assignment: Vec<u8>,
 }
+
+/// Bytes of a name at most: those of a string in Kafka's protocol.
+pub(crate) const GROUP_NAME_BYTES_MAX: usize = i16::MAX as usize;
+/// Bytes of all that is kept of a group at most.
+pub(crate) const GROUP_BYTES_MAX: usize = 16 << 20;

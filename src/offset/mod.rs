@@ -21,6 +21,7 @@ mod offset_range;
 mod partition_offset_info;
 mod partition_stats;
 mod registry;
+mod schema_migration;
 mod store;
 
 pub use assign_error::AssignError;
@@ -30,6 +31,7 @@ pub use copy::{CopyReport, copy_positions};
 pub use delete_topic::{DeleteTopicError, delete_topic};
 pub use error::OffsetStoreError;
 pub use group_id::GroupId;
+pub(crate) use group_metadata::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX};
 pub use group_metadata::{GroupMetadata, MemberMetadata};
 pub use lag::Lag;
 pub use lag_report::{LagError, LagReport, LagRow, LagScope, LagSubject, LagSum};
@@ -44,6 +46,7 @@ pub use offset_range::{OffsetCountError, OffsetRange};
 pub use partition_offset_info::PartitionOffsetInfo;
 pub use partition_stats::PartitionStats;
 pub use registry::{OffsetMetrics, PartitionOffsetRegistry};
+pub use schema_migration::SchemaMigration;
 pub use store::{LogOffsetStore, MemoryOffsetStore, OffsetStore};
 #[cfg(feature = "postgres")]
 pub use store::{PostgresOffsetStore, PostgresPositions};

@@ -32,6 +32,7 @@ pub use offset_type::OffsetType;
 pub use options::{GroupPosition, OnOutOfRange, SubscriptionOptions};
 pub use page::{Page, RecordRange};
 pub use page_limits::PageLimits;
+pub(crate) use resolve::term_before;
 pub use seek_result::{Reset, ResetCause, SeekOutcome, SeekResult};
 #[cfg(feature = "tokio")]
 pub use stream::SubscriptionStream;

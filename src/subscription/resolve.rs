@@ -162,7 +162,7 @@ fn cut_behind(view: &PartitionView, epoch: LeaderEpoch, below: Offset) -> Result
 }
 
 /// The term of the last record before `below`: what a commit notes.
-pub(super) fn term_before(view: &PartitionView, below: Offset) -> Result<Option<LeaderEpoch>, ReadError> {
+pub(crate) fn term_before(view: &PartitionView, below: Offset) -> Result<Option<LeaderEpoch>, ReadError> {
     Ok(last_before(view, below)?.map(|record| record.leader_epoch()))
 }
 

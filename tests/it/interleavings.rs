@@ -21,10 +21,10 @@ use crate::support::{
 type Hook = Box<dyn Fn() + Send + Sync>;
 
 /// A disk that runs something in the next listing of a partition, or the next opening of a segment, and may have no map to give.
-struct Hooked {
+pub(crate) struct Hooked {
     disk: Disk,
     on_list: parking_lot::Mutex<Option<Hook>>,
-    on_open_log: parking_lot::Mutex<Option<Hook>>,
+    pub(crate) on_open_log: parking_lot::Mutex<Option<Hook>>,
     no_store_map: AtomicBool,
 }
 
@@ -38,7 +38,7 @@ impl fmt::Debug for Hooked {
 struct HookedFile(Arc<dyn File>, Arc<AtomicBool>);
 
 impl Hooked {
-    fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             disk: Disk::new(),
             on_list: parking_lot::Mutex::new(None),

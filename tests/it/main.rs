@@ -27,6 +27,7 @@ mod follow;
 mod forged;
 mod group_consumer;
 mod group_faults;
+mod group_hazards;
 mod group_model;
 mod group_support;
 mod groups;

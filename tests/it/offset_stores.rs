@@ -120,7 +120,7 @@ fn initialize_schema() {
 
 #[test]
 fn save_load_checkpoint() {
-    let (first, second) = (partition("t", 0), partition("t", 1));
+    let [first, second, third] = [partition("t", 0), partition("t", 1), partition("a/t", 2)];
     each(
         |store| {
             assert!(store.save_checkpoint(&first, checkpoint(100, 1)).unwrap());
@@ -129,10 +129,16 @@ fn save_load_checkpoint() {
             assert!(!store.save_checkpoint(&first, checkpoint(150, 3)).unwrap());
             assert!(!store.save_checkpoint(&first, checkpoint(200, 4)).unwrap());
             assert!(store.save_checkpoint(&second, checkpoint(0, 5)).unwrap());
+            // Many at once, each for itself.
+            let many = [(first.clone(), checkpoint(199, 6)), (third.clone(), checkpoint(7, 6)), (third.clone(), checkpoint(9, 7))];
+            assert_eq!(store.save_checkpoints(&many).unwrap(), 2);
+            assert_eq!(store.save_checkpoints(&many).unwrap(), 0);
+            assert_eq!(store.save_checkpoints(&[]).unwrap(), 0);
         },
         |store| {
             assert_eq!(store.load_checkpoint(&first).unwrap(), Some(checkpoint(200, 2)));
             assert_eq!(store.load_checkpoint(&second).unwrap(), Some(checkpoint(0, 5)), "offset 0 is one");
+            assert_eq!(store.load_checkpoint(&third).unwrap(), Some(checkpoint(9, 7)));
         },
     );
 }
@@ -345,6 +351,9 @@ fn metadata_of_groups() {
             for older in [6, 0, -1, i32::MIN] {
                 assert!(!store.save_group(&a, &metadata(older, &["a", "c"])).unwrap());
             }
+            // Another one that came to the same number is no newer one.
+            let other = GroupMetadata { changed_at: ts(3), ..metadata(7, &["a"]) };
+            assert!(!store.save_group(&a, &other).unwrap());
             // Within a generation, the last one counts.
             assert!(store.save_group(&a, &metadata(7, &["d", "b"])).unwrap());
             assert!(store.save_group(&b, &GroupMetadata::empty(i32::MAX, ts(i64::MIN))).unwrap());

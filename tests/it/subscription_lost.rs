@@ -360,8 +360,8 @@ fn readers_beside_deletions_and_cuts() {
     let is_over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let readers: Vec<_> = [OnOutOfRange::Earliest, OnOutOfRange::Latest]
         .into_iter()
-        .flat_map(|policy| [partition.view().clone(), home.read_only()].map(|view| (policy, view)))
-        .map(|(policy, view)| {
+        .flat_map(|policy| [("writer", partition.view().clone()), ("reader", home.read_only())].map(|(name, view)| (policy, name, view)))
+        .map(|(policy, name, view)| {
             let subscription = view.subscribe("s", SubscriptionOptions::new().on_out_of_range(policy)).unwrap();
             let (is_over, cuts) = (is_over.clone(), cuts.clone());
             std::thread::spawn(move || {
@@ -378,7 +378,7 @@ fn readers_beside_deletions_and_cuts() {
                         assert_eq!((offset, value), (next, salted(round, offset).as_slice()));
                         // Untold, nothing that was read is cut off between two records.
                         let is_untold = |&(cut, at): &(u64, u64)| last_round.is_some_and(|last| last < cut) && cut <= round && at < next;
-                        assert!(!cuts.lock().unwrap().iter().any(is_untold), "offset {offset} of round {round}, behind {last_round:?}");
+                        assert!(!cuts.lock().unwrap().iter().any(is_untold), "offset {offset} of round {round}, behind {last_round:?}, {policy:?} {name} next {next} cuts {:?}", cuts.lock().unwrap());
                         assert!(last_round.is_none_or(|last| last <= round));
                         last_round = Some(round);
                         (count, next) = (count + 1, next + 1);

@@ -81,7 +81,7 @@ fn what_cannot_be_copied_is_left_alone() {
     sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", "sqlite:text"]).expect(3).says("is no offset store");
     sandbox.run(&["offsets", "data", "copy", "--from", "sqlite:none.db", "--to", "log"]).expect(1).says("none.db");
     sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", "log"]).expect(2).says("cannot be copied to itself");
-    sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", "file"]).expect(2).says("expected log or sqlite:FILE");
+    sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", "file"]).expect(2).says("expected log, or sqlite:FILE or postgres:URL");
     sandbox.run(&["offsets", "none", "list"]).expect(1).says("there is no store");
     assert!(!sandbox.path("none.db").exists());
     assert_eq!((sandbox.snapshot("data"), std::fs::read(sandbox.path("text")).unwrap()), (before, text));
@@ -114,4 +114,117 @@ fn notes_are_rebuilt_from_the_log() {
     let key = store.existing_topic("events").unwrap().partition_key(1).unwrap();
     assert_eq!(notes.mappings(&key, 0.into()..9.into(), 9).unwrap().len(), 3);
     sandbox.run(&["offsets", "data", "rebuild"]).expect(3);
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_file_is_backed_up_and_restored() {
+    let sandbox = Sandbox::new();
+    commit(&sandbox, 1, 7);
+    let to = ["offsets", "data", "copy", "--from", "log", "--to", "sqlite:offsets.db"];
+    sandbox.ok(&to);
+    let backup = ["offsets", "data", "backup", "--from", "sqlite:offsets.db", "--to", "offsets.backup"];
+    assert_eq!(sandbox.ok(&backup), "sqlite:offsets.db: copied to offsets.backup\n");
+    sandbox.run(&backup).expect(1).says("offsets.backup");
+    let before = listed(&sandbox, "sqlite:offsets.db");
+    commit(&sandbox, 2, 9);
+    sandbox.ok(&[&to[..], &["--overwrite"]].concat());
+    assert_ne!(listed(&sandbox, "sqlite:offsets.db"), before);
+    let restore = ["offsets", "data", "restore", "--from", "offsets.backup", "--to", "sqlite:offsets.db"];
+    assert_eq!(sandbox.ok(&restore), "sqlite:offsets.db: restored from offsets.backup\n");
+    assert_eq!(listed(&sandbox, "sqlite:offsets.db"), before);
+    // Nothing is made of what is no backup.
+    sandbox.write("text", "no database, and longer than the header of one is. ".repeat(9));
+    sandbox.run(&["offsets", "data", "restore", "--from", "text", "--to", "sqlite:new.db"]).expect(3).says("is no offset store");
+    sandbox.run(&["offsets", "data", "restore", "--from", "none", "--to", "sqlite:new.db"]).expect(1).says("none");
+    sandbox.run(&["offsets", "data", "backup", "--from", "sqlite:new.db", "--to", "b"]).expect(1).says("new.db");
+    assert!(!sandbox.path("new.db").exists() && !sandbox.path("b").exists());
+    sandbox.run(&["offsets", "data", "backup", "--from", "log", "--to", "b"]).expect(2).says("sqlite:FILE or postgres:URL");
+    sandbox.run(&["offsets", "data", "backup", "--from", "postgres://me:secret@host/db", "--to", "b"]).expect(2).says("postgres:host/db and b: ");
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn tables_are_migrated_down_and_up() {
+    let sandbox = Sandbox::new();
+    commit(&sandbox, 1, 7);
+    sandbox.ok(&["offsets", "data", "copy", "--from", "log", "--to", "sqlite:offsets.db"]);
+    let schema = || -> Value { serde_json::from_str(&sandbox.ok(&["offsets", "data", "schema", "--store", "sqlite:offsets.db", "--json"])).unwrap() };
+    let latest = schema()["latest"].as_u64().unwrap();
+    assert_eq!(schema()["version"], latest);
+    let text = sandbox.ok(&["offsets", "data", "schema", "--store", "sqlite:offsets.db"]);
+    assert!(
+        text.starts_with(&format!("sqlite:offsets.db: version {latest} of {latest}\n1  Create initial offset storage tables  applied 2")),
+        "{text}"
+    );
+    let migrate = |to: &str, dry: &[&str]| sandbox.ok(&[&["offsets", "data", "migrate", "--store", "sqlite:offsets.db", "--to", to], dry].concat());
+    let bytes = || std::fs::read(sandbox.path("offsets.db")).unwrap();
+    let before = bytes();
+    let text = migrate("3", &["--dry-run"]);
+    let down: Vec<_> = text.lines().collect();
+    assert_eq!(down.len() as u64, latest - 3 + 1);
+    assert_eq!(down[down.len() - 2], "down  4  Add positions of consumer groups");
+    let lossy = "what the older version has no place for is deleted; nothing was changed";
+    assert_eq!(*down.last().unwrap(), format!("sqlite:offsets.db: version {latest}, would be 3; {lossy}"));
+    assert_eq!(schema()["version"].as_u64(), Some(latest));
+    assert!(bytes() == before, "a dry run changed bytes");
+
+    assert!(migrate("3", &[]).ends_with(&format!("sqlite:offsets.db: version {latest}, now 3\n")));
+    assert_eq!((schema()["version"].as_u64(), schema()["migrations"][3]["applied_at_ns"].clone()), (Some(3), Value::Null));
+    let refused = format!("has version 3 of the schema, and {latest} is read: `migrate --to {latest}` brings it up");
+    sandbox.run(&["offsets", "data", "list", "--store", "sqlite:offsets.db"]).expect(3).says(&refused);
+    // A backup is of the version that is there.
+    sandbox.ok(&["offsets", "data", "backup", "--from", "sqlite:offsets.db", "--to", "offsets.backup"]);
+    assert!(sandbox.ok(&["offsets", "data", "schema", "--store", "sqlite:offsets.backup"]).starts_with("sqlite:offsets.backup: version 3 of"));
+    let text = migrate(&latest.to_string(), &[]);
+    assert!(text.starts_with("up    4  Add positions of consumer groups\n"), "{text}");
+    assert_eq!(migrate(&latest.to_string(), &[]), format!("sqlite:offsets.db: version {latest}, now {latest}\n"));
+    assert!(listed(&sandbox, "sqlite:offsets.db").is_empty(), "they went with their table");
+    sandbox.run(&["offsets", "data", "migrate", "--store", "sqlite:offsets.db", "--to", "99"]).expect(2).says("there is no version 99");
+    sandbox.run(&["offsets", "data", "migrate", "--store", "sqlite:none.db", "--to", "1"]).expect(1).says("none.db");
+    assert!(!sandbox.path("none.db").exists());
+}
+
+#[cfg(not(feature = "postgres"))]
+#[test]
+fn what_is_not_built_in_is_said() {
+    let sandbox = Sandbox::new();
+    commit(&sandbox, 1, 7);
+    let place = "postgres://me:secret@host/db";
+    let said = sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", place]).expect(2);
+    assert!(!said.stderr.contains("secret"), "{}", said.stderr);
+    said.says("postgres:host/db needs the feature postgres");
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn positions_go_to_postgres_and_back() {
+    use std::io::Write;
+    let Ok(server) = std::env::var("TIDELOG_POSTGRES") else {
+        let said = b"\n!!!! SKIPPED: the program with PostgreSQL, since TIDELOG_POSTGRES names no server (.ci/postgres starts one)\n\n";
+        return std::io::stderr().write_all(said).unwrap();
+    };
+    let sandbox = Sandbox::new();
+    commit(&sandbox, 3, 7);
+    let place = server.as_str();
+    sandbox.run(&["offsets", "data", "migrate", "--store", place, "--to", "0"]).expect(0); // whatever a run before has left
+    sandbox.run(&["offsets", "data", "copy", "--from", place, "--to", "log"]).expect(1).says("there is no offset store");
+    assert_eq!(
+        sandbox.ok(&["offsets", "data", "copy", "--from", "log", "--to", place]),
+        "3 groups: 12 positions copied and verified, 0 there already\n"
+    );
+    assert_eq!(listed(&sandbox, "log"), listed(&sandbox, place));
+    std::fs::remove_dir_all(sandbox.path("data")).unwrap();
+    sandbox.ok_with(&["append", "data", "events", "--partitions", "4"], "x\n");
+    assert_eq!(
+        sandbox.ok(&["offsets", "data", "copy", "--from", place, "--to", "log"]),
+        "3 groups: 12 positions copied and verified, 0 there already\n"
+    );
+    assert_eq!(listed(&sandbox, "log"), listed(&sandbox, place));
+    let text = sandbox.ok(&["offsets", "data", "rebuild", "--store", place, "--mappings", "full"]);
+    assert!(text.starts_with("events/0: "), "{text}");
+    sandbox.run(&["offsets", "data", "migrate", "--store", place, "--to", "3"]).expect(0);
+    sandbox.run(&["offsets", "data", "list", "--store", place]).expect(3).says("has version 3 of the schema");
+    sandbox.run(&["offsets", "data", "migrate", "--store", place, "--to", "0"]).expect(0);
+    sandbox.run(&["offsets", "data", "list", "--store", "postgres:host=127.0.0.1 port=1 user=me password=secret"]).expect(1);
 }

@@ -152,6 +152,28 @@ fn a_script_is_read_from_the_standard_input() {
     }
     sandbox.run_with(&["sql", "data"], b"select '\xff';").expect(1).says("no text");
     sandbox.run_with(&["sql", "data"], &vec![b'x'; (1 << 20) + 1]).expect(1).says("a statement of more than");
+    sandbox.run_with(&["sql", "data"], "é".repeat(1 << 20).as_bytes()).expect(1).says("a statement of more than");
+    let script = "select /*\n.quit\n*/ 1 as a; /*\n.quit\n*/ .tables\nselect 2 as a;\n";
+    let run = sandbox.run_with(&["sql", "data", "-o", "csv"], script.as_bytes()).expect(1).says("near \".\"");
+    assert_eq!(run.text(), "a\n1\n", "a line in a comment is no command, nor is one that begins in one");
+    assert_eq!(sandbox.ok_with(&["sql", "data", "-o", "csv"], "/*\n.quit\n*/\nselect 1 as a;\n"), "a\n1\n");
+}
+
+/// A topic whose name is no table's, or is that of another for SQL, costs none of the others.
+#[test]
+fn names_that_sql_does_not_tell_apart() {
+    let sandbox = Sandbox::new();
+    for (topic, lines) in [("sqlite_x", "one\n"), ("Orders", "one\n"), ("orders", "one\ntwo\n"), ("t", "one\ntwo\nthree\n")] {
+        sandbox.ok_with(&["append", "data", topic], lines);
+    }
+    sandbox.ok(&["topic", "create", "data", "sqlite_/t"]);
+    let run = sandbox.run_with(&["sql", "data", "-o", "csv"], b".tables\nselect count(*) from t; select _value from \"default/sqlite_x\";").expect(0);
+    assert_eq!(run.text(), "default/sqlite_x\nt\ncount(*)\n3\n_value\none\n");
+    for topic in ["Orders", "orders", "sqlite_/t"] {
+        assert!(run.stderr.contains(&format!("tidelog: sql: no table for topic {topic}: ")), "{}", run.stderr);
+    }
+    assert_eq!(run.stderr.lines().count(), 3, "{}", run.stderr);
+    sandbox.run(&["sql", "data", "select * from orders"]).expect(1).says("no such table: orders");
 }
 
 /// A shell that stays open sees what is appended, and topics that are made, without being told.
@@ -162,18 +184,21 @@ fn a_shell_sees_what_comes() {
     let partition = store.topic("t").unwrap().partition(0).unwrap();
     let mut shell = sandbox.command(&["sql", "data", "-o", "csv"]).stdin(Stdio::piped()).spawn().unwrap();
     let (mut input, mut lines) = (shell.stdin.take().unwrap(), BufReader::new(shell.stdout.take().unwrap()).lines());
-    let mut ask = |sql: &str| {
-        writeln!(input, "{sql}").unwrap();
-        (lines.next().unwrap().unwrap(), lines.next().unwrap().unwrap()).1
+    // The last of so many lines.
+    let mut ask_for = |count: usize, text: &str| {
+        writeln!(input, "{text}").unwrap();
+        (0..count).map(|_| lines.next().unwrap().unwrap()).last().unwrap()
     };
     for count in 0..3 {
-        assert_eq!(ask("select count(*) from t;"), count.to_string());
+        assert_eq!(ask_for(2, "select count(*) from t;"), count.to_string());
         partition.append(Record::new("x")).unwrap();
     }
     store.topic("later").unwrap().partition(0).unwrap().append(Record::new("x")).unwrap();
-    assert_eq!(ask("select count(*) from later;"), "1");
+    assert_eq!(ask_for(2, "select count(*) from later;"), "1");
+    store.topic("latest").unwrap();
+    assert!(ask_for(1, ".schema latest").starts_with("create table \"latest\" ("));
     store.delete_topic("t").unwrap();
-    assert_eq!(ask("select count(*) from pragma_table_list where type = 'virtual' and schema = 'temp';"), "1");
+    assert_eq!(ask_for(2, "select count(*) from pragma_table_list where type = 'virtual' and schema = 'temp';"), "2");
     drop(input);
     checked(shell.wait_with_output().unwrap()).expect(0);
 }

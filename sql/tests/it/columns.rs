@@ -88,11 +88,40 @@ fn names_that_differ_in_case_are_refused() {
     append_numbered(&home.topic("Orders", 1)[0], 0..2);
     let tables = LogTables::of_writer(home.store.clone());
     let connection = Connection::open_in_memory().unwrap();
-    assert!(matches!(tables.attach(&connection), Err(AttachError::Table { .. })));
+    let refused = tables.attach(&connection);
+    assert!(
+        matches!(&refused, Err(AttachError::Taken { topic, schema, table }) if topic == "orders" && schema == "temp" && table == "Orders"),
+        "{refused:?}"
+    );
     let connection = Connection::open_in_memory().unwrap();
     tables.register(&connection).unwrap();
     connection.execute_batch("create virtual table temp.o using tidelog(Orders)").unwrap();
     assert_eq!(numbers(&connection, "select count(*) from o"), [2]);
+}
+
+/// A table of SQLite's own of the same name would not be seen any more.
+#[test]
+fn names_that_are_taken_are_refused() {
+    let home = Home::new();
+    append_numbered(&home.topic("shop/orders", 1)[0], 0..1);
+    let tables = LogTables::of_writer(home.store.clone());
+    for (schema, made) in [
+        ("main", "create table \"Shop/Orders\" (a)"),
+        ("main", "create view \"shop/orders\" as select 1"),
+        ("temp", "create temp table \"shop/orders\" (a)"),
+        ("other", "attach ':memory:' as other; create table other.\"shop/orders\" (a)"),
+    ] {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(made).unwrap();
+        let refused = tables.attach(&connection);
+        assert!(
+            matches!(&refused, Err(AttachError::Taken { topic, schema: found, .. }) if topic == "shop/orders" && found == schema),
+            "{made}: {refused:?}"
+        );
+    }
+    home.topic("sqlite_x", 1);
+    let refused = tables.attach(&Connection::open_in_memory().unwrap());
+    assert!(matches!(&refused, Err(AttachError::Table { topic, .. }) if topic == "sqlite_x"), "{refused:?}");
 }
 
 #[test]

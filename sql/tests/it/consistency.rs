@@ -1,5 +1,7 @@
 //! What a statement sees beside a writer: the log as it was when it began, in all of its parts, and the newest one in the next statement.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rusqlite::types::Value;
 use tidelog::{AckLevel, ReadIsolation, Record, Store, SyncPolicy};
 use tidelog_sql::{LogTables, rusqlite};
@@ -13,17 +15,43 @@ fn each_statement_sees_what_is_there_when_it_begins() {
     append_numbered(partition, 0..100);
     for (_, connection) in [home.reader(), home.writer()] {
         let end = partition.log_end_offset().get() as i64;
-        let mut statement = connection.prepare("select _index, (select count(*) from t) from t").unwrap();
+        // The second part is begun when the first one has ended.
+        let mut statement = connection.prepare("select _index, 1 from t union all select _index, 2 from t").unwrap();
         let mut found = statement.query([]).unwrap();
-        let mut seen = 0;
-        while let Some(row) = found.next().unwrap() {
-            assert_eq!((row.get(0), row.get(1)), (Ok(seen), Ok(end)), "what comes meanwhile is in no part of it");
+        for (part, index) in [1, 2].into_iter().flat_map(|part| (0..end).map(move |index| (part, index))) {
+            let row = found.next().unwrap().unwrap();
+            assert_eq!((row.get(0), row.get(1)), (Ok(index), Ok(part)), "what comes meanwhile is in no part of it");
             append_numbered(partition, 0..10);
-            seen += 1;
         }
-        assert_eq!(seen, end);
+        assert!(found.next().unwrap().is_none());
         drop(found);
         assert_eq!(numbers(&connection, "select count(*) from t"), [partition.log_end_offset().get() as i64]);
+    }
+}
+
+/// What is appended to a partition that is read last is no more in it than what is appended to the one that is read first.
+#[test]
+fn all_partitions_end_when_the_statement_begins() {
+    let home = Home::new();
+    let partitions = home.topic("t", 3);
+    partitions.iter().for_each(|partition| append_numbered(partition, 0..100));
+    for (_, connection) in [home.reader(), home.writer()] {
+        let end = partitions[0].log_end_offset().get() as i64;
+        for sql in
+            ["select _partition from t", "select _partition from t order by _index", "select _partition from t union all select _partition from t"]
+        {
+            let mut statement = connection.prepare(sql).unwrap();
+            let mut found = statement.query([]).unwrap();
+            let mut seen = [0; 3];
+            while let Some(row) = found.next().unwrap() {
+                seen[row.get::<_, u32>(0).unwrap() as usize] += 1;
+                if seen.iter().sum::<i64>() == 1 {
+                    partitions.iter().for_each(|partition| append_numbered(partition, 0..10));
+                }
+            }
+            assert_eq!(seen, [seen[0]; 3], "{sql}");
+            assert!(seen[0] >= end, "{sql}");
+        }
     }
 }
 
@@ -42,11 +70,13 @@ fn a_batch_is_seen_whole() {
                 partition.append_batch(&batch, AckLevel::Written).unwrap();
             }
         });
-        let mut before = 0;
-        while !writer.is_finished() || before < 30_000 {
+        let (mut before, mut is_last) = (0, false);
+        while !is_last {
+            is_last = writer.is_finished();
             let found = rows(&connection, "select count(*), coalesce(max(_index) + 1, 0) from t").unwrap();
             let [Value::Integer(count), Value::Integer(end)] = found[0][..] else { panic!("{found:?}") };
             assert!(count % 100 == 0 && count == end && count >= before, "{count} of {end} after {before}");
+            assert!(count == 30_000 || !is_last, "{count}");
             before = count;
         }
     });
@@ -80,24 +110,37 @@ fn a_topic_that_was_made_anew_is_another_one() {
     }
 }
 
-/// Also where the log is read and gives no row for long.
 #[test]
 fn statements_are_interrupted() {
     let home = Home::new();
-    append_numbered(&home.topic("t", 1)[0], 0..50_000);
+    append_numbered(&home.topic("t", 1)[0], 0..1000);
     let (tables, connection) = home.reader();
-    for sql in ["select count(*) from t a, t b, t c", "select count(*) from t a, t b where b._ts_ns = -1"] {
-        let (handle, began) = (connection.get_interrupt_handle(), tables.records_read());
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while tables.records_read() < began + 5000 {
-                    std::thread::yield_now();
-                }
-                handle.interrupt();
-            });
-            let error = rows(&connection, sql).unwrap_err();
-            assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted), "{sql}");
+    let handle = connection.get_interrupt_handle();
+    let has_ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while tables.records_read() < 5000 && !has_ended.load(Ordering::Relaxed) {
+                std::thread::yield_now();
+            }
+            handle.interrupt();
         });
-    }
+        // No row comes of it.
+        let outcome = rows(&connection, "select 1 from t a cross join t b cross join t c cross join t d where d._ts_ns <= -1");
+        has_ended.store(true, Ordering::Relaxed);
+        assert_eq!(outcome.unwrap_err().sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    });
     rows(&connection, "select * from t limit 1").unwrap();
+}
+
+/// One scan that gives no row: SQLite asks whether it is to go on, and it ends long before the log does.
+#[test]
+fn a_scan_without_rows_is_interrupted() {
+    let home = Home::new();
+    append_numbered(&home.topic("t", 1)[0], 0..50_000);
+    let (tables, mut connection) = home.reader();
+    let watched = tables.clone();
+    connection.progress_handler(1, Some(move || watched.records_read() >= 5000)).unwrap();
+    let error = rows(&connection, "select count(*) from t where _ts_ns = -1").unwrap_err();
+    assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    assert!(tables.records_read() < 10_000, "{}", tables.records_read());
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use tidelog::{Partition, Record, StoreOptions, TimestampNs};
+use tidelog::{Partition, Record, Store, StoreOptions, TimestampNs};
+use tidelog_sql::LogTables;
 use tidelog_sql::rusqlite::{self, Connection, ErrorCode};
 
-use crate::support::{Home, append_numbered, numbers, rows};
+use crate::support::{Home, append_numbered, attached, numbers, rows};
 
 /// Segment files of partition 0 of topic `t`, in order.
 fn segments(home: &Home) -> Vec<PathBuf> {
@@ -83,10 +84,11 @@ fn a_time_that_lost_records_may_have_is_an_error() {
     }
 }
 
-/// Steps a statement, of offsets and values, by one row, changes the log, and steps on: it fails, or gives each row as it was when it began. A
-/// reader in another process may not come to know of the change; the writer does.
+/// Steps a statement, of offsets and values, by one row, changes the last partition, and steps on: it fails, or gives each row as it was when it
+/// began. A reader in another process may not come to know of the change; the writer does.
 #[track_caller]
-fn check_changed((_, connection): (tidelog_sql::LogTables, Connection), is_told: bool, sql: &str, change: impl FnOnce()) {
+fn check_changed((_, connection): (LogTables, Connection), partitions: u32, is_told: bool, sql: &str, change: impl FnOnce()) {
+    let records = RECORDS * i64::from(partitions);
     let mut statement = connection.prepare(sql).unwrap();
     let mut found = statement.query([]).unwrap();
     found.next().unwrap().unwrap();
@@ -99,12 +101,13 @@ fn check_changed((_, connection): (tidelog_sql::LogTables, Connection), is_told:
                 count += 1;
             }
             Ok(None) => {
-                assert!(!is_told && count == RECORDS, "{sql}: ended with {count} rows as if nothing were missing");
+                assert!(!is_told && count == records, "{sql}: ended with {count} rows as if nothing were missing");
                 return;
             }
             Err(error) => {
                 let text = error.to_string();
-                assert!(text.contains("topic t, partition 0: ") && count < RECORDS, "{sql}: {error}");
+                let place = format!("topic t, partition {}: ", partitions - 1);
+                assert!(text.contains(&place) && count < records, "{sql}: {error}");
                 return;
             }
         }
@@ -113,34 +116,39 @@ fn check_changed((_, connection): (tidelog_sql::LogTables, Connection), is_told:
 
 const RECORDS: i64 = 10_000;
 
-fn home() -> (Home, Partition) {
+/// So many partitions, and the last of them.
+fn home(partitions: u32) -> (Home, Partition) {
     let home = Home::new();
-    let partition = home.topic("t", 1).remove(0);
-    append_numbered(&partition, 0..RECORDS);
-    (home, partition)
+    let mut all = home.topic("t", partitions);
+    all.iter().for_each(|partition| append_numbered(partition, 0..RECORDS));
+    (home, all.remove(partitions as usize - 1))
 }
 
-const SCANS: [&str; 3] = [
-    "select _index, cast(_value as text) from t",
-    "select _index, cast(_value as text) from t order by _index desc",
-    "select a._index, cast(b._value as text) from t a cross join t b on b._index = a._index",
+/// Each of so many partitions. Those of three do not read the last one before it is changed.
+const SCANS: [(u32, &str); 5] = [
+    (1, "select _index, cast(_value as text) from t"),
+    (1, "select _index, cast(_value as text) from t order by _index desc"),
+    (1, "select a._index, cast(b._value as text) from t a cross join t b on b._index = a._index"),
+    (3, "select _index, cast(_value as text) from t"),
+    (3, "select a._index, cast(b._value as text) from t a cross join t b on b._index = a._index and b._partition = a._partition"),
 ];
 
 #[test]
 fn what_is_deleted_under_a_scan_is_an_error() {
-    for sql in SCANS {
+    for (partitions, sql) in SCANS {
         for is_writer in [false, true] {
-            let (home, partition) = home();
+            let (home, partition) = home(partitions);
             let tables = if is_writer { home.writer() } else { home.reader() };
-            check_changed(tables, is_writer, sql, || partition.delete_prefix(4000).unwrap());
-            assert_eq!(numbers(&home.reader().1, "select min(_index) from t"), [4000]);
+            check_changed(tables, partitions, is_writer, sql, || partition.delete_prefix(4000).unwrap());
+            let sql = format!("select min(_index) from t where _partition = {}", partitions - 1);
+            assert_eq!(numbers(&home.reader().1, &sql), [4000]);
         }
     }
 }
 
 #[test]
 fn what_is_deleted_before_a_seek_is_an_error() {
-    let (home, partition) = home();
+    let (home, partition) = home(1);
     let (_, connection) = home.writer();
     let mut statement = connection.prepare("select 1 from (values (1), (2)) cross join t on t._ts_ns >= 1000000").unwrap();
     let mut found = statement.query([]).unwrap();
@@ -154,11 +162,11 @@ fn what_is_deleted_before_a_seek_is_an_error() {
 
 #[test]
 fn what_is_cut_off_under_a_scan_is_an_error() {
-    for sql in SCANS {
+    for (partitions, sql) in SCANS {
         for (is_writer, goes_on) in [(false, false), (true, false), (false, true), (true, true)] {
-            let (home, partition) = home();
+            let (home, partition) = home(partitions);
             let tables = if is_writer { home.writer() } else { home.reader() };
-            check_changed(tables, is_writer, sql, || {
+            check_changed(tables, partitions, is_writer, sql, || {
                 partition.truncate_suffix(20).unwrap();
                 if goes_on {
                     append_numbered(&partition, 50_000..70_000);
@@ -171,10 +179,22 @@ fn what_is_cut_off_under_a_scan_is_an_error() {
 #[test]
 fn a_topic_that_is_deleted_under_a_scan_is_an_error() {
     for is_writer in [false, true] {
-        let (home, _) = home();
+        let (home, _) = home(1);
         let tables = if is_writer { home.writer() } else { home.reader() };
-        check_changed(tables, is_writer, SCANS[0], || home.store.delete_topic("t").unwrap());
+        check_changed(tables, 1, is_writer, SCANS[0].1, || home.store.delete_topic("t").unwrap());
     }
+}
+
+#[test]
+fn a_partition_that_is_gone_is_an_error_where_it_is_asked_for() {
+    let (Home { dir, store }, _) = home(3);
+    store.close().unwrap();
+    std::fs::remove_dir_all(dir.path().join("topics/default/t/1")).unwrap();
+    let (_, connection) = attached(LogTables::new(Store::open_read_only(dir.path()).unwrap()));
+    let error = rows(&connection, "select count(*) from t").unwrap_err();
+    assert!(error.to_string().starts_with("topic t, partition 1: "), "{error}");
+    assert_eq!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt), "{error}");
+    assert_eq!(numbers(&connection, "select count(*) from t where _partition in (0, 2)"), [RECORDS * 2]);
 }
 
 #[test]

@@ -109,7 +109,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 proptest! {
-    #![proptest_config(Config { cases: 64, failure_persistence: None, ..Config::default() })]
+    #![proptest_config(Config { cases: 32, failure_persistence: None, ..Config::default() })]
 
     #[test]
     fn answers_are_those_of_a_plain_table(

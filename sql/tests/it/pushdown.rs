@@ -5,7 +5,7 @@ use tidelog::{Record, TimestampNs};
 use tidelog_sql::rusqlite::Connection;
 use tidelog_sql::{LogTables, rusqlite};
 
-use crate::support::{Home, append_numbered, numbers, query_plan, rows_with};
+use crate::support::{Home, append_numbered, numbers, query_plan, rows, rows_with};
 
 const RECORDS: i64 = 20_000;
 
@@ -47,6 +47,30 @@ fn ranges_are_looked_up() {
         check(&format!("select _index from three where _ts_ns >= {} and _index < 19500", (RECORDS - 1000) * 1000), 1500, 1500);
         check("select _index from one where _ts_ns between 15000000 and 15999000 and _index < 17000", 1000, 2000);
         check("select _index from one limit 10", 10, 11);
+    }
+}
+
+/// What is searched for a time is not counted: here it is damaged but for the end, and who reads of it fails.
+#[test]
+fn a_search_for_a_time_reads_no_more_than_it_needs() {
+    let Home { dir, store } = home();
+    store.close().unwrap();
+    let entries = std::fs::read_dir(dir.path().join("topics/default/one/0")).unwrap().map(|entry| entry.unwrap().path());
+    let mut segments: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "log")).collect();
+    segments.sort();
+    assert!(segments.len() > 3, "{segments:?}");
+    let home = Home { store: tidelog::StoreOptions::new().segment_bytes(64 << 10).open(dir.path()).unwrap(), dir };
+    for (_, connection) in [home.reader(), home.writer()] {
+        assert_eq!(numbers(&connection, "select count(*) from one where _ts_ns >= 0"), [RECORDS]);
+    }
+    for file in &segments[..segments.len() - 1] {
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes[1000..20_000].fill(7);
+        std::fs::write(file, bytes).unwrap();
+    }
+    for (tables, connection) in [home.reader(), home.writer()] {
+        check(&tables, &connection, &format!("select _index from one where _ts_ns >= {}", (RECORDS - 1000) * 1000), 1000, 1000);
+        assert!(rows(&connection, "select _index from one where _ts_ns >= 0").is_err());
     }
 }
 

@@ -44,7 +44,7 @@ struct Link {
     place: usize,
 }
 
-/// The cheapest routes from partitions that are not placed: changes on the way, and the last step.
+/// The cheapest routes from partitions that are not placed to each kind and member: how many more change hands on it, and its last step.
 struct Routes {
     to_kind: Vec<Option<i64>>,
     to_member: Vec<Option<i64>>,

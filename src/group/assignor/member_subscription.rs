@@ -37,10 +37,4 @@ impl MemberSubscription {
     pub fn new(member: MemberId, topics: impl IntoIterator<Item = TopicName>) -> Self {
         Self { member, instance: None, topics: topics.into_iter().collect(), owned: Vec::new(), generation: None }
     }
-
-    /// The order of members where an assignor goes by it: static members first, by their instance ids, then the others by theirs. A static member
-    /// keeps its place through a restart, which gives it another id.
-    pub(super) fn rank(&self) -> (bool, Option<&InstanceId>, &MemberId) {
-        (self.instance.is_none(), self.instance.as_ref(), &self.member)
-    }
 }

@@ -57,6 +57,14 @@ pub enum RebalanceProtocol {
     Cooperative,
 }
 
+/// The members in the order in which Kafka's assignors go through them: static ones first, by their instance ids, then the others by theirs. A static
+/// member keeps its place through a restart, which gives it another id.
+fn ranked(members: &[MemberSubscription]) -> Vec<&MemberSubscription> {
+    let mut ranked: Vec<&MemberSubscription> = members.iter().collect();
+    ranked.sort_by_key(|member| (member.instance.is_none(), &member.instance, &member.member));
+    ranked
+}
+
 /// Members that subscribed to each topic that has partitions, in the order of `members`.
 fn subscribers<'a>(
     partitions: &'a BTreeMap<TopicName, u32>,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Assignment, Assignor, MemberSubscription, RebalanceProtocol, nothing_yet, subscribers};
+use super::{Assignment, Assignor, MemberSubscription, RebalanceProtocol, nothing_yet, ranked, subscribers};
 use crate::group::topic_partition::TopicPartition;
 use crate::topic::TopicName;
 
@@ -37,8 +37,7 @@ impl Assignor for RangeAssignor {
     }
 
     fn assign(&self, partitions: &BTreeMap<TopicName, u32>, members: &[MemberSubscription]) -> Assignment {
-        let mut ranked: Vec<&MemberSubscription> = members.iter().collect();
-        ranked.sort_by_key(|member| member.rank());
+        let ranked = ranked(members);
         let mut assignment = nothing_yet(members);
         for (topic, count, subscribers) in subscribers(partitions, &ranked) {
             let (each, odd) = (count as usize / subscribers.len(), count as usize % subscribers.len());

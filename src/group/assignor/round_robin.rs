@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Assignment, Assignor, MemberSubscription, RebalanceProtocol, nothing_yet};
+use super::{Assignment, Assignor, MemberSubscription, RebalanceProtocol, nothing_yet, ranked};
 use crate::group::topic_partition::TopicPartition;
 use crate::topic::TopicName;
 
@@ -35,8 +35,7 @@ impl Assignor for RoundRobinAssignor {
     }
 
     fn assign(&self, partitions: &BTreeMap<TopicName, u32>, members: &[MemberSubscription]) -> Assignment {
-        let mut ranked: Vec<&MemberSubscription> = members.iter().collect();
-        ranked.sort_by_key(|member| member.rank());
+        let ranked = ranked(members);
         let mut assignment = nothing_yet(members);
         let mut turn = 0;
         for (topic, count, subscribers) in super::subscribers(partitions, &ranked) {

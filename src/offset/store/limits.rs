@@ -4,7 +4,8 @@ use tidelog_format::{OFFSET_MAX, Offset};
 
 use crate::offset::committed_offset::{CommittedOffset, METADATA_BYTES_MAX};
 use crate::offset::error::OffsetStoreError;
-use crate::offset::group_metadata::GroupMetadata;
+use crate::offset::group_metadata::{GROUP_BYTES_MAX, GROUP_NAME_BYTES_MAX, GroupMetadata};
+use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::topic::PartitionKey;
@@ -27,12 +28,12 @@ pub(super) fn check_group(metadata: &GroupMetadata) -> Result<(), OffsetStoreErr
     let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let mut all = 0;
     for bytes in [metadata.protocol_type.len(), len(&metadata.protocol), len(&metadata.leader)] {
-        within("a name", bytes, TEXT_BYTES_MAX)?;
+        within("a name", bytes, GROUP_NAME_BYTES_MAX)?;
         all += bytes;
     }
     for (id, member) in &metadata.members {
         for bytes in [id.len(), len(&member.instance_id), member.client_id.len(), member.client_host.len()] {
-            within("a name", bytes, TEXT_BYTES_MAX)?;
+            within("a name", bytes, GROUP_NAME_BYTES_MAX)?;
             all += bytes;
         }
         all += member.subscription.len() + member.assignment.len();
@@ -48,6 +49,11 @@ pub(super) fn check_partition(partition: &PartitionKey) -> Result<(), OffsetStor
     Ok(partition.topic.check()?)
 }
 
+pub(super) fn check_checkpoint(partition: &PartitionKey, checkpoint: &OffsetCheckpoint) -> Result<(), OffsetStoreError> {
+    check_partition(partition)?;
+    check_offset(checkpoint.offset)
+}
+
 pub(super) fn check_rows(partition: &PartitionKey, rows: &[OffsetMapping]) -> Result<(), OffsetStoreError> {
     check_partition(partition)?;
     rows.iter().try_for_each(|row| check_offset(row.offset))
@@ -61,7 +67,3 @@ pub(super) fn check_stats(partition: &PartitionKey, stats: &PartitionStats) -> R
 pub(super) fn check_offset(offset: Offset) -> Result<(), OffsetStoreError> {
     if offset.get() <= OFFSET_MAX { Ok(()) } else { Err(OffsetStoreError::OffsetTooHigh { found: offset, limit: Offset::new(OFFSET_MAX) }) }
 }
-
-/// Bytes of a name at most: those of a string in Kafka's protocol.
-const TEXT_BYTES_MAX: usize = i16::MAX as usize;
-const GROUP_BYTES_MAX: usize = 16 << 20;

@@ -81,8 +81,8 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// [`OffsetStoreError`].
     fn delete_group(&self, group: &GroupId) -> Result<usize, OffsetStoreError>;
 
-    /// Notes what a group is made of, in the place of what was noted before. An older generation never takes the place of a newer one; returns
-    /// whether this one was taken.
+    /// Notes what a group is made of, in the place of what was noted before. A generation is replaced by a newer one, or by more about itself, which
+    /// has the same [`changed_at`](GroupMetadata::changed_at); returns whether this was taken.
     ///
     /// # Errors
     /// [`OffsetStoreError::GroupTooLarge`] if names in it have more than 32,767 bytes, or all of it more than 16 MiB.
@@ -105,6 +105,15 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`OffsetStoreError`].
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError>;
+
+    /// Notes how far partitions are durable, each as [`save_checkpoint`](Self::save_checkpoint) does; returns how many were newer. SQL stores do so in
+    /// one transaction, by one sync.
+    ///
+    /// # Errors
+    /// [`OffsetStoreError`]; where it is one by one, what came before the failure stays.
+    fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
+        checkpoints.iter().map(|(partition, checkpoint)| self.save_checkpoint(partition, *checkpoint).map(usize::from)).sum()
+    }
 
     /// The newest checkpoint of a partition, if it has one.
     ///

@@ -74,10 +74,7 @@ impl Change {
             Self::Delete { partitions, .. } => limits::check_partitions(partitions),
             Self::SaveGroup { metadata, .. } => limits::check_group(metadata),
             Self::DeleteTopic { topic } => Ok(topic.check()?),
-            Self::Checkpoint { partition, checkpoint } => {
-                limits::check_partition(partition)?;
-                limits::check_offset(checkpoint.offset)
-            }
+            Self::Checkpoint { partition, checkpoint } => limits::check_checkpoint(partition, checkpoint),
             Self::Mappings { partition, rows, .. } => limits::check_rows(partition, rows),
             Self::Stats { partition, stats } => limits::check_stats(partition, stats),
             Self::Forget { partition } => limits::check_partition(partition),
@@ -103,7 +100,7 @@ impl Notes {
             Change::Commit { positions, .. } => positions.is_empty(),
             Change::Delete { group, partitions } => partitions.iter().all(|partition| self.fetch(group, partition).is_none()),
             Change::DeleteGroup { group } => !self.groups.contains_key(group) && !self.metadata.contains_key(group),
-            Change::SaveGroup { group, metadata } => self.metadata.get(group).is_some_and(|known| known.generation > metadata.generation),
+            Change::SaveGroup { group, metadata } => self.metadata.get(group).is_some_and(|known| !metadata.goes_on_from(known)),
             Change::Checkpoint { partition, checkpoint } => self.checkpoint(partition).is_some_and(|known| known.offset >= checkpoint.offset),
             Change::Mappings { partition, rows, .. } => {
                 self.partitions.get(partition).is_some_and(|notes| rows.iter().all(|row| notes.mappings.contains_key(&row.offset))) || rows.is_empty()

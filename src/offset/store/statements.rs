@@ -35,7 +35,8 @@ pub(super) const SAVE_GROUP: &str = "INSERT INTO consumer_groups
     (group_id, generation, protocol_type, protocol, leader, changed_at) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT (group_id) DO UPDATE SET generation = excluded.generation, protocol_type = excluded.protocol_type,
     protocol = excluded.protocol, leader = excluded.leader, changed_at = excluded.changed_at
-    WHERE excluded.generation >= consumer_groups.generation";
+    WHERE excluded.generation > consumer_groups.generation
+    OR (excluded.generation = consumer_groups.generation AND excluded.changed_at = consumer_groups.changed_at)";
 
 pub(super) const DELETE_MEMBERS: &str = "DELETE FROM consumer_group_members WHERE group_id = $1";
 
@@ -95,7 +96,8 @@ pub(super) const CREATE_MIGRATIONS: &str =
     "CREATE TABLE IF NOT EXISTS schema_migrations (version INTEGER PRIMARY KEY, description TEXT NOT NULL, applied_at INTEGER NOT NULL)";
 
 /// In other programs' tables of this name they may be of other types.
-pub(super) const APPLIED: &str = "SELECT CAST(version AS BIGINT), CAST(description AS TEXT) FROM schema_migrations ORDER BY version";
+pub(super) const APPLIED: &str =
+    "SELECT CAST(version AS BIGINT), CAST(description AS TEXT), CAST(applied_at AS BIGINT) FROM schema_migrations ORDER BY version";
 
 pub(super) const NOTE_APPLIED: &str = "INSERT INTO schema_migrations (version, description, applied_at) VALUES ($1, $2, $3)";
 

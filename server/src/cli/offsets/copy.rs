@@ -10,7 +10,7 @@ use crate::output::{Results, counted};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where they are: log or sqlite:FILE.
+    /// Where they are: log, sqlite:FILE or postgres:URL.
     #[arg(long, value_name = "PLACE")]
     from: Place,
     /// Where they go.

@@ -11,7 +11,7 @@ use crate::output::{Results, shown, time};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where they are: log or sqlite:FILE.
+    /// Where they are: log, sqlite:FILE or postgres:URL.
     #[arg(long, value_name = "PLACE", default_value = "log")]
     store: Place,
     /// Only this group.

@@ -1,15 +1,19 @@
-//! `tidelog offsets`: lists the positions of groups, copies them between stores, makes notes about partitions anew. Moves no position itself.
+//! `tidelog offsets`: lists the positions of groups, copies them between stores, makes notes about partitions anew, and looks after the tables of
+//! SQL stores. Moves no position itself.
 
+mod backup;
 mod copy;
 mod list;
 mod place;
 mod rebuild;
+mod schema;
+mod tables;
 
 use std::path::PathBuf;
 
 use crate::exit::{Exit, Failure};
 
-/// List the positions of groups, copy them to another store, or note anew what partitions hold.
+/// List the positions of groups, copy them to another store, note anew what partitions hold, or look after the tables of SQL stores.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -17,10 +21,16 @@ Examples:
   tidelog offsets data list --store sqlite:offsets.db --json
   tidelog offsets data copy --from log --to sqlite:offsets.db
   tidelog offsets data copy --from sqlite:offsets.db --to log
+  tidelog offsets data copy --from log --to postgres://user@host/database
   tidelog offsets data rebuild --store sqlite:offsets.db --mappings sparse
+  tidelog offsets data backup --from sqlite:offsets.db --to offsets.backup
+  tidelog offsets data restore --from offsets.backup --to sqlite:offsets.db
+  tidelog offsets data schema --store sqlite:offsets.db
+  tidelog offsets data migrate --store sqlite:offsets.db --to 3 --dry-run
 
-A place is `log`, the internal topic _tidelog/offsets of the store, or `sqlite:FILE`. Offsets of records come from the log alone: whatever a
-place says, and whatever becomes of it, none is ever given out again or changed.
+A place is `log`, the internal topic _tidelog/offsets of the store, `sqlite:FILE`, or `postgres:URL` where the program is built with its
+feature `postgres`. Offsets of records come from the log alone: whatever a place says, and whatever becomes of it, none is ever given out
+again or changed.
 
 Exit codes:
   0  done
@@ -45,6 +55,15 @@ enum What {
     Copy(copy::Args),
     /// Forget checkpoints, counts and rows, and make them anew from the logs. Positions stay what they are.
     Rebuild(rebuild::Args),
+    /// Copy a SQLite file, in use or not, to a file that has its name once it is whole.
+    Backup(backup::BackupArgs),
+    /// Take everything from a backup in the place of what is there: all of it, or nothing.
+    Restore(backup::RestoreArgs),
+    /// Print the version of the tables, and which steps were applied when. Changes nothing.
+    Schema(schema::SchemaArgs),
+    /// Bring the tables to another version, up or down, one transaction a version. On the way down, what the older version has no place for is
+    /// deleted: make a backup before.
+    Migrate(schema::MigrateArgs),
 }
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
@@ -52,5 +71,9 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
         What::List(what) => list::run(&args.dir, what),
         What::Copy(what) => copy::run(&args.dir, what),
         What::Rebuild(what) => rebuild::run(&args.dir, what),
+        What::Backup(what) => backup::backup(what),
+        What::Restore(what) => backup::restore(what),
+        What::Schema(what) => schema::schema(what),
+        What::Migrate(what) => schema::migrate(what),
     }
 }

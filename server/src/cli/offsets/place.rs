@@ -1,30 +1,30 @@
 //! Where offsets are kept, as the command line names it, and how that is opened. Reads no position.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 use tidelog::{LogOffsetStore, OffsetStore, OffsetStoreError, Store, StoreOptions};
 
+use super::tables::Tables;
 use crate::cli::store;
-use crate::exit::{Exit, Failure};
+use crate::exit::Failure;
 
-/// `log` or `sqlite:FILE`.
+/// `log`, `sqlite:FILE` or `postgres:URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
     Log,
-    Sqlite(PathBuf),
+    Sql(Tables),
 }
 
 impl FromStr for Place {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            None if text == "log" => Ok(Self::Log),
-            Some(("sqlite", file)) if !file.is_empty() => Ok(Self::Sqlite(file.into())),
-            _ => Err("expected log or sqlite:FILE".to_owned()),
+        if text == "log" {
+            return Ok(Self::Log);
         }
+        text.parse().map(Self::Sql).map_err(|expected: String| format!("expected log, or {expected}"))
     }
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Log => f.write_str("log"),
-            Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
+            Self::Sql(tables) => tables.fmt(f),
         }
     }
 }
@@ -45,7 +45,7 @@ impl Place {
                 let store = store::open_read_only(dir)?;
                 Ok(Box::new(LogOffsetStore::open_read_only(&store).map_err(|error| self.failure("opening", error))?))
             }
-            Self::Sqlite(file) => self.existing(file),
+            Self::Sql(tables) => tables.open_to_read(),
         }
     }
 
@@ -64,42 +64,13 @@ impl Place {
     pub(super) fn open_to_write(&self, store: &dyn Fn() -> Result<Store, Failure>) -> Result<Box<dyn OffsetStore>, Failure> {
         match self {
             Self::Log => Ok(Box::new(LogOffsetStore::open(&store()?).map_err(|error| self.failure("opening", error))?)),
-            Self::Sqlite(file) => self.new_or_existing(file),
+            Self::Sql(tables) => tables.open(),
         }
     }
 
     /// A failure of what is there, with its exit code.
     pub(super) fn failure(&self, doing: &str, error: OffsetStoreError) -> Failure {
         Failure::because(store::positions_exit(&error), format!("{doing} {self}"), error)
-    }
-
-    #[cfg(feature = "sqlite")]
-    fn existing(&self, file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
-        let version = tidelog::SqliteOffsetStore::version(file).map_err(|error| self.failure("opening", error))?;
-        // Opened, it would be brought up to date, and it is only to be read.
-        if version < tidelog::SqliteOffsetStore::LATEST_VERSION {
-            let latest = tidelog::SqliteOffsetStore::LATEST_VERSION;
-            return Err(Failure::new(
-                Exit::Refused,
-                format!("{self} has version {version} of the schema, and {latest} is read: `rebuild` brings it up"),
-            ));
-        }
-        self.new_or_existing(file)
-    }
-
-    #[cfg(feature = "sqlite")]
-    fn new_or_existing(&self, file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
-        Ok(Box::new(tidelog::SqliteOffsetStore::open(file).map_err(|error| self.failure("opening", error))?))
-    }
-
-    #[cfg(not(feature = "sqlite"))]
-    fn existing(&self, file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
-        self.new_or_existing(file)
-    }
-
-    #[cfg(not(feature = "sqlite"))]
-    fn new_or_existing(&self, _file: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
-        Err(Failure::new(Exit::Usage, format!("{self} needs the feature sqlite, which this build does not have")))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::output::{Results, counted};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Where they go: log or sqlite:FILE.
+    /// Where they go: log, sqlite:FILE or postgres:URL.
     #[arg(long, value_name = "PLACE", default_value = "log")]
     store: Place,
     /// Rows that point into the log: off, sparse (about one every 4 KiB of log) or full (one a record).

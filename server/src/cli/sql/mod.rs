@@ -3,7 +3,8 @@
 mod format;
 mod session;
 mod shell;
-mod split;
+mod statements;
+mod table_names;
 
 use std::path::PathBuf;
 
@@ -22,7 +23,8 @@ Examples:
   tidelog sql data                        a shell: statements up to ;, .tables .schema .help .quit
 
 Each topic is a table: _ts_ns INTEGER, _key and _value BLOB, _headers TEXT (JSON), and, hidden from select *, _index and
-_partition INTEGER. A name with a namespace is quoted: \"shop/orders\". Conditions on _index, _partition and the least
+_partition INTEGER. A name with a namespace is quoted: \"shop/orders\". Topics whose names differ in case alone are
+left out, and named; one called sqlite_x is \"default/sqlite_x\", as SQLite keeps such names for itself. Conditions on _index, _partition and the least
 _ts_ns are looked up; explain query plan shows it. A key is compared as bytes: _key = cast('kim' as blob).
 
 It reads alone, beside a live writer or without one: each statement sees the log as it is when it begins. What cannot be

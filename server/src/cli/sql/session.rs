@@ -5,10 +5,12 @@ use std::sync::{Arc, Mutex};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode, InterruptHandle};
 use tidelog::{ReadIsolation, ReadOnlyStore, TopicName};
-use tidelog_sql::{AttachError, LogTables};
+use tidelog_sql::LogTables;
 
 use super::format::{Format, Printer};
-use super::split::{is_blank, split};
+use super::statements::Statements;
+use super::table_names::TableNames;
+use crate::cli::say;
 use crate::cli::store::topic_failure;
 use crate::cli::temporary::locked;
 use crate::exit::{Exit, Failure};
@@ -19,8 +21,9 @@ pub(super) struct Session {
     tables: LogTables,
     format: Format,
     connection: Connection,
-    /// What the connection has tables of.
+    /// What the connection has tables of, and their names.
     topics: Vec<TopicName>,
+    table_names: Vec<String>,
     running: Running,
 }
 
@@ -31,7 +34,8 @@ impl Session {
     pub(super) fn new(store: ReadOnlyStore, isolation: ReadIsolation, format: Format) -> Result<Self, Failure> {
         let tables = LogTables::new(store.clone()).isolation(isolation);
         let topics = store.topics().map_err(|error| topic_failure("*", error))?;
-        Ok(Self { connection: connect(&tables)?, topics, store, tables, format, running: Running::default() })
+        let (connection, table_names) = connect(&tables, &topics)?;
+        Ok(Self { connection, topics, table_names, store, tables, format, running: Running::default() })
     }
 
     /// What a statement can be interrupted by.
@@ -40,19 +44,16 @@ impl Session {
     }
 
     /// Runs all statements of a text, the last one with or without a semicolon.
-    pub(super) fn run_all(&mut self, mut text: &str) -> Result<(), Failure> {
-        while let Some((statement, rest)) = split(text) {
+    pub(super) fn run_all(&mut self, text: &str) -> Result<(), Failure> {
+        let mut statements = Statements::of(text);
+        while let Some(statement) = statements.next_ended() {
             self.run(statement)?;
-            text = rest;
         }
-        self.run(text)
+        statements.rest().map_or(Ok(()), |last| self.run(last))
     }
 
     /// Runs one statement, and prints its rows.
     pub(super) fn run(&mut self, statement: &str) -> Result<(), Failure> {
-        if is_blank(statement) {
-            return Ok(());
-        }
         self.look_again()?;
         *locked(&self.running) = Some(self.connection.get_interrupt_handle());
         let outcome = print_rows(&self.connection, statement, self.format);
@@ -61,39 +62,58 @@ impl Session {
     }
 
     /// The names of the tables.
-    pub(super) fn topics(&mut self) -> Result<Vec<String>, Failure> {
+    pub(super) fn tables(&mut self) -> Result<&[String], Failure> {
         self.look_again()?;
-        Ok(self.topics.iter().map(ToString::to_string).collect())
+        Ok(&self.table_names)
     }
 
-    /// A table as SQL would make it.
-    pub(super) fn schema(&self, topic: &str) -> Result<String, Failure> {
+    /// A table as SQL would make it, or all of them.
+    pub(super) fn schema(&mut self, table: Option<&str>) -> Result<Vec<String>, Failure> {
+        self.look_again()?;
+        match table {
+            Some(table) => Ok(vec![self.schema_of(table)?]),
+            None => self.table_names.iter().map(|table| self.schema_of(table)).collect(),
+        }
+    }
+
+    fn schema_of(&self, table: &str) -> Result<String, Failure> {
         let sql = "select group_concat(name || ' ' || type || iif(hidden, ' HIDDEN', ''), ', ') from pragma_table_xinfo(?1)";
-        let columns: Option<String> = self.connection.query_row(sql, [topic], |row| row.get(0)).map_err(failure)?;
-        let columns = columns.ok_or_else(|| Failure::new(Exit::Failed, format!("there is no table {topic}")))?;
-        Ok(format!("create table \"{topic}\" ({columns});"))
+        let columns: Option<String> = self.connection.query_row(sql, [table], |row| row.get(0)).map_err(failure)?;
+        let columns = columns.ok_or_else(|| Failure::new(Exit::Failed, format!("there is no table {table}")))?;
+        Ok(format!("create table \"{table}\" ({columns});"))
     }
 
     /// Topics come and go beside this process.
     fn look_again(&mut self) -> Result<(), Failure> {
         let topics = self.store.topics().map_err(|error| topic_failure("*", error))?;
         if topics != self.topics {
-            (self.connection, self.topics) = (connect(&self.tables)?, topics);
+            (self.connection, self.table_names) = connect(&self.tables, &topics)?;
+            self.topics = topics;
         }
         Ok(())
     }
 }
 
-fn connect(tables: &LogTables) -> Result<Connection, Failure> {
+/// With the names of its tables. A topic that SQL has no table for costs none of the others.
+fn connect(tables: &LogTables, topics: &[TopicName]) -> Result<(Connection, Vec<String>), Failure> {
     let mut connection = Connection::open_in_memory().map_err(failure)?;
     // What is sorted stays in memory: no file is made.
     connection.pragma_update(None, "temp_store", "memory").map_err(failure)?;
-    tables.attach(&connection).map_err(|error| match error {
-        AttachError::Topics(error) => topic_failure("*", error),
-        error => Failure::because(Exit::Failed, "sql", error),
-    })?;
+    tables.register(&connection).map_err(|error| Failure::because(Exit::Failed, "sql", error))?;
+    let TableNames { named, alike } = TableNames::of(topics);
+    for topic in alike {
+        say(&format!("sql: no table for topic {topic}: SQL does not tell its name from that of another topic"));
+    }
+    let mut names = Vec::new();
+    for (name, topic) in named {
+        // The name of a topic has no quotes.
+        match connection.execute_batch(&format!("create virtual table temp.\"{name}\" using tidelog('{topic}')")) {
+            Ok(()) => names.push(name),
+            Err(error) => say(&format!("sql: no table for topic {topic}: {error}")),
+        }
+    }
     connection.authorizer(Some(judge)).map_err(failure)?;
-    Ok(connection)
+    Ok((connection, names))
 }
 
 /// What reads is let through.

@@ -6,7 +6,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::iterator::Signals;
 
 use super::session::{Running, Session};
-use super::split::{is_blank, split};
+use super::statements::Statements;
 use crate::cli::temporary::locked;
 use crate::exit::{Exit, Failure};
 use crate::output::print_line;
@@ -18,7 +18,7 @@ pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
         print_line("Statements end with a semicolon; .help lists commands.")?;
         watch_for_interrupts(session.running())?;
     }
-    let mut shell = Shell { session, is_terminal, pending: String::new() };
+    let mut shell = Shell { session, is_terminal, pending: Statements::default() };
     let mut lines = Lines { input: stdin };
     while let Some(line) = lines.next(|| shell.prompt())? {
         match shell.take(&line) {
@@ -28,14 +28,14 @@ pub(super) fn run(session: &mut Session) -> Result<(), Failure> {
         }
     }
     let last = std::mem::take(&mut shell.pending);
-    shell.session.run_all(&last).or_else(|failure| shell.failed(failure))
+    last.rest().map_or(Ok(()), |last| shell.session.run(last)).or_else(|failure| shell.failed(failure))
 }
 
 struct Shell<'a> {
     session: &'a mut Session,
     is_terminal: bool,
-    /// A statement that has begun.
-    pending: String,
+    /// What was read and not yet run.
+    pending: Statements,
 }
 
 enum Next {
@@ -49,25 +49,20 @@ impl Shell<'_> {
             return Ok(());
         }
         let mut out = io::stdout().lock();
-        out.write_all(if is_blank(&self.pending) { b"tidelog> " } else { b"    ...> " })?;
+        out.write_all(if self.pending.is_between() { b"tidelog> " } else { b"    ...> " })?;
         out.flush()
     }
 
     /// Takes a line, and runs the statements that end in it.
     fn take(&mut self, line: &str) -> Result<Next, Failure> {
-        if is_blank(&self.pending) && line.starts_with('.') {
-            self.pending.clear();
+        if self.pending.is_between() && line.starts_with('.') {
             return self.command(line.trim_end().trim_end_matches(';'));
         }
-        self.pending.push_str(line);
-        while let Some((statement, rest)) = split(&self.pending) {
-            let (statement, rest) = (statement.to_owned(), rest.to_owned());
-            self.pending = rest;
-            self.session.run(&statement)?;
+        self.pending.push(line);
+        while let Some(statement) = self.pending.next_ended() {
+            self.session.run(statement)?;
         }
-        if self.pending.len() > STATEMENT_BYTES_MAX {
-            return Err(Failure::new(Exit::Failed, format!("a statement of more than {STATEMENT_BYTES_MAX} bytes")));
-        }
+        check_bytes(self.pending.rest_bytes())?;
         Ok(Next::Read)
     }
 
@@ -76,9 +71,9 @@ impl Shell<'_> {
         match words[..] {
             [".quit" | ".exit"] => return Ok(Next::Quit),
             [".help"] => print_line(HELP)?,
-            [".tables"] => self.session.topics()?.iter().try_for_each(|topic| print_line(topic))?,
-            [".schema"] => self.session.topics()?.iter().try_for_each(|topic| print_line(&self.session.schema(topic)?))?,
-            [".schema", topic] => print_line(&self.session.schema(topic.trim_matches('"'))?)?,
+            [".tables"] => self.session.tables()?.iter().try_for_each(|table| print_line(table))?,
+            [".schema"] => self.session.schema(None)?.iter().try_for_each(|table| print_line(table))?,
+            [".schema", table] => self.session.schema(Some(table.trim_matches('"')))?.iter().try_for_each(|table| print_line(table))?,
             _ => return Err(Failure::new(Exit::Failed, format!("unknown command {line}: .help lists them"))),
         }
         Ok(Next::Read)
@@ -89,7 +84,7 @@ impl Shell<'_> {
         if !self.is_terminal || matches!(failure, Failure::ClosedPipe) {
             return Err(failure);
         }
-        self.pending.clear();
+        self.pending = Statements::default();
         crate::cli::report(&failure);
         Ok(())
     }
@@ -107,9 +102,16 @@ impl<R: BufRead> Lines<R> {
         let limit = STATEMENT_BYTES_MAX as u64 + 1;
         let read = self.input.by_ref().take(limit).read_until(b'\n', &mut line);
         read.map_err(|error| Failure::because(Exit::Failed, "reading the standard input", error))?;
+        // Before it is looked at as text: what was left out may begin in the middle of a character.
+        check_bytes(line.len())?;
         let line = String::from_utf8(line).map_err(|error| Failure::because(Exit::Failed, "the standard input is no text", error))?;
         Ok((!line.is_empty()).then_some(line))
     }
+}
+
+fn check_bytes(statement_bytes: usize) -> Result<(), Failure> {
+    let is_more = statement_bytes > STATEMENT_BYTES_MAX;
+    if is_more { Err(Failure::new(Exit::Failed, format!("a statement of more than {STATEMENT_BYTES_MAX} bytes"))) } else { Ok(()) }
 }
 
 /// Ctrl-C ends the statement that runs, or else the program.

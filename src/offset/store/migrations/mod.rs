@@ -1,6 +1,9 @@
 //! The versions of the schema that all SQL stores share, and which of them a database has. Runs no statement.
 
+use tidelog_format::TimestampNs;
+
 use crate::offset::error::OffsetStoreError;
+use crate::offset::schema_migration::SchemaMigration;
 
 /// One step between two versions, as SQLite reads it. What is here was applied somewhere: never change it, add another one.
 pub(super) struct Migration {
@@ -19,8 +22,8 @@ pub(super) trait Catalog {
     fn tables(&mut self) -> Result<Vec<String>, OffsetStoreError>;
     /// The columns of its `schema_migrations`, in order.
     fn columns(&mut self) -> Result<Vec<String>, OffsetStoreError>;
-    /// Versions and descriptions in its `schema_migrations`, in order.
-    fn applied(&mut self) -> Result<Vec<(u64, String)>, OffsetStoreError>;
+    /// Versions, descriptions and times in its `schema_migrations`, in order.
+    fn applied(&mut self) -> Result<Vec<(u64, String, i64)>, OffsetStoreError>;
 }
 
 /// Whether tables that are none of ours may be where no migration was applied.
@@ -35,14 +38,32 @@ pub(super) enum Others {
 /// The version of a database: 0 of one in which no migration was applied.
 ///
 /// # Errors
-/// [`OffsetStoreError::Unsupported`], [`OffsetStoreError::Foreign`]; and as the catalog.
+/// As [`all`].
 pub(super) fn version(catalog: &mut impl Catalog, place: &str, others: Others) -> Result<u32, OffsetStoreError> {
+    Ok(all(catalog, place, others)?.iter().filter(|migration| migration.applied_at.is_some()).count() as u32)
+}
+
+/// All that there are, with when they were applied to a database.
+///
+/// # Errors
+/// [`OffsetStoreError::Unsupported`], [`OffsetStoreError::Foreign`]; and as the catalog.
+pub(super) fn all(catalog: &mut impl Catalog, place: &str, others: Others) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+    let applied = applied(catalog, place, others)?;
+    let with_time = |(at, known): (usize, &Migration)| SchemaMigration {
+        version: known.version,
+        description: known.description,
+        applied_at: applied.get(at).map(|(.., time)| TimestampNs::new(*time)),
+    };
+    Ok(MIGRATIONS.iter().enumerate().map(with_time).collect())
+}
+
+fn applied(catalog: &mut impl Catalog, place: &str, others: Others) -> Result<Vec<(u64, String, i64)>, OffsetStoreError> {
     let foreign = |found| OffsetStoreError::Foreign { place: place.to_owned(), found };
     let tables = catalog.tables()?;
     let other = tables.iter().find(|table| *table != "schema_migrations").filter(|_| others == Others::Refused);
     if !tables.iter().any(|table| table == "schema_migrations") {
         return match other {
-            None => Ok(0),
+            None => Ok(Vec::new()),
             Some(table) => Err(foreign(format!("it has the table {table}, and no schema_migrations"))),
         };
     }
@@ -52,17 +73,17 @@ pub(super) fn version(catalog: &mut impl Catalog, place: &str, others: Others) -
     }
     let applied = catalog.applied()?;
     // In other programs' databases too, tables have this name.
-    for ((version, description), known) in applied.iter().zip(&MIGRATIONS) {
+    for ((version, description, _), known) in applied.iter().zip(&MIGRATIONS) {
         if (*version, description.as_str()) != (known.version.into(), known.description) {
             return Err(foreign(format!("its migration {version} is {description:?}")));
         }
     }
     match (applied.last(), other) {
         (None, Some(table)) => Err(foreign(format!("it has the table {table}, and no migration was applied"))),
-        (Some(&(found, _)), _) if found > LATEST.into() => {
+        (Some(&(found, ..)), _) if found > LATEST.into() => {
             Err(OffsetStoreError::Unsupported { place: place.to_owned(), found, supported: LATEST.into() })
         }
-        _ => Ok(applied.len() as u32),
+        _ => Ok(applied),
     }
 }
 

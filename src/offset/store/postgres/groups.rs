@@ -8,7 +8,7 @@ use crate::offset::group_metadata::{GroupMetadata, MemberMetadata};
 use crate::offset::store::postgres::server::{Failed, Work};
 use crate::offset::store::statements;
 
-/// Replaces a group and its members, unless what is there is of a newer generation; returns whether it did.
+/// Replaces a group and its members, unless what is there is of a newer generation, or of the same one that began at another time; returns whether it did.
 pub(super) fn save(work: &mut Work<'_>, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, Failed> {
     let GroupMetadata { generation, protocol_type, protocol, leader, members, changed_at } = metadata;
     let (group, generation, changed_at) = (group.as_str(), i64::from(*generation), changed_at.get());

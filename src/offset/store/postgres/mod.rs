@@ -20,6 +20,7 @@ use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
+use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::OffsetStore;
 use crate::offset::store::keys::{integer, keys_of, partition_of};
 use crate::offset::store::limits;
@@ -105,6 +106,15 @@ impl PostgresOffsetStore {
     pub fn version(config: &str) -> Result<u32, OffsetStoreError> {
         let server = Server::at(config)?;
         schema::version(&server.place, &mut server.open()?, Others::Refused)
+    }
+
+    /// All steps of the schema, with when each was applied to a database. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn migrations(config: &str) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+        let server = Server::at(config)?;
+        schema::all(&server.place, &mut server.open()?)
     }
 
     /// Brings a database to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no
@@ -215,13 +225,20 @@ impl OffsetStore for PostgresOffsetStore {
     }
 
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
-        limits::check_partition(partition)?;
-        limits::check_offset(checkpoint.offset)?;
-        let (key, [size, start, stop]) = (partition.to_string(), ring(partition));
-        let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
-        self.server.write("save a checkpoint to", |work| {
-            let row: [&(dyn postgres::types::ToSql + Sync); 7] = [&key, &size, &start, &stop, &NO_TIME, &offset, &saved_at];
-            Ok(work.execute(statements::SAVE_CHECKPOINT, &row)? > 0)
+        Ok(self.save_checkpoints(&[(partition.clone(), checkpoint)])? > 0)
+    }
+
+    fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
+        checkpoints.iter().try_for_each(|(partition, checkpoint)| limits::check_checkpoint(partition, checkpoint))?;
+        let mut keyed: Vec<_> = checkpoints.iter().map(|(partition, checkpoint)| (partition.to_string(), ring(partition), checkpoint)).collect();
+        keyed.sort_by(|a, b| a.0.cmp(&b.0));
+        self.server.write("save checkpoints to", |work| {
+            let mut saved = 0;
+            for (key, [size, start, stop], checkpoint) in &keyed {
+                let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
+                saved += work.execute(statements::SAVE_CHECKPOINT, &[key, size, start, stop, &NO_TIME, &offset, &saved_at])?;
+            }
+            Ok(saved)
         })
     }
 

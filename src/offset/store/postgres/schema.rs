@@ -4,6 +4,7 @@ use postgres::{Client, GenericClient, IsolationLevel};
 
 use crate::clock::now;
 use crate::offset::error::OffsetStoreError;
+use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::migrations::{self, Catalog, MIGRATIONS, Others};
 use crate::offset::store::postgres::server::failure;
 use crate::offset::store::statements;
@@ -11,6 +12,11 @@ use crate::offset::store::statements;
 /// The version of the current schema of a database: 0 of an empty one.
 pub(super) fn version(place: &str, client: &mut impl GenericClient, others: Others) -> Result<u32, OffsetStoreError> {
     migrations::version(&mut Opened { place, client }, place, others)
+}
+
+/// All migrations that there are, with when they were applied.
+pub(super) fn all(place: &str, client: &mut impl GenericClient) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+    migrations::all(&mut Opened { place, client }, place, Others::Refused)
 }
 
 /// Brings the current schema from whatever version it has to another one, one transaction a step. Who else wants to waits for the step.
@@ -75,8 +81,8 @@ impl<C: GenericClient> Catalog for Opened<'_, C> {
         self.rows(sql, |row| row.try_get(0))
     }
 
-    fn applied(&mut self) -> Result<Vec<(u64, String)>, OffsetStoreError> {
-        self.rows(statements::APPLIED, |row| Ok((row.try_get::<_, i64>(0)? as u64, row.try_get(1)?)))
+    fn applied(&mut self) -> Result<Vec<(u64, String, i64)>, OffsetStoreError> {
+        self.rows(statements::APPLIED, |row| Ok((row.try_get::<_, i64>(0)? as u64, row.try_get(1)?, row.try_get(2)?)))
     }
 }
 

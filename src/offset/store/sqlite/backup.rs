@@ -20,30 +20,19 @@ impl SqliteOffsetStore {
     /// # Errors
     /// [`OffsetStoreError::Database`], also if there is a file of the name; that is left as it is.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
-        let (copy, disk) = (Database::at(to.as_ref()), Disk::new());
-        let failed = |error: &io::Error| copy.io("write a backup to", error);
-        let is_there = |path: &Path| disk.kind(path).map(|kind| kind.is_some()).map_err(|error| failed(&error));
-        // Before the work; that nothing is written over is up to the rename.
-        if is_there(&copy.path)? {
-            return Err(failed(&io::ErrorKind::AlreadyExists.into()));
+        back_up(&self.database, to.as_ref())
+    }
+
+    /// As [`backup`](Self::backup), of a file of whatever version, which it keeps: what is done before a [`migrate`](Self::migrate).
+    ///
+    /// # Errors
+    /// As [`backup`](Self::backup); [`OffsetStoreError::NotFound`] if the file has no tables, [`OffsetStoreError::Unsupported`] and [`OffsetStoreError::Foreign`] as [`open`](Self::open).
+    pub fn backup_file(from: impl AsRef<Path>, to: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
+        let database = Database::at(from.as_ref());
+        if schema::version(&database, &database.look_at()?, Others::Refused)? == 0 {
+            return Err(OffsetStoreError::NotFound { place: database.path.display().to_string() });
         }
-        let mut unfinished = beside(&copy.path, ".unfinished");
-        for number in 1.. {
-            if !is_there(&unfinished)? {
-                break;
-            }
-            unfinished = beside(&copy.path, &format!(".unfinished-{number}"));
-        }
-        let from = self.database.open()?;
-        // As bytes: a path need not be UTF-8.
-        let name = unfinished.as_os_str().as_encoded_bytes();
-        let written = self.database.run("back up", || from.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]));
-        let finish = || {
-            disk.open(&unfinished, Access::ReadWrite)?.sync()?;
-            disk.rename_new(&unfinished, &copy.path)?;
-            disk.sync_dir(copy.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-        };
-        written.and_then(|_| finish().map_err(|error| failed(&error))).inspect_err(|_| drop(disk.unlink(&unfinished)))
+        back_up(&database, to.as_ref())
     }
 
     /// Takes everything from a backup, of this version or an older one, in the place of what is here: all of it, or nothing.
@@ -75,6 +64,33 @@ impl SqliteOffsetStore {
         self.readers.lock().clear();
         Ok(())
     }
+}
+
+fn back_up(database: &Database, to: &Path) -> Result<(), OffsetStoreError> {
+    let (copy, disk) = (Database::at(to), Disk::new());
+    let failed = |error: &io::Error| copy.io("write a backup to", error);
+    let is_there = |path: &Path| disk.kind(path).map(|kind| kind.is_some()).map_err(|error| failed(&error));
+    // Before the work; that nothing is written over is up to the rename.
+    if is_there(&copy.path)? {
+        return Err(failed(&io::ErrorKind::AlreadyExists.into()));
+    }
+    let mut unfinished = beside(&copy.path, ".unfinished");
+    for number in 1.. {
+        if !is_there(&unfinished)? {
+            break;
+        }
+        unfinished = beside(&copy.path, &format!(".unfinished-{number}"));
+    }
+    let from = database.open()?;
+    // As bytes: a path need not be UTF-8.
+    let name = unfinished.as_os_str().as_encoded_bytes();
+    let written = database.run("back up", || from.execute("VACUUM INTO CAST(?1 AS TEXT)", [name]));
+    let finish = || {
+        disk.open(&unfinished, Access::ReadWrite)?.sync()?;
+        disk.rename_new(&unfinished, &copy.path)?;
+        disk.sync_dir(copy.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    };
+    written.and_then(|_| finish().map_err(|error| failed(&error))).inspect_err(|_| drop(disk.unlink(&unfinished)))
 }
 
 /// All pages in one transaction. Whoever holds one of the two is waited for as long as its connection waits, and not again.

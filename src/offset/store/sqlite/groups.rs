@@ -7,7 +7,7 @@ use crate::offset::group_id::GroupId;
 use crate::offset::group_metadata::{GroupMetadata, MemberMetadata};
 use crate::offset::store::statements;
 
-/// Replaces a group and its members, unless what is there is of a newer generation; returns whether it did.
+/// Replaces a group and its members, unless what is there is of a newer generation, or of the same one that began at another time; returns whether it did.
 pub(super) fn save(transaction: &Transaction<'_>, group: &GroupId, metadata: &GroupMetadata) -> rusqlite::Result<bool> {
     let mut statement = transaction.prepare_cached(statements::SAVE_GROUP)?;
     let GroupMetadata { generation, protocol_type, protocol, leader, members, changed_at } = metadata;

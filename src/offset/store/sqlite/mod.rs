@@ -23,6 +23,7 @@ use crate::offset::group_metadata::GroupMetadata;
 use crate::offset::offset_checkpoint::OffsetCheckpoint;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
+use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::OffsetStore;
 use crate::offset::store::keys::{integer, keys_of, partition_of};
 use crate::offset::store::limits;
@@ -92,6 +93,15 @@ impl SqliteOffsetStore {
     pub fn version(path: impl AsRef<Path>) -> Result<u32, OffsetStoreError> {
         let database = Database::at(path.as_ref());
         schema::version(&database, &database.look_at()?, Others::Refused)
+    }
+
+    /// All steps of the schema, with when each was applied to a file. Changes not one byte.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn migrations(path: impl AsRef<Path>) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+        let database = Database::at(path.as_ref());
+        schema::all(&database, &database.look_at()?)
     }
 
     /// Brings a file to another version of the schema, up or down, one transaction a version. On the way down, what the older version has no
@@ -240,14 +250,20 @@ impl OffsetStore for SqliteOffsetStore {
     }
 
     fn save_checkpoint(&self, partition: &PartitionKey, checkpoint: OffsetCheckpoint) -> Result<bool, OffsetStoreError> {
-        limits::check_partition(partition)?;
-        limits::check_offset(checkpoint.offset)?;
-        self.write("save a checkpoint to", |transaction| {
+        Ok(self.save_checkpoints(&[(partition.clone(), checkpoint)])? > 0)
+    }
+
+    fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
+        checkpoints.iter().try_for_each(|(partition, checkpoint)| limits::check_checkpoint(partition, checkpoint))?;
+        self.write("save checkpoints to", |transaction| {
             let mut statement = transaction.prepare_cached(statements::SAVE_CHECKPOINT)?;
-            let range = partition.range;
-            let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
-            let row = params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at];
-            Ok(Ok(statement.execute(row)? > 0))
+            let mut saved = 0;
+            for (partition, checkpoint) in checkpoints {
+                let range = partition.range;
+                let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
+                saved += statement.execute(params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at])?;
+            }
+            Ok(Ok(saved))
         })
     }
 

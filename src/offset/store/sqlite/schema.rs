@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use crate::clock::now;
 use crate::offset::error::OffsetStoreError;
+use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::migrations::{self, Catalog, MIGRATIONS, Others};
 use crate::offset::store::sqlite::database::Database;
 use crate::offset::store::statements;
@@ -11,6 +12,11 @@ use crate::offset::store::statements;
 /// The version of a database: 0 of an empty one.
 pub(super) fn version(database: &Database, connection: &Connection, others: Others) -> Result<u32, OffsetStoreError> {
     migrations::version(&mut Opened { database, connection }, &database.path.display().to_string(), others)
+}
+
+/// All migrations that there are, with when they were applied.
+pub(super) fn all(database: &Database, connection: &Connection) -> Result<Vec<SchemaMigration>, OffsetStoreError> {
+    migrations::all(&mut Opened { database, connection }, &database.path.display().to_string(), Others::Refused)
 }
 
 /// Brings a database from whatever version it has to another one, one transaction a step.
@@ -81,7 +87,7 @@ impl Catalog for Opened<'_> {
         self.rows("read the version of", "SELECT name FROM pragma_table_info('schema_migrations')", |row| row.get(0))
     }
 
-    fn applied(&mut self) -> Result<Vec<(u64, String)>, OffsetStoreError> {
-        self.rows("read the version of", statements::APPLIED, |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)))
+    fn applied(&mut self) -> Result<Vec<(u64, String, i64)>, OffsetStoreError> {
+        self.rows("read the version of", statements::APPLIED, |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?, row.get(2)?)))
     }
 }
