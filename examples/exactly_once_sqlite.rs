@@ -8,7 +8,7 @@
 use std::env;
 use std::error::Error;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Write, stdin, stdout};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -17,12 +17,18 @@ use std::time::Duration;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tidelog::{
-    AckLevel, GroupPosition, PageLimits, PartitionKey, Record, RecordBatch, SqliteOffsetStore, SqlitePositions, Store, Subscription,
+    AckLevel, GroupPosition, OffsetAndEpoch, PageLimits, PartitionKey, Record, RecordBatch, SqliteOffsetStore, SqlitePositions, Store, Subscription,
     SubscriptionOptions,
 };
 
 const ORDERS: u64 = 2_000;
 const ORDERS_A_STEP: u32 = 10;
+/// Steps that a consumer may make before it is killed, at most.
+const STEPS_A_LIFE_MAX: u64 = 20;
+/// So many die whatever comes, since all steps are more than these could make.
+const KILLS_MIN: u64 = ORDERS / ORDERS_A_STEP as u64 / STEPS_A_LIFE_MAX - 1;
+/// About how long a step takes.
+const STEP_MICROS: u64 = 3_000;
 const GROUP: &str = "counting";
 /// Tells a consumer that it is one, and where.
 const CONSUMER_DIR: &str = "EXACTLY_ONCE_DIR";
@@ -40,7 +46,7 @@ fn supervise() -> Result<(), Box<dyn Error>> {
     let store = Store::open(dir.path().join("data"))?; // it stays open: consumers read beside it
     let expected = take_orders(&store)?;
     let mut kills = 0;
-    while !lives(dir.path(), Duration::from_millis(random_below(25 + 2 * kills)))? {
+    while !lives(dir.path(), 1 + random_below(STEPS_A_LIFE_MAX))? {
         kills += 1;
     }
     let shop = Connection::open(dir.path().join("shop.db"))?;
@@ -49,17 +55,24 @@ fn supervise() -> Result<(), Box<dyn Error>> {
         shop.query_row(sql, [], |row| Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64)))?;
     println!("{kills} consumers were killed; {counted} orders were counted, {distinct} of them different, {apples} apples");
     assert_eq!((counted, distinct, apples), (ORDERS, ORDERS, expected));
-    assert!(kills > 5, "it died often enough to show something");
+    assert!(kills >= KILLS_MIN, "it died often enough to show something");
     Ok(())
 }
 
-/// One life of a consumer, which is killed so long after it has begun to count; whether it came to the end before.
-fn lives(dir: &Path, after: Duration) -> Result<bool, Box<dyn Error>> {
-    let mut consumer = Command::new(env::current_exe()?).env(CONSUMER_DIR, dir).stdout(Stdio::piped()).spawn()?;
-    let mut said = String::new();
-    BufReader::new(consumer.stdout.take().ok_or("no pipe")?).read_line(&mut said)?;
-    thread::sleep(after);
-    consumer.kill()?; // SIGKILL, or nothing if it is gone
+/// One life of a consumer, which may make so many steps, and is killed in the last of them; whether it came to the end before.
+fn lives(dir: &Path, steps: u64) -> Result<bool, Box<dyn Error>> {
+    let mut consumer = Command::new(env::current_exe()?).env(CONSUMER_DIR, dir).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+    let mut permits = consumer.stdin.take().ok_or("no pipe")?;
+    let mut begun = BufReader::new(consumer.stdout.take().ok_or("no pipe")?).lines();
+    let mut is_at_work = true;
+    for _ in 0..steps {
+        // It has come to the end if it takes no more.
+        is_at_work = is_at_work && writeln!(permits).is_ok() && begun.next().transpose()?.is_some();
+    }
+    if is_at_work {
+        thread::sleep(Duration::from_micros(random_below(STEP_MICROS))); // somewhere in the step, or behind it
+        consumer.kill()?; // SIGKILL
+    }
     let status = consumer.wait()?;
     match status.code() {
         Some(0) => Ok(true),
@@ -95,17 +108,16 @@ fn consume(dir: &Path) -> Result<(), Box<dyn Error>> {
     let group = GroupPosition { group: GROUP.parse()?, partition, store: Arc::new(SqliteOffsetStore::open_existing(&file)?) };
     let limits = PageLimits { records: ORDERS_A_STEP, ..PageLimits::default() };
     let subscription = topic.partition(0)?.subscribe("counter", SubscriptionOptions::new().group(group.clone()).limits(limits))?;
-    writeln!(std::io::stdout(), "counts from {}", subscription.position())?;
-
     let mut committed = subscription.started().committed();
-    while !subscription.is_at_end()? {
+    while !subscription.is_at_end()? && stdin().read_line(&mut String::new())? > 0 {
+        writeln!(stdout(), "counts from {}", subscription.position())?;
         let transaction = shop.transaction_with_behavior(TransactionBehavior::Immediate)?;
         count(&transaction, &subscription)?;
         let next = subscription.checked_position()?;
         // Refused if another consumer of the group has come first: then nothing of this page is kept.
         positions.advance(&transaction, &group.group, &group.partition, committed, &next)?;
         transaction.commit()?;
-        committed = Some(next.offset);
+        committed = Some(OffsetAndEpoch::from(&next));
     }
     Ok(())
 }

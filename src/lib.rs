@@ -58,8 +58,9 @@ pub use log::{
 };
 pub use offset::{AssignError, AssignmentResult, OffsetAssigner, OffsetCountError, OffsetMetrics, OffsetRange};
 pub use offset::{
-    CommittedOffset, CopyReport, GroupId, GroupMetadata, LogOffsetStore, MappingMode, MemberMetadata, MemoryOffsetStore, OffsetCheckpoint,
-    OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats, SchemaMigration, copy_positions, note_partition, offset_mappings, renote_partition,
+    CommittedOffset, CopyReport, GroupId, GroupMetadata, LogOffsetStore, MappingMode, MemberMetadata, MemoryOffsetStore, OffsetAndEpoch,
+    OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionStats, SchemaMigration, copy_positions, note_partition, offset_mappings,
+    renote_partition,
 };
 pub use offset::{DeleteTopicError, delete_topic};
 pub use offset::{DurableEnd, HighWaterMark, LastStable, LogEnd, LogStart, Marks};

@@ -43,15 +43,19 @@ pub struct CopyReport {
 /// ```
 ///
 /// # Errors
-/// [`OffsetStoreError`] of either store; [`OffsetStoreError::NotVerified`]; [`OffsetStoreError::NotTakenBack`] if some of what was written is left.
+/// [`OffsetStoreError`] of either store; [`OffsetStoreError::NotVerified`]; [`OffsetStoreError::NotTakenBack`] if some of what was written is left,
+/// or may come yet.
 pub fn copy_positions(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool) -> Result<CopyReport, OffsetStoreError> {
     let mut undo = Vec::new();
     copy(from, to, overwrite, &mut undo).map_err(|source| {
         // One that fails keeps none of the others from being taken back.
-        let mut failures = undo.into_iter().rev().filter_map(|written| take_back(to, written).err());
+        let mut failures = undo.into_iter().rev().filter_map(|written| take_back(to, written, &source).err());
         match failures.next() {
             None => source,
-            Some(reason) => OffsetStoreError::NotTakenBack { source: Box::new(source), positions: 1 + failures.count(), reason: Box::new(reason) },
+            Some(reason) => {
+                let positions = 1 + failures.count();
+                OffsetStoreError::NotTakenBack { source: Box::new(source), positions, reason: Box::new(reason) }
+            }
         }
     })
 }
@@ -63,6 +67,7 @@ struct Written {
     partition: PartitionKey,
     position: CommittedOffset,
     before: Option<CommittedOffset>,
+    is_acknowledged: bool,
 }
 
 fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mut Vec<Written>) -> Result<CopyReport, OffsetStoreError> {
@@ -80,13 +85,16 @@ fn copy(from: &dyn OffsetStore, to: &dyn OffsetStore, overwrite: bool, undo: &mu
         for some in wanted.chunks(POSITIONS_AT_ONCE) {
             let positions: Vec<_> = some.iter().map(|(partition, position, _)| (partition.clone(), position.clone())).collect();
             // Before the commit: one that fails may have been done.
+            let first = undo.len();
             undo.extend(some.iter().map(|(partition, position, kept)| Written {
                 group: group.clone(),
                 partition: partition.clone(),
                 position: position.clone(),
                 before: kept.clone(),
+                is_acknowledged: false,
             }));
             to.commit(&group, &positions)?;
+            undo[first..].iter_mut().for_each(|written| written.is_acknowledged = true);
             report.copied += positions.len();
             positions.iter().try_for_each(|(partition, position)| verify(to, &group, partition, position))?;
         }
@@ -109,11 +117,12 @@ fn verify(to: &dyn OffsetStore, group: &GroupId, partition: &PartitionKey, writt
     Err(OffsetStoreError::NotVerified { what: "the position", key, written: format!("{written:?}"), read: format!("{read:?}") })
 }
 
-/// Puts back what was there, if what was written is still there.
-fn take_back(to: &dyn OffsetStore, written: Written) -> Result<(), OffsetStoreError> {
-    let Written { group, partition, position, before } = written;
+/// Puts back what was there, if what was written is still there. What is not there, of a commit in doubt, may come yet.
+fn take_back(to: &dyn OffsetStore, written: Written, source: &OffsetStoreError) -> Result<(), OffsetStoreError> {
+    let Written { group, partition, position, before, is_acknowledged } = written;
     if to.fetch(&group, &partition)? != Some(position) {
-        return Ok(());
+        let is_in_doubt = !is_acknowledged && matches!(source, OffsetStoreError::OutcomeUnknown { .. });
+        return if is_in_doubt { Err(source.clone()) } else { Ok(()) };
     }
     match before {
         Some(before) => to.commit(&group, &[(partition, before)]),

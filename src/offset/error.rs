@@ -7,6 +7,7 @@ use tidelog_format::Offset;
 
 use crate::error::{AppendError, CutError, DamagedRange, ReadError, SyncError, TopicError};
 use crate::offset::group_id::GroupId;
+use crate::offset::offset_and_epoch::OffsetAndEpoch;
 use crate::offset::offset_mapping::OffsetMapping;
 
 /// Why an offset store did not do what it was asked. Nothing of it was done, unless the variant says so.
@@ -39,6 +40,12 @@ pub enum OffsetStoreError {
         /// Bytes at most.
         limit: usize,
     },
+    /// A text has a NUL character in it, which databases do not keep: no store takes it.
+    #[error("{what} has a NUL character in it")]
+    NulCharacter {
+        /// Which text.
+        what: &'static str,
+    },
     /// No log gives out such an offset.
     #[error("offset {found} is above {limit}, the highest there is")]
     OffsetTooHigh {
@@ -65,10 +72,10 @@ pub enum OffsetStoreError {
         group: GroupId,
         /// The partition.
         partition: String,
-        /// Where it was to be; at no offset, if it was to have none.
-        expected: Option<Offset>,
+        /// Where it was to be; at no offset, if it was to have none. The same offset of another term is elsewhere: the log was cut.
+        expected: Option<OffsetAndEpoch>,
         /// Where it is.
-        found: Option<Offset>,
+        found: Option<OffsetAndEpoch>,
     },
     /// There is no offset store where there must be one: it was never made, or it is lost. Nothing was made in its place.
     #[error("there is no offset store in {place}")]
@@ -140,7 +147,8 @@ pub enum OffsetStoreError {
         /// The database's words.
         reason: String,
     },
-    /// The database server failed, or could not be reached. A change is not done.
+    /// The database server failed, or could not be reached. A change is not done. SQLSTATE 55P03: somebody else holds what was to be changed for longer
+    /// than `lock_timeout`; do it again.
     #[error("{action} {place}: {reason}")]
     Server {
         /// What was to be done.
@@ -153,7 +161,8 @@ pub enum OffsetStoreError {
         reason: String,
     },
     /// The connection to the database server was lost while it was told to commit: the change is done whole, or not at all, and which is not known.
-    /// Look what is there, or do it again: what is there already is not done twice.
+    /// Do it again: what is there already is not done twice, but what a call returns (how many, whether it was taken) then speaks of the second time
+    /// alone. A look does not settle it, since the server may be at work with the first time still.
     #[error("{action} {place}: whether it was committed is not known: {reason}")]
     OutcomeUnknown {
         /// What was to be done.
@@ -163,7 +172,8 @@ pub enum OffsetStoreError {
         /// How the connection was lost.
         reason: String,
     },
-    /// A copy failed, and some of what it had written could not be taken back. Run again, it finds that it is there already.
+    /// A copy failed, and some of what it had written could not be taken back, or may yet come to be there ([`OutcomeUnknown`](Self::OutcomeUnknown)).
+    /// Run again, it finds that it is there already.
     #[error("{source}; and {positions} of the positions that were written could not be taken back: {reason}")]
     NotTakenBack {
         /// Why it failed.
@@ -216,8 +226,8 @@ impl From<CutError> for OffsetStoreError {
     }
 }
 
-fn at(position: Option<Offset>) -> String {
-    position.map_or_else(|| "no offset".to_owned(), |offset| offset.to_string())
+fn at(position: Option<OffsetAndEpoch>) -> String {
+    position.map_or_else(|| "no offset".to_owned(), |position| position.to_string())
 }
 
 fn ranges(damage: &[DamagedRange]) -> String {

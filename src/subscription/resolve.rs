@@ -4,7 +4,7 @@ use tidelog_format::{LeaderEpoch, Offset, TimestampNs};
 
 use crate::error::ReadError;
 use crate::log::{PartitionView, StoredRecord};
-use crate::offset::CommittedOffset;
+use crate::offset::{CommittedOffset, OffsetAndEpoch};
 use crate::subscription::error::SubscriptionError;
 use crate::subscription::offset_spec::OffsetSpec;
 use crate::subscription::options::{GroupPosition, OnOutOfRange};
@@ -54,16 +54,17 @@ pub(super) fn resolve(
                 (latest, SeekOutcome::NotYet)
             }
         },
-        OffsetSpec::ResumeOrEarliest | OffsetSpec::ResumeOrLatest => match committed {
+        OffsetSpec::ResumeOrEarliest | OffsetSpec::ResumeOrLatest => match &committed {
             Some(committed) => {
                 let resumed;
-                (resumed, cuts) = resume(view, &committed, policy)?;
+                (resumed, cuts) = resume(view, committed, policy)?;
                 resumed
             }
             None => (if spec == OffsetSpec::ResumeOrEarliest { earliest } else { latest }, SeekOutcome::NothingCommitted),
         },
     };
-    Ok(Target { result: SeekResult { offset, outcome }, cuts, waits_for })
+    let committed = committed.as_ref().map(OffsetAndEpoch::from);
+    Ok(Target { result: SeekResult { offset, outcome, committed }, cuts, waits_for })
 }
 
 /// What the group committed, if the spec asks for it.

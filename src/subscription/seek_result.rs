@@ -2,6 +2,8 @@
 
 use tidelog_format::Offset;
 
+use crate::offset::OffsetAndEpoch;
+
 /// Where a subscription stands after a seek, and how that relates to what was asked for.
 ///
 /// ```
@@ -21,16 +23,13 @@ pub struct SeekResult {
     pub offset: Offset,
     /// Why there.
     pub outcome: SeekOutcome,
+    pub(super) committed: Option<OffsetAndEpoch>,
 }
 
 impl SeekResult {
-    /// The offset that the group had committed, wherever that led, if it was asked for (`RESUME_*`), and if there was one.
-    pub fn committed(&self) -> Option<Offset> {
-        match self.outcome {
-            SeekOutcome::Resumed => Some(self.offset),
-            SeekOutcome::Reset(reset) => Some(reset.from),
-            _ => None,
-        }
+    /// What the group had committed, wherever that led, if it was asked for (`RESUME_*`), and if there was something.
+    pub fn committed(&self) -> Option<OffsetAndEpoch> {
+        self.committed
     }
 }
 

@@ -150,6 +150,44 @@ fn members_become_messages_and_members_again() {
     assert!(unnamed.member("range", member.member, None).is_err());
 }
 
+/// Version 1 has no field for the generation: members of the cooperative assignor tell it in their user data.
+#[test]
+fn the_generation_is_told_by_user_data_where_there_is_no_field() {
+    let orders: TopicName = "orders".parse().unwrap();
+    let mut member = MemberSubscription::new("billing-1".parse().unwrap(), [orders.clone()]);
+    member.owned = vec![TopicPartition::new(orders.clone(), 0), TopicPartition::new(orders, 2)];
+    let generation = |protocol: &str, bytes: &[u8]| {
+        let message = ConsumerProtocolSubscription::decode(bytes).unwrap();
+        message.member(protocol, member.member.clone(), None).unwrap().generation
+    };
+    let owned = "00000001 0006 6f7264657273 00000002 00000000 00000002";
+    let of_version_1 = |user_data: &str| bytes(&format!("0001 00000001 0006 6f7264657273 {user_data} {owned}"));
+    // By Kafka's own clients, and by librdkafka; the last ones know of none, or speak of something else.
+    for (user_data, told) in [
+        ("00000004 00000007".to_owned(), Some(7)),
+        (format!("0000001c {STICKY_V1}"), Some(7)),
+        ("00000008 00000000 00000007".to_owned(), Some(7)),
+        ("00000004 ffffffff".to_owned(), None),
+        (format!("00000018 {STICKY_V0}"), None),
+        ("00000003 010203".to_owned(), None),
+        ("00000000".to_owned(), None),
+        ("ffffffff".to_owned(), None),
+    ] {
+        assert_eq!(generation("cooperative-sticky", &of_version_1(&user_data)), told, "{user_data}");
+        assert_eq!(generation("range", &of_version_1(&user_data)), None, "user data are the assignor's own");
+    }
+    for known in [Some(7), None] {
+        let message = ConsumerProtocolSubscription::of(&MemberSubscription { generation: known, ..member.clone() }, "cooperative-sticky").unwrap();
+        for version in 1..=3 {
+            assert_eq!(generation("cooperative-sticky", &message.encode(version).unwrap()), known, "version {version}");
+        }
+        assert_eq!(message.encode(1).unwrap(), of_version_1(if known.is_some() { "00000004 00000007" } else { "00000004 ffffffff" }));
+    }
+    // The field is newer than what the user data say.
+    let both = ConsumerProtocolSubscription { user_data: Some(bytes("00000006")), generation: Some(7), ..Default::default() };
+    assert_eq!(generation("cooperative-sticky", &both.encode(2).unwrap()), Some(7));
+}
+
 fn name() -> impl Strategy<Value = String> {
     prop::collection::vec(any::<char>(), 0..8).prop_map(|characters| characters.into_iter().collect())
 }

@@ -14,6 +14,8 @@ use tidelog::{
 pub(crate) enum When {
     /// It and those behind it, so many in all, fail without having done anything.
     Fail(u32),
+    /// Nobody is told whether it was done.
+    LoseAnswer { is_done: bool },
     /// The process dies before it is done.
     DieBefore,
     /// The process dies when it is done.
@@ -55,6 +57,12 @@ impl Faulty {
     fn change<T>(&self, change: impl FnOnce() -> Result<T, OffsetStoreError>) -> Result<T, OffsetStoreError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         match self.when {
+            When::LoseAnswer { is_done } if call == self.call => {
+                if is_done {
+                    change()?;
+                }
+                Err(OffsetStoreError::OutcomeUnknown { action: "commit positions to", place: "the test".to_owned(), reason: "cut".to_owned() })
+            }
             When::Fail(calls) if (self.call..self.call + calls).contains(&call) => Err(OffsetStoreError::ReadOnly),
             When::DieBefore if call == self.call => panic!("the process dies here"),
             When::DieBehind if call == self.call => {

@@ -341,6 +341,27 @@ fn what_is_taken_back_is_what_was_written() {
     assert_eq!(copy_positions(&from, &to.inner, true).map(|report| report.same).unwrap(), 3);
 }
 
+/// A commit in doubt may be done behind the look at it: only what is seen is told as taken back.
+#[test]
+fn what_is_in_doubt_is_not_told_as_taken_back() {
+    for is_done in [false, true] {
+        let home = tempdir();
+        let (_store, from, _keys) = source(home.path());
+        let to = Faulty::new(2, When::LoseAnswer { is_done });
+        let error = copy_positions(&from, &to, false).unwrap_err();
+        assert!(all(&to.inner).iter().all(|(_, positions)| positions.is_empty()), "{error}");
+        match (is_done, error) {
+            (true, tidelog::OffsetStoreError::OutcomeUnknown { .. }) => {}
+            (false, tidelog::OffsetStoreError::NotTakenBack { positions, source, reason }) => {
+                assert!(positions > 0 && positions <= 100, "the commit in doubt, and no others: {positions}");
+                let are_doubts = [source, reason].iter().all(|error| matches!(**error, tidelog::OffsetStoreError::OutcomeUnknown { .. }));
+                assert!(are_doubts);
+            }
+            (_, error) => panic!("{error}"),
+        }
+    }
+}
+
 /// A target that takes no more in the middle, and one that keeps something else, are as they were.
 #[cfg(feature = "sqlite")]
 #[test]

@@ -4,8 +4,8 @@ use std::sync::Barrier;
 
 use postgres::{Client, NoTls};
 use tidelog::{
-    CommittedOffset, GroupId, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey, PostgresOffsetStore, PostgresPositions,
-    RingRange, TimestampNs,
+    CommittedOffset, GroupId, GroupMetadata, LeaderEpoch, MemberMetadata, OffsetAndEpoch, OffsetCheckpoint, OffsetMapping, OffsetStore,
+    OffsetStoreError, PartitionKey, PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
 };
 
 use crate::postgres_server::Schema;
@@ -240,22 +240,155 @@ fn what_cannot_be_reached_is_told() {
 /// Whatever the role, the database or the connection string says, a commit waits for the disk.
 #[test]
 fn every_commit_is_synchronous() {
-    let Some(schema) = Schema::new() else { return };
-    PostgresOffsetStore::connect(&schema.url).unwrap();
-    schema
-        .admin()
-        .batch_execute(
-            "CREATE TABLE said (what TEXT);
-             CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS
-             $$ BEGIN INSERT INTO said VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
-             CREATE TRIGGER say AFTER INSERT ON consumer_group_positions FOR EACH ROW EXECUTE FUNCTION say()",
-        )
-        .unwrap();
+    let Some(schema) = with_settings_noted() else { return };
     for asked in ["off", "local", "remote_apply"] {
         let url = format!("{}%20-c%20synchronous_commit%3D{asked}", schema.url);
         PostgresOffsetStore::open_existing(&url).unwrap().commit(&group(), &[(key(asked.replace('_', "-").as_str()), at(1))]).unwrap();
     }
-    assert_eq!(strings(&mut schema.admin(), "SELECT what FROM said"), ["on", "local", "remote_apply"]);
+    let mut db = schema.admin();
+    assert_eq!(strings(&mut db, "SELECT synchronous_commit FROM noted"), ["on", "local", "remote_apply"]);
+
+    // Others leave it off, with whom a pooler shares the connection.
+    db.batch_execute(
+        "CREATE FUNCTION leave_off() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM set_config('synchronous_commit', 'off', FALSE); RETURN NULL; END $$;
+         CREATE TRIGGER then_leave_off AFTER INSERT ON consumer_group_positions FOR EACH STATEMENT EXECUTE FUNCTION leave_off(); TRUNCATE noted",
+    )
+    .unwrap();
+    let store = PostgresOffsetStore::open_existing(&schema.url).unwrap();
+    (0..3).for_each(|offset| store.commit(&group(), &[(key("t"), at(offset))]).unwrap());
+    assert_eq!(strings(&mut db, "SELECT synchronous_commit FROM noted"), ["on"; 3]);
+}
+
+/// Also when the server is told otherwise while connections are open.
+#[test]
+fn every_commit_is_synchronous_after_a_reload() {
+    let Some(schema) = with_settings_noted() else { return };
+    /// As it was, also if the test fails.
+    struct Reset(Client);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            let outcome =
+                self.0.batch_execute("ALTER SYSTEM RESET synchronous_commit").and_then(|()| self.0.batch_execute("SELECT pg_reload_conf()"));
+            assert!(outcome.is_ok() || std::thread::panicking());
+        }
+    }
+    let store = PostgresOffsetStore::open_existing(&schema.url).unwrap();
+    store.commit(&group(), &[(key("t"), at(1))]).unwrap();
+    let mut reset = Reset(schema.admin());
+    reset.0.batch_execute("ALTER SYSTEM SET synchronous_commit = off").unwrap();
+    reset.0.batch_execute("SELECT pg_reload_conf()").unwrap();
+    let mut db = schema.admin();
+    // Each process of the server hears of it by itself; that of the store has when a commit finds `off` below what was set for it.
+    let has_heard = (2..20_000).any(|offset| {
+        store.commit(&group(), &[(key("t"), at(offset))]).unwrap();
+        !strings(&mut db, "SELECT synchronous_commit FROM noted WHERE configured = 'off'").is_empty()
+    });
+    assert!(has_heard, "the server has not reloaded its configuration");
+    (0..3).for_each(|offset| store.commit(&group(), &[(key("t"), at(offset))]).unwrap());
+    assert_eq!(strings(&mut db, "SELECT DISTINCT synchronous_commit FROM noted"), ["on"]);
+}
+
+/// Whoever holds what a call needs keeps it from an answer for a while, and not for ever; nor does a store keep others so.
+#[test]
+fn no_call_waits_for_ever() {
+    let Some(schema) = with_settings_noted() else { return };
+    PostgresOffsetStore::open_existing(&schema.url).unwrap().commit(&group(), &[(key("t"), at(1))]).unwrap();
+    let given = format!("{}%20-c%20lock_timeout%3D50%20-c%20idle_in_transaction_session_timeout%3D7s", schema.url);
+    let store = PostgresOffsetStore::open_existing(&given).unwrap();
+    store.commit(&group(), &[(key("t"), at(2))]).unwrap();
+    let limits = "SELECT lock_timeout || ', ' || idle_in_transaction_session_timeout FROM noted";
+    assert_eq!(strings(&mut schema.admin(), limits), ["30s, 30s", "50ms, 7s"]);
+
+    let mut other = schema.admin();
+    let mut holds = other.transaction().unwrap();
+    holds.batch_execute("LOCK TABLE consumer_group_positions").unwrap();
+    for outcome in [store.commit(&group(), &[(key("t"), at(3))]), store.fetch(&group(), &key("t")).map(drop)] {
+        let error = outcome.unwrap_err();
+        assert!(matches!(&error, OffsetStoreError::Server { sqlstate: Some(state), .. } if state == "55P03"), "{error}");
+    }
+    holds.rollback().unwrap();
+    assert_eq!(store.fetch(&group(), &key("t")).unwrap(), Some(at(2)));
+}
+
+/// A store, whose every commit of a position notes in a table what was set for it.
+fn with_settings_noted() -> Option<Schema> {
+    let schema = Schema::new()?;
+    PostgresOffsetStore::connect(&schema.url).unwrap();
+    schema
+        .admin()
+        .batch_execute(
+            "CREATE TABLE noted (synchronous_commit TEXT, configured TEXT, lock_timeout TEXT, idle_in_transaction_session_timeout TEXT);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 INSERT INTO noted SELECT current_setting('synchronous_commit'), reset_val, current_setting('lock_timeout'),
+                     current_setting('idle_in_transaction_session_timeout') FROM pg_settings WHERE name = 'synchronous_commit';
+                 RETURN NULL;
+             END $$;
+             CREATE TRIGGER note AFTER INSERT ON consumer_group_positions FOR EACH STATEMENT EXECUTE FUNCTION note()",
+        )
+        .unwrap();
+    Some(schema)
+}
+
+/// Several idle connections, closed where nobody may block.
+#[tokio::test]
+async fn a_store_may_be_dropped_on_a_thread_of_tokio() {
+    let opened = tokio::task::spawn_blocking(|| {
+        let schema = Schema::new()?;
+        let store = PostgresOffsetStore::connect(&format!("{}&application_name={}", schema.url, schema.name)).unwrap();
+        let (mut other, mut db) = (schema.admin(), schema.admin());
+        let mut holds = other.transaction().unwrap();
+        holds.batch_execute("LOCK TABLE consumer_group_positions").unwrap();
+        std::thread::scope(|scope| {
+            for topic in ["t", "u"] {
+                let store = &store;
+                scope.spawn(move || store.commit(&group(), &[(key(topic), at(1))]).unwrap());
+            }
+            let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1 AND wait_event_type = 'Lock'";
+            while db.query_one(waiting, &[&schema.name]).unwrap().get::<_, i64>(0) < 2 {
+                std::thread::yield_now();
+            }
+            holds.rollback().unwrap();
+        });
+        Some((schema, store))
+    });
+    let Some((schema, store)) = opened.await.unwrap() else { return };
+    drop(store);
+    let left = tokio::task::spawn_blocking(move || {
+        let mut db = schema.admin();
+        let left = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name = $1";
+        (0..1_000).map(|_| db.query_one(left, &[&schema.name]).unwrap().get::<_, i64>(0)).find(|left| *left == 0)
+    });
+    assert_eq!(left.await.unwrap(), Some(0), "connections stay open");
+}
+
+/// A group that is saved for the first time while it is deleted is there with its members, or not at all.
+#[test]
+fn a_group_that_is_saved_while_it_is_deleted_is_whole() {
+    let Some(schema) = Schema::new() else { return };
+    let store = PostgresOffsetStore::connect(&schema.url).unwrap();
+    let (mut other, mut db) = (schema.admin(), schema.admin());
+    // Whoever deletes waits behind his first statement.
+    let lock = i64::from_str_radix(&schema.name[schema.name.len() - 12..], 16).unwrap();
+    db.batch_execute(&format!(
+        "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock({lock}); RETURN NULL; END $$;
+         CREATE TRIGGER wait AFTER DELETE ON consumer_groups FOR EACH STATEMENT EXECUTE FUNCTION wait()"
+    ))
+    .unwrap();
+    let mut holds = other.transaction().unwrap();
+    holds.batch_execute(&format!("SELECT pg_advisory_xact_lock({lock})")).unwrap();
+    let member = MemberMetadata { client_id: "c".to_owned(), ..MemberMetadata::default() };
+    let saved = GroupMetadata { members: [("a".to_owned(), member)].into(), ..GroupMetadata::empty(1, TimestampNs::new(1)) };
+    std::thread::scope(|scope| {
+        let deleting = scope.spawn(|| store.delete_group(&group()).unwrap());
+        let waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND ((classid::BIGINT << 32) | objid::BIGINT) = $1";
+        while db.query_one(waiting, &[&lock]).unwrap().get::<_, i64>(0) == 0 {
+            std::thread::yield_now();
+        }
+        assert!(store.save_group(&group(), &saved).unwrap());
+        holds.rollback().unwrap();
+        deleting.join().unwrap();
+    });
+    assert_eq!(store.load_group(&group()).unwrap(), Some(saved));
 }
 
 /// Keys are in the order of their bytes, whatever the order of the database: what is of a topic is between two of them.
@@ -267,17 +400,17 @@ fn a_topic_is_told_from_those_whose_names_begin_alike() {
     store.commit(&group(), &topics.map(|topic| (key(topic), at(1)))).unwrap();
     assert_eq!(store.delete_topic(&"t".parse().unwrap()).unwrap(), 1);
     assert_eq!(store.fetch_all(&group()).unwrap().len(), topics.len() - 1);
-    let unheld = CommittedOffset { metadata: "a\0b".to_owned(), ..at(2) };
-    let refused = store.commit(&group(), &[(key("tt"), at(2)), (key("u"), unheld)]).unwrap_err();
-    assert!(matches!(&refused, OffsetStoreError::Server { sqlstate: Some(state), .. } if state == "22021"), "{refused}");
-    assert_eq!(store.fetch(&group(), &key("tt")).unwrap(), Some(at(1)), "all of them, or none");
+}
+
+fn here(offset: u64) -> OffsetAndEpoch {
+    OffsetAndEpoch::from(&at(offset))
 }
 
 /// Moves the position, and counts something beside it; nothing of both stays if it fails.
 fn advance(shop: &mut Client, positions: &PostgresPositions, from: Option<u64>, to: u64) -> Result<(), OffsetStoreError> {
     let mut transaction = shop.transaction().unwrap();
     transaction.execute("INSERT INTO counted VALUES ($1)", &[&(to as i64)]).unwrap();
-    positions.advance(&mut transaction, &group(), &key("t"), from.map(Into::into), &at(to))?;
+    positions.advance(&mut transaction, &group(), &key("t"), from.map(here), &at(to))?;
     transaction.commit().unwrap();
     Ok(())
 }
@@ -293,14 +426,28 @@ fn a_position_moves_with_the_transaction_and_by_one_consumer_alone() {
     for (from, found) in [(None, Some(5)), (Some(4), Some(5)), (Some(6), Some(5))] {
         match advance(&mut shop, &positions, from, 9) {
             Err(OffsetStoreError::PositionMoved { expected, found: is, .. }) => {
-                assert_eq!((expected, is), (from.map(Into::into), found.map(Into::into)));
+                assert_eq!((expected, is), (from.map(here), found.map(here)));
             }
             other => panic!("{other:?}"),
         }
     }
+    // The same offset of another term is elsewhere, and what has no term is not of any.
+    let term = |offset, term| CommittedOffset { leader_epoch: Some(LeaderEpoch::new(term)), ..at(offset) };
+    let mut move_on = |from: &CommittedOffset, to: &CommittedOffset| {
+        let mut transaction = shop.transaction().unwrap();
+        positions.advance(&mut transaction, &group(), &key("t"), Some(from.into()), to)?;
+        transaction.commit().unwrap();
+        Ok::<_, OffsetStoreError>(())
+    };
+    move_on(&at(5), &term(5, 1)).unwrap();
+    for elsewhere in [at(5), term(5, 2)] {
+        let moved = move_on(&elsewhere, &at(9)).unwrap_err();
+        assert!(matches!(moved, OffsetStoreError::PositionMoved { found, .. } if found == Some((&term(5, 1)).into())), "{moved}");
+    }
+    move_on(&term(5, 1), &at(5)).unwrap();
     // A rollback takes both back.
     let mut transaction = shop.transaction().unwrap();
-    positions.advance(&mut transaction, &group(), &key("t"), Some(5.into()), &at(9)).unwrap();
+    positions.advance(&mut transaction, &group(), &key("t"), Some(here(5)), &at(9)).unwrap();
     assert_eq!(positions.position(&mut transaction, &group(), &key("t")).unwrap(), Some(at(9)));
     drop(transaction);
     assert_eq!(positions.position(&mut shop.transaction().unwrap(), &group(), &key("t")).unwrap(), Some(at(5)));
@@ -317,7 +464,7 @@ fn a_position_moves_with_the_transaction_and_by_one_consumer_alone() {
                 while from < Some(45) {
                     match advance(&mut shop, &positions, from, from.unwrap() + 1) {
                         Ok(()) => from = from.map(|offset| offset + 1),
-                        Err(OffsetStoreError::PositionMoved { found, .. }) => from = found.map(|offset| offset.get()),
+                        Err(OffsetStoreError::PositionMoved { found, .. }) => from = found.map(|found| found.offset.get()),
                         Err(error) => panic!("{error}"),
                     }
                 }

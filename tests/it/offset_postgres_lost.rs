@@ -37,14 +37,16 @@ enum Cut {
 
 /// Stands between a client and the server, and cuts the next connection on which something is said, as often as it is told to.
 struct Proxy {
-    address: String,
     armed: Arc<parking_lot::Mutex<(Cut, usize)>>,
 }
 
 impl Proxy {
-    fn before(server: String) -> Self {
+    /// One in front of a server, and how to connect through it.
+    fn before(direct: &Config) -> (Self, Config) {
+        let postgres::config::Host::Tcp(host) = &direct.get_hosts()[0] else { panic!("a server that is reached by TCP") };
+        let server = format!("{host}:{}", direct.get_ports().first().unwrap_or(&5432));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+        let address = listener.local_addr().unwrap();
         let armed = Arc::new(parking_lot::Mutex::new((Cut::Never, 0)));
         let cuts = armed.clone();
         std::thread::spawn(move || {
@@ -53,7 +55,13 @@ impl Proxy {
                 std::thread::spawn(move || relay(&client, &server, &cuts));
             }
         });
-        Self { address, armed }
+        let mut through = Config::new();
+        through.host(&address.ip().to_string()).port(address.port()).user(direct.get_user().unwrap()).options(direct.get_options().unwrap());
+        through.dbname(direct.get_dbname().unwrap_or_default());
+        if let Some(password) = direct.get_password() {
+            through.password(password);
+        }
+        (Self { armed }, through)
     }
 
     fn cut(&self, cut: Cut, times: usize) {
@@ -103,15 +111,7 @@ fn relay(mut client: &TcpStream, mut server: &TcpStream, armed: &parking_lot::Mu
 fn a_commit_whose_answer_is_lost_is_told_as_in_doubt() {
     let Some(schema) = Schema::new() else { return };
     let direct: Config = schema.url.parse().unwrap();
-    let postgres::config::Host::Tcp(host) = &direct.get_hosts()[0] else { panic!("a server that is reached by TCP") };
-    let proxy = Proxy::before(format!("{host}:{}", direct.get_ports().first().unwrap_or(&5432)));
-    let (host, port) = proxy.address.split_once(':').unwrap();
-    let mut through = Config::new();
-    through.host(host).port(port.parse().unwrap()).user(direct.get_user().unwrap()).options(direct.get_options().unwrap());
-    through.dbname(direct.get_dbname().unwrap_or_default());
-    if let Some(password) = direct.get_password() {
-        through.password(password);
-    }
+    let (proxy, through) = Proxy::before(&direct);
     let made = Arc::new(AtomicUsize::new(0));
     let count = made.clone();
     let store = PostgresOffsetStore::connect_with("the server behind a proxy", move || {
@@ -158,11 +158,32 @@ fn a_commit_whose_answer_is_lost_is_told_as_in_doubt() {
     assert_eq!(found(&store), Some(5));
 }
 
+/// The schema is made, or is not: whoever asked for it is not told that it is not.
+#[test]
+fn a_migration_whose_answer_is_lost_is_told_as_in_doubt() {
+    let Some(schema) = Schema::new() else { return };
+    let direct: Config = schema.url.parse().unwrap();
+    let (proxy, through) = Proxy::before(&direct);
+    let connect = || {
+        let through = through.clone();
+        PostgresOffsetStore::connect_with("the server behind a proxy", move || through.connect(NoTls))
+    };
+    for cut in [Cut::Behind("COMMIT\0"), Cut::Before("COMMIT\0")] {
+        proxy.cut(cut, 1);
+        match connect() {
+            Err(OffsetStoreError::OutcomeUnknown { action: "migrate", .. }) => {}
+            other => panic!("{cut:?}: {other:?}"),
+        }
+    }
+    connect().unwrap();
+    assert_eq!(PostgresOffsetStore::version(&schema.url).unwrap(), PostgresOffsetStore::LATEST_VERSION);
+}
+
 /// An administrator ends all connections: the next calls have new ones, more of them at once than are kept.
 #[test]
 fn connections_are_replaced() {
     let Some(schema) = Schema::new() else { return };
-    let store = PostgresOffsetStore::connect(&schema.url).unwrap();
+    let store = PostgresOffsetStore::connect(&format!("{}&application_name={}", schema.url, schema.name)).unwrap();
     let everybody = |round: u64| {
         std::thread::scope(|scope| {
             for thread in 0..20 {
@@ -172,8 +193,9 @@ fn connections_are_replaced() {
         });
     };
     everybody(1);
-    let ended = "SELECT COUNT(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'tidelog' AND query LIKE '%consumer_group_positions%' AND datname = current_database() AND pid <> pg_backend_pid()";
-    schema.admin().query_one(ended, &[]).unwrap();
+    let end = "SELECT COUNT(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1";
+    let ended: i64 = schema.admin().query_one(end, &[&schema.name]).unwrap().get(0);
+    assert!(ended >= 1, "nothing was ended");
     everybody(2);
     assert!((0..20).all(|thread| store.fetch(&group(&format!("g{thread}")), &key()).unwrap() == Some(at(2))));
 }

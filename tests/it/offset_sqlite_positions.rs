@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tidelog::{
-    CommittedOffset, GroupId, GroupPosition, OffsetStore, OffsetStoreError, OnOutOfRange, Partition, PartitionKey, Record, RingRange, SeekOutcome,
-    SqliteOffsetStore, SqlitePositions, Store, Subscription, SubscriptionError, SubscriptionOptions, SyncPolicy, TimestampNs,
+    CommittedOffset, GroupId, GroupPosition, LeaderEpoch, OffsetAndEpoch, OffsetStore, OffsetStoreError, OnOutOfRange, Partition, PartitionKey,
+    Record, RingRange, SeekOutcome, SqliteOffsetStore, SqlitePositions, Store, Subscription, SubscriptionError, SubscriptionOptions, SyncPolicy,
+    TimestampNs,
 };
 
 use crate::support::{fingerprint, options, tempdir};
@@ -24,6 +25,10 @@ fn at(offset: u64) -> CommittedOffset {
     CommittedOffset::new(offset, TimestampNs::new(1))
 }
 
+fn of_term(offset: u64, term: Option<u32>) -> OffsetAndEpoch {
+    OffsetAndEpoch { offset: offset.into(), leader_epoch: term.map(LeaderEpoch::new) }
+}
+
 /// A database with a table of its own.
 fn shop(file: &Path) -> (Connection, SqlitePositions) {
     let mut shop = Connection::open(file).unwrap();
@@ -35,9 +40,18 @@ fn shop(file: &Path) -> (Connection, SqlitePositions) {
 
 /// Moves the position, and counts something beside it; nothing of both stays if it fails.
 fn advance(shop: &mut Connection, positions: &SqlitePositions, from: Option<u64>, to: &CommittedOffset) -> Result<(), OffsetStoreError> {
+    advance_from(shop, positions, from.map(|offset| of_term(offset, None)), to)
+}
+
+fn advance_from(
+    shop: &mut Connection,
+    positions: &SqlitePositions,
+    from: Option<OffsetAndEpoch>,
+    to: &CommittedOffset,
+) -> Result<(), OffsetStoreError> {
     let transaction = shop.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
     transaction.execute("INSERT INTO counted VALUES (?1)", [to.offset.get() as i64]).unwrap();
-    positions.advance(&transaction, &group(), &key(), from.map(Into::into), to)?;
+    positions.advance(&transaction, &group(), &key(), from, to)?;
     transaction.commit().unwrap();
     Ok(())
 }
@@ -56,20 +70,16 @@ fn a_position_moves_with_the_transaction_or_not_at_all() {
     let file = home.path().join("shop.db");
     let (mut shop, positions) = shop(&file);
     assert_eq!(stored(&mut shop, &positions), None);
-    let full = CommittedOffset {
-        leader_epoch: Some(tidelog::LeaderEpoch::new(3)),
-        metadata: "größe".to_owned(),
-        expires_at: Some(TimestampNs::new(9)),
-        ..at(7)
-    };
+    let full =
+        CommittedOffset { leader_epoch: Some(LeaderEpoch::new(3)), metadata: "größe".to_owned(), expires_at: Some(TimestampNs::new(9)), ..at(7) };
     advance(&mut shop, &positions, None, &full).unwrap();
-    advance(&mut shop, &positions, Some(7), &at(9)).unwrap();
+    advance_from(&mut shop, &positions, Some(of_term(7, Some(3))), &at(9)).unwrap();
     advance(&mut shop, &positions, Some(9), &full).unwrap(); // also back: after a reset
     assert_eq!((stored(&mut shop, &positions), counted(&shop)), (Some(full.clone()), vec![7, 9, 7]));
     {
         let transaction = shop.transaction().unwrap();
         transaction.execute("INSERT INTO counted VALUES (1)", []).unwrap();
-        positions.advance(&transaction, &group(), &key(), Some(7.into()), &at(20)).unwrap();
+        positions.advance(&transaction, &group(), &key(), Some((&full).into()), &at(20)).unwrap();
         assert_eq!(positions.position(&transaction, &group(), &key()).unwrap(), Some(at(20)), "as the transaction sees it");
     }
     assert_eq!((stored(&mut shop, &positions), counted(&shop)), (Some(full.clone()), vec![7, 9, 7]));
@@ -93,7 +103,7 @@ fn the_second_consumer_is_told() {
     let (mut shop, positions) = shop(&home.path().join("shop.db"));
     let moved = |outcome: Result<(), OffsetStoreError>, expected: Option<u64>, found: Option<u64>| match outcome {
         Err(OffsetStoreError::PositionMoved { expected: was, found: is, group: of, partition }) => {
-            assert_eq!((was, is), (expected.map(Into::into), found.map(Into::into)));
+            assert_eq!((was, is), (expected.map(|offset| of_term(offset, None)), found.map(|offset| of_term(offset, None))));
             assert_eq!((of, partition), (group(), key().to_string()));
         }
         other => panic!("{other:?}"),
@@ -119,7 +129,7 @@ fn the_second_consumer_is_told() {
                 while from < Some(45) {
                     match advance(&mut shop, &positions, from, &at(from.unwrap() + 1)) {
                         Ok(()) => from = from.map(|offset| offset + 1),
-                        Err(OffsetStoreError::PositionMoved { found, .. }) => from = found.map(|offset| offset.get()),
+                        Err(OffsetStoreError::PositionMoved { found, .. }) => from = found.map(|found| found.offset.get()),
                         Err(error) => panic!("{error}"),
                     }
                 }
@@ -225,7 +235,7 @@ fn a_subscription_goes_on_where_the_results_end() {
     assert_eq!(bed.count(&mut shop, &positions, &first), 5);
     bed.append(3);
     let second = bed.subscribe(OnOutOfRange::Error).unwrap();
-    assert_eq!((second.started().outcome, second.started().committed()), (SeekOutcome::Resumed, Some(5.into())));
+    assert_eq!((second.started().outcome, second.started().committed()), (SeekOutcome::Resumed, Some((&first.checked_position().unwrap()).into())));
     assert_eq!(bed.count(&mut shop, &positions, &second), 8);
     assert_eq!(counted(&shop), (0..8).collect::<Vec<_>>());
 
@@ -235,11 +245,38 @@ fn a_subscription_goes_on_where_the_results_end() {
     let error = bed.subscribe(OnOutOfRange::Error).map(drop).unwrap_err();
     assert!(matches!(error, SubscriptionError::Truncated { next, .. } if next == 8), "{error}");
     let third = bed.subscribe(OnOutOfRange::Earliest).unwrap();
-    assert_eq!(third.started().committed(), Some(8.into()), "what it is to follow is what is stored");
+    assert_eq!(third.started().committed().map(|stored| stored.offset), Some(8.into()), "what it is to follow is what is stored");
     assert_eq!(bed.count(&mut shop, &positions, &third), 10);
     assert_eq!(counted(&shop), (0..8).chain(6..10).collect::<Vec<_>>());
     let asked_otherwise = bed.orders.subscribe("c", SubscriptionOptions::new().start(tidelog::OffsetSpec::ResetToEarliest)).unwrap();
     assert_eq!(asked_otherwise.started().committed(), None);
+}
+
+/// The log is cut and grows to the same offset again, while two consumers of the group have what the first of its lives gave: one of them counts the
+/// new records, and the other is told, although the offset that it was at is the one that is stored.
+#[test]
+fn of_two_that_read_a_log_anew_one_counts() {
+    let home = tempdir();
+    let (mut shop, positions) = shop(&home.path().join("shop.db"));
+    let bed = Bed::new(home.path(), SyncPolicy::OsOnly);
+    bed.append(8);
+    assert_eq!(bed.count(&mut shop, &positions, &bed.subscribe(OnOutOfRange::Error).unwrap()), 8);
+    bed.orders.truncate_suffix(6).unwrap();
+    bed.append(2);
+    let [first, second] = [(); 2].map(|()| bed.subscribe(OnOutOfRange::Earliest).unwrap());
+    assert_eq!(bed.count(&mut shop, &positions, &first), 8);
+    let transaction = shop.transaction().unwrap();
+    assert_eq!(second.page().unwrap().records.len(), 2);
+    let (from, next) = (second.started().committed(), second.checked_position().unwrap());
+    match positions.advance(&transaction, &group(), bed.orders.key(), from, &next) {
+        Err(error @ OffsetStoreError::PositionMoved { expected, found, .. }) => {
+            assert_eq!((expected, found), (from, Some((&next).into())), "{error}");
+            assert_eq!(error.to_string(), format!("group billing was to go on from 8 of term 0 in {}, and is at 8 of term 1", bed.orders.key()));
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(transaction);
+    assert_eq!(counted(&shop), (0..8).chain(6..8).collect::<Vec<_>>());
 }
 
 /// A log that lost its end would put other records below a position that was noted with a result: none is given before it is durable.

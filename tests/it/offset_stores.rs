@@ -390,8 +390,51 @@ fn metadata_that_is_too_large_is_refused() {
                 let outcome = store.save_group(&group("g"), &bad);
                 assert!(matches!(outcome, Err(OffsetStoreError::GroupTooLarge { found, limit, .. }) if found > limit), "{outcome:?}");
             }
+            assert!(store.save_group(&group("h"), &metadata(1, &[&"x".repeat(1_024)])).unwrap());
+            let outcome = store.save_group(&group("h"), &metadata(2, &[&"x".repeat(1_025)]));
+            assert!(matches!(outcome, Err(OffsetStoreError::GroupTooLarge { found: 1_025, limit: 1_024, .. })), "{outcome:?}");
         },
         |store| assert_eq!(store.load_group(&group("g")).unwrap(), Some(long(32_767))),
+    );
+}
+
+/// Not every store could keep it: none does.
+#[test]
+fn text_with_a_nul_is_refused() {
+    let nul = || "a\0b".to_owned();
+    let of_a_group: [GroupMetadata; 3] = [
+        GroupMetadata { protocol_type: nul(), ..metadata(2, &["a"]) },
+        GroupMetadata { protocol: Some(nul()), ..metadata(2, &["a"]) },
+        GroupMetadata { leader: Some(nul()), ..metadata(2, &["a"]) },
+    ];
+    type Spoil = fn(&mut MemberMetadata, String);
+    let of_a_member: [(&str, Spoil); 4] = [
+        ("a\0b", |_, _| {}),
+        ("a", |member, nul| member.instance_id = Some(nul)),
+        ("a", |member, nul| member.client_id = nul),
+        ("a", |member, nul| member.client_host = nul),
+    ];
+    let with_member = of_a_member.map(|(id, spoil)| {
+        let mut metadata = metadata(2, &[id]);
+        metadata.leader = None;
+        metadata.members.values_mut().for_each(|member| spoil(member, nul()));
+        metadata
+    });
+    each(
+        |store| {
+            assert!(store.save_group(&group("g"), &metadata(1, &["a"])).unwrap());
+            for bad in of_a_group.iter().chain(&with_member) {
+                let outcome = store.save_group(&group("g"), bad);
+                assert!(matches!(outcome, Err(OffsetStoreError::NulCharacter { .. })), "{outcome:?}");
+            }
+            let noted = CommittedOffset { metadata: nul(), ..CommittedOffset::new(1, ts(1)) };
+            let outcome = store.commit(&group("g"), &[(partition("t", 0), CommittedOffset::new(1, ts(1))), (partition("t", 1), noted)]);
+            assert!(matches!(outcome, Err(OffsetStoreError::NulCharacter { .. })), "{outcome:?}");
+        },
+        |store| {
+            assert_eq!(store.load_group(&group("g")).unwrap(), Some(metadata(1, &["a"])));
+            assert_eq!(store.fetch_all(&group("g")).unwrap(), []);
+        },
     );
 }
 

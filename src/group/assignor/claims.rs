@@ -16,6 +16,8 @@ pub(super) struct Claims<'a>(HashMap<&'a TopicPartition, Claim>);
 struct Claim {
     generation: Option<i32>,
     members: Vec<usize>,
+    /// Those that do not know their generation: it may be the newest.
+    undated: Vec<usize>,
 }
 
 impl<'a> Claims<'a> {
@@ -23,12 +25,15 @@ impl<'a> Claims<'a> {
         let mut claims: HashMap<&TopicPartition, Claim> = HashMap::new();
         for (index, member) in members.iter().enumerate() {
             for partition in &member.owned {
-                let claim = claims.entry(partition).or_insert(Claim { generation: member.generation, members: Vec::new() });
+                let claim = claims.entry(partition).or_insert(Claim { generation: member.generation, members: Vec::new(), undated: Vec::new() });
                 if member.generation > claim.generation {
-                    *claim = Claim { generation: member.generation, members: Vec::new() };
+                    (claim.generation, claim.members) = (member.generation, Vec::new());
                 }
                 if member.generation == claim.generation && claim.members.last() != Some(&index) {
                     claim.members.push(index);
+                }
+                if member.generation.is_none() {
+                    claim.undated.push(index);
                 }
             }
         }
@@ -45,6 +50,6 @@ impl<'a> Claims<'a> {
 
     /// Whether somebody else than `member` may be reading the partition still.
     pub(super) fn is_held_by_another(&self, partition: &TopicPartition, member: usize) -> bool {
-        self.0.get(partition).is_some_and(|claim| claim.members.iter().any(|index| *index != member))
+        self.0.get(partition).is_some_and(|claim| claim.members.iter().chain(&claim.undated).any(|index| *index != member))
     }
 }

@@ -7,7 +7,7 @@ use super::sticky_user_data::StickyUserData;
 use super::wire::{Reader, Writer};
 use super::{LATEST_VERSION, by_topic, partitions};
 use crate::error::TopicError;
-use crate::group::assignor::{Assignor, MemberSubscription, StickyAssignor};
+use crate::group::assignor::{Assignor, CooperativeStickyAssignor, MemberSubscription, StickyAssignor};
 use crate::group::instance_id::InstanceId;
 use crate::group::member_id::MemberId;
 
@@ -36,7 +36,8 @@ pub struct ConsumerProtocolSubscription {
 }
 
 impl ConsumerProtocolSubscription {
-    /// What `member` sends to the assignor called `protocol`. The sticky one is told what the member had by its user data, as in Kafka.
+    /// What `member` sends to the assignor called `protocol`. As in Kafka, user data tell the sticky one what the member had, and the cooperative one in
+    /// which generation it got that, for versions that have no field for it.
     ///
     /// # Errors
     /// [`ConsumerProtocolError::TooLarge`].
@@ -46,8 +47,13 @@ impl ConsumerProtocolSubscription {
         let owned = by_topic(&member.owned);
         if protocol == StickyAssignor.name() {
             subscription.user_data = Some(StickyUserData { partitions: owned, generation: member.generation }.encode()?);
-        } else {
-            subscription.owned_partitions = owned;
+            return Ok(subscription);
+        }
+        subscription.owned_partitions = owned;
+        if protocol == CooperativeStickyAssignor.name() {
+            let mut writer = Writer::default();
+            writer.generation(member.generation);
+            subscription.user_data = Some(writer.bytes);
         }
         Ok(subscription)
     }
@@ -61,11 +67,21 @@ impl ConsumerProtocolSubscription {
         let (owned, generation) = if protocol == StickyAssignor.name() {
             let had = self.user_data.as_deref().and_then(|bytes| StickyUserData::decode(bytes).ok()).unwrap_or_default();
             (partitions(&had.partitions)?, had.generation)
+        } else if protocol == CooperativeStickyAssignor.name() {
+            (partitions(&self.owned_partitions)?, self.generation.or_else(|| self.generation_of_user_data()))
         } else {
             (partitions(&self.owned_partitions)?, self.generation)
         };
         let topics = self.topics.iter().map(|topic| topic.parse()).collect::<Result<_, _>>()?;
         Ok(MemberSubscription { member, instance, topics, owned, generation })
+    }
+
+    /// What user data for the cooperative assignor say: Kafka's own clients write the generation alone, and librdkafka what it writes for the sticky one.
+    fn generation_of_user_data(&self) -> Option<i32> {
+        let bytes = self.user_data.as_deref()?;
+        let read =
+            if bytes.len() == size_of::<i32>() { Reader::new(bytes).generation() } else { StickyUserData::decode(bytes).map(|had| had.generation) };
+        read.ok().flatten()
     }
 
     /// The bytes, in `version`. Fields that it does not have are left out.

@@ -18,27 +18,34 @@ pub(super) fn check_positions(positions: &[(PartitionKey, CommittedOffset)]) -> 
 pub(super) fn check_position(partition: &PartitionKey, position: &CommittedOffset) -> Result<(), OffsetStoreError> {
     check_partition(partition)?;
     check_offset(position.offset)?;
+    check_text("the metadata of a position", &position.metadata)?;
     let found = position.metadata.len();
     if found > METADATA_BYTES_MAX { Err(OffsetStoreError::MetadataTooLarge { found, limit: METADATA_BYTES_MAX }) } else { Ok(()) }
 }
 
-/// Whether the metadata of a group can be kept: how long its texts are, and all of it.
+/// Whether the metadata of a group can be kept: what its texts are, how long they are, and all of it.
 pub(super) fn check_group(metadata: &GroupMetadata) -> Result<(), OffsetStoreError> {
     let within = |what, found, limit| if found > limit { Err(OffsetStoreError::GroupTooLarge { what, found, limit }) } else { Ok(()) };
-    let len = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let mut all = 0;
-    for bytes in [metadata.protocol_type.len(), len(&metadata.protocol), len(&metadata.leader)] {
-        within("a name", bytes, GROUP_NAME_BYTES_MAX)?;
-        all += bytes;
-    }
+    let mut names = |names: [Option<&String>; 4]| {
+        names.into_iter().flatten().try_for_each(|name| {
+            within("a name", name.len(), GROUP_NAME_BYTES_MAX)?;
+            all += name.len();
+            check_text("a name of a group", name)
+        })
+    };
+    names([Some(&metadata.protocol_type), metadata.protocol.as_ref(), metadata.leader.as_ref(), None])?;
     for (id, member) in &metadata.members {
-        for bytes in [id.len(), len(&member.instance_id), member.client_id.len(), member.client_host.len()] {
-            within("a name", bytes, GROUP_NAME_BYTES_MAX)?;
-            all += bytes;
-        }
-        all += member.subscription.len() + member.assignment.len();
+        within("the id of a member", id.len(), MEMBER_ID_BYTES_MAX)?;
+        names([Some(id), member.instance_id.as_ref(), Some(&member.client_id), Some(&member.client_host)])?;
     }
-    within("the metadata", all, GROUP_BYTES_MAX)
+    let protocol_bytes = metadata.members.values().map(|member| member.subscription.len() + member.assignment.len());
+    within("the metadata", all + protocol_bytes.sum::<usize>(), GROUP_BYTES_MAX)
+}
+
+/// Databases do not keep every character.
+fn check_text(what: &'static str, text: &str) -> Result<(), OffsetStoreError> {
+    if text.contains('\0') { Err(OffsetStoreError::NulCharacter { what }) } else { Ok(()) }
 }
 
 pub(super) fn check_partitions(partitions: &[PartitionKey]) -> Result<(), OffsetStoreError> {
@@ -67,3 +74,6 @@ pub(super) fn check_stats(partition: &PartitionKey, stats: &PartitionStats) -> R
 pub(super) fn check_offset(offset: Offset) -> Result<(), OffsetStoreError> {
     if offset.get() <= OFFSET_MAX { Ok(()) } else { Err(OffsetStoreError::OffsetTooHigh { found: offset, limit: Offset::new(OFFSET_MAX) }) }
 }
+
+/// Bytes of a member's id at most: as the coordinator gives them out, and as an index of a database takes them.
+const MEMBER_ID_BYTES_MAX: usize = 1024;

@@ -40,7 +40,8 @@ use crate::topic::{PartitionKey, TopicName};
 /// durable when a call returns, unless the store is one of memory alone.
 ///
 /// What it takes it can give back: an offset above 2^63 - 1 is refused ([`OffsetStoreError::OffsetTooHigh`]), and so is a
-/// [`TopicName`] that was put together from parts that are none ([`TopicError::InvalidName`](crate::TopicError::InvalidName)).
+/// [`TopicName`] that was put together from parts that are none ([`TopicError::InvalidName`](crate::TopicError::InvalidName)), and text with a NUL
+/// character in it ([`OffsetStoreError::NulCharacter`]).
 ///
 /// Only positions and groups are the store's own. Everything else was read from a log and can be read from it again: no offset is assigned from what a
 /// store says, so that a store which is lost, old or wrong changes none.
@@ -85,7 +86,8 @@ pub trait OffsetStore: fmt::Debug + Send + Sync {
     /// has the same [`changed_at`](GroupMetadata::changed_at); returns whether this was taken.
     ///
     /// # Errors
-    /// [`OffsetStoreError::GroupTooLarge`] if names in it have more than 32,767 bytes, or all of it more than 16 MiB.
+    /// [`OffsetStoreError::GroupTooLarge`] if ids of members have more than 1,024 bytes, other names more than 32,767, or all of it more than 16 MiB;
+    /// [`OffsetStoreError::NulCharacter`].
     fn save_group(&self, group: &GroupId, metadata: &GroupMetadata) -> Result<bool, OffsetStoreError>;
 
     /// What a group was made of last, if that was noted.

@@ -12,10 +12,10 @@ pub(super) const COMMIT_FIRST: &str = "INSERT INTO consumer_group_positions
     (group_id, partition_key, committed_offset, leader_epoch, metadata, committed_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
     ON CONFLICT (group_id, partition_key) DO NOTHING";
 
-/// As [`COMMIT`], where the group's position is `$8`.
+/// As [`COMMIT`], where the group's position is `$8` of the term `$9`.
 pub(super) const COMMIT_FROM: &str = "UPDATE consumer_group_positions
     SET committed_offset = $1, leader_epoch = $2, metadata = $3, committed_at = $4, expires_at = $5
-    WHERE group_id = $6 AND partition_key = $7 AND committed_offset = $8";
+    WHERE group_id = $6 AND partition_key = $7 AND committed_offset = $8 AND leader_epoch IS NOT DISTINCT FROM $9";
 
 pub(super) const FETCH: &str = "SELECT committed_offset, leader_epoch, metadata, committed_at, expires_at
     FROM consumer_group_positions WHERE group_id = $1 AND partition_key = $2";
@@ -27,9 +27,13 @@ pub(super) const GROUPS: &str = "SELECT group_id FROM consumer_group_positions U
 
 pub(super) const DELETE: &str = "DELETE FROM consumer_group_positions WHERE group_id = $1 AND partition_key = $2";
 
-/// The positions last: how many there were is what is asked.
-pub(super) const DELETE_GROUP: [&str; 3] =
-    ["DELETE FROM consumer_groups WHERE group_id = $1", DELETE_MEMBERS, "DELETE FROM consumer_group_positions WHERE group_id = $1"];
+/// The members only if the group is gone: one that was saved behind the first statement keeps its own. The positions last: how many there were is
+/// what is asked.
+pub(super) const DELETE_GROUP: [&str; 3] = [
+    "DELETE FROM consumer_groups WHERE group_id = $1",
+    "DELETE FROM consumer_group_members WHERE group_id = $1 AND NOT EXISTS (SELECT * FROM consumer_groups WHERE group_id = $1)",
+    "DELETE FROM consumer_group_positions WHERE group_id = $1",
+];
 
 pub(super) const SAVE_GROUP: &str = "INSERT INTO consumer_groups
     (group_id, generation, protocol_type, protocol, leader, changed_at) VALUES ($1, $2, $3, $4, $5, $6)

@@ -30,10 +30,13 @@ use crate::topic::{PartitionKey, TopicName};
 
 /// An [`OffsetStore`] in a PostgreSQL database (feature `postgres`): in its current schema, which is the first of `search_path` that is there.
 ///
-/// A commit is flushed by the server before it returns: `synchronous_commit = off` is overruled, and a server with `fsync = off` refused. Up to eight
-/// connections are kept, and calls beyond that wait for one. Where one is lost, what was not committed is done again on another; a commit whose
-/// answer is lost is [`OffsetStoreError::OutcomeUnknown`], and never told as done. Text with a NUL character in it, which PostgreSQL cannot hold, is
-/// refused.
+/// A commit is flushed by the server before it returns: in each transaction `synchronous_commit = off` is overruled, and a server with `fsync = off`
+/// refused. Up to eight connections are kept, and calls beyond that wait for one. Where one is lost, what was not committed is done again on another; a
+/// commit whose answer is lost is [`OffsetStoreError::OutcomeUnknown`], and never told as done.
+///
+/// Unless other limits are set, nobody waits for ever: a call whose rows somebody else holds for 30 seconds fails (SQLSTATE 55P03, `lock_timeout`), the
+/// server gives up a transaction that says nothing for as long (`idle_in_transaction_session_timeout`), and [`connect`](Self::connect) gives up a
+/// connection whose other end is silent for about as long (`tcp_user_timeout`, `keepalives_idle`).
 ///
 /// Schemas of older versions are brought up to date when they are opened, one process at a time; one of a newer version, and whatever is no offset
 /// store, is refused and not changed. Copies of it are made by PostgreSQL's own tools.
@@ -48,7 +51,7 @@ use crate::topic::{PartitionKey, TopicName};
 /// ```
 ///
 /// # Panics
-/// Its calls block, and panic where a thread of tokio's runtime must not: use `spawn_blocking` there.
+/// Its calls block, and panic where a thread of tokio's runtime must not: use `spawn_blocking` there. It may be dropped anywhere.
 #[derive(Debug)]
 pub struct PostgresOffsetStore {
     server: Server,
@@ -65,7 +68,8 @@ impl PostgresOffsetStore {
         Self::open(Server::at(config)?)
     }
 
-    /// As [`connect`](Self::connect), by connections that `connect` makes: over TLS, or whatever else there is to do. `place` is how errors name them.
+    /// As [`connect`](Self::connect), by connections that `connect` makes: over TLS, or whatever else there is to do. How long they wait for a machine
+    /// that is silent is what `connect` says (`keepalives_idle`, `tcp_user_timeout`). `place` is how errors name them.
     ///
     /// # Errors
     /// As [`connect`](Self::connect).
@@ -83,7 +87,7 @@ impl PostgresOffsetStore {
     pub fn open_existing(config: &str) -> Result<Self, OffsetStoreError> {
         let server = Server::at(config)?;
         if schema::version(&server.place, &mut server.open()?, Others::Allowed)? == 0 {
-            return Err(OffsetStoreError::NotFound { place: server.place });
+            return Err(OffsetStoreError::NotFound { place: server.place.clone() });
         }
         Self::open(server)
     }
@@ -338,3 +342,6 @@ const INSERT_MAPPINGS: &str = "INSERT INTO offset_mappings (partition_key, kafka
     ON CONFLICT (partition_key, kafka_offset) DO NOTHING";
 const FIND_MAPPINGS: &str = "SELECT kafka_offset, smq_timestamp, message_size FROM offset_mappings
     WHERE partition_key = $1 AND kafka_offset = ANY ($2) ORDER BY kafka_offset";
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,11 @@
 //! all. Begins and ends no transaction of his.
 
 use postgres::{Client, Transaction};
-use tidelog_format::Offset;
 
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::offset_and_epoch::OffsetAndEpoch;
 use crate::offset::store::keys::integer;
 use crate::offset::store::limits;
 use crate::offset::store::migrations::{LATEST, Others};
@@ -19,7 +19,11 @@ use crate::topic::PartitionKey;
 /// records. As [`SqlitePositions`], where `SqlitePositions` is built, with the same promises and limits.
 ///
 /// The tables are those of [`PostgresOffsetStore`](crate::PostgresOffsetStore), which a subscription begins at. The crate `postgres` must be of the
-/// version that this one uses. Where the answer to your COMMIT is lost, the stored position tells what came of it: subscribe anew.
+/// version that this one uses. Where the answer to your COMMIT is lost, subscribe anew and go on from there: the server may be at work with it still,
+/// and then your next move waits for it, and is refused if it was done ([`OffsetStoreError::PositionMoved`]).
+///
+/// How long your connection waits is yours to say: without `keepalives_idle` and `tcp_user_timeout` for hours for a machine that is gone, without
+/// `lock_timeout` for ever for a consumer that holds the position, and without `idle_in_transaction_session_timeout` the server does so for yours.
 ///
 /// ```no_run
 /// use std::sync::Arc;
@@ -75,7 +79,7 @@ impl PostgresPositions {
         position.map_err(|error| failure("fetch a position from", PLACE, &error))
     }
 
-    /// Moves the position of a group in a partition, in either direction, if it is still at `from`: at no offset, where the group has none yet. It
+    /// Moves the position of a group in a partition, in either direction, if it is still at `from`, offset and term: at nothing, where the group has none yet. It
     /// is moved when the transaction is committed; another one that moves it waits for that.
     ///
     /// # Errors
@@ -86,7 +90,7 @@ impl PostgresPositions {
         transaction: &mut Transaction<'_>,
         group: &GroupId,
         partition: &PartitionKey,
-        from: Option<Offset>,
+        from: Option<OffsetAndEpoch>,
         to: &CommittedOffset,
     ) -> Result<(), OffsetStoreError> {
         limits::check_position(partition, to)?;
@@ -96,15 +100,16 @@ impl PostgresPositions {
         let written = match from {
             None => transaction.execute(statements::COMMIT_FIRST, &[&id, &key, &offset, &epoch, &to.metadata, &committed_at, &expires_at]),
             Some(from) => {
-                let row: [&(dyn postgres::types::ToSql + Sync); 8] =
-                    [&offset, &epoch, &to.metadata, &committed_at, &expires_at, &id, &key, &integer(from)];
+                let (from, from_epoch) = (integer(from.offset), from.leader_epoch.map(|epoch| i64::from(epoch.get())));
+                let row: [&(dyn postgres::types::ToSql + Sync); 9] =
+                    [&offset, &epoch, &to.metadata, &committed_at, &expires_at, &id, &key, &from, &from_epoch];
                 transaction.execute(statements::COMMIT_FROM, &row)
             }
         };
         if written.map_err(|error| failure("move a position in", PLACE, &error))? == 1 {
             return Ok(());
         }
-        let found = self.position(transaction, group, partition)?.map(|position| position.offset);
+        let found = self.position(transaction, group, partition)?.map(|position| OffsetAndEpoch::from(&position));
         Err(OffsetStoreError::PositionMoved { group: group.clone(), partition: key, expected: from, found })
     }
 }

@@ -6,7 +6,7 @@ use crate::clock::now;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::migrations::{self, Catalog, MIGRATIONS, Others};
-use crate::offset::store::postgres::server::failure;
+use crate::offset::store::postgres::server::{SETTINGS, failure, not_committed};
 use crate::offset::store::statements;
 
 /// The version of the current schema of a database: 0 of an empty one.
@@ -25,6 +25,7 @@ pub(super) fn migrate(place: &str, client: &mut Client, wanted: u32, others: Oth
     loop {
         // Read committed: what is read behind the lock is what whoever held it has left.
         let mut transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start().map_err(failed)?;
+        transaction.query_one(SETTINGS, &[&true]).map_err(failed)?;
         transaction.query_one("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(failed)?;
         let found = version(place, &mut transaction, others)?;
         if found == wanted {
@@ -41,7 +42,7 @@ pub(super) fn migrate(place: &str, client: &mut Client, wanted: u32, others: Oth
             transaction.batch_execute(&dialect(step.down)).map_err(failed)?;
             transaction.execute(statements::NOTE_TAKEN_BACK, &[&i64::from(step.version)]).map_err(failed)?;
         }
-        transaction.commit().map_err(failed)?;
+        transaction.commit().map_err(|error| not_committed("migrate", place, &error))?;
     }
 }
 

@@ -7,6 +7,7 @@ use std::{fmt, io};
 
 use parking_lot::{Condvar, Mutex};
 use postgres::config::Host;
+use postgres::error::Severity;
 use postgres::types::ToSql;
 use postgres::{Client, Config, GenericClient, IsolationLevel, NoTls, Row, Statement, Transaction};
 
@@ -52,14 +53,7 @@ pub(super) enum Failed {
 impl Server {
     /// Where a connection string leads; without TLS.
     pub(super) fn at(config: &str) -> Result<Self, OffsetStoreError> {
-        let place = "PostgreSQL".to_owned();
-        let mut config: Config = config.parse().map_err(|error| failure("read the address of", &place, &error))?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("tidelog");
-        }
+        let config = config_of(config).map_err(|error| failure("read the address of", "PostgreSQL", &error))?;
         Ok(Self::by(place_of(&config), move || config.connect(NoTls)))
     }
 
@@ -67,19 +61,12 @@ impl Server {
         Self { place, connect: Box::new(connect), pool: Mutex::default(), is_free: Condvar::new() }
     }
 
-    /// A new connection, on which a commit is durable before it returns.
+    /// A new connection, whose reads do not wait for ever. A server that does not sync is refused.
     pub(super) fn open(&self) -> Result<Client, OffsetStoreError> {
         let failed = |error| failure("connect to", &self.place, &error);
         let mut client = (self.connect)().map_err(failed)?;
-        // Of a role or a database too: whoever has set it otherwise for himself has not meant this.
-        client
-            .batch_execute("SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'")
-            .map_err(failed)?;
-        let fsync: String = client.query_one("SHOW fsync", &[]).and_then(|row| row.try_get(0)).map_err(failed)?;
-        if fsync != "on" {
-            let (place, reason) = (self.place.clone(), "its fsync is off, so that power loss takes back what it has committed".to_owned());
-            return Err(OffsetStoreError::Server { action: "connect to", place, sqlstate: None, reason });
-        }
+        let set = client.query_one(SETTINGS, &[&false]).map_err(failed)?;
+        check_fsync("connect to", &self.place, &set)?;
         Ok(client)
     }
 
@@ -101,8 +88,11 @@ impl Server {
             let Session { client, statements } = session;
             let transaction = client.build_transaction().isolation_level(IsolationLevel::ReadCommitted).start()?;
             let mut work = Work { transaction, statements };
+            for set in work.query(SETTINGS, &[&true])? {
+                check_fsync(action, &self.place, &set)?;
+            }
             let done = write(&mut work)?;
-            work.transaction.commit().map_err(|error| Failed::Store(self.not_committed(action, &error)))?;
+            work.transaction.commit().map_err(|error| not_committed(action, &self.place, &error))?;
             Ok(done)
         })
     }
@@ -148,13 +138,17 @@ impl Server {
         lease.session = Some(Session { client: self.open()?, statements: HashMap::new() });
         Ok(lease)
     }
+}
 
-    /// What the answer to a COMMIT, or none, means.
-    fn not_committed(&self, action: &'static str, error: &postgres::Error) -> OffsetStoreError {
-        if error.as_db_error().is_some() && !is_lost(error) {
-            return failure(action, &self.place, error);
+impl Drop for Server {
+    /// By a thread of its own: a client blocks when it is dropped, which panics on a thread of tokio's runtime.
+    fn drop(&mut self) {
+        let idle = std::mem::take(&mut self.pool.get_mut().idle);
+        if !idle.is_empty()
+            && let Ok(closing) = std::thread::Builder::new().spawn(move || drop(idle))
+        {
+            let _ = closing.join();
         }
-        OffsetStoreError::OutcomeUnknown { action, place: self.place.clone(), reason: reason(error) }
     }
 }
 
@@ -210,6 +204,26 @@ fn prepared(client: &mut impl GenericClient, statements: &mut Statements, sql: &
     Ok(statement)
 }
 
+/// What the answer to a COMMIT, or none, means.
+pub(super) fn not_committed(action: &'static str, place: &str, error: &postgres::Error) -> OffsetStoreError {
+    if is_refused(error) {
+        return failure(action, place, error);
+    }
+    OffsetStoreError::OutcomeUnknown { action, place: place.to_owned(), reason: reason(error) }
+}
+
+/// Whether the row that [`SETTINGS`] answers with is of a server that syncs.
+pub(super) fn check_fsync(action: &'static str, place: &str, set: &Row) -> Result<(), OffsetStoreError> {
+    match set.try_get(0) {
+        Ok("on") => Ok(()),
+        Ok(_) => {
+            let (place, reason) = (place.to_owned(), "its fsync is off, so that power loss takes back what it has committed".to_owned());
+            Err(OffsetStoreError::Server { action, place, sqlstate: None, reason })
+        }
+        Err(error) => Err(failure(action, place, &error)),
+    }
+}
+
 pub(super) fn failure(action: &'static str, place: &str, error: &postgres::Error) -> OffsetStoreError {
     let sqlstate = error.code().map(|code| code.code().to_owned());
     OffsetStoreError::Server { action, place: place.to_owned(), sqlstate, reason: reason(error) }
@@ -223,12 +237,45 @@ fn reason(error: &postgres::Error) -> String {
     }
 }
 
-/// Whether the connection is gone: closed, failed, or ended by a server that stops or starts (class 57P of SQLSTATE; class 08 is of proxies).
+/// Whether the server says no, and goes on: what is worse than an ERROR ends the connection, and class 08 of SQLSTATE is what proxies say without it.
+fn is_refused(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|answer| {
+        let is_error = answer.parsed_severity().map_or(answer.severity() == "ERROR", |severity| severity == Severity::Error);
+        is_error && !answer.code().code().starts_with("08")
+    })
+}
+
+/// Whether the connection is gone: closed, failed, or ended by the server.
 fn is_lost(error: &postgres::Error) -> bool {
-    match error.code() {
-        Some(code) => code.code().starts_with("57P") || code.code().starts_with("08"),
-        None => error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>()),
+    if error.as_db_error().is_some() {
+        return !is_refused(error);
     }
+    error.is_closed() || error.source().is_some_and(|source| source.is::<io::Error>())
+}
+
+/// A connection string, and what it does not say of how long to wait.
+pub(super) fn config_of(text: &str) -> Result<Config, postgres::Error> {
+    let mut config: Config = text.parse()?;
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_TIMEOUT);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENCE_MAX);
+    }
+    // It has a default, of two hours, that does not tell itself from what was given.
+    if !text.contains("keepalives_idle") {
+        config.keepalives_idle(SILENCE_MAX / 3);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(SILENCE_MAX / 6);
+    }
+    if config.get_keepalives_retries().is_none() {
+        config.keepalives_retries(4);
+    }
+    if config.get_application_name().is_none() {
+        config.application_name("tidelog");
+    }
+    Ok(config)
 }
 
 /// Without the password.
@@ -261,7 +308,19 @@ impl From<OffsetStoreError> for Failed {
     }
 }
 
+/// What is set for a transaction, or for a session if `$1` is false; answered with whether the server syncs.
+///
+/// For each transaction: a reload of the server's configuration changes what a session has, and behind a pooler sessions are others' too. A commit waits
+/// for the disk, whatever was set; 30 seconds is how long it waits for what others hold, and how long the server waits for us while we hold something,
+/// unless another limit was set.
+pub(super) const SETTINGS: &str = "SELECT current_setting('fsync'),
+    set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, $1),
+    set_config('lock_timeout', CASE current_setting('lock_timeout') WHEN '0' THEN '30s' ELSE current_setting('lock_timeout') END, $1),
+    set_config('idle_in_transaction_session_timeout', CASE current_setting('idle_in_transaction_session_timeout')
+        WHEN '0' THEN '30s' ELSE current_setting('idle_in_transaction_session_timeout') END, $1)";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Without an answer of the other machine, to data or to keepalives.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Whoever comes while all are in use waits for one.
 const CONNECTIONS_MAX: usize = 8;
 const ATTEMPTS: u32 = 3;

@@ -4,11 +4,11 @@
 use std::path::Path;
 
 use rusqlite::{Connection, Transaction, params};
-use tidelog_format::Offset;
 
 use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::error::OffsetStoreError;
 use crate::offset::group_id::GroupId;
+use crate::offset::offset_and_epoch::OffsetAndEpoch;
 use crate::offset::store::keys::integer;
 use crate::offset::store::limits;
 use crate::offset::store::migrations::{LATEST, Others};
@@ -85,7 +85,7 @@ impl SqlitePositions {
         self.database.run("fetch a position from", || rows::fetch(transaction, group, partition))
     }
 
-    /// Moves the position of a group in a partition, in either direction, if it is still at `from`: at no offset, where the group has none yet. It
+    /// Moves the position of a group in a partition, in either direction, if it is still at `from`, offset and term: at nothing, where the group has none yet. It
     /// is moved when the transaction is committed.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl SqlitePositions {
         transaction: &Transaction<'_>,
         group: &GroupId,
         partition: &PartitionKey,
-        from: Option<Offset>,
+        from: Option<OffsetAndEpoch>,
         to: &CommittedOffset,
     ) -> Result<(), OffsetStoreError> {
         limits::check_position(partition, to)?;
@@ -108,14 +108,24 @@ impl SqlitePositions {
                 transaction.prepare_cached(statements::COMMIT_FIRST)?.execute(row)
             }
             Some(from) => {
-                let row = params![offset, epoch, to.metadata, committed_at, expires_at, group_id, key, integer(from)];
+                let row = params![
+                    offset,
+                    epoch,
+                    to.metadata,
+                    committed_at,
+                    expires_at,
+                    group_id,
+                    key,
+                    integer(from.offset),
+                    from.leader_epoch.map(|epoch| epoch.get())
+                ];
                 transaction.prepare_cached(statements::COMMIT_FROM)?.execute(row)
             }
         })?;
         if written == 1 {
             return Ok(());
         }
-        let found = self.position(transaction, group, partition)?.map(|position| position.offset);
+        let found = self.position(transaction, group, partition)?.map(|position| OffsetAndEpoch::from(&position));
         Err(OffsetStoreError::PositionMoved { group: group.clone(), partition: key, expected: from, found })
     }
 }
