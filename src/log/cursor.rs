@@ -86,6 +86,11 @@ impl Cursor {
         Ok(self.peek()?.map(|passed| passed.base_offset))
     }
 
+    /// The largest time in the frame here; `None` at the end and at damage.
+    pub(crate) fn max_timestamp_here(&mut self) -> Result<Option<TimestampNs>, IoError> {
+        Ok(self.peek()?.map(|passed| passed.max_ts))
+    }
+
     /// The header here, if it is right; `None` at the end and at damage.
     fn peek(&mut self) -> Result<Option<Passed>, IoError> {
         let (position, salt) = (self.position, self.entry.segment.header.salt);

@@ -310,17 +310,17 @@ impl Follower {
 
     fn show(&self, view: &LogView, list: SegmentList, plan: &Plan, marks: Marks, high_water_mark: u64) {
         let truncated = truncated_at(&view.list(), view.written_end(), &list, marks.log_start);
+        let note_cut = || truncated.map_or_else(|| view.note_cut(), |at| view.note_truncation(at));
+        // Before the new list: who reads on in it must have been told.
+        note_cut();
         view.set_list(list);
-        // The writer may have cut the log: cursors in the old list look again.
+        // Cursors in the old list look again.
         view.note_cut();
         view.set_damage(plan.damage.clone());
         view.set_findings(plan.findings.clone());
         view.set_told_marks(marks, high_water_mark);
-        // Readers that stand in a segment of the list before look for the one that answers now.
-        match truncated {
-            Some(at) => view.note_truncation(at),
-            None => view.note_cut(),
-        }
+        // And behind all of it: who began meanwhile may stand in what there was before.
+        note_cut();
     }
 
     /// As a closed segment, but for its sums, which are not known before it is sealed.
@@ -392,8 +392,12 @@ fn truncated_at(old: &SegmentList, end: u64, new: &SegmentList, log_start: u64) 
         let (mut at, to) = (entry.from.max(log_start), entry.to.min(end));
         while at < to {
             let behind = new.entries.iter().find(|other| other.to > at)?;
-            if behind.segment.id.seq != entry.segment.id.seq {
-                return (behind.from < to).then_some(at.max(behind.from));
+            let (now, before) = (&behind.segment, &entry.segment);
+            if now.id.seq != before.id.seq {
+                // Its term began where the log was cut, which may have been deleted since.
+                let is_later = now.header.leader_epoch > before.header.leader_epoch;
+                let cut = if is_later { now.header.epoch_start.get() } else { u64::MAX };
+                return (behind.from < to).then_some(cut.min(at.max(behind.from)));
             }
             at = behind.to;
         }

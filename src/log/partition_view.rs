@@ -200,7 +200,7 @@ impl PartitionView {
     /// # Errors
     /// [`ReadError::OffsetOutOfRange`], [`ReadError::Io`].
     pub fn read(&self, start: Start) -> Result<Reader, ReadError> {
-        let (log_start, end) = (self.log_start_offset(), self.end_offset());
+        let (cuts, log_start, end) = self.ends_now();
         let from = match start {
             Start::Earliest => log_start,
             Start::Latest => end,
@@ -208,7 +208,21 @@ impl PartitionView {
             Start::Last(count) => Offset::new(end.get().saturating_sub(count)).max(log_start),
             Start::Time(timestamp) => self.offset_for_time(timestamp)?.unwrap_or(end),
         };
-        Ok(Reader::new(self.clone(), from.get()))
+        let mut reader = Reader::new(self.clone(), from.get());
+        reader.go_on_at(from.get(), cuts);
+        Ok(reader)
+    }
+
+    /// Where the log begins and ends, and how often it was cut before: a later cut is one that a reader from there is to be told of.
+    fn ends_now(&self) -> (u64, Offset, Offset) {
+        loop {
+            let cuts = self.cuts();
+            let (log_start, end) = (self.log_start_offset(), self.end_offset());
+            // A log that was cut, and has grown again, meanwhile ends where no cut took anything away.
+            if cuts == self.cuts() {
+                return (cuts, log_start, end);
+            }
+        }
     }
 
     /// Reads backwards: the record before `end`, the one before that, and so on.
@@ -233,8 +247,11 @@ impl PartitionView {
 
     /// The first offset whose record has at least this time; exact, whatever order the times are in.
     ///
+    /// Damaged records count as absent. Those of a batch that is late enough and that this build cannot read do not: where they stand, reading
+    /// tells of them.
+    ///
     /// # Errors
-    /// [`ReadError::Io`]. Damaged records count as absent.
+    /// [`ReadError::Io`].
     pub fn offset_for_time(&self, timestamp: TimestampNs) -> Result<Option<Offset>, ReadError> {
         self.look_again(|| find_time(self, timestamp, self.log_start_offset().get(), self.end_offset().get()))
     }

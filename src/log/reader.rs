@@ -53,6 +53,9 @@ impl Reader {
     /// Whether all before [`offset`](Self::offset) is what it was when this reader began there, or was told of a cut: for who holds on to an end of
     /// the log while others read up to it.
     ///
+    /// In the writer's process a cut is known once it is made. A read-only view learns of it when it is brought up to date: by
+    /// [`refresh`](PartitionView::refresh), by [`wait`](Self::wait), or by a read that fails on what the writer changed.
+    ///
     /// # Errors
     /// [`ReadError::Truncated`] if some of it was cut off since.
     #[inline]
@@ -132,6 +135,7 @@ impl Reader {
             if self.next == end {
                 return Ok(());
             }
+            let next = self.next;
             match self.step(end) {
                 // Cut, and given out anew, since this reader looked: who reads on is told first.
                 Ok(()) if self.view.cuts() != cuts => (self.batch, self.cursor) = (None, None),
@@ -149,6 +153,7 @@ impl Reader {
                     if attempts > ATTEMPTS || !changed {
                         return Err(self.settle(error));
                     }
+                    self.next = next;
                 }
             }
         }
@@ -404,16 +409,35 @@ fn scan_for_time(reader: &mut Reader, timestamp: TimestampNs, from: u64, below: 
         match reader.next_batch() {
             None => break,
             Some(Ok(batch)) if batch.max_timestamp() >= timestamp => {
-                let mut records = batch.records().filter_map(Result::ok);
-                if let Some(record) = records.find(|record| record.timestamp() >= timestamp && record.offset() >= from && record.offset() < below) {
-                    return Ok(Some(record.offset()));
+                let found = first_in_time(&batch, timestamp, from);
+                if found.is_some_and(|found| found < below) {
+                    return Ok(found);
                 }
+            }
+            // It has a record that is late enough, which reading from there tells of.
+            Some(Err(ReadError::CodecNotBuilt { from, .. }))
+                if locate(&reader.view, from.get(), below)?.max_timestamp_here()?.is_some_and(|max| max >= timestamp) =>
+            {
+                return Ok(Some(from));
             }
             Some(Ok(_) | Err(ReadError::Corrupt { .. } | ReadError::CodecNotBuilt { .. })) => {}
             Some(Err(error)) => return Err(error),
         }
     }
     Ok(None)
+}
+
+/// The first offset from `from` on that is late enough, or whose record is not one: nothing is known of its time, and reading from there tells of it.
+fn first_in_time(batch: &StoredBatch, timestamp: TimestampNs, from: u64) -> Option<Offset> {
+    let mut next = batch.base_offset();
+    for record in batch.records() {
+        match record {
+            Ok(record) if record.timestamp() >= timestamp && record.offset() >= from => return Some(record.offset()),
+            Ok(record) => next = Offset::new(record.offset().get() + 1),
+            Err(_) => return Some(next.max(Offset::new(from))),
+        }
+    }
+    None
 }
 
 const ATTEMPTS: u32 = 10;

@@ -1,5 +1,6 @@
 //! One segment file: how to get at its bytes, by map or by read. Never decides what is live, never appends.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -49,7 +50,7 @@ pub(crate) struct Sums {
 }
 
 /// Bytes of a segment that stay as they are for as long as somebody holds them.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) enum Owner {
     Map(SegmentMap),
     /// May be longer than what was read into it.
@@ -82,6 +83,15 @@ impl Chunk {
     fn into_buffer(self, len: usize) -> Option<Arc<[u8]>> {
         let Owner::Heap(mut bytes) = self.owner else { return None };
         (bytes.len() >= len && Arc::get_mut(&mut bytes).is_some()).then_some(bytes)
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Map(_) => f.write_str("Map"),
+            Self::Heap(bytes) => write!(f, "Heap({} bytes)", bytes.len()),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Reading beside a writer in another process: tailing, the end of the writer, cuts, restarts. The child is this binary, started again.
 
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tidelog::{AckLevel, PartitionView, ReadError, ReadIsolation, Reader, Record, Start, Store, StoreOptions, SyncPolicy};
@@ -307,6 +309,35 @@ fn deleting_the_prefix_meanwhile_is_a_typed_answer() {
     assert_eq!((view.log_start_offset().get(), view.damage()), (3000, vec![]));
     assert!(matches!(view.get(2999), Err(ReadError::OffsetOutOfRange { .. })));
     assert_eq!(check_numbered(&view, 3000), 6000);
+}
+
+/// One thread reads a view that another one brings up to date.
+#[test]
+fn who_has_read_what_was_cut_off_is_told_before_it_reads_on() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    let fill = |generation: u64| {
+        for _ in 0..1000 {
+            partition.append_with(Record::new(&generation.to_string()), AckLevel::Written).unwrap();
+        }
+    };
+    fill(0);
+    let (view, done) = (written(&home.read_only()), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                let records: Vec<_> = view.read_from(10).unwrap().map_while(Result::ok).collect();
+                let values: BTreeSet<_> = records.iter().map(|record| record.value()).collect();
+                assert!(values.len() <= 1, "one reader was shown records of two generations: {values:?}");
+            }
+        });
+        for generation in 1..=100 {
+            partition.truncate_suffix(10).unwrap();
+            fill(generation);
+            view.refresh().unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }
 
 #[test]

@@ -4,10 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tidelog::{AckLevel, CutError, Found, OpenError, ReadError, TopicError};
+use tidelog::{AckLevel, CutError, Found, OpenError, ReadError, Record, RecordBatch, Start, TopicError};
 use tidelog_format::{
-    Attributes, CHECKPOINT_NAME, Checkpoint, EPOCH_MAX, Frame, FrameHeader, LeaderEpoch, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX, SLOT_BYTES,
-    SegmentHeader, SegmentId, get_varint, padded,
+    Attributes, CHECKPOINT_NAME, Checkpoint, Codec, EPOCH_MAX, FRAME_HEADER_BYTES, Frame, FrameHeader, LeaderEpoch, Offset, Position,
+    SEGMENT_HEADER_BYTES, SEQ_MAX, SLOT_BYTES, SegmentHeader, SegmentId, TimestampNs, get_varint, padded,
 };
 
 use crate::support::{
@@ -30,6 +30,45 @@ fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
     let batch = partition.view().read_from(0).unwrap().next_batch().unwrap().unwrap();
     let borrowed: Vec<u64> = batch.records().filter_map(|record| Some(record.ok()?.offset().get())).collect();
     assert_eq!(borrowed, [0, 1]);
+}
+
+/// Nine batches of three, at 0, 1, 2, 10, 11, 12, 20 .. milliseconds, of which the one at offset 12 cannot be read, though its checksum is right.
+fn check_search_for_a_time(spoil: impl Fn(&mut [u8], &mut FrameHeader), is_expected: impl Fn(&ReadError) -> bool) {
+    let time = |ms: i64| TimestampNs::new(ms * 1_000_000);
+    let lab = Lab::closed(|partition, _| {
+        for number in 0..9 {
+            let mut batch = RecordBatch::new();
+            (0..3).for_each(|at| batch.push(&Record::new("v").timestamp(time(number * 10 + at))).unwrap());
+            partition.append_batch(&batch, AckLevel::Durable).unwrap();
+        }
+    });
+    let segment = &lab.segments()[0];
+    let spot = segment.frame_of(12);
+    let (at, salt, position) = (spot.position as usize, segment.header.salt, Position::new(spot.position));
+    segment.edit(|bytes| {
+        let mut header = Frame::decode(&bytes[at..], salt, position).unwrap().header;
+        spoil(&mut bytes[at + FRAME_HEADER_BYTES..], &mut header);
+        header.encode_into(&mut bytes[at..], salt, position);
+    });
+    let (_store, partition) = lab.open();
+    for (ms, expected) in [(31, 10), (33, 12), (41, 12), (42, 12), (43, 15), (50, 15)] {
+        assert_eq!(partition.view().offset_for_time(time(ms)).unwrap(), Some(Offset::new(expected)), "{ms} ms");
+    }
+    let told = partition.view().read(Start::Time(time(42))).unwrap().next().unwrap();
+    assert!(told.as_ref().is_err_and(is_expected), "{told:?}");
+    partition.delete_prefix(14).unwrap();
+    assert_eq!(partition.view().offset_for_time(time(0)).unwrap(), Some(Offset::new(14)), "not before the log begins");
+}
+
+/// A search for a time ends at what cannot be read and has it, and passes by what is of before.
+#[test]
+fn a_search_for_a_time_does_not_pass_what_cannot_be_read() {
+    check_search_for_a_time(
+        |_, header| header.attributes = header.attributes.with_codec(Codec::Gzip),
+        |told| matches!(told, ReadError::CodecNotBuilt { from, to, .. } if *from == 12 && *to == 15),
+    );
+    // The length of the first record is no length.
+    check_search_for_a_time(|records, _| records[0] = 0x7f, |told| matches!(told, ReadError::Corrupt { from, to, .. } if *from == 12 && *to == 15));
 }
 
 /// Two records of a batch say that they are of one offset: whichever way it is read, it is the first of them.

@@ -300,6 +300,25 @@ fn a_position_without_a_term_behind_the_end() {
 }
 
 /// What was cut off since it was read is not committed as read.
+/// The deletion ends at the position itself: what was read is gone either way, and what comes next does not go on from it.
+#[test]
+fn a_cut_whose_place_was_deleted_since_is_told() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    for view in [partition.view().clone(), home.read_only()] {
+        let subscription = view.subscribe("s", from(OffsetSpec::ResetToLatest)).unwrap();
+        let end = partition.log_end_offset().get();
+        subscription.seek_to_offset(end - 2).unwrap();
+        assert_eq!(subscription.next_record().unwrap().unwrap().offset(), end - 2);
+        partition.truncate_suffix(end - 5).unwrap();
+        append_others(&partition, 10);
+        partition.delete_prefix(end - 1).unwrap();
+        let told = subscription.page();
+        assert!(matches!(told, Err(SubscriptionError::Truncated { at, next }) if (at.get(), next.get()) == (end - 5, end - 1)), "{told:?}");
+    }
+}
+
 #[test]
 fn a_position_that_was_cut_off_is_not_committed() {
     let away = Away::at(40, 100);

@@ -22,7 +22,7 @@ use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::OffsetStore;
-use crate::offset::store::keys::{integer, keys_of, partition_of};
+use crate::offset::store::keys::{integer, key_of, keys_of, partition_of};
 use crate::offset::store::limits;
 use crate::offset::store::migrations::{self, Others};
 use crate::offset::store::statements::{self, NO_TIME};
@@ -155,7 +155,7 @@ impl OffsetStore for PostgresOffsetStore {
             return Ok(());
         }
         // In one order, so that none waits for another that waits for it; the last of a partition stays the last.
-        let mut keyed: Vec<_> = positions.iter().map(|(partition, position)| (partition.to_string(), position)).collect();
+        let mut keyed: Vec<_> = positions.iter().map(|(partition, position)| (key_of(partition), position)).collect();
         keyed.sort_by(|a, b| a.0.cmp(&b.0));
         self.server.write("commit positions to", |work| {
             for (key, position) in &keyed {
@@ -168,7 +168,7 @@ impl OffsetStore for PostgresOffsetStore {
     }
 
     fn fetch(&self, group: &GroupId, partition: &PartitionKey) -> Result<Option<CommittedOffset>, OffsetStoreError> {
-        let params = (group.as_str(), partition.to_string());
+        let params = (group.as_str(), key_of(partition));
         let found = self.read("fetch a position from", statements::FETCH, &[&params.0, &params.1], |row| rows::position(&row, 0));
         Ok(found?.pop())
     }
@@ -234,7 +234,7 @@ impl OffsetStore for PostgresOffsetStore {
 
     fn save_checkpoints(&self, checkpoints: &[(PartitionKey, OffsetCheckpoint)]) -> Result<usize, OffsetStoreError> {
         checkpoints.iter().try_for_each(|(partition, checkpoint)| limits::check_checkpoint(partition, checkpoint))?;
-        let mut keyed: Vec<_> = checkpoints.iter().map(|(partition, checkpoint)| (partition.to_string(), ring(partition), checkpoint)).collect();
+        let mut keyed: Vec<_> = checkpoints.iter().map(|(partition, checkpoint)| (key_of(partition), ring(partition), checkpoint)).collect();
         keyed.sort_by(|a, b| a.0.cmp(&b.0));
         self.server.write("save checkpoints to", |work| {
             let mut saved = 0;
@@ -247,7 +247,7 @@ impl OffsetStore for PostgresOffsetStore {
     }
 
     fn load_checkpoint(&self, partition: &PartitionKey) -> Result<Option<OffsetCheckpoint>, OffsetStoreError> {
-        let found = self.read("load a checkpoint from", statements::LOAD_CHECKPOINT, &[&partition.to_string()], |row| rows::checkpoint(&row));
+        let found = self.read("load a checkpoint from", statements::LOAD_CHECKPOINT, &[&key_of(partition)], |row| rows::checkpoint(&row));
         Ok(found?.pop())
     }
 
@@ -255,25 +255,25 @@ impl OffsetStore for PostgresOffsetStore {
         limits::check_rows(partition, rows)?;
         let mut sorted = rows.to_vec();
         sorted.sort_by_key(|row| row.offset);
-        let key = partition.to_string();
+        let key = key_of(partition);
         self.server.write("save rows to", |work| save_mappings(work, &key, &sorted, saved_at))
     }
 
     fn mappings(&self, partition: &PartitionKey, offsets: Range<Offset>, limit: usize) -> Result<Vec<OffsetMapping>, OffsetStoreError> {
-        let (key, limit) = (partition.to_string(), i64::try_from(limit).unwrap_or(i64::MAX));
+        let (key, limit) = (key_of(partition), i64::try_from(limit).unwrap_or(i64::MAX));
         let (start, end) = (integer(offsets.start), integer(offsets.end));
         self.read("read rows of", statements::MAPPINGS, &[&key, &start, &end, &limit], |row| rows::mapping(&row))
     }
 
     fn highest_offset(&self, partition: &PartitionKey) -> Result<Option<Offset>, OffsetStoreError> {
         let highest = |row: postgres::Row| Ok(row.try_get::<_, Option<i64>>(0)?.map(rows::offset));
-        let found = self.read("read the highest offset of", statements::HIGHEST_OFFSET, &[&partition.to_string()], highest)?;
+        let found = self.read("read the highest offset of", statements::HIGHEST_OFFSET, &[&key_of(partition)], highest)?;
         Ok(found.into_iter().flatten().next())
     }
 
     fn save_stats(&self, partition: &PartitionKey, stats: PartitionStats) -> Result<(), OffsetStoreError> {
         limits::check_stats(partition, &stats)?;
-        let (key, [size, start, stop]) = (partition.to_string(), ring(partition));
+        let (key, [size, start, stop]) = (key_of(partition), ring(partition));
         let (at, count, bytes) = (stats.counted_at.get(), stats.record_count as i64, stats.total_bytes as i64);
         let (earliest, latest) = (stats.earliest.map(integer), stats.latest.map(integer));
         let (first_at, last_at) = (stats.first_record_at.map(|at| at.get()), stats.last_record_at.map(|at| at.get()));
@@ -285,7 +285,7 @@ impl OffsetStore for PostgresOffsetStore {
     }
 
     fn partition_stats(&self, partition: &PartitionKey) -> Result<Option<PartitionStats>, OffsetStoreError> {
-        let found = self.read("read counts of", statements::STATS, &[&partition.to_string()], |row| rows::stats(&row));
+        let found = self.read("read counts of", statements::STATS, &[&key_of(partition)], |row| rows::stats(&row));
         Ok(found?.pop())
     }
 
@@ -298,7 +298,7 @@ impl OffsetStore for PostgresOffsetStore {
 
     fn forget(&self, partition: &PartitionKey) -> Result<(), OffsetStoreError> {
         limits::check_partition(partition)?;
-        let key = partition.to_string();
+        let key = key_of(partition);
         self.server.write("forget a partition in", |work| statements::FORGET.iter().try_for_each(|sql| work.execute(sql, &[&key]).map(drop)))
     }
 

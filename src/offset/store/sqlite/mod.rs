@@ -25,7 +25,7 @@ use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
 use crate::offset::schema_migration::SchemaMigration;
 use crate::offset::store::OffsetStore;
-use crate::offset::store::keys::{integer, keys_of, partition_of};
+use crate::offset::store::keys::{integer, key_of, keys_of, partition_of};
 use crate::offset::store::limits;
 use crate::offset::store::migrations::{self, Others};
 use crate::offset::store::statements::{self, NO_TIME};
@@ -174,7 +174,7 @@ impl OffsetStore for SqliteOffsetStore {
             for (partition, position) in positions {
                 statement.execute(params![
                     group.as_str(),
-                    partition.to_string(),
+                    key_of(partition),
                     integer(position.offset),
                     position.leader_epoch.map(|epoch| epoch.get()),
                     position.metadata,
@@ -213,7 +213,7 @@ impl OffsetStore for SqliteOffsetStore {
         limits::check_partitions(partitions)?;
         self.write("delete positions from", |transaction| {
             let mut statement = transaction.prepare_cached(statements::DELETE)?;
-            let each = partitions.iter().map(|partition| statement.execute(params![group.as_str(), partition.to_string()]));
+            let each = partitions.iter().map(|partition| statement.execute(params![group.as_str(), key_of(partition)]));
             each.sum::<rusqlite::Result<usize>>().map(Ok)
         })
     }
@@ -261,7 +261,7 @@ impl OffsetStore for SqliteOffsetStore {
             for (partition, checkpoint) in checkpoints {
                 let range = partition.range;
                 let (offset, saved_at) = (integer(checkpoint.offset), checkpoint.saved_at.get());
-                saved += statement.execute(params![partition.to_string(), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at])?;
+                saved += statement.execute(params![key_of(partition), range.size(), range.start(), range.stop(), NO_TIME, offset, saved_at])?;
             }
             Ok(Ok(saved))
         })
@@ -273,13 +273,13 @@ impl OffsetStore for SqliteOffsetStore {
             let checkpoint = |row: &rusqlite::Row<'_>| {
                 Ok(OffsetCheckpoint { offset: Offset::new(row.get::<_, i64>(0)? as u64), saved_at: TimestampNs::new(row.get(1)?) })
             };
-            statement.query_row([partition.to_string()], checkpoint).optional()
+            statement.query_row([key_of(partition)], checkpoint).optional()
         })
     }
 
     fn save_mappings(&self, partition: &PartitionKey, rows: &[OffsetMapping], saved_at: TimestampNs) -> Result<(), OffsetStoreError> {
         limits::check_rows(partition, rows)?;
-        let key = partition.to_string();
+        let key = key_of(partition);
         self.write("save rows to", |transaction| {
             let mut insert = transaction.prepare_cached(
                 "INSERT INTO offset_mappings (partition_key, kafka_offset, smq_timestamp, message_size, created_at)
@@ -305,7 +305,7 @@ impl OffsetStore for SqliteOffsetStore {
         self.read("read rows of", |reader| {
             let mut statement = reader.prepare_cached(statements::MAPPINGS)?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let range = params![partition.to_string(), integer(offsets.start), integer(offsets.end), limit];
+            let range = params![key_of(partition), integer(offsets.start), integer(offsets.end), limit];
             statement.query_map(range, rows::mapping)?.collect()
         })
     }
@@ -313,7 +313,7 @@ impl OffsetStore for SqliteOffsetStore {
     fn highest_offset(&self, partition: &PartitionKey) -> Result<Option<Offset>, OffsetStoreError> {
         self.read("read the highest offset of", |reader| {
             let mut statement = reader.prepare_cached(statements::HIGHEST_OFFSET)?;
-            let highest: Option<i64> = statement.query_row([partition.to_string()], |row| row.get(0))?;
+            let highest: Option<i64> = statement.query_row([key_of(partition)], |row| row.get(0))?;
             Ok(highest.map(|offset| Offset::new(offset as u64)))
         })
     }
@@ -324,7 +324,7 @@ impl OffsetStore for SqliteOffsetStore {
             let mut statement = transaction.prepare_cached(statements::SAVE_STATS)?;
             let range = partition.range;
             statement.execute(params![
-                partition.to_string(),
+                key_of(partition),
                 range.size(),
                 range.start(),
                 range.stop(),
@@ -344,7 +344,7 @@ impl OffsetStore for SqliteOffsetStore {
     fn partition_stats(&self, partition: &PartitionKey) -> Result<Option<PartitionStats>, OffsetStoreError> {
         self.read("read counts of", |reader| {
             let mut statement = reader.prepare_cached(statements::STATS)?;
-            statement.query_row([partition.to_string()], rows::stats).optional()
+            statement.query_row([key_of(partition)], rows::stats).optional()
         })
     }
 
@@ -356,7 +356,7 @@ impl OffsetStore for SqliteOffsetStore {
         limits::check_partition(partition)?;
         self.write("forget a partition in", |transaction| {
             for sql in statements::FORGET {
-                transaction.prepare_cached(sql)?.execute([partition.to_string()])?;
+                transaction.prepare_cached(sql)?.execute([key_of(partition)])?;
             }
             Ok(Ok(()))
         })

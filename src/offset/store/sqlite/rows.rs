@@ -7,13 +7,14 @@ use crate::offset::committed_offset::CommittedOffset;
 use crate::offset::group_id::GroupId;
 use crate::offset::offset_mapping::OffsetMapping;
 use crate::offset::partition_stats::PartitionStats;
+use crate::offset::store::keys::key_of;
 use crate::offset::store::statements;
 use crate::topic::PartitionKey;
 
 /// A group's position in a partition.
 pub(super) fn fetch(connection: &Connection, group: &GroupId, partition: &PartitionKey) -> rusqlite::Result<Option<CommittedOffset>> {
     let mut statement = connection.prepare_cached(statements::FETCH)?;
-    statement.query_row(params![group.as_str(), partition.to_string()], |row| position(row, 0)).optional()
+    statement.query_row(params![group.as_str(), key_of(partition)], |row| position(row, 0)).optional()
 }
 
 /// `committed_offset, leader_epoch, metadata, committed_at, expires_at`, from column `first` on.
