@@ -150,7 +150,12 @@ impl Group {
     fn check_size(&self, request: &JoinRequest) -> Result<(), GroupError> {
         let within = |what, found, limit| if found > limit { Err(OffsetStoreError::GroupTooLarge { what, found, limit }) } else { Ok(()) };
         let names = request.protocols.iter().map(|(name, _)| name).chain([&request.protocol_type, &request.client_id, &request.client_host]);
-        within("a name", names.map(String::len).max().unwrap_or_default(), GROUP_NAME_BYTES_MAX)?;
+        for name in names {
+            within("a name", name.len(), GROUP_NAME_BYTES_MAX)?;
+            if name.contains('\0') {
+                return Err(OffsetStoreError::NulCharacter { what: "a name of a group" }.into());
+            }
+        }
         let others: usize = self.others(request).map(Member::bytes).sum();
         let all = others + Member::new(request.clone()).bytes() + 3 * GROUP_NAME_BYTES_MAX;
         Ok(within("the metadata", all, MEMBERS_BYTES_MAX)?)

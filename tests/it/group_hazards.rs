@@ -419,6 +419,16 @@ fn a_member_that_cannot_be_kept_is_not_let_in() {
         assert!(matches!(outcome, Err(GroupError::Store(OffsetStoreError::GroupTooLarge { .. }))), "{outcome:?}");
         groups.heartbeat(&member).unwrap();
     }
+    let with_nul = || "a\0b".to_owned();
+    for request in [
+        JoinRequest { client_host: with_nul(), ..request("b") },
+        JoinRequest { client_id: with_nul(), ..request("b") },
+        JoinRequest { protocols: [heavy(1), vec![(with_nul(), Vec::new())]].concat(), ..request("b") },
+    ] {
+        let outcome = answer(&mut groups.join(&request)).map(drop);
+        assert!(matches!(outcome, Err(GroupError::Store(OffsetStoreError::NulCharacter { .. }))), "{outcome:?}");
+        groups.heartbeat(&member).unwrap();
+    }
     let mut fits = groups.join(&JoinRequest { protocols: heavy(4 << 20), ..request("b") });
     let too_many = answer(&mut groups.join(&JoinRequest { protocols: heavy(4 << 20), ..request("c") })).map(drop);
     assert!(matches!(too_many, Err(GroupError::Store(OffsetStoreError::GroupTooLarge { .. }))), "{too_many:?}");
