@@ -10,6 +10,18 @@ fn offsets() {
     check("docs/offsets.md");
 }
 
+#[test]
+#[cfg(feature = "sqlite")]
+fn offset_stores() {
+    check("docs/offset-stores.md");
+}
+
+#[test]
+#[cfg(feature = "sqlite")]
+fn sql() {
+    check("docs/sql.md");
+}
+
 /// The blocks of a page, one after the other, in a directory with the program and the sample data.
 fn check(page: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
