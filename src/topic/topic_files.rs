@@ -59,16 +59,6 @@ enum Found {
     Copied(Box<TopicMeta>, DecodeError),
 }
 
-impl Found {
-    /// What is wrong with a catalogue of fewer partitions than have a directory: it is an older one, that somebody brought back.
-    fn beyond(&self, there: &[u32]) -> Option<DecodeError> {
-        let (Self::Whole(meta) | Self::Copied(meta, _)) = self else { return None };
-        let count = meta.partitions.len();
-        let is_beyond = there.last().is_some_and(|last| *last as usize >= count);
-        is_beyond.then_some(DecodeError::Field { what: "partition count", found: count as u64 })
-    }
-}
-
 impl Catalog {
     /// The topic's partitions; an error that names topics like it if there is none.
     pub(super) fn topic_files(&self, name: &TopicName) -> Result<TopicFiles, TopicError> {
@@ -79,7 +69,7 @@ impl Catalog {
             let found = read_catalog(&self.storage, &self.topic_dir(name))?;
             let there = self.partition_numbers(name)?;
             let damaged = |source| TopicError::CatalogDamaged { topic: name.to_string(), path: self.topic_dir(name).join(TOPIC_NAME), source };
-            let beyond = found.beyond(&there);
+            let beyond = self.beyond(name, &found, &there)?;
             let files = match beyond.map_or(found, Found::Damaged) {
                 Found::Whole(meta) => by_catalog(*meta, there, None)?,
                 Found::Copied(meta, source) => by_catalog(*meta, there, Some(damaged(source)))?,
@@ -91,6 +81,20 @@ impl Catalog {
                 return Ok(files);
             }
         }
+    }
+
+    /// What is wrong with a catalogue of fewer partitions than there are: it is an older one, that somebody brought back.
+    fn beyond(&self, name: &TopicName, found: &Found, there: &[u32]) -> Result<Option<DecodeError>, IoError> {
+        let (Found::Whole(meta) | Found::Copied(meta, _)) = found else { return Ok(None) };
+        let count = meta.partitions.len();
+        for number in there.iter().filter(|number| **number as usize >= count) {
+            // A directory without it never was a partition.
+            let meta = self.partition_dir(name, *number).join(META_NAME);
+            if self.storage.kind(&meta).at("look at", &meta)?.is_some() {
+                return Ok(Some(DecodeError::Field { what: "partition count", found: count as u64 }));
+            }
+        }
+        Ok(None)
     }
 
     /// The partitions of a topic without a catalogue: as many as the share of the ring of its last one tells.
@@ -143,10 +147,11 @@ impl Catalog {
 }
 
 /// The topic as its catalogue tells it.
-fn by_catalog(meta: TopicMeta, there: Vec<u32>, spoiled: Option<TopicError>) -> Result<TopicFiles, TopicError> {
+fn by_catalog(meta: TopicMeta, mut there: Vec<u32>, spoiled: Option<TopicError>) -> Result<TopicFiles, TopicError> {
     if meta.ring_size != RING_SIZE {
         return Err(TopicError::RingSize { expected: RING_SIZE, found: meta.ring_size });
     }
+    there.retain(|number| (*number as usize) < meta.partitions.len());
     let made = |number: &u32| meta.partitions[*number as usize].made;
     let missing = (0..meta.partitions.len() as u32).filter(made).filter(|number| there.binary_search(number).is_err()).collect();
     Ok(TopicFiles { layout: Layout::new(meta), there, missing, damage: None, spoiled })
