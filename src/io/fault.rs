@@ -415,7 +415,7 @@ impl File for FaultyFile {
         self.inner.set_len(len)
     }
 
-    // Not counted: where it fails, nothing is missing.
+    // Not counted: it moves no byte.
     fn set_uncached(&self, uncached: bool) -> io::Result<()> {
         self.inner.set_uncached(uncached)
     }

@@ -81,17 +81,80 @@ const ALIGNMENT: usize = 4096;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::io::fault::{Fault, Faulty, Op};
-    use crate::io::{Access, Disk, Storage, read_full_at};
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// Writes in pieces of all sizes, and reads it back; returns the position and length of each write.
-    fn check(len: usize, faulty: &Faulty) -> Vec<(u64, u64)> {
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::io::{Access, Disk, SegmentMap, SegmentStore, SharedWords, Storage, read_full_at};
+
+    /// A file as the kernel has it past its cache, whatever file system the test is on.
+    #[derive(Debug)]
+    struct Strict {
+        file: Arc<dyn File>,
+        has_way: bool,
+        /// The write past the cache that is refused, counted from 0.
+        refused: Option<usize>,
+        is_uncached: AtomicBool,
+        /// Whether each write went past the cache, and its length.
+        writes: Mutex<Vec<(bool, usize)>>,
+    }
+
+    impl File for Strict {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+            self.file.read_at(buffer, position)
+        }
+
+        fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
+            let is_uncached = self.is_uncached.load(Ordering::SeqCst);
+            let mut writes = self.writes.lock();
+            writes.push((is_uncached, bytes.len()));
+            let is_refused = self.refused.is_some_and(|refused| refused + 1 == writes.len());
+            let is_aligned = [bytes.as_ptr().addr(), bytes.len(), position as usize].iter().all(|number| number.is_multiple_of(ALIGNMENT));
+            if is_uncached && (is_refused || !is_aligned) { Err(io::ErrorKind::InvalidInput.into()) } else { self.file.write_at(bytes, position) }
+        }
+
+        fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
+            self.file.allocate(position, len)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.file.set_len(len)
+        }
+
+        fn set_uncached(&self, uncached: bool) -> io::Result<()> {
+            if !self.has_way {
+                return Err(io::ErrorKind::Unsupported.into());
+            }
+            self.is_uncached.store(uncached, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            self.file.sync()
+        }
+
+        fn map(&self, len: usize, store: bool) -> io::Result<(SegmentMap, Option<SegmentStore>)> {
+            self.file.map(len, store)
+        }
+
+        fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {
+            self.file.map_words(len, store)
+        }
+    }
+
+    /// Writes in pieces of all sizes, and reads it back; returns whether each write went past the cache, and its length.
+    fn check(len: usize, has_way: bool, refused: Option<usize>) -> Vec<(bool, usize)> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
-        faulty.record_calls();
-        let mut writer = UncachedWriter::new(faulty.create(&path).unwrap());
+        let file = Disk::new().create(&path).unwrap();
+        let strict = Arc::new(Strict { file, has_way, refused, is_uncached: AtomicBool::new(false), writes: Mutex::default() });
+        let mut writer = UncachedWriter::new(strict.clone());
         let mut rest = &bytes[..];
         while !rest.is_empty() {
             let (piece, behind) = rest.split_at((rest.len() % 300_000 + 1).min(rest.len()));
@@ -102,29 +165,23 @@ mod tests {
         let mut found = vec![0; len + 1];
         assert_eq!(read_full_at(&*Disk::new().open(&path, Access::Read).unwrap(), &mut found, 0).unwrap(), len);
         assert!(found[..len] == bytes);
-        faulty.recorded_calls().iter().filter(|call| call.op == Op::Write).map(|call| (call.position, call.bytes)).collect()
+        strict.writes.lock().clone()
     }
 
     #[test]
-    fn all_but_the_end_is_written_in_aligned_blocks() {
-        let faulty = Faulty::new(Arc::new(Disk::new()));
-        for len in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 3 * BLOCK_BYTES + 4097] {
-            let writes = check(len, &faulty);
-            let block = BLOCK_BYTES as u64;
-            assert_eq!(writes.len(), len.div_ceil(BLOCK_BYTES), "{len}");
-            assert!(writes.iter().rev().skip(1).all(|&(position, bytes)| position.is_multiple_of(block) && bytes == block), "{writes:?}");
+    fn all_but_the_end_goes_past_the_cache() {
+        for (len, blocks, end) in [(0, 0, None), (1, 0, Some(1)), (BLOCK_BYTES, 0, Some(BLOCK_BYTES)), (3 * BLOCK_BYTES + 4097, 3, Some(4097))] {
+            let expected: Vec<_> = std::iter::repeat_n((true, BLOCK_BYTES), blocks).chain(end.map(|end| (false, end))).collect();
+            assert_eq!(check(len, true, None), expected, "{len}");
         }
     }
 
     #[test]
-    fn a_block_that_no_way_past_the_cache_takes_goes_through_it() {
-        const EINVAL: i32 = 22;
-        for number in 1..=3 {
-            let faulty = Faulty::new(Arc::new(Disk::new()));
-            // A second refusal would be one of the file, and not of the way.
-            faulty.inject(Fault::at(Op::Write).nth(number).error(EINVAL));
-            check(3 * BLOCK_BYTES + 10, &faulty);
-            assert_eq!(faulty.fired(), 1);
-        }
+    fn what_cannot_go_past_the_cache_goes_through_it() {
+        let (past, through, end) = ((true, BLOCK_BYTES), (false, BLOCK_BYTES), (false, 10));
+        let len = 3 * BLOCK_BYTES + 10;
+        assert_eq!(check(len, true, Some(0)), [past, through, through, through, end]);
+        assert_eq!(check(len, true, Some(2)), [past, past, past, through, end]);
+        assert_eq!(check(len, false, None), [through, through, through, end]);
     }
 }

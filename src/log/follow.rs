@@ -262,14 +262,12 @@ impl Follower {
             return Ok(false);
         }
         let end = plan.next_offset;
-        // Without a page of its own, what a writer has not yet checkpointed is not known to be durable. Without a writer, recovery makes it so.
-        let durable_end = if self.storage.is_locked(&self.store_dir).unwrap_or(true) {
-            files.slots.newest.map_or(plan.log_start, |slot| slot.durable_next_offset.get().clamp(plan.log_start, end))
-        } else {
-            end
-        };
+        // Without a page of its own, what a writer has not yet checkpointed is not known to be durable. Without a writer it is shown all the same:
+        // the next one makes it durable before it appends.
+        let durable_end = files.slots.newest.map_or(plan.log_start, |slot| slot.durable_next_offset.get().clamp(plan.log_start, end));
+        let high_water_mark = if self.storage.is_locked(&self.store_dir).unwrap_or(true) { durable_end } else { end };
         let (list, _) = self.segments(&plan)?;
-        self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end }, durable_end);
+        self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end }, high_water_mark);
         state.checkpoint_counter = files.slots.counter;
         state.traces = traces;
         Ok(true)

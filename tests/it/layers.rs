@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The engine's modules from the bottom up; those in one string may know each other. Below them all stands `tidelog_format`.
-const LAYERS: [&str; 8] = ["error config clock metrics", "io", "log", "topic store", "offset", "subscription", "group", "export"];
+const LAYERS: [&str; 8] = ["error config clock", "io", "log", "topic store", "offset", "subscription", "group", "export"];
 
 /// Where `unsafe` may stand: one file of the engine, and one of the tables for SQLite.
 const UNSAFE_FILES: [&str; 2] = ["src/io/mmap.rs", "sql/src/vtab.rs"];

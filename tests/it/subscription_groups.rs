@@ -14,6 +14,7 @@ use tidelog::{
 
 use crate::reading_support::{Home, append_numbered, eventually, small};
 use crate::subscription::{drain, from, group};
+use crate::support::copy_tree;
 
 /// Positions in memory, and what others do while somebody asks for one, or commits one.
 pub(crate) struct Beside {
@@ -174,6 +175,27 @@ fn a_reader_commits_what_is_durable() {
     assert_eq!(positions.fetch(&group.group, &group.partition).unwrap(), None);
     assert_eq!(subscription.commit_offset(10, "").unwrap(), 10);
     partition.flush().unwrap();
+    assert_eq!(subscription.commit().unwrap(), 20);
+}
+
+/// Nor is what a writer left that was killed: power may be lost before the next one makes it durable.
+#[test]
+fn what_a_killed_writer_left_is_not_committed_before_it_is_durable() {
+    let home = Home::new();
+    let (_store, partition) = home.partition(small());
+    append_numbered(&partition, 0..10);
+    partition.flush().unwrap();
+    append_numbered(&partition, 10..20);
+    let left = Home::new();
+    copy_tree(home.path(), left.path());
+    let positions = Arc::new(MemoryOffsetStore::new());
+    let subscription = left.read_only().subscribe("s", from(OffsetSpec::ResetToEarliest).group(group(&partition, "g", &positions))).unwrap();
+    assert_eq!(drain(&subscription).len(), 20);
+    let found = subscription.commit();
+    assert!(matches!(found, Err(SubscriptionError::NotDurable { requested, durable_end }) if requested == 20 && durable_end <= 10), "{found:?}");
+    let next = small().open(left.path()).unwrap();
+    next.existing_topic("t").unwrap().partition(0).unwrap();
+    next.close().unwrap();
     assert_eq!(subscription.commit().unwrap(), 20);
 }
 

@@ -137,10 +137,39 @@ fn a_file_is_backed_up_and_restored() {
     sandbox.write("text", "no database, and longer than the header of one is. ".repeat(9));
     sandbox.run(&["offsets", "data", "restore", "--from", "text", "--to", "sqlite:new.db"]).expect(3).says("is no offset store");
     sandbox.run(&["offsets", "data", "restore", "--from", "none", "--to", "sqlite:new.db"]).expect(1).says("none");
+    sandbox.write("empty", "");
+    sandbox.run(&["offsets", "data", "restore", "--from", "empty", "--to", "sqlite:new.db"]).expect(3).says("it has no tables");
+    let mut rotten = std::fs::read(sandbox.path("offsets.backup")).unwrap();
+    let page = rotten.len() / 2 / 4096 * 4096;
+    rotten[page..page + 64].fill(0xa5);
+    sandbox.write("rotten", rotten);
+    assert_ne!(sandbox.run(&["offsets", "data", "restore", "--from", "rotten", "--to", "sqlite:new.db"]).code, Some(0));
     sandbox.run(&["offsets", "data", "backup", "--from", "sqlite:new.db", "--to", "b"]).expect(1).says("new.db");
     assert!(!sandbox.path("new.db").exists() && !sandbox.path("b").exists());
     sandbox.run(&["offsets", "data", "backup", "--from", "log", "--to", "b"]).expect(2).says("sqlite:FILE or postgres:URL");
-    sandbox.run(&["offsets", "data", "backup", "--from", "postgres://me:secret@host/db", "--to", "b"]).expect(2).says("postgres:host/db and b: ");
+    for place in ["postgres://me:secret@host/db", "postgres://me:sec?ret@host/db"] {
+        sandbox.run(&["offsets", "data", "backup", "--from", place, "--to", "b"]).expect(2).says("postgres:host/db and b: ");
+    }
+    let said = sandbox.run(&["offsets", "data", "backup", "--from", "postgres://host/db?password=sec@ret", "--to", "b"]).expect(2);
+    assert!(!said.stderr.contains("ret"), "{}", said.stderr);
+}
+
+/// Positions may lie in a file that is somebody's own.
+#[cfg(feature = "sqlite")]
+#[test]
+fn looking_leaves_the_journal_of_a_file_as_it_is() {
+    let sandbox = Sandbox::new();
+    commit(&sandbox, 1, 7);
+    sandbox.ok(&["offsets", "data", "copy", "--from", "log", "--to", "sqlite:offsets.db"]);
+    let journal = |statement: &str| {
+        let file = rusqlite::Connection::open(sandbox.path("offsets.db")).unwrap();
+        file.query_row(statement, [], |row| row.get::<_, String>(0)).unwrap()
+    };
+    assert_eq!(journal("PRAGMA journal_mode"), "wal");
+    assert_eq!(journal("PRAGMA journal_mode = DELETE"), "delete");
+    assert_eq!(listed(&sandbox, "sqlite:offsets.db").len(), 1);
+    sandbox.ok(&["offsets", "data", "backup", "--from", "sqlite:offsets.db", "--to", "offsets.backup"]);
+    assert_eq!(journal("PRAGMA journal_mode"), "delete");
 }
 
 #[cfg(feature = "sqlite")]

@@ -37,8 +37,11 @@ impl fmt::Display for Tables {
         match self {
             Self::Sqlite(file) => write!(f, "sqlite:{}", file.display()),
             Self::Postgres(config) => {
-                let shown = config.split_once("://").map_or("", |(_, rest)| rest.split('?').next().unwrap_or_default());
-                write!(f, "postgres:{}", shown.rsplit_once('@').map_or(shown, |(_, server)| server))
+                let rest = config.split_once("://").map_or("", |(_, rest)| rest);
+                // A password may hold any of these as it is.
+                let server = rest.rsplit_once('@').map_or(rest, |(_, server)| server);
+                let shown = if config.contains("password=") { "" } else { server.split('?').next().unwrap_or_default() };
+                write!(f, "postgres:{shown}")
             }
         }
     }
@@ -113,13 +116,8 @@ impl Tables {
     pub(super) fn restore(&self, from: &Path) -> Result<(), Failure> {
         match self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(file) => {
-                let reading = |error| Failure::because(store::positions_exit(&error), format!("restoring from {}", from.display()), error);
-                // Before a target is made that has nothing in it.
-                tidelog::SqliteOffsetStore::version(from).map_err(reading)?;
-                let target = tidelog::SqliteOffsetStore::open(file).map_err(|error| self.failure("opening", error))?;
-                target.restore(from).map_err(|error| self.failure(&format!("restoring {} into", from.display()), error))
-            }
+            Self::Sqlite(file) => tidelog::SqliteOffsetStore::restore_file(file, from)
+                .map_err(|error| self.failure(&format!("restoring {} into", from.display()), error)),
             _ => Err(self.not_copied(from)),
         }
     }

@@ -42,28 +42,45 @@ impl SqliteOffsetStore {
     /// store's, and not in the backup; [`OffsetStoreError::Database`] if it is damaged, cannot be brought up to date,
     /// or one of the two is in use by somebody else for longer than 10 s. Then nothing was changed here.
     pub fn restore(&self, from: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
-        let source = Database::at(from.as_ref());
-        if !source.is_there()? {
-            return Err(source.io("restore from", &io::ErrorKind::NotFound.into()));
-        }
-        let backup = source.look_at()?;
-        if schema::version(&source, &backup, Others::Refused)? == 0 {
-            return Err(source.foreign("it has no tables".to_owned()));
-        }
-        schema::check_integrity(&source, &backup)?;
-        // What can fail is done on the way, in a database that SQLite deletes when it is closed.
-        let mut ready = source.run("restore from", || Connection::open(""))?;
-        source.run("restore from", || copy_all(&backup, &mut ready))?;
-        schema::migrate(&source, &mut ready, migrations::LATEST, Others::Refused)?;
+        self.take(&read_backup(from.as_ref())?)
+    }
+
+    /// As [`restore`](Self::restore), into a file that is made if there is none: not before it is known that the backup can be taken.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore) and [`open`](Self::open).
+    pub fn restore_file(to: impl AsRef<Path>, from: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
+        let ready = read_backup(from.as_ref())?;
+        Self::open(to)?.take(&ready)
+    }
+
+    fn take(&self, (source, ready): &(Database, Connection)) -> Result<(), OffsetStoreError> {
         let mut writer = self.writer.lock();
-        let kept = schema::tables(&source, &ready)?;
+        let kept = schema::tables(source, ready)?;
         if let Some(table) = schema::tables(&self.database, &writer)?.into_iter().find(|table| !kept.contains(table)) {
             return Err(self.database.foreign(format!("it has the table {table} as well, which the backup has not")));
         }
-        self.database.run("restore", || copy_all(&ready, &mut writer))?;
+        self.database.run("restore", || copy_all(ready, &mut writer))?;
         self.readers.lock().clear();
         Ok(())
     }
+}
+
+/// Everything of a backup, whole and brought up to date, in a database that SQLite deletes when it is closed.
+fn read_backup(from: &Path) -> Result<(Database, Connection), OffsetStoreError> {
+    let source = Database::at(from);
+    if !source.is_there()? {
+        return Err(source.io("restore from", &io::ErrorKind::NotFound.into()));
+    }
+    let backup = source.look_at()?;
+    if schema::version(&source, &backup, Others::Refused)? == 0 {
+        return Err(source.foreign("it has no tables".to_owned()));
+    }
+    schema::check_integrity(&source, &backup)?;
+    let mut ready = source.run("restore from", || Connection::open(""))?;
+    source.run("restore from", || copy_all(&backup, &mut ready))?;
+    schema::migrate(&source, &mut ready, migrations::LATEST, Others::Refused)?;
+    Ok((source, ready))
 }
 
 fn back_up(database: &Database, to: &Path) -> Result<(), OffsetStoreError> {

@@ -87,14 +87,17 @@ impl Database {
     }
 
     /// To change it: each commit is synced before it returns, so that what was acknowledged survives power loss. In a write-ahead log
-    /// `synchronous = NORMAL` would sync at checkpoints alone.
+    /// `synchronous = NORMAL` would sync at checkpoints alone; without one, FULL would not sync the name of the journal, which ends a commit.
+    /// A file that has tables keeps the journal that somebody chose for it.
     pub(super) fn open(&self) -> Result<Connection, OffsetStoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         self.run("open", || {
             let connection = Connection::open_with_flags(&self.path, flags)?;
             connection.busy_timeout(BUSY)?;
-            connection.pragma_update(None, "journal_mode", "WAL")?;
-            connection.pragma_update(None, "synchronous", "FULL")?;
+            if connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))? == 0 {
+                connection.pragma_update(None, "journal_mode", "WAL")?;
+            }
+            connection.pragma_update(None, "synchronous", "EXTRA")?;
             connection.pragma_update(None, "cache_size", 10_000)?;
             connection.pragma_update(None, "foreign_keys", true)?;
             connection.pragma_update(None, "temp_store", "MEMORY")?;
