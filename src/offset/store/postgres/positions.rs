@@ -16,7 +16,7 @@ use crate::offset::store::statements;
 use crate::topic::PartitionKey;
 
 /// Positions of groups in a PostgreSQL database of your own (feature `postgres`), moved in the transaction that stores what was made of the
-/// records. As [`SqlitePositions`], where `SqlitePositions` is built, with the same promises and limits.
+/// records. As `SqlitePositions` (feature `sqlite`), with the same promises and limits.
 ///
 /// The tables are those of [`PostgresOffsetStore`](crate::PostgresOffsetStore), which a subscription begins at. The crate `postgres` must be of the
 /// version that this one uses. Where the answer to your COMMIT is lost, subscribe anew and go on from there: the server may be at work with it still,
