@@ -15,7 +15,7 @@ use crate::group::member_id::MemberId;
 use crate::group::request::{LeavingMember, MemberIdentity};
 use crate::group::topic_partition::TopicPartition;
 use crate::offset::CommittedOffset;
-use crate::subscription::{Awaited, GroupPosition, Page, Subscription, SubscriptionError};
+use crate::subscription::{Awaited, Page, Subscription, SubscriptionError};
 use crate::topic::{PartitionKey, TopicName};
 
 /// A consumer of a group, for those who embed the engine: joins, reads what it is assigned from where the group is, and says how far it has come.
@@ -184,7 +184,7 @@ impl GroupConsumer {
         Some(MemberIdentity { member_id: self.member_id.clone()?, instance_id, generation: self.generation? })
     }
 
-    fn position(
+    pub(super) fn position(
         &self,
         partition: &TopicPartition,
         place: &Subscription,
@@ -198,7 +198,7 @@ impl GroupConsumer {
         Ok((key, CommittedOffset { metadata, committed_at, ..position }))
     }
 
-    fn commit_positions(&mut self, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), ConsumerError> {
+    pub(super) fn commit_positions(&mut self, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), ConsumerError> {
         if positions.is_empty() {
             return Ok(());
         }
@@ -223,28 +223,13 @@ impl GroupConsumer {
         let mut awaited = Vec::new();
         for partition in turn {
             self.last = Some(partition.clone());
-            let place = self.open(&partition)?;
+            let Some(place) = self.open(&partition)? else { continue };
             match place.page_or_wake(waker).map_err(|source| failed(&partition, source))? {
                 Ok(page) => return Ok((Some(ConsumerEvent::Records { partition, page }), awaited)),
                 Err(waits) => awaited.push(waits),
             }
         }
         Ok((None, awaited))
-    }
-
-    /// Its place in a partition, at first where the group is.
-    fn open(&mut self, partition: &TopicPartition) -> Result<Subscription, ConsumerError> {
-        if let Some(place) = self.subscription(partition) {
-            return Ok(place.clone());
-        }
-        let ConsumerOptions { coordinator, group, subscription, client_id, .. } = &self.options;
-        let log = coordinator.inner.store.existing_topic(&partition.topic.to_string())?.partition(partition.partition)?;
-        let position = GroupPosition { group: group.clone(), partition: log.key().clone(), store: coordinator.inner.offsets.clone() };
-        let id = self.member_id.as_ref().map_or(client_id.as_str(), MemberId::as_str);
-        let id: String = id.chars().take(ID_CHARS_MAX).collect();
-        let place = log.subscribe(&id, subscription.clone().group(position)).map_err(|source| failed(partition, source))?;
-        self.partitions.insert(partition.clone(), Some(place.clone()));
-        Ok(place)
     }
 
     fn give_up_revoked(&mut self) {
@@ -277,6 +262,3 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
-
-/// Of a member's id, in the id of its subscriptions: 255 bytes at most.
-const ID_CHARS_MAX: usize = 60;

@@ -95,6 +95,10 @@ impl ConsumerOptions {
     }
 
     /// How each partition is read: where a group without a position begins, filters, limits of a page. The group in it is passed over.
+    ///
+    /// A group that has a position goes on there, whatever the start says. One that begins at an end, which moves on (`ResetToLatest`,
+    /// `ResumeOrLatest`, `ResetToOffset`), has its first position as soon as one of its members looks at the partition: what is appended from then on
+    /// is read.
     #[must_use]
     pub fn subscription(mut self, options: SubscriptionOptions) -> Self {
         self.subscription = options;

@@ -267,6 +267,38 @@ fn topics_that_appear_are_taken_in() {
     assert_eq!(member.consumer.assignment().len(), 5);
 }
 
+/// The start is for a group without a position: a rebalance throws one that has come further neither back nor forward.
+#[test]
+fn a_start_counts_for_nothing_where_the_group_has_a_position() {
+    for start in [OffsetSpec::ResetToEarliest, OffsetSpec::ResetToLatest, OffsetSpec::ResumeOrLatest, OffsetSpec::ExactOffset(20.into())] {
+        let groups = Groups::new();
+        groups.commit(None, 0, 40).unwrap();
+        groups.commit(None, 1, 40).unwrap();
+        let mut member = Seen::new(options(&groups, RangeAssignor).subscription(SubscriptionOptions::new().start(start)));
+        settle(&mut [&mut member]);
+        assert_eq!(member.offsets, BTreeMap::from([(0, (40..100).collect()), (1, (40..100).collect())]), "{start:?}");
+    }
+}
+
+/// The end moves on: what was handed out and not committed would else be passed by.
+#[test]
+fn the_end_that_a_group_begins_at_is_its_position() {
+    for start in [OffsetSpec::ResetToLatest, OffsetSpec::ResumeOrLatest, OffsetSpec::ResetToOffset(1000.into())] {
+        let groups = Groups::new();
+        let log = groups.store.topic("t").unwrap().partition(0).unwrap();
+        let member = || Seen::new(options(&groups, RangeAssignor).subscription(SubscriptionOptions::new().start(start)));
+        let (mut first, mut second) = (member(), member());
+        settle(&mut [&mut first]);
+        log.append(Record::new("handed out, and not done")).unwrap();
+        settle(&mut [&mut first]);
+        assert_eq!(first.offsets, BTreeMap::from([(0, vec![100])]), "{start:?}");
+        drop(first);
+        log.append(Record::new("while nobody reads")).unwrap();
+        settle(&mut [&mut second]);
+        assert_eq!(second.offsets, BTreeMap::from([(0, vec![100, 101])]), "{start:?}");
+    }
+}
+
 /// An append wakes a consumer that waits, in whichever of its partitions it is: else this would take minutes, till its next heartbeat.
 #[test]
 fn appends_wake_whoever_polls() {
