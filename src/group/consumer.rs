@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use tidelog_format::Offset;
 
 use crate::group::consumer_error::ConsumerError;
-use crate::group::consumer_membership::Membership;
+use crate::group::consumer_membership::{FoundTopics, Membership};
 use crate::group::consumer_options::ConsumerOptions;
+use crate::group::consumer_place::is_gone;
 use crate::group::member_id::MemberId;
 use crate::group::request::{LeavingMember, MemberIdentity};
 use crate::group::topic_partition::TopicPartition;
@@ -67,8 +68,8 @@ pub struct GroupConsumer {
     pub(super) revoked: BTreeSet<TopicPartition>,
     pub(super) events: VecDeque<ConsumerEvent>,
     pub(super) heartbeat_at: Duration,
-    /// As the leader: the topics that it assigned partitions of, and how many they had.
-    pub(super) assigned_counts: Option<(BTreeSet<TopicName>, BTreeMap<TopicName, u32>)>,
+    /// As the leader: the topics that members want, and those of them that it assigned partitions of.
+    pub(super) assigned_topics: Option<(BTreeSet<TopicName>, FoundTopics)>,
     /// What it was assigned last, and in which generation: some assignors are told.
     pub(super) had: Vec<TopicPartition>,
     pub(super) had_in: Option<i32>,
@@ -105,7 +106,7 @@ impl GroupConsumer {
             revoked: BTreeSet::new(),
             events: VecDeque::new(),
             heartbeat_at: Duration::ZERO,
-            assigned_counts: None,
+            assigned_topics: None,
             had: Vec::new(),
             had_in: None,
             last: None,
@@ -144,7 +145,8 @@ impl GroupConsumer {
         }
     }
 
-    /// Commits how far it has come in all its partitions: everything that was handed out is done. Durable when it returns.
+    /// Commits how far it has come in all its partitions: everything that was handed out is done. Durable when it returns. A partition
+    /// whose topic was deleted is left out.
     ///
     /// # Errors
     /// [`ConsumerError::Group`] if it has lost its place in the group, [`ConsumerError::Subscription`] if a position is not there any more. Nothing is
@@ -154,7 +156,13 @@ impl GroupConsumer {
     /// [`GroupError::RebalanceInProgress`]: crate::group::GroupError::RebalanceInProgress
     pub fn commit(&mut self) -> Result<(), ConsumerError> {
         let read: Vec<_> = self.partitions.iter().filter_map(|(partition, place)| Some((partition.clone(), place.clone()?))).collect();
-        let positions = read.iter().map(|(partition, place)| self.position(partition, place, None, "")).collect::<Result<Vec<_>, _>>()?;
+        let mut positions = Vec::new();
+        for (partition, place) in read {
+            match self.position(&partition, &place, None, "") {
+                Err(ConsumerError::Subscription { source, .. }) if is_gone(&source) => drop(self.partitions.insert(partition, None)),
+                outcome => positions.push(outcome?),
+            }
+        }
         self.commit_positions(&positions)
     }
 
@@ -224,9 +232,14 @@ impl GroupConsumer {
         for partition in turn {
             self.last = Some(partition.clone());
             let Some(place) = self.open(&partition)? else { continue };
-            match place.page_or_wake(waker).map_err(|source| failed(&partition, source))? {
-                Ok(page) => return Ok((Some(ConsumerEvent::Records { partition, page }), awaited)),
-                Err(waits) => awaited.push(waits),
+            match place.page_or_wake(waker) {
+                Ok(Ok(page)) => return Ok((Some(ConsumerEvent::Records { partition, page }), awaited)),
+                Ok(Err(waits)) => awaited.push(waits),
+                Err(error) if is_gone(&error) => {
+                    self.partitions.insert(partition, None);
+                    waker.wake_by_ref(); // it is opened by its name again
+                }
+                Err(error) => return Err(failed(&partition, error)),
             }
         }
         Ok((None, awaited))

@@ -31,6 +31,9 @@ pub(super) enum Membership {
     Fenced(GroupError),
 }
 
+/// Topics that are there: which ones, and how many partitions they have.
+pub(super) type FoundTopics = BTreeMap<TopicName, ([u8; 16], u32)>;
+
 impl GroupConsumer {
     /// Gets as far as it can without waiting; `waker` is called when there is more to do.
     pub(super) fn drive(&mut self, waker: &Waker) -> Result<(), ConsumerError> {
@@ -148,7 +151,7 @@ impl GroupConsumer {
             Err(error) => return self.on_refusal(error),
         };
         (self.member_id, self.generation) = (Some(joined.member_id.clone()), Some(joined.generation));
-        self.assigned_counts = None;
+        self.assigned_topics = None;
         let assignments = if joined.members.is_empty() { Vec::new() } else { self.assign(&joined)? };
         let request = SyncRequest { member: joined.identity(), protocol: Some((joined.protocol_type, joined.protocol)), assignments };
         self.membership = Membership::Syncing(self.options.coordinator.sync(&self.options.group, request));
@@ -164,8 +167,9 @@ impl GroupConsumer {
         });
         let members = members.collect::<Result<Vec<_>, ConsumerError>>()?;
         let topics: BTreeSet<_> = members.iter().flat_map(|member| member.topics.iter().cloned()).collect();
-        let counts = self.partition_counts(&topics)?;
-        self.assigned_counts = Some((topics, counts.clone()));
+        let found = self.find(&topics)?;
+        let counts = found.iter().map(|(name, (_, count))| (name.clone(), *count)).collect();
+        self.assigned_topics = Some((topics, found));
         // A static leader that has come back leaves everything as it is.
         let assignor = self.options.assignors.iter().find(|assignor| assignor.name() == protocol).filter(|_| !joined.skip_assignment);
         let Some(assignor) = assignor else { return Ok(Vec::new()) };
@@ -210,9 +214,9 @@ impl GroupConsumer {
             self.on_refusal(error)?;
             return Ok(true);
         }
-        // Topics that have come, or have got partitions, are the leader's to notice.
-        if let Some((topics, counts)) = &self.assigned_counts
-            && self.partition_counts(topics)? != *counts
+        // Topics that have come, have gone, were made anew, or have got partitions, are the leader's to notice.
+        if let Some((topics, found)) = &self.assigned_topics
+            && self.find(topics)? != *found
         {
             self.membership = Membership::Out;
             return Ok(true);
@@ -225,17 +229,16 @@ impl GroupConsumer {
         if self.lose(&error) || matches!(error, GroupError::RebalanceInProgress { .. }) { Ok(()) } else { Err(error.into()) }
     }
 
-    /// Of the topics that are there.
-    fn partition_counts(&self, topics: &BTreeSet<TopicName>) -> Result<BTreeMap<TopicName, u32>, ConsumerError> {
-        let mut counts = BTreeMap::new();
+    fn find(&self, topics: &BTreeSet<TopicName>) -> Result<FoundTopics, ConsumerError> {
+        let mut found = BTreeMap::new();
         for name in topics {
             match self.options.coordinator.inner.store.existing_topic(&name.to_string()) {
-                Ok(topic) => drop(counts.insert(name.clone(), topic.partition_count())),
+                Ok(topic) => drop(found.insert(name.clone(), (topic.uuid(), topic.partition_count()))),
                 Err(TopicError::Unknown { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(counts)
+        Ok(found)
     }
 }
 

@@ -1,22 +1,28 @@
-//! A consumer's place in a partition: where it begins. Reads no record.
+//! A consumer's place in a partition: where it begins, and that it ends with its topic. Reads no record.
 
+use crate::error::{ReadError, SyncError, TopicError};
 use crate::group::consumer::{GroupConsumer, failed};
 use crate::group::consumer_error::ConsumerError;
 use crate::group::consumer_options::ConsumerOptions;
 use crate::group::error::GroupError;
 use crate::group::member_id::MemberId;
 use crate::group::topic_partition::TopicPartition;
-use crate::subscription::{GroupPosition, OffsetSpec, Subscription};
+use crate::subscription::{GroupPosition, OffsetSpec, Subscription, SubscriptionError};
 
 impl GroupConsumer {
-    /// Its place in a partition, at first where the group is; where the options say, if the group is nowhere. None for now, if the group is between
-    /// two generations and cannot note where it begins.
+    /// Its place in a partition, at first where the group is; where the options say, if the group is nowhere. None for now, if the topic is gone, or
+    /// if the group is between two generations and cannot note where it begins.
     pub(super) fn open(&mut self, partition: &TopicPartition) -> Result<Option<Subscription>, ConsumerError> {
         if let Some(place) = self.subscription(partition) {
             return Ok(Some(place.clone()));
         }
         let ConsumerOptions { coordinator, group, subscription, client_id, .. } = &self.options;
-        let log = coordinator.inner.store.existing_topic(&partition.topic.to_string())?.partition(partition.partition)?;
+        let topic = coordinator.inner.store.existing_topic(&partition.topic.to_string());
+        let log = match topic.and_then(|topic| topic.partition(partition.partition)) {
+            // The leader will leave it out, unless the topic is made anew until then.
+            Err(TopicError::Unknown { .. } | TopicError::Deleted { .. } | TopicError::NoPartition { .. }) => return Ok(None),
+            outcome => outcome?,
+        };
         let position = GroupPosition { group: group.clone(), partition: log.key().clone(), store: coordinator.inner.offsets.clone() };
         let start = match coordinator.fetch(group, log.key())? {
             Some(_) => OffsetSpec::ResumeOrEarliest,
@@ -24,8 +30,10 @@ impl GroupConsumer {
         };
         let id = self.member_id.as_ref().map_or(client_id.as_str(), MemberId::as_str);
         let id: String = id.chars().take(ID_CHARS_MAX).collect();
-        let options = subscription.clone().start(start).group(position);
-        let place = log.subscribe(&id, options).map_err(|source| failed(partition, source))?;
+        let place = match log.subscribe(&id, subscription.clone().start(start).group(position)) {
+            Err(error) if is_gone(&error) => return Ok(None),
+            outcome => outcome.map_err(|source| failed(partition, source))?,
+        };
         if moves_on(start) && !self.note_start(partition, &place)? {
             return Ok(None);
         }
@@ -46,6 +54,11 @@ impl GroupConsumer {
 /// Whether a start is another one later: whoever came next would pass by what was handed out and not committed.
 fn moves_on(start: OffsetSpec) -> bool {
     matches!(start, OffsetSpec::ResetToLatest | OffsetSpec::ResumeOrLatest | OffsetSpec::ResetToOffset(_))
+}
+
+/// Whether a place ended because its topic was deleted; there may be one of the name again.
+pub(super) fn is_gone(error: &SubscriptionError) -> bool {
+    matches!(error, SubscriptionError::Read(ReadError::TopicDeleted { .. }) | SubscriptionError::Sync(SyncError::TopicDeleted))
 }
 
 /// Of a member's id, in the id of its subscriptions: 255 bytes at most.

@@ -9,7 +9,7 @@ use tidelog::group::{
     Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, RangeAssignor, RoundRobinAssignor,
     StickyAssignor, TopicPartition,
 };
-use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions};
+use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions, delete_topic};
 
 use crate::group_support::{Groups, SESSION, group};
 
@@ -297,6 +297,45 @@ fn the_end_that_a_group_begins_at_is_its_position() {
         settle(&mut [&mut second]);
         assert_eq!(second.offsets, BTreeMap::from([(0, vec![100, 101])]), "{start:?}");
     }
+}
+
+/// Made anew with as many partitions, between two heartbeats: whoever reads it finds out.
+#[test]
+fn a_topic_that_is_made_anew_is_read_anew() {
+    let groups = Groups::new();
+    let mut member = Seen::new(options(&groups, RangeAssignor).heartbeat_interval(SESSION));
+    settle(&mut [&mut member]);
+    delete_topic(&groups.store, &*groups.offsets, "t").unwrap();
+    let topic = groups.store.create_topic("t", 2).unwrap();
+    topic.partition(1).unwrap().append(Record::new("of another topic")).unwrap();
+    member.offsets.clear();
+    settle(&mut [&mut member]);
+    assert_eq!(member.offsets, BTreeMap::from([(1, vec![0])]));
+    member.consumer.commit().unwrap();
+    assert_eq!((groups.committed(0), groups.committed(1)), (Some(0), Some(1)));
+    // The leader takes it for another topic, too.
+    groups.clock.advance(SESSION / 3);
+    settle(&mut [&mut member]);
+    assert_eq!(member.told(), ["assigned [0, 1]", "revoked [0, 1]", "assigned [0, 1]"]);
+}
+
+#[test]
+fn a_topic_that_is_deleted_is_left_out() {
+    let groups = Groups::new();
+    groups.store.create_topic("other", 1).unwrap().partition(0).unwrap().append(Record::new("x")).unwrap();
+    let mut member = Seen::new(options(&groups, RangeAssignor).topics(["other".parse().unwrap()]).heartbeat_interval(SESSION));
+    settle(&mut [&mut member]);
+    let other = groups.store.topic("other").unwrap();
+    delete_topic(&groups.store, &*groups.offsets, "t").unwrap();
+    member.consumer.commit().unwrap();
+    assert_eq!(groups.coordinator.fetch_all(&group()).unwrap().len(), 1, "of the one that is there");
+    other.partition(0).unwrap().append(Record::new("y")).unwrap();
+    member.offsets.clear();
+    settle(&mut [&mut member]);
+    assert_eq!(member.offsets, BTreeMap::from([(0, vec![1])]));
+    groups.clock.advance(SESSION / 3);
+    settle(&mut [&mut member]);
+    assert_eq!(member.consumer.assignment(), [TopicPartition::new("other".parse().unwrap(), 0)]);
 }
 
 /// An append wakes a consumer that waits, in whichever of its partitions it is: else this would take minutes, till its next heartbeat.
