@@ -12,6 +12,7 @@ use crate::group::consumer_error::ConsumerError;
 use crate::group::consumer_membership::{FoundTopics, Membership};
 use crate::group::consumer_options::ConsumerOptions;
 use crate::group::consumer_place::is_gone;
+use crate::group::error::GroupError;
 use crate::group::member_id::MemberId;
 use crate::group::request::{LeavingMember, MemberIdentity};
 use crate::group::topic_partition::TopicPartition;
@@ -149,12 +150,11 @@ impl GroupConsumer {
     /// whose topic was deleted is left out.
     ///
     /// # Errors
-    /// [`ConsumerError::Group`] if it has lost its place in the group, [`ConsumerError::Subscription`] if a position is not there any more. Nothing is
-    /// committed then. Of a cooperative member, which reads on while its group rebalances, also [`GroupError::RebalanceInProgress`] between two
-    /// generations: what it has read may be committed a poll later.
-    ///
-    /// [`GroupError::RebalanceInProgress`]: crate::group::GroupError::RebalanceInProgress
+    /// [`ConsumerError::Group`] if it has lost its place in the group, [`ConsumerError::NotJoined`] until it was told so,
+    /// [`ConsumerError::Subscription`] if a position is not there any more. Nothing is committed then. Of a cooperative member, which reads on while its
+    /// group rebalances, also [`GroupError::RebalanceInProgress`] between two generations: what it has read may be committed a poll later.
     pub fn commit(&mut self) -> Result<(), ConsumerError> {
+        self.catch_up()?;
         let read: Vec<_> = self.partitions.iter().filter_map(|(partition, place)| Some((partition.clone(), place.clone()?))).collect();
         let mut positions = Vec::new();
         for (partition, place) in read {
@@ -171,6 +171,7 @@ impl GroupConsumer {
     /// # Errors
     /// As [`commit`](Self::commit), and [`ConsumerError::NotAssigned`].
     pub fn commit_offset(&mut self, partition: &TopicPartition, offset: impl Into<Offset>, metadata: &str) -> Result<(), ConsumerError> {
+        self.catch_up()?;
         let place = self.subscription(partition).cloned().ok_or_else(|| ConsumerError::NotAssigned { partition: partition.clone() })?;
         let position = self.position(partition, &place, Some(offset.into()), metadata)?;
         self.commit_positions(&[position])
@@ -210,17 +211,28 @@ impl GroupConsumer {
         if positions.is_empty() {
             return Ok(());
         }
-        // It may be in the next generation already, without knowing.
+        let identity = self.identity().ok_or(ConsumerError::NotJoined)?;
+        let group = &self.options.group;
+        match self.options.coordinator.commit(group, Some(&identity), positions) {
+            // It is in the next generation already: the answer that it waits for tells what it has there.
+            Err(GroupError::IllegalGeneration { .. }) if self.is_rejoining() => Err(GroupError::RebalanceInProgress { group: group.clone() }.into()),
+            Err(error) => {
+                if !self.is_rejoining() {
+                    self.lose(&error);
+                }
+                Err(error.into())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// It may be in the next generation already, without knowing. What it has lost until then is not its own to commit, even where it is a member again.
+    fn catch_up(&mut self) -> Result<(), ConsumerError> {
         if self.is_rejoining() {
             self.drive(Waker::noop())?;
         }
-        let identity = self.identity().ok_or(ConsumerError::NotJoined)?;
-        let outcome = self.options.coordinator.commit(&self.options.group, Some(&identity), positions);
-        // Else the answer that it waits for tells what it is.
-        if let (Err(error), false) = (&outcome, self.is_rejoining()) {
-            self.lose(error);
-        }
-        Ok(outcome?)
+        let has_lost = self.events.iter().any(|event| matches!(event, ConsumerEvent::Lost(_)));
+        if has_lost { Err(ConsumerError::NotJoined) } else { Ok(()) }
     }
 
     /// Looks for records in one partition after the other, beginning behind the one that had some last. What it keeps wakes it when there are some.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidelog::group::{
-    Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, RangeAssignor, RoundRobinAssignor,
-    StickyAssignor, TopicPartition,
+    Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, LeavingMember, RangeAssignor,
+    RoundRobinAssignor, StickyAssignor, TopicPartition,
 };
 use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions, delete_topic};
 
@@ -297,6 +297,30 @@ fn the_end_that_a_group_begins_at_is_its_position() {
         settle(&mut [&mut second]);
         assert_eq!(second.offsets, BTreeMap::from([(0, vec![100, 101])]), "{start:?}");
     }
+}
+
+/// Whoever was removed while it waited for the next generation, and is in a later one by now, commits nothing of what it had before.
+#[test]
+fn positions_that_were_lost_on_the_way_are_not_committed() {
+    let groups = Groups::new();
+    let member = || Seen::new(options(&groups, CooperativeStickyAssignor));
+    let (mut first, mut second, mut third) = (member(), member(), member());
+    settle(&mut [&mut first, &mut second]);
+    third.poll();
+    first.poll(); // it joins again, and waits for the second one
+    let had = first.has()[0];
+    let members = groups.coordinator.describe(&group()).unwrap().members;
+    let leaving: Vec<_> = members.into_iter().map(|(id, _)| LeavingMember { member_id: Some(id), instance_id: None }).collect();
+    assert!(groups.coordinator.leave(&group(), &leaving).unwrap().iter().all(Result::is_ok));
+    groups.commit(None, had, 60).unwrap(); // somebody else came and went
+    assert!(matches!(first.consumer.commit(), Err(ConsumerError::NotJoined)));
+    assert_eq!(groups.committed(had), Some(60));
+    first.offsets.clear();
+    settle(&mut [&mut first]);
+    assert!(first.told().contains(&format!("lost [{had}]")));
+    assert_eq!(first.offsets[&had], (60..100).collect::<Vec<_>>());
+    first.consumer.commit().unwrap();
+    assert_eq!(groups.committed(had), Some(100));
 }
 
 /// Made anew with as many partitions, between two heartbeats: whoever reads it finds out.
