@@ -169,10 +169,13 @@ impl GroupConsumer {
         let topics: BTreeSet<_> = members.iter().flat_map(|member| member.topics.iter().cloned()).collect();
         let found = self.find(&topics)?;
         let counts = found.iter().map(|(name, (_, count))| (name.clone(), *count)).collect();
-        self.assigned_topics = Some((topics, found));
-        // A static leader that has come back leaves everything as it is.
+        // A static leader that has come back leaves everything as it is; what came meanwhile, it finds at its next heartbeat.
         let assignor = self.options.assignors.iter().find(|assignor| assignor.name() == protocol).filter(|_| !joined.skip_assignment);
-        let Some(assignor) = assignor else { return Ok(Vec::new()) };
+        let Some(assignor) = assignor else {
+            self.assigned_topics = Some((topics, self.assigned_before(&found)?));
+            return Ok(Vec::new());
+        };
+        self.assigned_topics = Some((topics, found));
         let assignment = assignor.assign(&counts, &members);
         assignment.into_iter().map(|(id, partitions)| Ok((id, ConsumerProtocolAssignment::of(&partitions).encode(VERSION)?))).collect()
     }
@@ -182,11 +185,7 @@ impl GroupConsumer {
             Ok(synced) => synced,
             Err(error) => return self.on_refusal(error),
         };
-        let assigned = match synced.assignment.as_slice() {
-            [] => Vec::new(),
-            bytes => ConsumerProtocolAssignment::decode(bytes)?.topic_partitions()?,
-        };
-        let assigned: BTreeSet<_> = assigned.into_iter().collect();
+        let assigned: BTreeSet<_> = partitions(&synced.assignment)?.into_iter().collect();
         let coordinator = &self.options.coordinator;
         self.heartbeat_at = coordinator.clock().uptime().saturating_add(self.options.heartbeat_interval);
         (self.had, self.had_in) = (assigned.iter().cloned().collect(), self.generation);
@@ -229,6 +228,18 @@ impl GroupConsumer {
         if self.lose(&error) || matches!(error, GroupError::RebalanceInProgress { .. }) { Ok(()) } else { Err(error.into()) }
     }
 
+    /// The topics as they were when that was assigned which members have. It does not tell whether one was made anew since: who reads it finds out.
+    fn assigned_before(&self, found: &FoundTopics) -> Result<FoundTopics, ConsumerError> {
+        let mut before = FoundTopics::new();
+        for (_, member) in self.options.coordinator.describe(&self.options.group)?.members {
+            for partition in partitions(&member.assignment)? {
+                let uuid = found.get(&partition.topic).map_or([0; 16], |(uuid, _)| *uuid);
+                before.entry(partition.topic).or_insert((uuid, 0)).1 += 1;
+            }
+        }
+        Ok(before)
+    }
+
     fn find(&self, topics: &BTreeSet<TopicName>) -> Result<FoundTopics, ConsumerError> {
         let mut found = BTreeMap::new();
         for name in topics {
@@ -239,6 +250,14 @@ impl GroupConsumer {
             }
         }
         Ok(found)
+    }
+}
+
+/// What a member was assigned; nothing is no bytes.
+fn partitions(assignment: &[u8]) -> Result<Vec<TopicPartition>, ConsumerError> {
+    match assignment {
+        [] => Ok(Vec::new()),
+        bytes => Ok(ConsumerProtocolAssignment::decode(bytes)?.topic_partitions()?),
     }
 }
 

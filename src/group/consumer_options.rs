@@ -67,6 +67,7 @@ impl ConsumerOptions {
     }
 
     /// Its name across restarts: one that comes back under it within its session timeout has the partitions that it had. Nobody else may have it.
+    /// Unless it leads the group, topics that were added to its list meanwhile are taken in by the next rebalance.
     #[must_use]
     pub fn instance_id(mut self, name: InstanceId) -> Self {
         self.instance_id = Some(name);

@@ -323,6 +323,27 @@ fn positions_that_were_lost_on_the_way_are_not_committed() {
     assert_eq!(groups.committed(had), Some(100));
 }
 
+/// What came while the static leader was away is found by the leader that has come back, whose group goes on without a rebalance.
+#[test]
+fn a_static_leader_that_comes_back_takes_in_what_came_meanwhile() {
+    let groups = Groups::new();
+    let named = || Seen::new(options(&groups, RangeAssignor).topics(["late".parse().unwrap()]).instance_id("only".parse().unwrap()));
+    let mut before = named();
+    settle(&mut [&mut before]);
+    drop(before);
+    groups.store.create_topic("late", 3).unwrap();
+    let mut after = named();
+    settle(&mut [&mut after]);
+    assert_eq!(after.told(), ["assigned [0, 1]", "revoked [0, 1]", "assigned [0, 1, 2, 0, 1]"]);
+    // And where nothing came, nothing happens.
+    let generation = groups.coordinator.describe(&group()).unwrap().generation;
+    drop(after);
+    let mut again = named();
+    settle(&mut [&mut again]);
+    assert_eq!(again.told(), ["assigned [0, 1, 2, 0, 1]"]);
+    assert_eq!(groups.coordinator.describe(&group()).unwrap().generation, generation);
+}
+
 /// Made anew with as many partitions, between two heartbeats: whoever reads it finds out.
 #[test]
 fn a_topic_that_is_made_anew_is_read_anew() {
