@@ -33,7 +33,8 @@ impl Subscription {
             let Some((log, isolation)) = self.view().writer() else { return Ok(Err(awaited)) };
             match log.poll_end(waiting.position, waiting.followed, isolation, &mut awaited.ticket, &Context::from_waker(waker)) {
                 Poll::Ready(true) => {}
-                Poll::Pending if self.has_moved(waiting) => {}
+                // The ticket is for the offset that it stood at.
+                Poll::Pending if self.has_moved(waiting) => log.forget_reader(isolation, &mut awaited.ticket),
                 // What has ended wakes nobody.
                 Poll::Pending | Poll::Ready(false) => return Ok(Err(awaited)),
             }
