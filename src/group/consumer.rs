@@ -115,7 +115,7 @@ impl GroupConsumer {
     }
 
     /// The next thing to know, waited for at most for `limit`: records, or partitions that come and go. Joins the group if it is not in it, and shows
-    /// that it is alive.
+    /// that it is alive. Returns none before `limit` is over when nothing more can come in any of its partitions, because the store was closed.
     ///
     /// # Errors
     /// [`ConsumerError`]; the next poll goes on.
@@ -134,7 +134,8 @@ impl GroupConsumer {
             // Held while it sleeps: whatever is appended meanwhile wakes it.
             let (event, awaited) = self.look(&waker)?;
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if event.is_some() || left.is_zero() {
+            let has_ended = !awaited.is_empty() && awaited.len() == self.partitions.len() && awaited.iter().all(|place| place.has_ended);
+            if event.is_some() || left.is_zero() || has_ended {
                 return Ok(event);
             }
             if let Some(limit) = self.sleep_limit()? {

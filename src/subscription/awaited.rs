@@ -12,13 +12,15 @@ use crate::subscription::subscription::Subscription;
 pub(crate) struct Awaited {
     subscription: Subscription,
     ticket: Option<Ticket>,
+    /// Nothing more can come, and nobody is called.
+    pub(crate) has_ended: bool,
 }
 
 impl Subscription {
     /// The next page, if there is one; else `waker` is called when it is worth to look again.
     pub(crate) fn page_or_wake(&self, waker: &Waker) -> Result<Result<Page, Awaited>, SubscriptionError> {
         let limits = self.options().limits;
-        let mut awaited = Awaited { subscription: self.clone(), ticket: None };
+        let mut awaited = Awaited { subscription: self.clone(), ticket: None, has_ended: false };
         self.begin_waiting();
         loop {
             let (page, waiting) = self.look(&limits, &mut Budget::of(&limits))?;
@@ -35,8 +37,11 @@ impl Subscription {
                 Poll::Ready(true) => {}
                 // The ticket is for the offset that it stood at.
                 Poll::Pending if self.has_moved(waiting) => log.forget_reader(isolation, &mut awaited.ticket),
-                // What has ended wakes nobody.
-                Poll::Pending | Poll::Ready(false) => return Ok(Err(awaited)),
+                Poll::Pending => return Ok(Err(awaited)),
+                Poll::Ready(false) => {
+                    awaited.has_ended = true;
+                    return Ok(Err(awaited));
+                }
             }
         }
     }
