@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidelog::group::{
@@ -12,6 +12,7 @@ use tidelog::group::{
 use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions, delete_topic};
 
 use crate::group_support::{Groups, SESSION, group};
+use crate::subscription_wait::spawn_until_asleep;
 
 fn options(groups: &Groups, assignor: impl Assignor + 'static) -> ConsumerOptions {
     let consumer = groups.coordinator.consumer(group()).topics(["t".parse().unwrap()]).assignor(assignor);
@@ -383,27 +384,35 @@ fn a_topic_that_is_deleted_is_left_out() {
     assert_eq!(member.consumer.assignment(), [TopicPartition::new("other".parse().unwrap(), 0)]);
 }
 
-/// An append wakes a consumer that waits, in whichever of its partitions it is: else this would take minutes, till its next heartbeat.
+/// An append wakes a consumer that waits, in whichever of its partitions it is: else this would take days, till its next heartbeat.
 #[test]
 fn appends_wake_whoever_polls() {
-    let groups = Groups::with(|options| options.initial_rebalance_delay(Duration::ZERO).clock(Clock::system()));
+    let long = Duration::from_secs(30 * 24 * 60 * 60);
+    let groups = Groups::with(|options| options.initial_rebalance_delay(Duration::ZERO).session_timeout(long, long).clock(Clock::system()));
     let topic = groups.store.topic("t").unwrap();
-    let mut consumer = options(&groups, RangeAssignor).heartbeat_interval(Duration::from_secs(600)).session_timeout(Duration::from_secs(600)).build();
+    let mut consumer = options(&groups, RangeAssignor).heartbeat_interval(long).session_timeout(long).build();
     while consumer.poll(Duration::ZERO).unwrap().is_some() {}
     for number in [1, 0, 1] {
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| consumer.poll(Duration::from_secs(600)).unwrap());
-            topic.partition(number).unwrap().append(Record::new("y")).unwrap();
-            let event = waits.join().unwrap();
-            assert!(
-                matches!(&event, Some(ConsumerEvent::Records { partition, page }) if partition.partition == number && page.records.len() == 1),
-                "{event:?}"
-            );
-        });
+        let waits = spawn_until_asleep(move || (consumer.poll(Duration::MAX).unwrap(), consumer));
+        assert!(!waits.is_finished());
+        topic.partition(number).unwrap().append(Record::new("y")).unwrap();
+        let event;
+        (event, consumer) = waits.join().unwrap();
+        assert!(
+            matches!(&event, Some(ConsumerEvent::Records { partition, page }) if partition.partition == number && page.records.len() == 1),
+            "{event:?}"
+        );
     }
+    // And so does the end of the store: nothing more can come.
+    let waits = spawn_until_asleep(move || (consumer.poll(Duration::MAX).unwrap(), consumer));
+    groups.store.clone().close().unwrap();
+    let (event, mut consumer) = waits.join().unwrap();
+    assert!(event.is_none());
+    assert!(consumer.poll(Duration::MAX).unwrap().is_none());
 }
 
-/// Two threads share a topic that is appended to, and one of them dies: every record is read, and none by a member that has lost its partition.
+/// Two threads share a topic that is appended to, and one of them dies with records that it did not commit: every record is read, those by the other
+/// one, and none by a member that was told that it has lost the partition.
 #[test]
 fn a_thread_that_dies_is_replaced_by_the_other() {
     let limits = |options: tidelog::group::GroupOptions| options.session_timeout(Duration::from_millis(100), Duration::from_secs(60));
@@ -411,35 +420,46 @@ fn a_thread_that_dies_is_replaced_by_the_other() {
     let member = || {
         options(&groups, CooperativeStickyAssignor).session_timeout(Duration::from_millis(1500)).heartbeat_interval(Duration::from_millis(50)).build()
     };
-    let (seen, total) = (Mutex::new(BTreeSet::new()), 2 * 400);
-    let read = AtomicU64::new(0);
-    let run = |mut consumer: GroupConsumer, dies_at: u64| {
-        let mut mine = 0;
-        while seen.lock().unwrap().len() < total {
-            match consumer.poll(Duration::from_millis(100)) {
+    let seen = Mutex::new(BTreeSet::new());
+    let (total, is_dead) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
+    let run = |mut consumer: GroupConsumer, dies_at: usize| {
+        let (mut has, mut revoked, mut read) = (BTreeSet::new(), Vec::new(), 0);
+        while seen.lock().unwrap().len() < total.load(Ordering::SeqCst) {
+            let event = consumer.poll(Duration::from_millis(100));
+            has.retain(|partition| !revoked.contains(partition));
+            revoked.clear();
+            match event {
                 Ok(Some(ConsumerEvent::Records { partition, page })) => {
-                    seen.lock().unwrap().extend(page.records.iter().map(|record| (partition.partition, record.offset().get())));
-                    mine += page.records.len() as u64;
-                    read.fetch_add(page.records.len() as u64, Ordering::Relaxed);
-                    if mine >= dies_at {
-                        return std::mem::forget(consumer); // before it commits
+                    assert!(has.contains(&partition), "{partition} is not its own");
+                    read += page.records.len();
+                    if read >= dies_at {
+                        is_dead.store(true, Ordering::SeqCst);
+                        return std::mem::forget(consumer); // neither seen nor committed
                     }
+                    seen.lock().unwrap().extend(page.records.iter().map(|record| (partition.partition, record.offset().get())));
                     let _ = consumer.commit();
                 }
+                Ok(Some(ConsumerEvent::Assigned(partitions))) => has.extend(partitions),
+                Ok(Some(ConsumerEvent::Revoked(partitions))) => revoked = partitions,
+                Ok(Some(ConsumerEvent::Lost(partitions))) => has.retain(|partition| !partitions.contains(partition)),
                 Ok(_) | Err(ConsumerError::Group(_)) => {}
                 Err(other) => panic!("{other}"),
             }
         }
     };
+    let (run, is_dead, total) = (&run, &is_dead, &total);
     std::thread::scope(|scope| {
-        scope.spawn(|| run(member(), u64::MAX));
-        scope.spawn(|| run(member(), 50));
-        for _ in 0..300 {
+        scope.spawn(move || run(member(), usize::MAX));
+        scope.spawn(move || run(member(), 50));
+        let mut appended = 0;
+        while appended < 300 || (appended < 50_000 && !is_dead.load(Ordering::SeqCst)) {
             for number in 0..2 {
                 groups.store.topic("t").unwrap().partition(number).unwrap().append(Record::new("y")).unwrap();
             }
+            appended += 1;
         }
+        total.store(2 * (100 + appended), Ordering::SeqCst);
     });
-    assert_eq!(seen.lock().unwrap().len(), total);
-    assert!(read.load(Ordering::Relaxed) >= total as u64);
+    assert!(is_dead.load(Ordering::SeqCst), "nobody has died");
+    assert_eq!(seen.lock().unwrap().len(), total.load(Ordering::SeqCst));
 }
