@@ -115,7 +115,8 @@ impl GroupConsumer {
     }
 
     /// The next thing to know, waited for at most for `limit`: records, or partitions that come and go. Joins the group if it is not in it, and shows
-    /// that it is alive. Returns none before `limit` is over when nothing more can come in any of its partitions, because the store was closed.
+    /// that it is alive. Returns none before `limit` is over when nothing more can come in any of its partitions: the store was closed, or takes no more
+    /// after a failed sync.
     ///
     /// # Errors
     /// [`ConsumerError`]; the next poll goes on.
