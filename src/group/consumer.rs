@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 use tidelog_format::Offset;
 
 use crate::group::consumer_error::ConsumerError;
-use crate::group::consumer_membership::Membership;
+use crate::group::consumer_membership::{FoundTopics, Membership};
 use crate::group::consumer_options::ConsumerOptions;
+use crate::group::consumer_place::is_gone;
+use crate::group::error::GroupError;
 use crate::group::member_id::MemberId;
 use crate::group::request::{LeavingMember, MemberIdentity};
 use crate::group::topic_partition::TopicPartition;
 use crate::offset::CommittedOffset;
-use crate::subscription::{Awaited, GroupPosition, Page, Subscription, SubscriptionError};
+use crate::subscription::{Awaited, Page, Subscription, SubscriptionError};
 use crate::topic::{PartitionKey, TopicName};
 
 /// A consumer of a group, for those who embed the engine: joins, reads what it is assigned from where the group is, and says how far it has come.
@@ -67,8 +69,8 @@ pub struct GroupConsumer {
     pub(super) revoked: BTreeSet<TopicPartition>,
     pub(super) events: VecDeque<ConsumerEvent>,
     pub(super) heartbeat_at: Duration,
-    /// As the leader: the topics that it assigned partitions of, and how many they had.
-    pub(super) assigned_counts: Option<(BTreeSet<TopicName>, BTreeMap<TopicName, u32>)>,
+    /// As the leader: the topics that members want, and those of them that it assigned partitions of.
+    pub(super) assigned_topics: Option<(BTreeSet<TopicName>, FoundTopics)>,
     /// What it was assigned last, and in which generation: some assignors are told.
     pub(super) had: Vec<TopicPartition>,
     pub(super) had_in: Option<i32>,
@@ -105,7 +107,7 @@ impl GroupConsumer {
             revoked: BTreeSet::new(),
             events: VecDeque::new(),
             heartbeat_at: Duration::ZERO,
-            assigned_counts: None,
+            assigned_topics: None,
             had: Vec::new(),
             had_in: None,
             last: None,
@@ -113,7 +115,8 @@ impl GroupConsumer {
     }
 
     /// The next thing to know, waited for at most for `limit`: records, or partitions that come and go. Joins the group if it is not in it, and shows
-    /// that it is alive.
+    /// that it is alive. Returns none before `limit` is over when nothing more can come in any of its partitions: the store was closed, or takes no more
+    /// after a failed sync.
     ///
     /// # Errors
     /// [`ConsumerError`]; the next poll goes on.
@@ -132,7 +135,8 @@ impl GroupConsumer {
             // Held while it sleeps: whatever is appended meanwhile wakes it.
             let (event, awaited) = self.look(&waker)?;
             let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if event.is_some() || left.is_zero() {
+            let has_ended = !awaited.is_empty() && awaited.len() == self.partitions.len() && awaited.iter().all(|place| place.has_ended);
+            if event.is_some() || left.is_zero() || has_ended {
                 return Ok(event);
             }
             if let Some(limit) = self.sleep_limit()? {
@@ -144,17 +148,23 @@ impl GroupConsumer {
         }
     }
 
-    /// Commits how far it has come in all its partitions: everything that was handed out is done. Durable when it returns.
+    /// Commits how far it has come in all its partitions: everything that was handed out is done. Durable when it returns. A partition
+    /// whose topic was deleted is left out.
     ///
     /// # Errors
-    /// [`ConsumerError::Group`] if it has lost its place in the group, [`ConsumerError::Subscription`] if a position is not there any more. Nothing is
-    /// committed then. Of a cooperative member, which reads on while its group rebalances, also [`GroupError::RebalanceInProgress`] between two
-    /// generations: what it has read may be committed a poll later.
-    ///
-    /// [`GroupError::RebalanceInProgress`]: crate::group::GroupError::RebalanceInProgress
+    /// [`ConsumerError::Group`] if it has lost its place in the group, [`ConsumerError::NotJoined`] until it was told so,
+    /// [`ConsumerError::Subscription`] if a position is not there any more. Nothing is committed then. Of a cooperative member, which reads on while its
+    /// group rebalances, also [`GroupError::RebalanceInProgress`] between two generations: what it has read may be committed a poll later.
     pub fn commit(&mut self) -> Result<(), ConsumerError> {
+        self.catch_up()?;
         let read: Vec<_> = self.partitions.iter().filter_map(|(partition, place)| Some((partition.clone(), place.clone()?))).collect();
-        let positions = read.iter().map(|(partition, place)| self.position(partition, place, None, "")).collect::<Result<Vec<_>, _>>()?;
+        let mut positions = Vec::new();
+        for (partition, place) in read {
+            match self.position(&partition, &place, None, "") {
+                Err(ConsumerError::Subscription { source, .. }) if is_gone(&source) => drop(self.partitions.insert(partition, None)),
+                outcome => positions.push(outcome?),
+            }
+        }
         self.commit_positions(&positions)
     }
 
@@ -163,6 +173,7 @@ impl GroupConsumer {
     /// # Errors
     /// As [`commit`](Self::commit), and [`ConsumerError::NotAssigned`].
     pub fn commit_offset(&mut self, partition: &TopicPartition, offset: impl Into<Offset>, metadata: &str) -> Result<(), ConsumerError> {
+        self.catch_up()?;
         let place = self.subscription(partition).cloned().ok_or_else(|| ConsumerError::NotAssigned { partition: partition.clone() })?;
         let position = self.position(partition, &place, Some(offset.into()), metadata)?;
         self.commit_positions(&[position])
@@ -184,7 +195,7 @@ impl GroupConsumer {
         Some(MemberIdentity { member_id: self.member_id.clone()?, instance_id, generation: self.generation? })
     }
 
-    fn position(
+    pub(super) fn position(
         &self,
         partition: &TopicPartition,
         place: &Subscription,
@@ -198,21 +209,32 @@ impl GroupConsumer {
         Ok((key, CommittedOffset { metadata, committed_at, ..position }))
     }
 
-    fn commit_positions(&mut self, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), ConsumerError> {
+    pub(super) fn commit_positions(&mut self, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), ConsumerError> {
         if positions.is_empty() {
             return Ok(());
         }
-        // It may be in the next generation already, without knowing.
+        let identity = self.identity().ok_or(ConsumerError::NotJoined)?;
+        let group = &self.options.group;
+        match self.options.coordinator.commit(group, Some(&identity), positions) {
+            // It is in the next generation already: the answer that it waits for tells what it has there.
+            Err(GroupError::IllegalGeneration { .. }) if self.is_rejoining() => Err(GroupError::RebalanceInProgress { group: group.clone() }.into()),
+            Err(error) => {
+                if !self.is_rejoining() {
+                    self.lose(&error);
+                }
+                Err(error.into())
+            }
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// It may be in the next generation already, without knowing. What it has lost until then is not its own to commit, even where it is a member again.
+    fn catch_up(&mut self) -> Result<(), ConsumerError> {
         if self.is_rejoining() {
             self.drive(Waker::noop())?;
         }
-        let identity = self.identity().ok_or(ConsumerError::NotJoined)?;
-        let outcome = self.options.coordinator.commit(&self.options.group, Some(&identity), positions);
-        // Else the answer that it waits for tells what it is.
-        if let (Err(error), false) = (&outcome, self.is_rejoining()) {
-            self.lose(error);
-        }
-        Ok(outcome?)
+        let has_lost = self.events.iter().any(|event| matches!(event, ConsumerEvent::Lost(_)));
+        if has_lost { Err(ConsumerError::NotJoined) } else { Ok(()) }
     }
 
     /// Looks for records in one partition after the other, beginning behind the one that had some last. What it keeps wakes it when there are some.
@@ -223,28 +245,18 @@ impl GroupConsumer {
         let mut awaited = Vec::new();
         for partition in turn {
             self.last = Some(partition.clone());
-            let place = self.open(&partition)?;
-            match place.page_or_wake(waker).map_err(|source| failed(&partition, source))? {
-                Ok(page) => return Ok((Some(ConsumerEvent::Records { partition, page }), awaited)),
-                Err(waits) => awaited.push(waits),
+            let Some(place) = self.open(&partition)? else { continue };
+            match place.page_or_wake(waker) {
+                Ok(Ok(page)) => return Ok((Some(ConsumerEvent::Records { partition, page }), awaited)),
+                Ok(Err(waits)) => awaited.push(waits),
+                Err(error) if is_gone(&error) => {
+                    self.partitions.insert(partition, None);
+                    waker.wake_by_ref(); // it is opened by its name again
+                }
+                Err(error) => return Err(failed(&partition, error)),
             }
         }
         Ok((None, awaited))
-    }
-
-    /// Its place in a partition, at first where the group is.
-    fn open(&mut self, partition: &TopicPartition) -> Result<Subscription, ConsumerError> {
-        if let Some(place) = self.subscription(partition) {
-            return Ok(place.clone());
-        }
-        let ConsumerOptions { coordinator, group, subscription, client_id, .. } = &self.options;
-        let log = coordinator.inner.store.existing_topic(&partition.topic.to_string())?.partition(partition.partition)?;
-        let position = GroupPosition { group: group.clone(), partition: log.key().clone(), store: coordinator.inner.offsets.clone() };
-        let id = self.member_id.as_ref().map_or(client_id.as_str(), MemberId::as_str);
-        let id: String = id.chars().take(ID_CHARS_MAX).collect();
-        let place = log.subscribe(&id, subscription.clone().group(position)).map_err(|source| failed(partition, source))?;
-        self.partitions.insert(partition.clone(), Some(place.clone()));
-        Ok(place)
     }
 
     fn give_up_revoked(&mut self) {
@@ -277,6 +289,3 @@ impl Wake for Unpark {
         self.0.unpark();
     }
 }
-
-/// Of a member's id, in the id of its subscriptions: 255 bytes at most.
-const ID_CHARS_MAX: usize = 60;

@@ -35,7 +35,7 @@ pub enum ConsumerError {
         /// The partition.
         partition: TopicPartition,
     },
-    /// It is no member of the group for now, and commits nothing. Poll it.
+    /// It is no member of the group for now, or was not told yet of what it has lost, and commits nothing. Poll it.
     #[error("this consumer has not joined its group")]
     NotJoined,
 }

@@ -31,6 +31,9 @@ pub(super) enum Membership {
     Fenced(GroupError),
 }
 
+/// Topics that are there: which ones, and how many partitions they have.
+pub(super) type FoundTopics = BTreeMap<TopicName, ([u8; 16], u32)>;
+
 impl GroupConsumer {
     /// Gets as far as it can without waiting; `waker` is called when there is more to do.
     pub(super) fn drive(&mut self, waker: &Waker) -> Result<(), ConsumerError> {
@@ -148,7 +151,7 @@ impl GroupConsumer {
             Err(error) => return self.on_refusal(error),
         };
         (self.member_id, self.generation) = (Some(joined.member_id.clone()), Some(joined.generation));
-        self.assigned_counts = None;
+        self.assigned_topics = None;
         let assignments = if joined.members.is_empty() { Vec::new() } else { self.assign(&joined)? };
         let request = SyncRequest { member: joined.identity(), protocol: Some((joined.protocol_type, joined.protocol)), assignments };
         self.membership = Membership::Syncing(self.options.coordinator.sync(&self.options.group, request));
@@ -164,11 +167,15 @@ impl GroupConsumer {
         });
         let members = members.collect::<Result<Vec<_>, ConsumerError>>()?;
         let topics: BTreeSet<_> = members.iter().flat_map(|member| member.topics.iter().cloned()).collect();
-        let counts = self.partition_counts(&topics)?;
-        self.assigned_counts = Some((topics, counts.clone()));
-        // A static leader that has come back leaves everything as it is.
+        let found = self.find(&topics)?;
+        let counts = found.iter().map(|(name, (_, count))| (name.clone(), *count)).collect();
+        // A static leader that has come back leaves everything as it is; what came meanwhile, it finds at its next heartbeat.
         let assignor = self.options.assignors.iter().find(|assignor| assignor.name() == protocol).filter(|_| !joined.skip_assignment);
-        let Some(assignor) = assignor else { return Ok(Vec::new()) };
+        let Some(assignor) = assignor else {
+            self.assigned_topics = Some((topics, self.assigned_before(&found)?));
+            return Ok(Vec::new());
+        };
+        self.assigned_topics = Some((topics, found));
         let assignment = assignor.assign(&counts, &members);
         assignment.into_iter().map(|(id, partitions)| Ok((id, ConsumerProtocolAssignment::of(&partitions).encode(VERSION)?))).collect()
     }
@@ -178,11 +185,7 @@ impl GroupConsumer {
             Ok(synced) => synced,
             Err(error) => return self.on_refusal(error),
         };
-        let assigned = match synced.assignment.as_slice() {
-            [] => Vec::new(),
-            bytes => ConsumerProtocolAssignment::decode(bytes)?.topic_partitions()?,
-        };
-        let assigned: BTreeSet<_> = assigned.into_iter().collect();
+        let assigned: BTreeSet<_> = partitions(&synced.assignment)?.into_iter().collect();
         let coordinator = &self.options.coordinator;
         self.heartbeat_at = coordinator.clock().uptime().saturating_add(self.options.heartbeat_interval);
         (self.had, self.had_in) = (assigned.iter().cloned().collect(), self.generation);
@@ -210,9 +213,9 @@ impl GroupConsumer {
             self.on_refusal(error)?;
             return Ok(true);
         }
-        // Topics that have come, or have got partitions, are the leader's to notice.
-        if let Some((topics, counts)) = &self.assigned_counts
-            && self.partition_counts(topics)? != *counts
+        // Topics that have come, have gone, were made anew, or have got partitions, are the leader's to notice.
+        if let Some((topics, found)) = &self.assigned_topics
+            && self.find(topics)? != *found
         {
             self.membership = Membership::Out;
             return Ok(true);
@@ -225,17 +228,36 @@ impl GroupConsumer {
         if self.lose(&error) || matches!(error, GroupError::RebalanceInProgress { .. }) { Ok(()) } else { Err(error.into()) }
     }
 
-    /// Of the topics that are there.
-    fn partition_counts(&self, topics: &BTreeSet<TopicName>) -> Result<BTreeMap<TopicName, u32>, ConsumerError> {
-        let mut counts = BTreeMap::new();
+    /// The topics as they were when that was assigned which members have. It does not tell whether one was made anew since: who reads it finds out.
+    fn assigned_before(&self, found: &FoundTopics) -> Result<FoundTopics, ConsumerError> {
+        let mut before = FoundTopics::new();
+        for (_, member) in self.options.coordinator.describe(&self.options.group)?.members {
+            for partition in partitions(&member.assignment)? {
+                let uuid = found.get(&partition.topic).map_or([0; 16], |(uuid, _)| *uuid);
+                before.entry(partition.topic).or_insert((uuid, 0)).1 += 1;
+            }
+        }
+        Ok(before)
+    }
+
+    fn find(&self, topics: &BTreeSet<TopicName>) -> Result<FoundTopics, ConsumerError> {
+        let mut found = BTreeMap::new();
         for name in topics {
             match self.options.coordinator.inner.store.existing_topic(&name.to_string()) {
-                Ok(topic) => drop(counts.insert(name.clone(), topic.partition_count())),
+                Ok(topic) => drop(found.insert(name.clone(), (topic.uuid(), topic.partition_count()))),
                 Err(TopicError::Unknown { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(counts)
+        Ok(found)
+    }
+}
+
+/// What a member was assigned; nothing is no bytes.
+fn partitions(assignment: &[u8]) -> Result<Vec<TopicPartition>, ConsumerError> {
+    match assignment {
+        [] => Ok(Vec::new()),
+        bytes => Ok(ConsumerProtocolAssignment::decode(bytes)?.topic_partitions()?),
     }
 }
 

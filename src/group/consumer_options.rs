@@ -67,6 +67,7 @@ impl ConsumerOptions {
     }
 
     /// Its name across restarts: one that comes back under it within its session timeout has the partitions that it had. Nobody else may have it.
+    /// Unless it leads the group, topics that were added to its list meanwhile are taken in by the next rebalance.
     #[must_use]
     pub fn instance_id(mut self, name: InstanceId) -> Self {
         self.instance_id = Some(name);
@@ -95,6 +96,10 @@ impl ConsumerOptions {
     }
 
     /// How each partition is read: where a group without a position begins, filters, limits of a page. The group in it is passed over.
+    ///
+    /// A group that has a position goes on there, whatever the start says. One that begins at an end, which moves on (`ResetToLatest`,
+    /// `ResumeOrLatest`, `ResetToOffset`), has its first position as soon as one of its members looks at the partition: what is appended from then on
+    /// is read.
     #[must_use]
     pub fn subscription(mut self, options: SubscriptionOptions) -> Self {
         self.subscription = options;

@@ -5,6 +5,7 @@ mod consumer;
 mod consumer_error;
 mod consumer_membership;
 mod consumer_options;
+mod consumer_place;
 mod consumer_protocol;
 mod coordinator;
 mod description;

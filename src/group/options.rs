@@ -62,7 +62,8 @@ impl GroupOptions {
     }
 
     /// How long positions are kept that were not committed again, counted from when their group lost its last member. Default 7 days. It is for groups
-    /// that have had members, and for commits that did not say themselves until when.
+    /// that have had members, and for commits that did not say themselves until when. Positions are forgotten only by a program that calls
+    /// [`run_timers`](crate::group::GroupCoordinator::run_timers) or [`expire_offsets`](crate::group::GroupCoordinator::expire_offsets).
     pub fn offsets_retention(mut self, retention: Duration) -> Self {
         self.offsets_retention = retention;
         self

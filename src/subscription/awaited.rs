@@ -12,13 +12,15 @@ use crate::subscription::subscription::Subscription;
 pub(crate) struct Awaited {
     subscription: Subscription,
     ticket: Option<Ticket>,
+    /// Nothing more can come, and nobody is called.
+    pub(crate) has_ended: bool,
 }
 
 impl Subscription {
     /// The next page, if there is one; else `waker` is called when it is worth to look again.
     pub(crate) fn page_or_wake(&self, waker: &Waker) -> Result<Result<Page, Awaited>, SubscriptionError> {
         let limits = self.options().limits;
-        let mut awaited = Awaited { subscription: self.clone(), ticket: None };
+        let mut awaited = Awaited { subscription: self.clone(), ticket: None, has_ended: false };
         self.begin_waiting();
         loop {
             let (page, waiting) = self.look(&limits, &mut Budget::of(&limits))?;
@@ -33,9 +35,13 @@ impl Subscription {
             let Some((log, isolation)) = self.view().writer() else { return Ok(Err(awaited)) };
             match log.poll_end(waiting.position, waiting.followed, isolation, &mut awaited.ticket, &Context::from_waker(waker)) {
                 Poll::Ready(true) => {}
-                Poll::Pending if self.has_moved(waiting) => {}
-                // What has ended wakes nobody.
-                Poll::Pending | Poll::Ready(false) => return Ok(Err(awaited)),
+                // The ticket is for the offset that it stood at.
+                Poll::Pending if self.has_moved(waiting) => log.forget_reader(isolation, &mut awaited.ticket),
+                Poll::Pending => return Ok(Err(awaited)),
+                Poll::Ready(false) => {
+                    awaited.has_ended = true;
+                    return Ok(Err(awaited));
+                }
             }
         }
     }

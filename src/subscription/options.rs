@@ -21,7 +21,7 @@ use crate::topic::PartitionKey;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct SubscriptionOptions {
-    pub(super) start: OffsetSpec,
+    pub(crate) start: OffsetSpec,
     pub(super) group: Option<GroupPosition>,
     pub(super) on_out_of_range: OnOutOfRange,
     pub(super) filter: Option<Filter>,

@@ -2,16 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidelog::group::{
-    Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, RangeAssignor, RoundRobinAssignor,
-    StickyAssignor, TopicPartition,
+    Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, LeavingMember, RangeAssignor,
+    RoundRobinAssignor, StickyAssignor, TopicPartition,
 };
-use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions};
+use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions, delete_topic};
 
 use crate::group_support::{Groups, SESSION, group};
+use crate::subscription_wait::spawn_until_asleep;
 
 fn options(groups: &Groups, assignor: impl Assignor + 'static) -> ConsumerOptions {
     let consumer = groups.coordinator.consumer(group()).topics(["t".parse().unwrap()]).assignor(assignor);
@@ -267,27 +268,151 @@ fn topics_that_appear_are_taken_in() {
     assert_eq!(member.consumer.assignment().len(), 5);
 }
 
-/// An append wakes a consumer that waits, in whichever of its partitions it is: else this would take minutes, till its next heartbeat.
+/// The start is for a group without a position: a rebalance throws one that has come further neither back nor forward.
 #[test]
-fn appends_wake_whoever_polls() {
-    let groups = Groups::with(|options| options.initial_rebalance_delay(Duration::ZERO).clock(Clock::system()));
-    let topic = groups.store.topic("t").unwrap();
-    let mut consumer = options(&groups, RangeAssignor).heartbeat_interval(Duration::from_secs(600)).session_timeout(Duration::from_secs(600)).build();
-    while consumer.poll(Duration::ZERO).unwrap().is_some() {}
-    for number in [1, 0, 1] {
-        std::thread::scope(|scope| {
-            let waits = scope.spawn(|| consumer.poll(Duration::from_secs(600)).unwrap());
-            topic.partition(number).unwrap().append(Record::new("y")).unwrap();
-            let event = waits.join().unwrap();
-            assert!(
-                matches!(&event, Some(ConsumerEvent::Records { partition, page }) if partition.partition == number && page.records.len() == 1),
-                "{event:?}"
-            );
-        });
+fn a_start_counts_for_nothing_where_the_group_has_a_position() {
+    for start in [OffsetSpec::ResetToEarliest, OffsetSpec::ResetToLatest, OffsetSpec::ResumeOrLatest, OffsetSpec::ExactOffset(20.into())] {
+        let groups = Groups::new();
+        groups.commit(None, 0, 40).unwrap();
+        groups.commit(None, 1, 40).unwrap();
+        let mut member = Seen::new(options(&groups, RangeAssignor).subscription(SubscriptionOptions::new().start(start)));
+        settle(&mut [&mut member]);
+        assert_eq!(member.offsets, BTreeMap::from([(0, (40..100).collect()), (1, (40..100).collect())]), "{start:?}");
     }
 }
 
-/// Two threads share a topic that is appended to, and one of them dies: every record is read, and none by a member that has lost its partition.
+/// The end moves on: what was handed out and not committed would else be passed by.
+#[test]
+fn the_end_that_a_group_begins_at_is_its_position() {
+    for start in [OffsetSpec::ResetToLatest, OffsetSpec::ResumeOrLatest, OffsetSpec::ResetToOffset(1000.into())] {
+        let groups = Groups::new();
+        let log = groups.store.topic("t").unwrap().partition(0).unwrap();
+        let member = || Seen::new(options(&groups, RangeAssignor).subscription(SubscriptionOptions::new().start(start)));
+        let (mut first, mut second) = (member(), member());
+        settle(&mut [&mut first]);
+        log.append(Record::new("handed out, and not done")).unwrap();
+        settle(&mut [&mut first]);
+        assert_eq!(first.offsets, BTreeMap::from([(0, vec![100])]), "{start:?}");
+        drop(first);
+        log.append(Record::new("while nobody reads")).unwrap();
+        settle(&mut [&mut second]);
+        assert_eq!(second.offsets, BTreeMap::from([(0, vec![100, 101])]), "{start:?}");
+    }
+}
+
+/// Whoever was removed while it waited for the next generation, and is in a later one by now, commits nothing of what it had before.
+#[test]
+fn positions_that_were_lost_on_the_way_are_not_committed() {
+    let groups = Groups::new();
+    let member = || Seen::new(options(&groups, CooperativeStickyAssignor));
+    let (mut first, mut second, mut third) = (member(), member(), member());
+    settle(&mut [&mut first, &mut second]);
+    third.poll();
+    first.poll(); // it joins again, and waits for the second one
+    let had = first.has()[0];
+    let members = groups.coordinator.describe(&group()).unwrap().members;
+    let leaving: Vec<_> = members.into_iter().map(|(id, _)| LeavingMember { member_id: Some(id), instance_id: None }).collect();
+    assert!(groups.coordinator.leave(&group(), &leaving).unwrap().iter().all(Result::is_ok));
+    groups.commit(None, had, 60).unwrap(); // somebody else came and went
+    assert!(matches!(first.consumer.commit(), Err(ConsumerError::NotJoined)));
+    assert_eq!(groups.committed(had), Some(60));
+    first.offsets.clear();
+    settle(&mut [&mut first]);
+    assert!(first.told().contains(&format!("lost [{had}]")));
+    assert_eq!(first.offsets[&had], (60..100).collect::<Vec<_>>());
+    first.consumer.commit().unwrap();
+    assert_eq!(groups.committed(had), Some(100));
+}
+
+/// What came while the static leader was away is found by the leader that has come back, whose group goes on without a rebalance.
+#[test]
+fn a_static_leader_that_comes_back_takes_in_what_came_meanwhile() {
+    let groups = Groups::new();
+    let named = || Seen::new(options(&groups, RangeAssignor).topics(["late".parse().unwrap()]).instance_id("only".parse().unwrap()));
+    let mut before = named();
+    settle(&mut [&mut before]);
+    drop(before);
+    groups.store.create_topic("late", 3).unwrap();
+    let mut after = named();
+    settle(&mut [&mut after]);
+    assert_eq!(after.told(), ["assigned [0, 1]", "revoked [0, 1]", "assigned [0, 1, 2, 0, 1]"]);
+    // And where nothing came, nothing happens.
+    let generation = groups.coordinator.describe(&group()).unwrap().generation;
+    drop(after);
+    let mut again = named();
+    settle(&mut [&mut again]);
+    assert_eq!(again.told(), ["assigned [0, 1, 2, 0, 1]"]);
+    assert_eq!(groups.coordinator.describe(&group()).unwrap().generation, generation);
+}
+
+/// Made anew with as many partitions, between two heartbeats: whoever reads it finds out.
+#[test]
+fn a_topic_that_is_made_anew_is_read_anew() {
+    let groups = Groups::new();
+    let mut member = Seen::new(options(&groups, RangeAssignor).heartbeat_interval(SESSION));
+    settle(&mut [&mut member]);
+    delete_topic(&groups.store, &*groups.offsets, "t").unwrap();
+    let topic = groups.store.create_topic("t", 2).unwrap();
+    topic.partition(1).unwrap().append(Record::new("of another topic")).unwrap();
+    member.offsets.clear();
+    settle(&mut [&mut member]);
+    assert_eq!(member.offsets, BTreeMap::from([(1, vec![0])]));
+    member.consumer.commit().unwrap();
+    assert_eq!((groups.committed(0), groups.committed(1)), (Some(0), Some(1)));
+    // The leader takes it for another topic, too.
+    groups.clock.advance(SESSION / 3);
+    settle(&mut [&mut member]);
+    assert_eq!(member.told(), ["assigned [0, 1]", "revoked [0, 1]", "assigned [0, 1]"]);
+}
+
+#[test]
+fn a_topic_that_is_deleted_is_left_out() {
+    let groups = Groups::new();
+    groups.store.create_topic("other", 1).unwrap().partition(0).unwrap().append(Record::new("x")).unwrap();
+    let mut member = Seen::new(options(&groups, RangeAssignor).topics(["other".parse().unwrap()]).heartbeat_interval(SESSION));
+    settle(&mut [&mut member]);
+    let other = groups.store.topic("other").unwrap();
+    delete_topic(&groups.store, &*groups.offsets, "t").unwrap();
+    member.consumer.commit().unwrap();
+    assert_eq!(groups.coordinator.fetch_all(&group()).unwrap().len(), 1, "of the one that is there");
+    other.partition(0).unwrap().append(Record::new("y")).unwrap();
+    member.offsets.clear();
+    settle(&mut [&mut member]);
+    assert_eq!(member.offsets, BTreeMap::from([(0, vec![1])]));
+    groups.clock.advance(SESSION / 3);
+    settle(&mut [&mut member]);
+    assert_eq!(member.consumer.assignment(), [TopicPartition::new("other".parse().unwrap(), 0)]);
+}
+
+/// An append wakes a consumer that waits, in whichever of its partitions it is: else this would take days, till its next heartbeat.
+#[test]
+fn appends_wake_whoever_polls() {
+    let long = Duration::from_secs(30 * 24 * 60 * 60);
+    let groups = Groups::with(|options| options.initial_rebalance_delay(Duration::ZERO).session_timeout(long, long).clock(Clock::system()));
+    let topic = groups.store.topic("t").unwrap();
+    let mut consumer = options(&groups, RangeAssignor).heartbeat_interval(long).session_timeout(long).build();
+    while consumer.poll(Duration::ZERO).unwrap().is_some() {}
+    for number in [1, 0, 1] {
+        let waits = spawn_until_asleep(move || (consumer.poll(Duration::MAX).unwrap(), consumer));
+        assert!(!waits.is_finished());
+        topic.partition(number).unwrap().append(Record::new("y")).unwrap();
+        let event;
+        (event, consumer) = waits.join().unwrap();
+        assert!(
+            matches!(&event, Some(ConsumerEvent::Records { partition, page }) if partition.partition == number && page.records.len() == 1),
+            "{event:?}"
+        );
+    }
+    // And so does the end of the store: nothing more can come.
+    let waits = spawn_until_asleep(move || (consumer.poll(Duration::MAX).unwrap(), consumer));
+    groups.store.clone().close().unwrap();
+    let (event, mut consumer) = waits.join().unwrap();
+    assert!(event.is_none());
+    assert!(consumer.poll(Duration::MAX).unwrap().is_none());
+}
+
+/// Two threads share a topic that is appended to, and one of them dies with records that it did not commit: every record is read, those by the other
+/// one, and none by a member that was told that it has lost the partition.
 #[test]
 fn a_thread_that_dies_is_replaced_by_the_other() {
     let limits = |options: tidelog::group::GroupOptions| options.session_timeout(Duration::from_millis(100), Duration::from_secs(60));
@@ -295,35 +420,46 @@ fn a_thread_that_dies_is_replaced_by_the_other() {
     let member = || {
         options(&groups, CooperativeStickyAssignor).session_timeout(Duration::from_millis(1500)).heartbeat_interval(Duration::from_millis(50)).build()
     };
-    let (seen, total) = (Mutex::new(BTreeSet::new()), 2 * 400);
-    let read = AtomicU64::new(0);
-    let run = |mut consumer: GroupConsumer, dies_at: u64| {
-        let mut mine = 0;
-        while seen.lock().unwrap().len() < total {
-            match consumer.poll(Duration::from_millis(100)) {
+    let seen = Mutex::new(BTreeSet::new());
+    let (total, is_dead) = (AtomicUsize::new(usize::MAX), AtomicBool::new(false));
+    let run = |mut consumer: GroupConsumer, dies_at: usize| {
+        let (mut has, mut revoked, mut read) = (BTreeSet::new(), Vec::new(), 0);
+        while seen.lock().unwrap().len() < total.load(Ordering::SeqCst) {
+            let event = consumer.poll(Duration::from_millis(100));
+            has.retain(|partition| !revoked.contains(partition));
+            revoked.clear();
+            match event {
                 Ok(Some(ConsumerEvent::Records { partition, page })) => {
-                    seen.lock().unwrap().extend(page.records.iter().map(|record| (partition.partition, record.offset().get())));
-                    mine += page.records.len() as u64;
-                    read.fetch_add(page.records.len() as u64, Ordering::Relaxed);
-                    if mine >= dies_at {
-                        return std::mem::forget(consumer); // before it commits
+                    assert!(has.contains(&partition), "{partition} is not its own");
+                    read += page.records.len();
+                    if read >= dies_at {
+                        is_dead.store(true, Ordering::SeqCst);
+                        return std::mem::forget(consumer); // neither seen nor committed
                     }
+                    seen.lock().unwrap().extend(page.records.iter().map(|record| (partition.partition, record.offset().get())));
                     let _ = consumer.commit();
                 }
+                Ok(Some(ConsumerEvent::Assigned(partitions))) => has.extend(partitions),
+                Ok(Some(ConsumerEvent::Revoked(partitions))) => revoked = partitions,
+                Ok(Some(ConsumerEvent::Lost(partitions))) => has.retain(|partition| !partitions.contains(partition)),
                 Ok(_) | Err(ConsumerError::Group(_)) => {}
                 Err(other) => panic!("{other}"),
             }
         }
     };
+    let (run, is_dead, total) = (&run, &is_dead, &total);
     std::thread::scope(|scope| {
-        scope.spawn(|| run(member(), u64::MAX));
-        scope.spawn(|| run(member(), 50));
-        for _ in 0..300 {
+        scope.spawn(move || run(member(), usize::MAX));
+        scope.spawn(move || run(member(), 50));
+        let mut appended = 0;
+        while appended < 300 || (appended < 50_000 && !is_dead.load(Ordering::SeqCst)) {
             for number in 0..2 {
                 groups.store.topic("t").unwrap().partition(number).unwrap().append(Record::new("y")).unwrap();
             }
+            appended += 1;
         }
+        total.store(2 * (100 + appended), Ordering::SeqCst);
     });
-    assert_eq!(seen.lock().unwrap().len(), total);
-    assert!(read.load(Ordering::Relaxed) >= total as u64);
+    assert!(is_dead.load(Ordering::SeqCst), "nobody has died");
+    assert_eq!(seen.lock().unwrap().len(), total.load(Ordering::SeqCst));
 }

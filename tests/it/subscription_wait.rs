@@ -18,7 +18,7 @@ fn latest(partition: &Partition) -> Subscription {
 }
 
 /// Runs something that waits, and returns once the kernel has its thread asleep.
-fn spawn_until_asleep<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+pub(crate) fn spawn_until_asleep<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
     let (tell, hear) = std::sync::mpsc::channel();
     let thread = std::thread::spawn(move || {
         tell.send(std::fs::read_link("/proc/thread-self").unwrap()).unwrap();
