@@ -20,8 +20,8 @@ use crate::topic::PartitionKey;
 /// Positions of groups in a SQLite database of your own (feature `sqlite`), moved in the transaction that stores what was made of the records:
 /// after a crash both are there, or neither, and no record counts twice or is left out.
 ///
-/// The tables are those of [`SqliteOffsetStore`](crate::SqliteOffsetStore), which opens the same file, for the subscription to begin at. (It
-/// makes the journal a write-ahead log, for good.) The crate `rusqlite` must be of the version that this one uses.
+/// The tables are those of [`SqliteOffsetStore`](crate::SqliteOffsetStore), which opens the same file, for the subscription to begin at, and
+/// leaves its journal mode as it is. The crate `rusqlite` must be of the version that this one uses.
 ///
 /// What this cannot give back: records of a log that lost its end. [`Subscription::checked_position`](crate::Subscription::checked_position)
 /// therefore gives none that is not durable, and with its term, by which a log that was cut and has grown again is told.

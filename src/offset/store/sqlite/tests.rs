@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// 2 is FULL: with NORMAL, a write-ahead log is synced at checkpoints alone, and power loss takes commits back.
+/// 3 is EXTRA, in a write-ahead log as FULL: with NORMAL, a write-ahead log is synced at checkpoints alone, and power loss takes commits back.
 #[test]
 fn every_connection_syncs_each_commit() {
     let dir = tempfile::tempdir().unwrap();
