@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use parking_lot::Mutex;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ffi};
 
@@ -13,7 +14,8 @@ use crate::offset::store::sqlite::database::{Database, beside};
 use crate::offset::store::sqlite::{SqliteOffsetStore, schema};
 
 impl SqliteOffsetStore {
-    /// Writes a copy of the store, as it is at this moment, to a file that is not there yet. Others read and commit meanwhile. The file has its
+    /// Writes a copy of the store, as it is at this moment, to a file that is not there yet. Others read and commit meanwhile (in a file with a
+    /// rollback journal commits wait, for 10 s at most). The file has its
     /// name once it is whole and durable; until then it is `<to>.unfinished`, or the first of `<to>.unfinished-1`, .. that is not there. One that
     /// a kill leaves may be deleted.
     ///
@@ -45,13 +47,19 @@ impl SqliteOffsetStore {
         self.take(&read_backup(from.as_ref())?)
     }
 
-    /// As [`restore`](Self::restore), into a file that is made if there is none: not before it is known that the backup can be taken.
+    /// As [`restore`](Self::restore), into a file that is made if there is none. It has no tables before it has all that is in the backup.
     ///
     /// # Errors
     /// As [`restore`](Self::restore) and [`open`](Self::open).
     pub fn restore_file(to: impl AsRef<Path>, from: impl AsRef<Path>) -> Result<(), OffsetStoreError> {
         let ready = read_backup(from.as_ref())?;
-        Self::open(to)?.take(&ready)
+        let database = Database::at(to.as_ref());
+        if database.is_there()? {
+            schema::version(&database, &database.look_at()?, Others::Refused)?;
+        }
+        // Not brought up to date before: what it holds is about to go.
+        let writer = database.open()?;
+        Self { database, writer: Mutex::new(writer), readers: Mutex::default() }.take(&ready)
     }
 
     fn take(&self, (source, ready): &(Database, Connection)) -> Result<(), OffsetStoreError> {

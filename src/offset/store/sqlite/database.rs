@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
 
-use crate::io::{Access, Disk, Kind, Storage};
+use crate::io::{Access, Disk, Kind, Storage, read_exact_at};
 use crate::offset::error::OffsetStoreError;
 
 /// Where a database is. SQLite opens, locks and syncs it by itself, so that its calls do not go through a [`Storage`].
@@ -55,13 +55,13 @@ impl Database {
     }
 
     /// To look at it without changing a byte of it, of its write-ahead log, or of the index of that. If there is a log without an index, as copies of
-    /// files may be, SQLite makes one.
+    /// files may be, SQLite makes one; and what a killed process left half done beside a rollback journal, it takes back.
     pub(super) fn look_at(&self) -> Result<Connection, OffsetStoreError> {
         let mut attempts = 0..LOOKS;
         loop {
             // Whoever had it open may be closing it, with which the files beside it go.
             match self.look() {
-                Err(OffsetStoreError::Database { code: Some(code), .. }) if code & 0xff == ffi::SQLITE_CANTOPEN && attempts.next().is_some() => {}
+                Err(OffsetStoreError::Database { code: Some(code), .. }) if is_of_a_moment(code) && attempts.next().is_some() => {}
                 other => return other,
             }
         }
@@ -70,20 +70,32 @@ impl Database {
     fn look(&self) -> Result<Connection, OffsetStoreError> {
         let has = |suffix| len(&beside(&self.path, suffix)).is_ok_and(|len| len > 0);
         let how = match (has("-wal"), has("-shm")) {
-            // All is in the file, and SQLite is told to make none beside it.
-            (false, _) => "immutable=1",
             (true, true) => "mode=ro&readonly_shm=1",
             (true, false) => "mode=ro",
+            // Half a commit may be in the file.
+            (false, _) if has("-journal") => "mode=rw",
+            // Whoever writes it writes into the file itself, and its locks tell when.
+            (false, _) if self.keeps_rollback_journal() => "mode=ro",
+            // All is in the file, and SQLite is told to make none beside it.
+            (false, _) => "mode=ro&immutable=1",
         };
         let uri = format!("file:{}?{how}", escaped(&self.path));
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        // The URI can only narrow them.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         self.run("open", || {
             let connection = Connection::open_with_flags(uri, flags)?;
             connection.busy_timeout(BUSY)?;
+            connection.pragma_update(None, "query_only", true)?;
             // The files beside it are opened by the first who reads.
             connection.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(connection)
         })
+    }
+
+    /// Whether its header says so: its write version is 1. Source: SQLite's "Database File Format", 1.3.3.
+    fn keeps_rollback_journal(&self) -> bool {
+        let mut versions = [0; 2];
+        Disk::new().open(&self.path, Access::Read).and_then(|file| read_exact_at(&*file, &mut versions, 18)).is_ok() && versions == [1; 2]
     }
 
     /// To change it: each commit is synced before it returns, so that what was acknowledged survives power loss. In a write-ahead log
@@ -114,6 +126,11 @@ impl Database {
         self.run("open", || connection.pragma_update(None, "query_only", true))?;
         Ok(connection)
     }
+}
+
+/// Whether an error is of a file beside it that came or went between the look for it and the open.
+fn is_of_a_moment(code: i32) -> bool {
+    [ffi::SQLITE_CANTOPEN, ffi::SQLITE_READONLY].contains(&(code & 0xff))
 }
 
 fn len(path: &Path) -> io::Result<u64> {
