@@ -1,6 +1,7 @@
-//! Writes a new file from its begin to its end past the page cache: what is large and written once drives out nothing that readers need, and is
-//! not copied by the kernel. Syncs nothing.
+//! Writes a new file from its begin to its end past the page cache: what is large and written once takes no room there, and is not copied by the
+//! kernel. Syncs nothing.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
@@ -8,7 +9,6 @@ use super::{File, write_all_at};
 
 /// A file being written. What is left of the last block is written by [`finish`](Self::finish), through the cache, and so is all of it where
 /// there is no way past it.
-#[derive(Debug)]
 pub(crate) struct UncachedWriter {
     file: Arc<dyn File>,
     /// Room for a block wherever an aligned address may be.
@@ -18,6 +18,12 @@ pub(crate) struct UncachedWriter {
     /// Bytes of the file that are written.
     written: u64,
     is_uncached: bool,
+}
+
+impl fmt::Debug for UncachedWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("UncachedWriter").field("filled", &self.filled).field("written", &self.written).finish_non_exhaustive()
+    }
 }
 
 impl UncachedWriter {

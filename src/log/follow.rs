@@ -14,7 +14,7 @@ use crate::log::checkpoint::read_slots;
 use crate::log::files::{META_BYTES_MAX, read_files};
 use crate::log::live::{LiveReader, LiveState};
 use crate::log::offset_index::GrowingIndex;
-use crate::log::plan::{LiveEnds, LiveFile, Plan, plan};
+use crate::log::plan::{LiveEnds, LiveFile, Plan, before_newer_cuts, plan};
 use crate::log::recovery::{all_entries, open_closed};
 use crate::log::segment::Segment;
 use crate::log::tail::{Tail, TailEnd};
@@ -264,7 +264,8 @@ impl Follower {
         let end = plan.next_offset;
         // Without a page of its own, what a writer has not yet checkpointed is not known to be durable. Without a writer it is shown all the same:
         // the next one makes it durable before it appends.
-        let durable_end = files.slots.newest.map_or(plan.log_start, |slot| slot.durable_next_offset.get().clamp(plan.log_start, end));
+        let durable_end = files.slots.newest.map(|slot| before_newer_cuts(slot, &files).durable_next_offset.get());
+        let durable_end = durable_end.map_or(plan.log_start, |durable_end| durable_end.clamp(plan.log_start, end));
         let high_water_mark = if self.storage.is_locked(&self.store_dir).unwrap_or(true) { durable_end } else { end };
         let (list, _) = self.segments(&plan)?;
         self.show(view, list, &plan, Marks { log_start: plan.log_start, written_end: end, durable_end }, high_water_mark);
@@ -308,17 +309,13 @@ impl Follower {
 
     fn show(&self, view: &LogView, list: SegmentList, plan: &Plan, marks: Marks, high_water_mark: u64) {
         let truncated = truncated_at(&view.list(), view.written_end(), &list, marks.log_start);
-        let note_cut = || truncated.map_or_else(|| view.note_cut(), |at| view.note_truncation(at));
-        // Before the new list: who reads on in it must have been told.
-        note_cut();
-        view.set_list(list);
-        // Cursors in the old list look again.
-        view.note_cut();
-        view.set_damage(plan.damage.clone());
-        view.set_findings(plan.findings.clone());
-        view.set_told_marks(marks, high_water_mark);
-        // And behind all of it: who began meanwhile may stand in what there was before.
-        note_cut();
+        view.change_shown(|| {
+            view.set_list(list);
+            view.set_damage(plan.damage.clone());
+            view.set_findings(plan.findings.clone());
+            view.set_told_marks(marks, high_water_mark);
+            truncated.map_or_else(|| view.note_cut(), |at| view.note_truncation(at));
+        });
     }
 
     /// As a closed segment, but for its sums, which are not known before it is sealed.

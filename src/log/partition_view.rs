@@ -396,6 +396,12 @@ impl PartitionView {
         self.shared.view.cuts()
     }
 
+    /// See [`LogView::is_as_of`].
+    #[inline]
+    pub(crate) fn is_as_of(&self, cuts: u64) -> bool {
+        self.shared.view.is_as_of(cuts)
+    }
+
     pub(crate) fn truncated_since(&self, cuts: u64) -> Option<u64> {
         self.shared.view.truncated_since(cuts)
     }

@@ -159,7 +159,7 @@ fn newest_log_start(files: &PartitionFiles) -> Result<u64, OpenError> {
 }
 
 /// A checkpoint older than a cut must not claim what the cut took away: the header of the new tail says where that was.
-fn before_newer_cuts(mut slot: Checkpoint, files: &PartitionFiles) -> Checkpoint {
+pub(super) fn before_newer_cuts(mut slot: Checkpoint, files: &PartitionFiles) -> Checkpoint {
     let newer = files.segments.iter().filter(|segment| !segment.rebuilt && segment.header.leader_epoch > slot.terms.newest().epoch);
     if let Some(cut) = newer.map(|segment| segment.header.epoch_start).min() {
         slot.durable_next_offset = slot.durable_next_offset.min(cut);

@@ -138,7 +138,10 @@ impl Reader {
             let next = self.next;
             match self.step(end) {
                 // Cut, and given out anew, since this reader looked: who reads on is told first.
-                Ok(()) if self.view.cuts() != cuts => (self.batch, self.cursor) = (None, None),
+                Ok(()) if !self.view.is_as_of(cuts) => {
+                    (self.batch, self.cursor) = (None, None);
+                    std::thread::yield_now();
+                }
                 Ok(()) => {
                     if let Some(batch) = &self.batch {
                         self.next = batch.next_offset().get();

@@ -41,6 +41,8 @@ pub(crate) struct LogView {
     pub(super) sync_waiters: Waiters,
     /// Counts suffixes cut off and lists made anew: a cursor, or an error, from before one may be of what is gone.
     cuts: AtomicU64,
+    /// Whether another state of the log is being put in the place of the one that is shown.
+    is_changing: AtomicBool,
     /// Where suffixes were cut off: later ones behind, and each above those before it.
     truncations: Mutex<Vec<Truncation>>,
     damage: Mutex<Vec<DamagedRange>>,
@@ -138,6 +140,7 @@ impl LogView {
             append_waiters: Waiters::default(),
             sync_waiters: Waiters::default(),
             cuts: AtomicU64::new(0),
+            is_changing: AtomicBool::new(false),
             truncations: Mutex::default(),
             damage: Mutex::default(),
             findings: Mutex::default(),
@@ -155,6 +158,20 @@ impl LogView {
 
     pub(crate) fn note_cut(&self) {
         self.cuts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Shows another state of the log in the place of the one before, step by step: readers take in again what they read meanwhile.
+    pub(crate) fn change_shown(&self, change: impl FnOnce()) {
+        self.is_changing.store(true, Ordering::Release);
+        self.note_cut();
+        change();
+        self.is_changing.store(false, Ordering::Release);
+    }
+
+    /// Whether what was read until now is of one state: to be asked behind the read, with the cuts that were counted before it.
+    #[inline]
+    pub(crate) fn is_as_of(&self, cuts: u64) -> bool {
+        !self.is_changing.load(Ordering::Acquire) && self.cuts() == cuts
     }
 
     /// As [`note_cut`](Self::note_cut), of everything at `at` and above: those offsets are given out anew.

@@ -496,14 +496,9 @@ impl Drop for StoreInner {
 
 /// Unless there was no descriptor to sync by: then nothing was tried, and the next try proves as much as any.
 pub(super) fn note_failed_sync(unsure: &mut UnsureNames, name: &TopicName, error: &IoError) {
-    if !is_untried(&error.source) {
+    if !error.source.raw_os_error().is_some_and(|number| NO_DESCRIPTOR.contains(&number)) {
         unsure.insert(name.clone(), error.clone());
     }
-}
-
-/// Whether there was no descriptor to do it with.
-pub(super) fn is_untried(error: &io::Error) -> bool {
-    error.raw_os_error().is_some_and(|number| NO_DESCRIPTOR.contains(&number))
 }
 
 /// ENFILE, EMFILE.

@@ -14,7 +14,6 @@ use crate::io::{read_file, replace_file};
 use crate::topic::catalog::Catalog;
 use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
-use crate::topic::store::is_untried;
 use crate::topic::topic_files::CATALOG_BYTES_MAX;
 
 /// What all handles of a topic share.
@@ -111,7 +110,7 @@ impl Changing<'_> {
             let Err(error) = replace_file(&*catalog.storage, path, &bytes) else { continue };
             let is_done = match read_file(&*catalog.storage, path, CATALOG_BYTES_MAX) {
                 Ok(found) => found == bytes,
-                Err(unread) => unread.kind() != io::ErrorKind::NotFound && !is_untried(&error),
+                Err(unread) => unread.kind() != io::ErrorKind::NotFound,
             };
             let error = IoError::new("write", path, error);
             if is_done {

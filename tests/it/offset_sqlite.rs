@@ -445,3 +445,31 @@ fn two_stores_of_one_file_share_it() {
     });
     assert_eq!(both[0].load_checkpoint(&key("t")).unwrap().unwrap().offset, 99);
 }
+
+/// Somebody's file with a rollback journal, whose process was killed in the middle of a commit: half of that is in the file.
+#[test]
+fn half_a_commit_is_taken_back_before_anybody_looks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("offsets.db");
+    drop(SqliteOffsetStore::open(&path).unwrap());
+    let file = Connection::open(&path).unwrap();
+    file.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA cache_size = 10").unwrap();
+    file.execute_batch(
+        "WITH RECURSIVE number(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM number WHERE n < 4999)
+         INSERT INTO consumer_group_positions
+         SELECT 'g' || n, 'default/t/ring:4096:range:0-4096', 7, NULL, '', 0, NULL FROM number;
+         BEGIN IMMEDIATE; UPDATE consumer_group_positions SET committed_offset = 9",
+    )
+    .unwrap();
+    let (left, journal) = (dir.path().join("left.db"), dir.path().join("left.db-journal"));
+    fs::copy(&path, &left).unwrap();
+    fs::copy(dir.path().join("offsets.db-journal"), &journal).unwrap();
+    assert!(fs::metadata(&journal).unwrap().len() > 0);
+    let restored = dir.path().join("restored.db");
+    SqliteOffsetStore::restore_file(&restored, &left).unwrap();
+    for store in [SqliteOffsetStore::open_existing(&left).unwrap(), SqliteOffsetStore::open_existing(&restored).unwrap()] {
+        let groups = store.groups().unwrap();
+        let positions = groups.iter().map(|group| store.fetch_all(group).unwrap()[0].1.offset.get());
+        assert_eq!(positions.collect::<Vec<_>>(), vec![7; 5000]);
+    }
+}

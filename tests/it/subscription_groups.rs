@@ -199,6 +199,28 @@ fn what_a_killed_writer_left_is_not_committed_before_it_is_durable() {
     assert_eq!(subscription.commit().unwrap(), 20);
 }
 
+/// A checkpoint from before a cut vouches for nothing that came behind it.
+#[test]
+fn a_checkpoint_older_than_a_cut_makes_nothing_durable() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    append_numbered(&partition, 0..100);
+    drop(partition);
+    store.close().unwrap();
+    let before = std::fs::read(home.partition_dir().join("CHECKPOINT")).unwrap();
+    let (_store, partition) = home.partition(small());
+    partition.truncate_suffix(50).unwrap();
+    append_numbered(&partition, 50..80);
+    let left = Home::new();
+    copy_tree(home.path(), left.path());
+    std::fs::write(left.partition_dir().join("CHECKPOINT"), before).unwrap();
+    let positions = Arc::new(MemoryOffsetStore::new());
+    let subscription = left.read_only().subscribe("s", from(OffsetSpec::ResetToEarliest).group(group(&partition, "g", &positions))).unwrap();
+    assert_eq!(drain(&subscription).len(), 80);
+    let found = subscription.commit();
+    assert!(matches!(found, Err(SubscriptionError::NotDurable { durable_end, .. }) if durable_end <= 50), "{found:?}");
+}
+
 /// Runs something that must not wait for ever.
 fn without_a_deadlock(work: impl FnOnce() + Send + 'static) {
     let (tell, hear) = channel();

@@ -299,7 +299,6 @@ fn a_position_without_a_term_behind_the_end() {
     away.check(OnOutOfRange::Latest, (50, SeekOutcome::Reset(reset(90, 50, ResetCause::CutOff))));
 }
 
-/// What was cut off since it was read is not committed as read.
 /// The deletion ends at the position itself: what was read is gone either way, and what comes next does not go on from it.
 #[test]
 fn a_cut_whose_place_was_deleted_since_is_told() {
@@ -319,6 +318,7 @@ fn a_cut_whose_place_was_deleted_since_is_told() {
     }
 }
 
+/// What was cut off since it was read is not committed as read.
 #[test]
 fn a_position_that_was_cut_off_is_not_committed() {
     let away = Away::at(40, 100);
