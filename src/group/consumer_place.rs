@@ -7,7 +7,7 @@ use crate::group::consumer_options::ConsumerOptions;
 use crate::group::error::GroupError;
 use crate::group::member_id::MemberId;
 use crate::group::topic_partition::TopicPartition;
-use crate::subscription::{GroupPosition, OffsetSpec, Subscription, SubscriptionError};
+use crate::subscription::{GroupPosition, OffsetSpec, SeekOutcome, Subscription, SubscriptionError};
 
 impl GroupConsumer {
     /// Its place in a partition, at first where the group is; where the options say, if the group is nowhere. None for now, if the topic is gone, or
@@ -34,14 +34,15 @@ impl GroupConsumer {
             Err(error) if is_gone(&error) => return Ok(None),
             outcome => outcome.map_err(|source| failed(partition, source))?,
         };
-        if moves_on(start) && !self.note_start(partition, &place)? {
+        let was_reset = matches!(place.started().outcome, SeekOutcome::Reset(_));
+        if (moves_on(start) || was_reset) && !self.note_start(partition, &place)? {
             return Ok(None);
         }
         self.partitions.insert(partition.clone(), Some(place.clone()));
         Ok(Some(place))
     }
 
-    /// Commits where a group begins that had no position, unless it is between two generations.
+    /// Commits where a group begins that had no position, or lost it, unless it is between two generations.
     fn note_start(&mut self, partition: &TopicPartition, place: &Subscription) -> Result<bool, ConsumerError> {
         let position = self.position(partition, place, None, "")?;
         match self.commit_positions(&[position]) {

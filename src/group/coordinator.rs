@@ -172,7 +172,7 @@ impl GroupCoordinator {
     pub fn delete(&self, group: &GroupId) -> Result<usize, GroupError> {
         self.with(group, |found, _| {
             self.check_known(group, &found.description(group))?;
-            if found.state != GroupState::Empty || found.commits > 0 {
+            if found.state != GroupState::Empty || !found.commits.is_empty() {
                 return Err(GroupError::NotEmpty { group: group.clone() });
             }
             let deleted = self.inner.offsets.delete_group(group)?;

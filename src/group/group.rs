@@ -26,9 +26,9 @@ pub(super) struct Group {
     pub(super) joining: Option<Joining>,
     /// When those are given up that have joined and did not sync.
     pub(super) sync_deadline: Option<Duration>,
-    /// Commits that were let in and have not ended: no rebalance is completed meanwhile, so that none of them is written behind a commit of the member
+    /// Who made the commits that were let in and have not ended, none for no member: no rebalance is completed meanwhile, so that none of them is written behind a commit of the member
     /// that has the partition in the next generation.
-    pub(super) commits: usize,
+    pub(super) commits: Vec<Option<MemberId>>,
     /// The last rebalance as the store has it, with the highest generation that anybody was told of.
     pub(super) stored: GroupMetadata,
 }
@@ -58,14 +58,14 @@ impl Group {
             pending: BTreeMap::new(),
             joining: None,
             sync_deadline: None,
-            commits: 0,
+            commits: Vec::new(),
             stored,
         }
     }
 
     /// Whether the store knows all there is to it.
     pub(super) fn is_vacant(&self) -> bool {
-        self.state == GroupState::Empty && self.pending.is_empty() && self.commits == 0 && self.stored.members.is_empty()
+        self.state == GroupState::Empty && self.pending.is_empty() && self.commits.is_empty() && self.stored.members.is_empty()
     }
 
     /// Does what was due up to now.
@@ -157,12 +157,14 @@ impl Group {
         if self.state == GroupState::CompletingRebalance || waits_for_commits {
             return Err(turn.rebalancing());
         }
-        self.commits += 1;
+        self.commits.push(member.map(|identity| identity.member_id.clone()));
         Ok(())
     }
 
-    pub(super) fn end_commit(&mut self, turn: &mut Turn<'_>) {
-        self.commits -= 1;
+    pub(super) fn end_commit(&mut self, turn: &mut Turn<'_>, member: Option<&MemberId>) {
+        if let Some(at) = self.commits.iter().position(|of| of.as_ref() == member) {
+            self.commits.swap_remove(at);
+        }
         self.end_joining(turn);
     }
 

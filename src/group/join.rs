@@ -92,7 +92,7 @@ impl Group {
     }
 
     /// A static member has come back, under a new id: whoever had the name before is refused from now on. It has the assignment of the name, without
-    /// a rebalance, as long as the protocol stays the same and nobody commits: a commit of the one before must not move its position back.
+    /// a rebalance, as long as the protocol stays the same and the one before does not commit: that must not move its successor's position back.
     fn replace(&mut self, turn: &mut Turn<'_>, old: &MemberId, request: JoinRequest, slot: JoinSlot) -> Result<(), GroupError> {
         let Some(mut replaced) = self.members.remove(old) else { return Err(turn.unknown_member(old.as_str())) };
         let name = request.instance_id.as_ref().map_or("", InstanceId::as_str);
@@ -105,7 +105,8 @@ impl Group {
         if is_leader {
             self.leader = Some(member_id.clone());
         }
-        let goes_on = self.state == GroupState::Stable && self.commits == 0 && self.protocol.as_deref() == Some(self.most_liked_protocol().as_str());
+        let commits = self.commits.iter().any(|of| of.as_ref() == Some(old));
+        let goes_on = self.state == GroupState::Stable && !commits && self.protocol.as_deref() == Some(self.most_liked_protocol().as_str());
         if goes_on {
             let metadata = self.metadata();
             if let Err(error) = self.save(turn, metadata) {

@@ -5,6 +5,7 @@ use tidelog_format::{LeaderEpoch, Offset};
 use crate::error::{ReadError, TopicError};
 use crate::group::coordinator::{Entry, GroupCoordinator};
 use crate::group::error::GroupError;
+use crate::group::member_id::MemberId;
 use crate::group::request::MemberIdentity;
 use crate::log::PartitionView;
 use crate::offset::{CommittedOffset, GroupId};
@@ -27,7 +28,7 @@ impl GroupCoordinator {
     /// would pass by what is appended later. [`GroupError::Store`], also if a note is longer than 4,096 bytes.
     pub fn commit(&self, group: &GroupId, member: Option<&MemberIdentity>, positions: &[(PartitionKey, CommittedOffset)]) -> Result<(), GroupError> {
         let (entry, ()) = self.with_entry(group, |group, turn| group.begin_commit(turn, member))?;
-        let _under_way = Commit { coordinator: self, group, entry };
+        let _under_way = Commit { coordinator: self, group, entry, member: member.map(|member| &member.member_id) };
         let mut looks = Vec::new();
         let mut stamped = Vec::new();
         for (partition, position) in positions {
@@ -93,13 +94,14 @@ struct Commit<'a> {
     coordinator: &'a GroupCoordinator,
     group: &'a GroupId,
     entry: Entry,
+    member: Option<&'a MemberId>,
 }
 
 impl Drop for Commit<'_> {
     fn drop(&mut self) {
         // One that is dead has nobody who waits for it.
         let _ = self.coordinator.step_of(self.group, &self.entry, |group, turn| {
-            group.end_commit(turn);
+            group.end_commit(turn, self.member);
             Ok(())
         });
     }

@@ -65,7 +65,7 @@ impl Group {
             joining.deadline = Some(now.saturating_add(longest));
             return;
         }
-        if self.commits > 0 {
+        if !self.commits.is_empty() {
             joining.deadline = None;
             return;
         }

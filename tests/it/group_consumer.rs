@@ -9,7 +9,7 @@ use tidelog::group::{
     Assignor, ConsumerError, ConsumerEvent, ConsumerOptions, CooperativeStickyAssignor, GroupConsumer, GroupError, LeavingMember, RangeAssignor,
     RoundRobinAssignor, StickyAssignor, TopicPartition,
 };
-use tidelog::{Clock, OffsetSpec, Record, SubscriptionOptions, delete_topic};
+use tidelog::{Clock, OffsetSpec, OnOutOfRange, Record, SubscriptionOptions, delete_topic};
 
 use crate::group_support::{Groups, SESSION, group};
 use crate::subscription_wait::spawn_until_asleep;
@@ -298,6 +298,25 @@ fn the_end_that_a_group_begins_at_is_its_position() {
         settle(&mut [&mut second]);
         assert_eq!(second.offsets, BTreeMap::from([(0, vec![100, 101])]), "{start:?}");
     }
+}
+
+/// So is the end that a group goes on at whose position was deleted.
+#[test]
+fn the_end_that_a_policy_chose_is_the_position() {
+    let groups = Groups::new();
+    let log = groups.store.topic("t").unwrap().partition(0).unwrap();
+    groups.commit(None, 0, 10).unwrap();
+    log.delete_prefix(50).unwrap();
+    let policy = SubscriptionOptions::new().on_out_of_range(OnOutOfRange::Latest);
+    let member = || Seen::new(options(&groups, RangeAssignor).subscription(policy.clone()));
+    let (mut first, mut second) = (member(), member());
+    settle(&mut [&mut first]);
+    log.append(Record::new("handed out, and not done")).unwrap();
+    settle(&mut [&mut first]);
+    drop(first);
+    log.append(Record::new("while nobody reads")).unwrap();
+    settle(&mut [&mut second]);
+    assert_eq!(second.offsets[&0], [100, 101]);
 }
 
 /// Whoever was removed while it waited for the next generation, and is in a later one by now, commits nothing of what it had before.

@@ -329,6 +329,27 @@ fn a_fenced_process_does_not_move_the_position_of_the_next() {
     assert_eq!(groups.committed(0), Some(9));
 }
 
+/// A static member comes back without a rebalance also where others commit all the time.
+#[test]
+fn a_commit_of_another_member_is_not_waited_for() {
+    let (groups, store) = troubled(|options| options);
+    let alone = groups.joined(&instance("i"));
+    groups.synced(std::slice::from_ref(&alone));
+    let mut other = groups.join(&request("b"));
+    let mut one = groups.join(&JoinRequest { member_id: Some(alone.member_id), ..instance("i") });
+    let members = [answer(&mut one).unwrap(), answer(&mut other).unwrap()];
+    groups.synced(&members);
+    std::thread::scope(|scope| {
+        let stop = store.stop(Calls::Commits);
+        let commit = scope.spawn(|| groups.commit(&members[1].identity(), 0, 5));
+        stop.is_in();
+        let back = answer(&mut groups.join(&instance("i")));
+        stop.go_on();
+        commit.join().unwrap().unwrap();
+        assert_eq!(back.unwrap().generation, members[0].generation);
+    });
+}
+
 /// It stays the member that it was, for as long as if nothing had been tried.
 #[test]
 fn a_static_member_whose_return_cannot_be_kept_is_not_replaced() {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::group::{MemberLagReport, MemberLagRow};
-use tidelog::{GroupId, LagError, LagReport, LogOffsetStore, OffsetStore, OffsetStoreError, PartitionKey, TimestampNs};
+use tidelog::{GroupId, LagError, LagReport, LogOffsetStore, OffsetStore, PartitionKey, TimestampNs};
 
 use super::read::now_ns;
 use super::store;
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.dir)?;
-    let positions = LogOffsetStore::open_read_only(&store).map_err(positions_failure)?;
+    let positions = LogOffsetStore::open_read_only(&store).map_err(store::positions_failure)?;
     let mut views = Views::new(store);
     loop {
         look(args, &positions, &mut views)?;
@@ -54,12 +54,12 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             return Ok(Exit::Done);
         }
         wait(Duration::from_secs(args.every))?;
-        positions.refresh().map_err(positions_failure)?;
+        positions.refresh().map_err(store::positions_failure)?;
     }
 }
 
 fn look(args: &Args, positions: &LogOffsetStore, views: &mut Views) -> Result<(), Failure> {
-    let all = positions.groups().map_err(positions_failure)?;
+    let all = positions.groups().map_err(store::positions_failure)?;
     let groups: Vec<GroupId> = if args.groups.is_empty() { all } else { args.groups.clone() };
     let report = report(positions, &groups, views)?;
     let absent = groups
@@ -157,21 +157,12 @@ pub(super) fn seconds(age: Option<Duration>) -> String {
 
 fn lag_failure(error: LagError) -> Failure {
     match error {
-        LagError::Store(error) => positions_failure(error),
+        LagError::Store(error) => store::positions_failure(error),
         LagError::Find { partition, source } => store::topic_failure(&partition, source),
         LagError::Open { partition, source } => store::topic_failure(&partition.topic.to_string(), source),
         LagError::Read { partition, source } => store::read_failure(&partition.to_string(), source),
         other => Failure::because(Exit::Failed, "lag", other),
     }
-}
-
-fn positions_failure(error: OffsetStoreError) -> Failure {
-    let exit = match &error {
-        OffsetStoreError::Damaged { .. } | OffsetStoreError::Malformed { .. } => Exit::Damage,
-        OffsetStoreError::Unsupported { .. } => Exit::Refused,
-        _ => Exit::Failed,
-    };
-    Failure::because(exit, "reading the positions of groups", error)
 }
 
 const HEADING: [&str; 10] = ["GROUP", "TOPIC", "PARTITION", "COMMITTED", "HIGH WATER MARK", "LAG", "LAG SECONDS", "DELETED", "AHEAD", "MEMBER"];

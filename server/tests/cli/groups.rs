@@ -228,8 +228,15 @@ fn a_group_is_given_its_place_before_its_first_member_comes() {
     let dry = [&arguments[..], &["--dry-run"]].concat();
     assert_eq!(sandbox.ok(&dry), "orders/0: - -> 2\ndry run: nothing was moved\n");
     assert_eq!(sandbox.ok(&["groups", "data", "list"]), "there are no groups\n");
+    let missing = [&arguments[..], &["-p", "9"]].concat();
+    sandbox.run(&missing).expect(1).says("there is no partition 9");
+    assert!(!sandbox.path("data/topics/_tidelog").exists());
     assert_eq!(sandbox.ok(&arguments), "orders/0: - -> 2\n");
     assert_eq!(committed(&sandbox, "audit"), [(0, 2)]);
+    // Its term, by which the group is told of a cut.
+    let store = Store::open_read_only(sandbox.path("data")).unwrap();
+    let (positions, key) = (LogOffsetStore::open_read_only(&store).unwrap(), store.topic("orders").unwrap().partition_key(0).unwrap());
+    assert!(positions.fetch(&"audit".parse().unwrap(), &key).unwrap().unwrap().leader_epoch.is_some());
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tidelog::{CommittedOffset, GroupId, LogOffsetStore, OffsetStore, PartitionKey, PartitionView, TimestampNs, TopicError};
+use tidelog::{
+    CommittedOffset, GroupId, LeaderEpoch, LogOffsetStore, Offset, OffsetStore, PartitionKey, PartitionView, ReadError, TimestampNs, TopicError,
+};
 
 use super::target::{Destination, Target, TargetArgs};
 use super::{Look, check_known, close, open_to_change};
@@ -55,6 +57,7 @@ struct Move {
     key: PartitionKey,
     before: Option<CommittedOffset>,
     to: Destination,
+    leader_epoch: Option<LeaderEpoch>,
 }
 
 pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
@@ -67,18 +70,20 @@ pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
         }
         let topic = store::open_read_only(dir)?.topic(&args.topic).map_err(failed)?;
         let find = |number| Ok((topic.partition_key(number)?, topic.partition(number)?));
-        plan(args, topic.partition_count(), &find, &look.positions)?
+        plan(args, topic.partition_count(), &find, Some(&look.positions))?
     } else {
         let (opened, positions) = open_to_change(dir)?;
         if !args.create {
             check_known(positions.as_ref().map(|positions| positions as &dyn OffsetStore), &args.group)?;
         }
         let topic = opened.existing_topic(&args.topic).map_err(failed)?;
-        let positions = positions.map_or_else(|| LogOffsetStore::open(&opened).map_err(store::positions_failure), Ok)?;
         let find = |number| Ok((topic.partition_key(number)?, topic.view(number)?));
-        let moves = plan(args, topic.partition_count(), &find, &positions)?;
+        let moves = plan(args, topic.partition_count(), &find, positions.as_ref().map(|positions| positions as &dyn OffsetStore))?;
+        // Not made before it is known that there is something to keep in it.
+        let positions = positions.map_or_else(|| LogOffsetStore::open(&opened).map_err(store::positions_failure), Ok)?;
         let now = TimestampNs::new(now_ns());
-        let after: Vec<_> = moves.iter().map(|to| (to.key.clone(), CommittedOffset::new(to.to.offset, now))).collect();
+        let position = |to: &Move| CommittedOffset { leader_epoch: to.leader_epoch, ..CommittedOffset::new(to.to.offset, now) };
+        let after: Vec<_> = moves.iter().map(|to| (to.key.clone(), position(to))).collect();
         positions.commit(&args.group, &after).map_err(store::positions_failure)?;
         drop(topic);
         close(opened)?;
@@ -91,7 +96,7 @@ pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
 type Find<'a> = dyn Fn(u32) -> Result<(PartitionKey, PartitionView), TopicError> + 'a;
 
 /// Where each position goes.
-fn plan(args: &Args, partition_count: u32, find: &Find<'_>, positions: &dyn OffsetStore) -> Result<Vec<Move>, Failure> {
+fn plan(args: &Args, partition_count: u32, find: &Find<'_>, positions: Option<&dyn OffsetStore>) -> Result<Vec<Move>, Failure> {
     let (target, mut numbers) = (args.target.target(), args.partitions.clone());
     numbers.sort_unstable();
     numbers.dedup();
@@ -101,17 +106,29 @@ fn plan(args: &Args, partition_count: u32, find: &Find<'_>, positions: &dyn Offs
     numbers.into_iter().map(|number| plan_one(args, target, number, find, positions)).collect()
 }
 
-fn plan_one(args: &Args, target: Target, number: u32, find: &Find<'_>, positions: &dyn OffsetStore) -> Result<Move, Failure> {
+fn plan_one(args: &Args, target: Target, number: u32, find: &Find<'_>, positions: Option<&dyn OffsetStore>) -> Result<Move, Failure> {
     let place = format!("{}/{number}", args.topic);
     let (key, view) = find(number).map_err(|error| store::topic_failure(&args.topic, error))?;
-    let before = positions.fetch(&args.group, &key).map_err(store::positions_failure)?;
-    let to = target.destination(&view, before.as_ref().map(|before| before.offset)).map_err(|error| store::read_failure(&place, error))?;
+    let before = positions.map_or(Ok(None), |positions| positions.fetch(&args.group, &key)).map_err(store::positions_failure)?;
+    let unread = |error| store::read_failure(&place, error);
+    let to = target.destination(&view, before.as_ref().map(|before| before.offset)).map_err(unread)?;
+    let nothing = || Failure::new(Exit::Failed, format!("{place}: group {} has no position to be shifted", args.group));
+    let to = to.ok_or_else(nothing)?;
+    let leader_epoch = term_before(&view, to.offset).map_err(unread)?;
     // After the log was read, which finds damage.
     if let Some(range) = view.damage().iter().find(|range| !range.declared) {
         return Err(Failure::new(Exit::Damage, format!("{place}: {}", store::damage(range))));
     }
-    let nothing = || Failure::new(Exit::Failed, format!("{place}: group {} has no position to be shifted", args.group));
-    Ok(Move { partition: number, key, before, to: to.ok_or_else(nothing)? })
+    Ok(Move { partition: number, key, before, to, leader_epoch })
+}
+
+/// The term of the last record before a position, by which whoever resumes there is told of a cut.
+fn term_before(view: &PartitionView, offset: Offset) -> Result<Option<LeaderEpoch>, ReadError> {
+    match view.read_backwards(offset)?.next() {
+        // Which is found below.
+        Some(Err(error)) if error.is_damage() => Ok(None),
+        last => Ok(last.transpose()?.map(|record| record.leader_epoch())),
+    }
 }
 
 fn print(args: &Args, moves: &[Move]) -> Result<(), Failure> {
