@@ -15,7 +15,8 @@ use crate::reading_support::{Home, eventually, small};
 
 fn faulty_store(home: &Home) -> (Faulty, Store) {
     let faulty = Faulty::new(Arc::new(Disk::new()));
-    let store = small().storage(Arc::new(faulty.clone())).open(home.path()).unwrap();
+    // Nobody comes to a topic before the test has put its fault there.
+    let store = small().storage(Arc::new(faulty.clone())).background_recovery(false).open(home.path()).unwrap();
     (faulty, store)
 }
 
