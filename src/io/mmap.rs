@@ -16,6 +16,8 @@
 //!   Acquire load before they are looked at. Shown by `what_is_published_was_stored_before`, under Miri and loom: `.ci/miri`, `.ci/loom`.
 //! - **M5 rights**: a slot or a word to store to comes only from a mapping made with the right to write. Shown by
 //!   `words_are_shared_and_can_be_for_loading_alone`.
+//! - **M6 kept**: pages are released only of a shared mapping of a file, whose bytes are found again in the page cache. Shown by
+//!   `released_pages_hold_what_was_stored` and `memory_alone_is_not_released`.
 //!
 //! What the compiler and this file cannot see, the engine owes:
 //!
@@ -41,7 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw};
+use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
 
 use super::atomic::{AtomicBool, AtomicU64};
 use super::futex::{self, Wait};
@@ -102,24 +104,24 @@ impl SegmentMap {
     /// When the kernel has no room for a mapping of `len` bytes.
     pub fn anonymous(len: usize) -> io::Result<(Self, SegmentStore)> {
         let raw = MmapRaw::from(MmapMut::map_anon(len)?);
-        Ok(Self::with_store(raw))
+        Ok(Self::with_store(raw, false))
     }
 
     /// Maps the first `len` bytes of a file for reading.
     pub(super) fn read_only(file: &File, len: usize) -> io::Result<Self> {
         let raw = MmapOptions::new().len(len).map_raw_read_only(file)?;
-        Ok(Self(Arc::new(Mapping::new(raw, false))))
+        Ok(Self(Arc::new(Mapping::new(raw, false, true))))
     }
 
     /// Maps the first `len` bytes of a file that is open for writing.
     pub(super) fn read_write(file: &File, len: usize) -> io::Result<(Self, SegmentStore)> {
         let raw = MmapOptions::new().len(len).map_raw(file)?;
-        Ok(Self::with_store(raw))
+        Ok(Self::with_store(raw, true))
     }
 
-    fn with_store(raw: MmapRaw) -> (Self, SegmentStore) {
+    fn with_store(raw: MmapRaw, is_file: bool) -> (Self, SegmentStore) {
         let start = NonNull::new(raw.as_mut_ptr()).expect("a mapping is never at address zero");
-        let map = Self(Arc::new(Mapping::new(raw, true)));
+        let map = Self(Arc::new(Mapping::new(raw, true, is_file)));
         (map.clone(), SegmentStore { start, allocated: 0, last: Published::default(), map })
     }
 
@@ -222,6 +224,26 @@ impl SegmentMap {
                 other => return other,
             }
         }
+    }
+
+    /// Takes the whole pages of `from..to` out of this process's page tables; who looks at them next finds them in the page cache again. To write
+    /// back a page that can be stored to, the kernel first takes that right from it, and tells every processor, page by page.
+    ///
+    /// Does nothing to memory that belongs to no file: it would be lost.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a range outside the mapping, else what the kernel says; nothing depends on it.
+    pub fn release(&self, from: usize, to: usize) -> io::Result<()> {
+        if from > to || to > self.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bytes {from}..{to} released of {}", self.len())));
+        }
+        let (from, to) = (from.next_multiple_of(PAGE_BYTES), to / PAGE_BYTES * PAGE_BYTES);
+        if !self.0.is_file || from >= to {
+            return Ok(());
+        }
+        // SAFETY: M1 (the range lies in the mapping) and M6: whoever holds a slice or a slot of it finds the same bytes there.
+        unsafe { self.0.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) }
     }
 
     /// Tells the kernel that reads jump about: no read-ahead.
@@ -519,6 +541,8 @@ struct Mapping {
     raw: MmapRaw,
     published: AtomicU64,
     writable: bool,
+    /// Else it is memory alone.
+    is_file: bool,
     has_store: AtomicBool,
 }
 
@@ -531,9 +555,9 @@ pub(crate) fn segment_maps() -> usize {
 }
 
 impl Mapping {
-    fn new(raw: MmapRaw, is_stored_to: bool) -> Self {
+    fn new(raw: MmapRaw, is_stored_to: bool, is_file: bool) -> Self {
         SEGMENT_MAPS.fetch_add(1, Ordering::Relaxed);
-        Self { raw, published: AtomicU64::new(0), writable: is_stored_to, has_store: AtomicBool::new(is_stored_to) }
+        Self { raw, published: AtomicU64::new(0), writable: is_stored_to, is_file, has_store: AtomicBool::new(is_stored_to) }
     }
 }
 
@@ -550,6 +574,7 @@ fn not_published(from: usize, to: usize, end: usize) -> ! {
 }
 
 const CACHE_LINE_BYTES: usize = 64;
+const PAGE_BYTES: usize = 4096;
 
 #[cfg(all(test, not(tidelog_loom)))]
 mod tests;

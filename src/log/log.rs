@@ -601,6 +601,9 @@ impl Log {
 
     fn sync_files(&self, sealed: &[Arc<Segment>], active: &Arc<Segment>, names: bool) -> Result<(), IoError> {
         for segment in sealed.iter().chain([active]) {
+            if !self.syncs_each() {
+                segment.release_pages();
+            }
             segment.writable()?.sync().map_err(|error| IoError::new("sync", &segment.path(), error))?;
         }
         if names { self.view.storage.sync_dir(&self.view.dir).at("sync", &self.view.dir) } else { Ok(()) }

@@ -40,6 +40,8 @@ pub(crate) struct Segment {
     mapped: bool,
     /// Whether the map was used since [`is_idle`](Self::is_idle) asked.
     used: AtomicBool,
+    /// Up to where [`release_pages`](Self::release_pages) has been.
+    released: AtomicU32,
 }
 
 /// What a segment adds up to.
@@ -124,6 +126,7 @@ impl Segment {
             uneven: AtomicBool::new(false),
             mapped,
             used: AtomicBool::new(false),
+            released: AtomicU32::new(0),
         }
     }
 
@@ -203,6 +206,16 @@ impl Segment {
         let file = self.storage.open(&self.path(), Access::ReadWrite).at("open", &self.path())?;
         *writable = Some(file.clone());
         Ok(file)
+    }
+
+    /// Takes pages that were stored to, and are about to be synced, out of the page tables, unless they are few.
+    pub(crate) fn release_pages(&self) {
+        let Some(Some(map)) = self.map.get() else { return };
+        let (from, to) = (self.released.load(Ordering::Relaxed), map.published().end);
+        // What fails here costs the sync time.
+        if to.saturating_sub(from) >= RELEASE_FROM_BYTES && map.release(from as usize, to as usize).is_ok() {
+            self.released.store(to, Ordering::Relaxed);
+        }
     }
 
     /// Lets the descriptor go: everything is synced.
@@ -394,3 +407,5 @@ pub(crate) struct Place {
 }
 
 const LOAD_AFTER_LOOKUPS: u32 = 16;
+/// A call for fewer pages costs more than it saves.
+const RELEASE_FROM_BYTES: u32 = 128 << 10;

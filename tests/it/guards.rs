@@ -65,6 +65,8 @@ fn every_killer_is_a_test() {
             }
             "it" => format!("tests/it/{module}.rs"),
             "format" => format!("format/tests/it/{module}.rs"),
+            // Tests in a file of their own stand beside the module.
+            "unit" if root().join(format!("src/{module}/tests.rs")).exists() => format!("src/{module}/tests.rs"),
             "unit" => format!("src/{module}.rs"),
             other => panic!("{name}: no kind of test is named {other}"),
         };

@@ -359,6 +359,32 @@ fn populating_changes_no_byte_and_reports_what_is_not_there() {
     });
 }
 
+/// Memory alone would be lost, and a page that the range covers in part is left in place.
+#[test]
+fn released_pages_hold_what_was_stored() {
+    check_all(|storage, path| {
+        let file = storage.create(&path.join("f")).unwrap();
+        file.set_len(64 << 10).unwrap();
+        let (map, store) = file.map(64 << 10, true).unwrap();
+        let mut store = store.expect("it is for storing");
+        store.set_allocated(64 << 10);
+        store.slot(0, 50_000).fill(7);
+        store.publish(Published { end: 50_000, next: 1, ..Published::default() });
+        let held = map.bytes(100, 50_000);
+        for (from, to) in [(0, 50_000), (0, 0), (4095, 8192), (49_999, 50_000), (0, 64 << 10)] {
+            map.release(from, to).unwrap();
+            assert!(held.iter().all(|&byte| byte == 7) && map.bytes(0, 50_000).len() == 50_000, "{from}..{to}");
+        }
+        store.slot(50_000, 8).fill(8);
+        store.publish(Published { end: 50_008, next: 2, ..Published::default() });
+        map.release(0, 50_008).unwrap();
+        assert_eq!((map.bytes(49_999, 50_002), read(&*file, 49_999, 3).as_slice()), (&[7, 8, 8][..], &[7, 8, 8][..]));
+        for (from, to) in [(0, (64 << 10) + 1), (2, 1), (usize::MAX, usize::MAX)] {
+            assert_eq!(kind_of(map.release(from, to)), ErrorKind::InvalidInput);
+        }
+    });
+}
+
 #[test]
 fn words_are_shared_and_can_be_for_loading_alone() {
     check_all(|storage, path| {

@@ -28,6 +28,17 @@ fn what_is_published_was_stored_before() {
     });
 }
 
+/// M6: where there is no file to find the bytes in again, they stay.
+#[test]
+fn memory_alone_is_not_released() {
+    let (map, mut store) = SegmentMap::anonymous(8192).unwrap();
+    store.set_allocated(8192);
+    store.slot(0, 8192).fill(7);
+    store.publish(Published { end: 8192, next: 1, ..Published::default() });
+    map.release(0, 8192).unwrap();
+    assert!(map.bytes(0, 8192).iter().all(|&byte| byte == 7));
+}
+
 /// M2 and M4 in a mapping that another process stores to: whoever learns of an end last takes none back.
 #[test]
 fn readers_that_race_expose_the_larger_end() {
