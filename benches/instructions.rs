@@ -16,13 +16,15 @@ const STORED: usize = 20_000;
 
 type Work = fn(&Path, &Values, usize);
 
-const KINDS: [(&str, Work); 8] = [
+const KINDS: [(&str, Work); 10] = [
     ("append", |dir, values, count| put_singles(&store(dir, SyncPolicy::OsOnly).1, values, count)),
     ("append_batch_100", |dir, values, count| put_batches(&store(dir, SyncPolicy::OsOnly).1, values, count * BATCH)),
     // Through one write each, as what will be synced goes; the sync itself is the kernel's.
     ("append_by_write", |dir, values, count| put_singles(&store(dir, SyncPolicy::default()).1, values, count)),
     ("scan_singles", |dir, values, count| scan(dir, values, count, put_singles)),
     ("scan_batches_100", |dir, values, count| scan(dir, values, count, put_batches)),
+    ("scan_refs_singles", |dir, values, count| scan_refs(dir, values, count, put_singles)),
+    ("scan_refs_batches_100", |dir, values, count| scan_refs(dir, values, count, put_batches)),
     ("get_single", |dir, values, count| get(dir, values, count, put_singles)),
     ("get_in_batch_100", |dir, values, count| get(dir, values, count, put_batches)),
     ("recover_single", |dir, values, count| {
@@ -74,6 +76,17 @@ fn scan(dir: &Path, values: &Values, count: usize, put: fn(&Partition, &Values, 
         let (mut reader, mut bytes) = (partition.read_from(0).unwrap(), 0);
         while let Some(batch) = reader.next_batch() {
             bytes += batch.unwrap().records().map(|record| record.unwrap().value().unwrap().len()).sum::<usize>();
+        }
+        assert_eq!(bytes, 100 * STORED);
+    }
+}
+
+fn scan_refs(dir: &Path, values: &Values, count: usize, put: fn(&Partition, &Values, usize)) {
+    let (_store, partition) = stored(dir, values, put);
+    for _ in 0..count / STORED {
+        let (mut reader, mut bytes) = (partition.read_from(0).unwrap(), 0);
+        while let Some(record) = reader.next_ref() {
+            bytes += record.unwrap().value().unwrap().len();
         }
         assert_eq!(bytes, 100 * STORED);
     }

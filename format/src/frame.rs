@@ -5,6 +5,10 @@ use crate::checksum::{check_incompat, mix32, place_word};
 use crate::nanos::{packed_bytes, unpack_nano};
 use crate::{DecodeError, EPOCH_MAX, LeaderEpoch, NanosBlock, OFFSET_MAX, Offset, Position, TimestampNs, crc32};
 
+mod single;
+
+pub use single::Single;
+
 /// Size of a frame header.
 pub const FRAME_HEADER_BYTES: usize = 64;
 /// Frames begin at multiples of this.

@@ -44,7 +44,7 @@ pub use file_name::{
 };
 pub use frame::{
     Attributes, BLOCKS_BYTES_MAX, Blocks, Codec, FRAME_ALIGN, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, FRAME_MAGIC, Frame, FrameHeader, Glance, NO_CLAIM,
-    NOTE_BYTES_MAX, Producer, Replication, SMALL_FRAME_BYTES_MAX, glance, padded,
+    NOTE_BYTES_MAX, Producer, Replication, SMALL_FRAME_BYTES_MAX, Single, glance, padded,
 };
 pub use live::{LIVE_HEADER_BYTES, LIVE_SLOT_BYTES, LiveField, LiveHeader, WAKE_POSITION};
 pub use meta::{Meta, NAME_BYTES_MAX};

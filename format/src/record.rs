@@ -100,6 +100,12 @@ impl RecordSpan {
         Ok(Self { end: short, timestamp_delta_ms, offset_delta, key_at, key_len, value_at, value_len, headers_at, header_count })
     }
 
+    /// The record in `bytes`, the array that this layout was read from.
+    #[inline]
+    pub fn view(self, bytes: &[u8]) -> RecordView<'_> {
+        RecordView { span: self, bytes }
+    }
+
     /// First byte after the record at `at`, by its length alone; `None` past the end of `bytes`.
     #[inline]
     pub fn skip(bytes: &[u8], at: usize) -> Option<usize> {

@@ -1,7 +1,7 @@
 //! One frame: what decodes encodes to the same bytes, at one place only.
 
 use super::heal;
-use tidelog_format::{Frame, Position, RecordSpan, Seal};
+use tidelog_format::{Attributes, Frame, Position, RecordSpan, SMALL_FRAME_BYTES_MAX, Seal, Single};
 
 pub fn run(data: &[u8]) {
     let Some((place, bytes)) = data.split_at_checked(12) else { return };
@@ -14,7 +14,9 @@ pub fn run(data: &[u8]) {
 }
 
 fn check(bytes: &[u8], salt: u64, position: Position) {
-    let Ok(frame) = Frame::decode(bytes, salt, position) else { return };
+    let (frame, single) = (Frame::decode(bytes, salt, position), Single::decode(bytes, salt, position));
+    check_single(frame.ok().filter(|frame| frame.verify_body().is_ok()), single);
+    let Ok(frame) = frame else { return };
     heal::check_frame(bytes, &frame, salt, position);
     // One other place may have the same word, once in 2^32 times; not each of three.
     let neighbours = [(salt ^ 1, position), (salt, Position::new(position.get() ^ 8)), (salt ^ 2, Position::new(position.get() ^ 16))];
@@ -34,4 +36,25 @@ fn check(bytes: &[u8], salt: u64, position: Position) {
         assert!(span.end as usize > at && span.end as usize <= frame.records.len());
         at = span.end as usize;
     }
+}
+
+/// The short way to a record that is alone in its frame finds what the long way does, and only where there is such a frame.
+fn check_single(frame: Option<Frame<'_>>, single: Option<Single<'_>>) {
+    let plain = Attributes(0).with(Attributes::HAS_TOMBSTONE);
+    let is_plain = |frame: &Frame<'_>| {
+        let header = &frame.header;
+        plain.contains(header.attributes) && header.record_count == 1 && header.last_offset_delta == 0 && header.frame_len <= SMALL_FRAME_BYTES_MAX
+    };
+    let Some(frame) = frame.filter(is_plain) else { return assert_eq!(single, None) };
+    let span = RecordSpan::decode(frame.records, 0).ok();
+    let is_alone = |span: &RecordSpan| span.end as usize == frame.records.len() && span.offset_delta == 0 && span.timestamp_delta_ms == 0;
+    let expected = span.filter(is_alone).map(|span| Single {
+        offset: frame.header.base_offset,
+        timestamp: frame.record_timestamp(0, 0).expect("it is in the header"),
+        leader_epoch: frame.header.leader_epoch,
+        records: frame.records,
+        span,
+        stored_bytes: frame.header.stored_bytes(),
+    });
+    assert_eq!(single, expected);
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Offset, Position, TimestampNs, resync};
+use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Offset, Position, Single, TimestampNs, resync};
 
 use crate::error::IoError;
-use crate::log::segment::{Chunk, Place, Segment, frames_end};
-use crate::log::stored::{StoredBatch, Unreadable, max_timestamp};
+use crate::log::segment::{Chunk, Owner, Place, Segment, frames_end};
+use crate::log::stored::{SingleAt, StoredBatch, Unreadable, max_timestamp};
 use crate::log::view::LiveSegment;
 
 /// A place in one live segment.
@@ -158,6 +158,27 @@ impl Cursor {
                 Err(Unreadable::Broken { reason }) => return Ok(Step::Bad(reason)),
             }
         }
+    }
+
+    /// The record here, if it is `offset`, alone in its frame, right and at hand; moves behind it then. [`step`](Self::step) reads all others.
+    #[inline(always)]
+    pub(crate) fn single(&mut self, offset: u64) -> Option<SingleAt> {
+        let chunk = self.chunk.as_ref()?;
+        let bytes = chunk.from(self.position);
+        let single = Single::decode(bytes, self.entry.segment.header.salt, Position::new(self.position))?;
+        if single.offset.get() != offset || offset >= self.entry.to || offset >= self.entry.segment.next_offset() {
+            return None;
+        }
+        let from = (self.position - chunk.start) as usize + (single.records.as_ptr().addr() - bytes.as_ptr().addr());
+        self.position += single.stored_bytes as u64;
+        let Single { offset, timestamp, leader_epoch, records, span, .. } = single;
+        Some(SingleAt { offset, timestamp, leader_epoch, span, records: (from, from + records.len()) })
+    }
+
+    /// What the record section of a record that stands alone stands in.
+    #[inline]
+    pub(crate) fn owner(&self) -> Option<&Owner> {
+        self.chunk.as_ref().map(|chunk| &chunk.owner)
     }
 
     /// Why a frame that is right by itself is not the one that holds `offset`: no writer stored it here, and what it claims to hold is in others.

@@ -402,6 +402,13 @@ impl PartitionView {
         self.shared.view.is_as_of(cuts)
     }
 
+    /// Whether a record at `offset` may be read, and nothing is known to be wrong with it.
+    #[inline]
+    pub(crate) fn shows(&self, offset: u64) -> bool {
+        let view = &self.shared.view;
+        (view.log_start()..view.end(self.isolation)).contains(&offset) && !view.is_damaged() && !view.is_deleted()
+    }
+
     pub(crate) fn truncated_since(&self, cuts: u64) -> Option<u64> {
         self.shared.view.truncated_since(cuts)
     }

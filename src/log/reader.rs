@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tidelog_format::{DecodeError, Offset, TimestampNs};
+use tidelog_format::{DecodeError, Offset, RecordSpan, TimestampNs};
 
 use crate::error::ReadError;
 use crate::log::cursor::{Cursor, Step};
 use crate::log::partition_view::PartitionView;
-use crate::log::stored::{RecordRef, StoredBatch, StoredRecord};
+use crate::log::segment::Owner;
+use crate::log::stored::{RecordRef, SingleAt, StoredBatch, StoredRecord};
 
 /// Records of one partition in offset order.
 ///
@@ -38,6 +39,15 @@ pub(crate) enum Pick {
     Pass,
     /// It is left for the next look.
     Stop,
+}
+
+/// Where a record was found.
+#[derive(Debug)]
+enum Found {
+    /// In the cursor's chunk, alone in its frame.
+    Alone(SingleAt),
+    /// In the batch that is being read.
+    InBatch { span: RecordSpan, number: u32 },
 }
 
 impl Reader {
@@ -80,7 +90,7 @@ impl Reader {
     }
 
     /// The next batch that holds offsets at or above [`offset`](Self::offset): whole, so its first records may lie below it.
-    /// The fastest way to read: [`StoredBatch::records`] borrows.
+    /// The fastest way to read what was appended in batches: [`StoredBatch::records`] borrows. For single records it is [`next_ref`](Self::next_ref).
     pub fn next_batch(&mut self) -> Option<Result<StoredBatch, ReadError>> {
         match self.move_to_data() {
             Ok(()) => self.batch.take().map(Ok),
@@ -299,6 +309,98 @@ impl Reader {
         }
     }
 
+    /// The next record, as [`next`](Iterator::next) has it, borrowed: nothing is copied, counted or kept alive. The fastest way to read records
+    /// that were appended one by one.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let partition = tidelog::Store::open(dir.path())?.topic("readings")?.partition(0)?;
+    /// # for reading in ["20.5", "20.7"] { partition.append(tidelog::Record::new(reading))?; }
+    /// let (mut reader, mut bytes) = (partition.read_from(0)?, 0);
+    /// while let Some(record) = reader.next_ref() {
+    ///     bytes += record?.value().map_or(0, <[u8]>::len);
+    /// }
+    /// assert_eq!(bytes, 8);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As the iterator.
+    #[inline]
+    pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>, ReadError>> {
+        if self.batch.is_none()
+            && let Some(single) = self.single()
+        {
+            return Some(Ok(RecordRef::of_single(&single, self.owner())));
+        }
+        Some(self.find_next()?.map(|found| match found {
+            Found::Alone(single) => RecordRef::of_single(&single, self.owner()),
+            Found::InBatch { span, number } => self.found_batch().record_ref_of(span, number),
+        }))
+    }
+
+    /// Where the next record stands; then it is read.
+    #[inline]
+    fn find_next(&mut self) -> Option<Result<Found, ReadError>> {
+        loop {
+            self.forget_cut_batch();
+            if let Some(batch) = &self.batch {
+                match batch.span_at(self.record.0) {
+                    Some(Ok(span)) => {
+                        let (offset, number) = (batch.offset_of(&span), self.record.1);
+                        self.record = (span.end, number + 1);
+                        if offset < self.next {
+                            continue;
+                        }
+                        self.next = offset + 1;
+                        return Some(Ok(Found::InBatch { span, number }));
+                    }
+                    Some(Err(error)) => {
+                        let to = batch.next_offset();
+                        return Some(Err(self.pass_broken_batch(&error, to)));
+                    }
+                    // Offsets at the end of a compacted batch may have no record.
+                    None => (self.next, self.batch) = (self.next.max(batch.next_offset().get()), None),
+                }
+            }
+            if let Some(single) = self.single() {
+                return Some(Ok(Found::Alone(single)));
+            }
+            if let Err(error) = self.enter_next_batch()? {
+                return Some(Err(error));
+            }
+        }
+    }
+
+    /// The next record, if it is alone in its frame and nothing stands in the way of reading on: all that [`advance`](Self::advance) asks, for
+    /// who reads one record a frame.
+    #[inline(always)]
+    fn single(&mut self) -> Option<SingleAt> {
+        let cuts = self.view.cuts();
+        if self.failed || cuts != self.cuts || !self.view.shows(self.next) {
+            return None;
+        }
+        let single = self.cursor.as_mut()?.single(self.next)?;
+        // As there: cut, and given out anew, since this reader looked.
+        if !self.view.is_as_of(cuts) {
+            self.cursor = None;
+            return None;
+        }
+        self.next += 1;
+        Some(single)
+    }
+
+    /// What the record stands in that was found alone.
+    #[inline]
+    fn owner(&self) -> &Owner {
+        self.cursor.as_ref().and_then(Cursor::owner).expect("it was found there")
+    }
+
+    #[inline]
+    fn found_batch(&self) -> &StoredBatch {
+        self.batch.as_ref().expect("it was found there")
+    }
+
     #[inline]
     fn forget_cut_batch(&mut self) {
         if self.batch.is_some() && self.cuts != self.view.cuts() {
@@ -333,31 +435,10 @@ impl Iterator for Reader {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            self.forget_cut_batch();
-            if let Some(batch) = &self.batch {
-                match batch.span_at(self.record.0) {
-                    Some(Ok(span)) => {
-                        let (offset, number) = (batch.offset_of(&span), self.record.1);
-                        self.record = (span.end, number + 1);
-                        if offset < self.next {
-                            continue;
-                        }
-                        self.next = offset + 1;
-                        return Some(Ok(batch.record(span, number)));
-                    }
-                    Some(Err(error)) => {
-                        let to = batch.next_offset();
-                        return Some(Err(self.pass_broken_batch(&error, to)));
-                    }
-                    // Offsets at the end of a compacted batch may have no record.
-                    None => self.next = self.next.max(batch.next_offset().get()),
-                }
-            }
-            if let Err(error) = self.enter_next_batch()? {
-                return Some(Err(error));
-            }
-        }
+        Some(self.find_next()?.map(|found| match found {
+            Found::Alone(single) => StoredRecord::of_single(&single, self.owner()),
+            Found::InBatch { span, number } => self.found_batch().record(span, number),
+        }))
     }
 }
 

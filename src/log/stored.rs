@@ -28,6 +28,17 @@ pub struct StoredBatch {
     note: Option<(usize, usize)>,
 }
 
+/// A record that is alone in its frame, and where it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SingleAt {
+    pub(crate) offset: Offset,
+    pub(crate) timestamp: TimestampNs,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) span: RecordSpan,
+    /// Its record section in the owner that it was found in.
+    pub(crate) records: (usize, usize),
+}
+
 /// Why a batch cannot be handed out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -229,6 +240,12 @@ impl StoredBatch {
         Ok(span)
     }
 
+    /// The same, borrowed.
+    #[inline]
+    pub(crate) fn record_ref_of(&self, span: RecordSpan, number: u32) -> RecordRef<'_> {
+        self.record_ref(span.view(self.bytes()), number)
+    }
+
     /// Record `number` of the batch, with this layout.
     #[inline(always)]
     pub(crate) fn record(&self, span: RecordSpan, number: u32) -> StoredRecord {
@@ -327,6 +344,13 @@ pub struct RecordRef<'a> {
 }
 
 impl<'a> RecordRef<'a> {
+    /// A record that is alone in its frame, in the owner that it was found in.
+    #[inline]
+    pub(crate) fn of_single(single: &SingleAt, owner: &'a Owner) -> Self {
+        let records = owner.slice(single.records.0, single.records.1);
+        Self { offset: single.offset, timestamp: single.timestamp, view: single.span.view(records) }
+    }
+
     /// Its number in the partition.
     #[inline]
     pub fn offset(&self) -> Offset {
@@ -412,6 +436,13 @@ impl StoredRecord {
             span,
             owner: Owner::Map(map),
         })
+    }
+
+    /// A record that is alone in its frame, in the owner that it was found in.
+    #[inline]
+    pub(crate) fn of_single(single: &SingleAt, owner: &Owner) -> Self {
+        let SingleAt { offset, timestamp, leader_epoch, span, records } = *single;
+        Self { offset, timestamp, leader_epoch, producer_id: None, records, span, owner: owner.clone() }
     }
 
     /// Its number in the partition.

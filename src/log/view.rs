@@ -240,6 +240,7 @@ impl LogView {
         self.durable_end.load(Ordering::Acquire)
     }
 
+    #[inline]
     pub(crate) fn high_water_mark(&self) -> u64 {
         match &self.mark {
             HighWaterMark::WrittenEnd => self.written_end(),

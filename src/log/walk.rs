@@ -170,6 +170,7 @@ fn is_out_of_reach(header: &FrameHeader, base: u64) -> bool {
     header.next_offset().get().saturating_sub(base) > SEGMENT_OFFSETS_MAX
 }
 
+#[inline]
 fn dead(header: &FrameHeader, limit: WalkLimit<'_>) -> bool {
     header.next_offset() > limit.offset
         || (limit.terms.is_dead(header.leader_epoch, header.base_offset) && !header.attributes.contains(Attributes::NO_OFFSETS))

@@ -32,6 +32,28 @@ fn records_behind_the_offsets_of_their_batch_are_not_handed_out() {
     assert_eq!(borrowed, [0, 1]);
 }
 
+/// A record that stands alone, and says that it is another one, is not handed out in that one's place or its own.
+#[test]
+fn a_single_record_of_another_offset_is_not_handed_out() {
+    for (offset, claimed) in [(5, 4), (5, 0), (5, 1000)] {
+        let lab = Lab::closed(|partition, oracle| append(partition, oracle, 10, 100, AckLevel::Durable));
+        let segment = &lab.segments()[0];
+        segment.rewrite_header(segment.frame_of(offset), |header| header.base_offset = Offset::new(claimed));
+        let (_store, partition) = lab.open();
+        let (mut reader, mut found) = (partition.read_from(0).unwrap(), Vec::new());
+        while let Some(record) = reader.next_ref() {
+            match record {
+                Ok(record) => found.push(record.offset().get()),
+                Err(error) => {
+                    assert!(matches!(&error, ReadError::Corrupt { from, to, .. } if (from.get(), to.get()) == (offset, offset + 1)), "{error}")
+                }
+            }
+        }
+        assert!(found.into_iter().eq((0..10).filter(|number| *number != offset)), "{offset} as {claimed}");
+        assert_same(&read_all(partition.view()).0, &lab.readable(&[(offset, offset + 1)], 10), "owned");
+    }
+}
+
 /// Nine batches of three, at 0, 1, 2, 10, 11, 12, 20 .. milliseconds, of which the one at offset 12 cannot be read, though its checksum is right.
 fn check_search_for_a_time(spoil: impl Fn(&mut [u8], &mut FrameHeader), is_expected: impl Fn(&ReadError) -> bool) {
     let time = |ms: i64| TimestampNs::new(ms * 1_000_000);

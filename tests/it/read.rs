@@ -5,6 +5,7 @@ use std::time::Duration;
 use tidelog::{AckLevel, CutError, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Start, StoreOptions, SyncPolicy};
 
 use crate::reading_support::{Home, append_numbered, batch, check_numbered, faulty, numbered, small, ts};
+use crate::support::segments;
 
 fn out_of_range<T>(result: Result<T, ReadError>, requested: u64, earliest: u64, latest: u64) {
     match result {
@@ -113,6 +114,89 @@ fn reading_from_inside_a_batch() {
         let whole = view.read_from(3).unwrap().next_batch().unwrap().unwrap();
         assert_eq!((whole.base_offset().get(), whole.next_offset().get(), whole.len()), (0, 4, 4));
     }
+}
+
+/// Records in every shape, alone in their frames and in batches, mapped and not: borrowed they are what the iterator hands out.
+#[test]
+fn borrowed_records_are_the_same() {
+    for is_mapped in [true, false] {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        faulty.allow_mapping(is_mapped);
+        let (_store, partition) = home.partition(options.sync_policy(SyncPolicy::OsOnly).segment_bytes(64 << 10));
+        let mut number = 0u8;
+        for (count, noted) in [(1, false), (1, false), (3, false), (1, false), (1, true), (40, false)].into_iter().cycle().take(240) {
+            let mut batch = RecordBatch::new();
+            for _ in 0..count {
+                number = number.wrapping_add(1);
+                let (key, value) = (vec![1; usize::from(number % 50)], vec![number; usize::from(number) * 2]);
+                let mut record = if number.is_multiple_of(7) { Record::tombstone() } else { Record::new(&value) };
+                if number.is_multiple_of(2) {
+                    record = record.key(&key);
+                }
+                if number.is_multiple_of(5) {
+                    record = record.header("name", Some(b"value"));
+                }
+                if number.is_multiple_of(3) {
+                    record = record.timestamp(ts(i64::from(number) * 123_457));
+                }
+                batch.push(&record).unwrap();
+            }
+            batch.set_note(noted.then_some(b"note")).unwrap();
+            partition.append_batch(&batch, AckLevel::Written).unwrap();
+        }
+        for view in [partition.view().clone(), home.read_only()] {
+            for from in [0, 1, 777, view.log_end_offset().get()] {
+                let (mut borrowed, mut offset) = (view.read_from(from).unwrap(), from);
+                for owned in view.read_from(from).unwrap().map(Result::unwrap) {
+                    let record = borrowed.next_ref().unwrap().unwrap();
+                    assert_eq!((record.offset(), record.timestamp()), (owned.offset(), owned.timestamp()));
+                    assert_eq!((record.offset().get(), record.key(), record.value()), (offset, owned.key(), owned.value()));
+                    assert!(record.headers().eq(owned.headers()));
+                    offset += 1;
+                    assert_eq!(borrowed.offset().get(), offset);
+                }
+                assert!(borrowed.next_ref().is_none() && offset == view.log_end_offset().get());
+            }
+        }
+        // By turns.
+        let mut reader = partition.read_from(0).unwrap();
+        for offset in 0..1000 {
+            let found = if offset % 3 == 0 { reader.next_ref().unwrap().unwrap().offset() } else { reader.next().unwrap().unwrap().offset() };
+            assert_eq!(found.get(), offset);
+        }
+    }
+}
+
+/// A single that is damaged is told and passed by, whichever way it is read, and one that was cut off is not read on from.
+#[test]
+fn borrowed_records_are_verified() {
+    let home = Home::new();
+    let (store, partition) = home.partition(small());
+    append_numbered(&partition, 0..100);
+    drop(partition);
+    store.close().unwrap();
+    let segment = segments(&home.partition_dir()).remove(0).path;
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let at = bytes.windows(numbered(40).len()).position(|window| window == numbered(40)).unwrap();
+    bytes[at] ^= 4;
+    std::fs::write(&segment, bytes).unwrap();
+    let (_store, partition) = home.partition(small());
+    let mut reader = partition.read_from(30).unwrap();
+    for offset in 30..100 {
+        match (offset, reader.next_ref().unwrap()) {
+            (40, Err(ReadError::Corrupt { from, to, .. })) => assert_eq!((from.get(), to.get()), (40, 41)),
+            (_, Ok(record)) => assert_eq!((record.offset().get(), record.value()), (offset, Some(&numbered(offset)[..]))),
+            (offset, other) => panic!("{offset}: {other:?}"),
+        }
+    }
+    assert!(reader.next_ref().is_none());
+    let mut cut = partition.read_from(60).unwrap();
+    assert_eq!(cut.next_ref().unwrap().unwrap().offset().get(), 60);
+    partition.truncate_suffix(50).unwrap();
+    append_numbered(&partition, 50..100);
+    assert!(matches!(cut.next_ref(), Some(Err(ReadError::Truncated { .. }))));
+    assert!(cut.next_ref().is_none());
 }
 
 #[test]

@@ -74,6 +74,33 @@ proptest! {
     }
 
     #[test]
+    fn a_frame_of_one_record_is_read_in_one_go(place in any_place(), records in any_records(), plain in any::<bool>(), time in any::<bool>()) {
+        let mut place = place.borrowed();
+        if plain {
+            place.blocks = Blocks::default();
+        }
+        let mut records = borrowed(&records[..1]);
+        if time {
+            records[0].ts = 5;
+        }
+        let (bytes, _) = encode_frame(place, &records);
+        let position = Position::new(place.position);
+        let frame = Frame::decode(&bytes, place.salt, position).unwrap();
+        let single = Single::decode(&bytes, place.salt, position);
+        prop_assert_eq!(single.is_some(), place.blocks == Blocks::default() && bytes.len() <= SMALL_FRAME_BYTES_MAX as usize);
+        if let Some(single) = single {
+            let span = RecordSpan::decode(frame.records, 0).unwrap();
+            prop_assert_eq!((single.offset, single.leader_epoch), (frame.header.base_offset, frame.header.leader_epoch));
+            prop_assert_eq!((single.records, single.span, single.stored_bytes), (frame.records, span, bytes.len()));
+            prop_assert_eq!(Some(single.timestamp), frame.record_timestamp(0, span.timestamp_delta_ms));
+        }
+        for len in 0..bytes.len() {
+            prop_assert_eq!(Single::decode(&bytes[..len], place.salt, position), None);
+        }
+        prop_assert_eq!(Single::decode(&bytes, place.salt ^ 1, position).or(Single::decode(&bytes, place.salt, Position::new(place.position ^ 8))), None);
+    }
+
+    #[test]
     fn a_frame_is_right_at_one_place_only(place in any_place(), records in any_records(), salt in 1u64.., position in any::<u32>()) {
         let place = place.borrowed();
         let (bytes, _) = encode_frame(place, &borrowed(&records));
@@ -97,6 +124,7 @@ proptest! {
         let index = byte.index(bytes.len());
         bytes[index] ^= 1 << bit;
         prop_assert_eq!(next_frame(&bytes, place.salt, position, Offset::new(place.base_offset), place.chain).ok(), None);
+        prop_assert_eq!(Single::decode(&bytes, place.salt, position), None);
         prop_assert_eq!(resync(&bytes, position, place.salt, Offset::ZERO, Offset::new(OFFSET_MAX)), None);
     }
 

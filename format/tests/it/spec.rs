@@ -402,7 +402,7 @@ fn the_layout_lines_are_the_ones_that_lay_out_bytes() {
 
 /// What of the sources lays out bytes, one normalised line each, in the order of file names.
 fn layout_lines() -> Vec<String> {
-    let mut files: Vec<PathBuf> = fs::read_dir(root().join("src")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files = files_below(&root().join("src"));
     files.sort();
     let mut lines = Vec::new();
     for file in files {
@@ -412,6 +412,11 @@ fn layout_lines() -> Vec<String> {
         lines.extend(code.map(|line| format!("{name}: {line}")));
     }
     lines
+}
+
+fn files_below(dir: &Path) -> Vec<PathBuf> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
 }
 
 fn normalised(line: &str) -> String {

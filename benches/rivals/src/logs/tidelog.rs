@@ -62,6 +62,13 @@ impl Log for Tidelog {
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
         let mut reader = self.partition.read_from(0).expect("it reads");
+        // Who appended one by one reads so, as the documentation of both calls says.
+        if self.batch.is_empty() {
+            while let Some(record) = reader.next_ref() {
+                visit(record.expect("it reads").value().expect("it has a value"));
+            }
+            return;
+        }
         while let Some(batch) = reader.next_batch() {
             for record in batch.expect("it reads").records() {
                 visit(record.expect("it reads").value().expect("it has a value"));
