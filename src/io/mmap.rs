@@ -17,7 +17,8 @@
 //! - **M5 rights**: a slot or a word to store to comes only from a mapping made with the right to write. Shown by
 //!   `words_are_shared_and_can_be_for_loading_alone`.
 //! - **M6 kept**: pages are released only of a shared mapping of a file, whose bytes are found again in the page cache. Shown by
-//!   `released_pages_hold_what_was_stored` and `memory_alone_is_not_released`.
+//!   `released_pages_hold_what_was_stored` and `memory_alone_is_not_released`. The kernel may give up a page that it could not write back: after
+//!   that the file is what its medium has, whether the page was released or reclaimed.
 //!
 //! What the compiler and this file cannot see, the engine owes:
 //!
@@ -44,6 +45,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+use rustix::param::page_size;
 
 use super::atomic::{AtomicBool, AtomicU64};
 use super::futex::{self, Wait};
@@ -238,7 +240,7 @@ impl SegmentMap {
         if from > to || to > self.len() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bytes {from}..{to} released of {}", self.len())));
         }
-        let (from, to) = (from.next_multiple_of(PAGE_BYTES), to / PAGE_BYTES * PAGE_BYTES);
+        let (from, to) = (from.next_multiple_of(page_size()), to / page_size() * page_size());
         if !self.0.is_file || from >= to {
             return Ok(());
         }
@@ -574,7 +576,6 @@ fn not_published(from: usize, to: usize, end: usize) -> ! {
 }
 
 const CACHE_LINE_BYTES: usize = 64;
-const PAGE_BYTES: usize = 4096;
 
 #[cfg(all(test, not(tidelog_loom)))]
 mod tests;

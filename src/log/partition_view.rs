@@ -406,7 +406,7 @@ impl PartitionView {
     #[inline]
     pub(crate) fn shows(&self, offset: u64) -> bool {
         let view = &self.shared.view;
-        (view.log_start()..view.end(self.isolation)).contains(&offset) && !view.is_damaged() && !view.is_deleted()
+        (view.log_start()..view.end(self.isolation)).contains(&offset) && !view.is_deleted() && view.damage_at(offset).is_none()
     }
 
     pub(crate) fn truncated_since(&self, cuts: u64) -> Option<u64> {

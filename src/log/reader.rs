@@ -309,8 +309,8 @@ impl Reader {
         }
     }
 
-    /// The next record, as [`next`](Iterator::next) has it, borrowed: nothing is copied, counted or kept alive. The fastest way to read records
-    /// that were appended one by one.
+    /// The next record, as [`next`](Iterator::next) has it, borrowed: nothing is copied, counted or kept alive for it. The fastest way to read
+    /// records that were appended one by one.
     ///
     /// ```
     /// # let dir = tempfile::tempdir()?;
@@ -328,11 +328,6 @@ impl Reader {
     /// As the iterator.
     #[inline]
     pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>, ReadError>> {
-        if self.batch.is_none()
-            && let Some(single) = self.single()
-        {
-            return Some(Ok(RecordRef::of_single(&single, self.owner())));
-        }
         Some(self.find_next()?.map(|found| match found {
             Found::Alone(single) => RecordRef::of_single(&single, self.owner()),
             Found::InBatch { span, number } => self.found_batch().record_ref_of(span, number),

@@ -458,6 +458,7 @@ impl LogView {
     }
 
     /// The known damage that `offset` lies in: also where a frame verifies by itself, but is not the one that was written there.
+    #[inline]
     pub(crate) fn damage_at(&self, offset: u64) -> Option<DamagedRange> {
         if !self.is_damaged() {
             return None;

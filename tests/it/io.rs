@@ -359,7 +359,6 @@ fn populating_changes_no_byte_and_reports_what_is_not_there() {
     });
 }
 
-/// Memory alone would be lost, and a page that the range covers in part is left in place.
 #[test]
 fn released_pages_hold_what_was_stored() {
     check_all(|storage, path| {
