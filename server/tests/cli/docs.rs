@@ -1,9 +1,16 @@
-//! The transcripts of the documentation, run: each command behind a `$`, and what it prints. Numbers that no run has in common are passed over.
+//! The transcripts of the documentation, run: each command behind a `$`, and what it prints. Numbers that no run has in common are passed over, and
+//! so is a block below a comment that begins with `not run`, and says why.
 
 use std::path::Path;
 use std::process::Command;
 
 use crate::sandbox::{PROGRAM, Sandbox};
+
+#[test]
+#[cfg(feature = "sqlite")]
+fn readme() {
+    check("README.md");
+}
 
 #[test]
 fn offsets() {
@@ -30,7 +37,11 @@ fn check(page: &str) {
     std::os::unix::fs::symlink(root.join("server"), sandbox.path("server")).unwrap();
     let search = std::env::join_paths([Path::new(PROGRAM).parent().unwrap(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
     let mut commands = 0;
-    for block in text.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+    for (before, rest) in text.split("```console\n").zip(text.split("```console\n").skip(1)) {
+        if before.lines().last().is_some_and(|line| line.starts_with("<!-- not run")) {
+            continue;
+        }
+        let block = rest.split("```").next().unwrap();
         for transcript in format!("\n{block}").split("\n$ ").skip(1) {
             let (command, printed) = transcript.split_once('\n').unwrap_or((transcript, ""));
             // As a terminal shows it.
@@ -63,7 +74,9 @@ fn comparable_word(word: &str) -> String {
         rest = &number[end..];
     }
     kept.push_str(rest);
-    if kept.len() == UUID_DIGITS && kept.chars().all(|c| c.is_ascii_hexdigit()) { "#".to_owned() } else { kept }
+    let (name, value) = word.rsplit_once('=').map_or(("", word), |(name, value)| (name, value));
+    let is_identity = IDENTITY_DIGITS.contains(&value.len()) && value.chars().all(|c| c.is_ascii_hexdigit());
+    if is_identity { format!("{name}#") } else { kept }
 }
 
 fn is_time(number: &str) -> bool {
@@ -72,4 +85,5 @@ fn is_time(number: &str) -> bool {
 
 /// Of ages in seconds.
 const FRACTION_DIGITS_MIN: usize = 3;
-const UUID_DIGITS: usize = 32;
+/// Of a salt, and of a uuid.
+const IDENTITY_DIGITS: [usize; 2] = [16, 32];
