@@ -170,9 +170,10 @@ impl Cursor {
             return None;
         }
         let from = (self.position - chunk.start) as usize + (single.records.as_ptr().addr() - bytes.as_ptr().addr());
+        let position = self.position;
         self.position += single.stored_bytes as u64;
         let Single { offset, timestamp, leader_epoch, records, span, .. } = single;
-        Some(SingleAt { offset, timestamp, leader_epoch, span, records: (from, from + records.len()) })
+        Some(SingleAt { offset, timestamp, leader_epoch, span, position, records: (from, from + records.len()) })
     }
 
     /// What the record section of a record that stands alone stands in.

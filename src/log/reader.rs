@@ -47,7 +47,7 @@ enum Found {
     /// In the cursor's chunk, alone in its frame.
     Alone(SingleAt),
     /// In the batch that is being read.
-    InBatch { span: RecordSpan, number: u32 },
+    InBatch { at: u32, span: RecordSpan, number: u32 },
 }
 
 impl Reader {
@@ -278,33 +278,17 @@ impl Reader {
     /// The next record that `choose` takes, behind those that it passes by. `None` at the visible end, and at a record at which it stops.
     pub(crate) fn pick(&mut self, mut choose: impl FnMut(&RecordRef<'_>) -> Pick) -> Option<Result<StoredRecord, ReadError>> {
         loop {
-            self.forget_cut_batch();
-            if let Some(batch) = &self.batch {
-                let (at, number) = self.record;
-                match batch.record_ref_at(at, number) {
-                    Some(Ok(record)) => {
-                        let (offset, span) = (record.offset().get(), record.span());
-                        let choice = if offset < self.next { Pick::Pass } else { choose(&record) };
-                        if choice == Pick::Stop {
-                            return None;
-                        }
-                        self.record = (span.end, number + 1);
-                        self.next = self.next.max(offset + 1);
-                        if choice == Pick::Take {
-                            return Some(Ok(batch.record(span, number)));
-                        }
-                        continue;
-                    }
-                    Some(Err(error)) => {
-                        let to = batch.next_offset();
-                        return Some(Err(self.pass_broken_batch(&error, to)));
-                    }
-                    // Offsets at the end of a compacted batch may have no record.
-                    None => self.next = self.next.max(batch.next_offset().get()),
+            let found = match self.find_next()? {
+                Ok(found) => found,
+                Err(error) => return Some(Err(error)),
+            };
+            match choose(&self.borrowed(&found)) {
+                Pick::Take => return Some(Ok(self.owned(&found))),
+                Pick::Pass => {}
+                Pick::Stop => {
+                    self.put_back(&found);
+                    return None;
                 }
-            }
-            if let Err(error) = self.enter_next_batch()? {
-                return Some(Err(error));
             }
         }
     }
@@ -328,10 +312,7 @@ impl Reader {
     /// As the iterator.
     #[inline]
     pub fn next_ref(&mut self) -> Option<Result<RecordRef<'_>, ReadError>> {
-        Some(self.find_next()?.map(|found| match found {
-            Found::Alone(single) => RecordRef::of_single(&single, self.owner()),
-            Found::InBatch { span, number } => self.found_batch().record_ref_of(span, number),
-        }))
+        Some(self.find_next()?.map(|found| self.borrowed(&found)))
     }
 
     /// Where the next record stands; then it is read.
@@ -342,13 +323,13 @@ impl Reader {
             if let Some(batch) = &self.batch {
                 match batch.span_at(self.record.0) {
                     Some(Ok(span)) => {
-                        let (offset, number) = (batch.offset_of(&span), self.record.1);
+                        let (offset, (at, number)) = (batch.offset_of(&span), self.record);
                         self.record = (span.end, number + 1);
                         if offset < self.next {
                             continue;
                         }
                         self.next = offset + 1;
-                        return Some(Ok(Found::InBatch { span, number }));
+                        return Some(Ok(Found::InBatch { at, span, number }));
                     }
                     Some(Err(error)) => {
                         let to = batch.next_offset();
@@ -385,7 +366,34 @@ impl Reader {
         Some(single)
     }
 
-    /// What the record stands in that was found alone.
+    /// What was just found.
+    #[inline]
+    fn borrowed(&self, found: &Found) -> RecordRef<'_> {
+        match found {
+            Found::Alone(single) => RecordRef::of_single(single, self.owner()),
+            Found::InBatch { span, number, .. } => self.found_batch().record_ref_of(*span, *number),
+        }
+    }
+
+    #[inline]
+    fn owned(&self, found: &Found) -> StoredRecord {
+        match found {
+            Found::Alone(single) => StoredRecord::of_single(single, self.owner()),
+            Found::InBatch { span, number, .. } => self.found_batch().record(*span, *number),
+        }
+    }
+
+    /// Leaves what was just found for the next look.
+    fn put_back(&mut self, found: &Found) {
+        match found {
+            Found::Alone(single) => {
+                self.next = single.offset.get();
+                self.cursor.iter_mut().for_each(|cursor| cursor.position = single.position);
+            }
+            Found::InBatch { at, span, number } => (self.next, self.record) = (self.found_batch().offset_of(span), (*at, *number)),
+        }
+    }
+
     #[inline]
     fn owner(&self) -> &Owner {
         self.cursor.as_ref().and_then(Cursor::owner).expect("it was found there")
@@ -430,10 +438,7 @@ impl Iterator for Reader {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.find_next()?.map(|found| match found {
-            Found::Alone(single) => StoredRecord::of_single(&single, self.owner()),
-            Found::InBatch { span, number } => self.found_batch().record(span, number),
-        }))
+        Some(self.find_next()?.map(|found| self.owned(&found)))
     }
 }
 

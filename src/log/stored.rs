@@ -35,6 +35,8 @@ pub(crate) struct SingleAt {
     pub(crate) timestamp: TimestampNs,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) span: RecordSpan,
+    /// Of its frame in the segment.
+    pub(crate) position: u64,
     /// Its record section in the owner that it was found in.
     pub(crate) records: (usize, usize),
 }
@@ -217,15 +219,6 @@ impl StoredBatch {
         ((at as usize) < bytes.len()).then(|| RecordSpan::decode(bytes, at as usize).and_then(|span| self.within(span)))
     }
 
-    /// The record at `at` of the record section, which is record `number` of the batch, borrowed; `None` behind the last one.
-    #[inline]
-    pub(crate) fn record_ref_at(&self, at: u32, number: u32) -> Option<Result<RecordRef<'_>, DecodeError>> {
-        let bytes = self.bytes();
-        let view =
-            ((at as usize) < bytes.len()).then(|| RecordView::decode(bytes, at as usize).and_then(|view| self.within(view.span).map(|_| view)))?;
-        Some(view.map(|view| self.record_ref(view, number)))
-    }
-
     #[inline]
     fn record_ref<'a>(&'a self, view: RecordView<'a>, number: u32) -> RecordRef<'a> {
         RecordRef { offset: self.offset(view.span.offset_delta), timestamp: self.timestamp(view.span.timestamp_delta_ms, number), view }
@@ -240,7 +233,7 @@ impl StoredBatch {
         Ok(span)
     }
 
-    /// The same, borrowed.
+    /// Record `number` of the batch, with this layout, borrowed.
     #[inline]
     pub(crate) fn record_ref_of(&self, span: RecordSpan, number: u32) -> RecordRef<'_> {
         self.record_ref(span.view(self.bytes()), number)
@@ -381,12 +374,6 @@ impl<'a> RecordRef<'a> {
         self.view.headers()
     }
 
-    /// Where its parts stand in its batch.
-    #[inline]
-    pub(crate) fn span(&self) -> RecordSpan {
-        self.view.span
-    }
-
     /// Bytes of its key, its value, and the names and values of its headers.
     pub(crate) fn bytes(&self) -> u64 {
         let parts: usize = [self.key(), self.value()].into_iter().flatten().map(<[u8]>::len).sum();
@@ -441,7 +428,7 @@ impl StoredRecord {
     /// A record that is alone in its frame, in the owner that it was found in.
     #[inline]
     pub(crate) fn of_single(single: &SingleAt, owner: &Owner) -> Self {
-        let SingleAt { offset, timestamp, leader_epoch, span, records } = *single;
+        let SingleAt { offset, timestamp, leader_epoch, span, records, .. } = *single;
         Self { offset, timestamp, leader_epoch, producer_id: None, records, span, owner: owner.clone() }
     }
 
