@@ -1,6 +1,6 @@
 //! What an append costs when it goes round robin over many partitions of one store, as a curve over their number, single and in batches of 100;
 //! the first of the curve, one partition, is the mark. Up to 100 partitions, as each is made with syncs, or `TIDELOG_BENCH_PARTITIONS`: 10,000 is
-//! the whole curve.
+//! the whole curve. Ends with a drawing of it, in Mermaid, of the medians.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
 
 mod marks;
@@ -18,10 +18,12 @@ fn partitions(criterion: &mut Criterion) {
     let (dir, values) = (BenchDir::new(), Values::new(100));
     let mut group = criterion.benchmark_group("partitions/100");
     group.sample_size(10).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
+    let mut curves = [Vec::new(), Vec::new()];
     for count in [1, 10, 100, 1000, 10_000].into_iter().filter(|count| *count <= partitions_max()) {
         let path = dir.path("engine");
         let (store, partitions) = open(&path, count);
-        for (name, batch_records) in [("single", 1), ("batches of 100", BATCH)] {
+        for ((name, batch_records), curve) in MODES.into_iter().zip(&mut curves) {
+            let mut rates = Vec::new();
             group.throughput(Throughput::Elements(batch_records as u64));
             let before = records_of(&partitions);
             // On over all rounds, as the first append to a page costs more than the next ones.
@@ -33,13 +35,29 @@ fn partitions(criterion: &mut Criterion) {
                         append(&partitions[next % count], &values, &mut batch, batch_records, next);
                         next += 1;
                     }
-                    start.elapsed()
+                    let elapsed = start.elapsed();
+                    rates.push(appends as f64 * batch_records as f64 / elapsed.as_secs_f64() / 1e6);
+                    elapsed
                 });
             });
+            rates.sort_by(f64::total_cmp);
+            curve.push((count, rates[rates.len() / 2]));
             assert_eq!(records_of(&partitions) - before, next * batch_records);
         }
         drop((partitions, store));
         std::fs::remove_dir_all(&path).unwrap();
+    }
+    draw(&curves);
+}
+
+/// The curves as a Mermaid chart.
+fn draw(curves: &[Vec<(usize, f64)>; 2]) {
+    let list = |figures: Vec<String>| figures.join(", ");
+    println!("xychart-beta\n    title \"Round robin over partitions: {} (below), {} (above)\"", MODES[0].0, MODES[1].0);
+    println!("    x-axis \"partitions\" [{}]", list(curves[0].iter().map(|(count, _)| count.to_string()).collect()));
+    println!("    y-axis \"million records of 100 B a second\"");
+    for curve in curves {
+        println!("    line [{}]", list(curve.iter().map(|(_, rate)| format!("{rate:.2}")).collect()));
     }
 }
 
@@ -73,3 +91,5 @@ criterion_group!(benches, partitions);
 criterion_main!(benches);
 
 const TOPIC_PARTITIONS_MAX: usize = 4096;
+/// Records an append.
+const MODES: [(&str, usize); 2] = [("single", 1), ("batches of 100", BATCH)];

@@ -76,6 +76,7 @@ const CELLS: &[Cell] = &[
     Cell { name: "scan iterator", run: |fixture| scan_iterator(fixture.batched()) },
     Cell { name: "scan singles", run: |fixture| scan_batches(fixture.single()) },
     Cell { name: "iterate singles", run: |fixture| scan_iterator(fixture.single()) },
+    Cell { name: "borrow singles", run: |fixture| scan_borrowed(fixture.single()) },
     Cell { name: "get", run: |fixture| get(fixture.single(), fixture.records) },
     Cell { name: "get batched", run: |fixture| get(fixture.batched(), fixture.records) },
 ];
@@ -90,6 +91,7 @@ const ROWS: &[Row] = &[
     Row { name: "scan by record, batches of 100", engine: "scan iterator", mark: "memory", aim: Some(1.0) },
     Row { name: "scan by batch, single appends", engine: "scan singles", mark: "memory", aim: None },
     Row { name: "scan by record, single appends", engine: "iterate singles", mark: "memory", aim: None },
+    Row { name: "scan borrowed, single appends", engine: "borrow singles", mark: "memory", aim: None },
     Row { name: "random read, single appends", engine: "get", mark: "map read", aim: Some(0.5) },
     Row { name: "random read, batches of 100", engine: "get batched", mark: "map read", aim: None },
 ];
@@ -249,6 +251,20 @@ fn scan_iterator(partition: &Partition) -> Sample {
     let mut seen = 0;
     let sample = timed(records, || {
         for record in partition.read_from(0).unwrap() {
+            black_box(record.unwrap().value());
+            seen += 1;
+        }
+    });
+    assert_eq!(seen, records);
+    sample
+}
+
+fn scan_borrowed(partition: &Partition) -> Sample {
+    let records = partition.log_end_offset().get() as usize;
+    let mut seen = 0;
+    let sample = timed(records, || {
+        let mut reader = partition.read_from(0).unwrap();
+        while let Some(record) = reader.next_ref() {
             black_box(record.unwrap().value());
             seen += 1;
         }

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use rustix::fs::{major, minor};
 use rustix::process::{Signal, getpid, kill_process};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -33,11 +34,18 @@ pub(crate) fn fill(row: &str, log: &str, path: &Path, scale: f64) {
 /// If there is none of the name, if a call fails, or if another value is read than was written.
 pub(crate) fn measure(row: &str, log: &str, path: &Path, scale: f64) -> Sample {
     let row = row_named(row);
-    if log == MARK {
+    let before = device_bytes(path);
+    let sample = if log == MARK {
         let mark = row.mark.expect("the row has a mark");
-        return mark.measure(path, &Values::new(row.value_bytes), row.records_at(scale));
+        mark.measure(path, &Values::new(row.value_bytes), row.records_at(scale))
+    } else {
+        Bench::new(row, log_named(log), path, scale).run(row.what)
+    };
+    if !row.syncs() {
+        return sample;
     }
-    Bench::new(row, log_named(log), path, scale).run(row.what)
+    let written = device_bytes(path).zip(before).map(|(after, before)| (after - before) as f64 / row.records_at(scale) as f64);
+    sample.with_device_bytes(written)
 }
 
 fn row_named(name: &str) -> &'static Row {
@@ -207,6 +215,14 @@ fn memory_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").expect("the kernel says");
     let kib = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).and_then(|rest| rest.trim().strip_suffix(" kB"));
     kib.and_then(|kib| kib.trim().parse::<usize>().ok()).expect("in its usual form") * 1024
+}
+
+/// Bytes that the device under `path` was told to write, by whomever; none where the kernel counts none.
+fn device_bytes(path: &Path) -> Option<u64> {
+    let device = std::fs::metadata(path).ok()?.dev();
+    let counters = std::fs::read_to_string(format!("/sys/dev/block/{}:{}/stat", major(device), minor(device))).ok()?;
+    let sectors: u64 = counters.split_whitespace().nth(6)?.parse().ok()?;
+    Some(sectors * BLOCK_BYTES)
 }
 
 /// Blocks that files hold: what is reserved counts, holes do not.

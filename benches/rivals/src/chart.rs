@@ -7,7 +7,7 @@ use crate::table::{OWN, Table, TableLine, shown};
 
 /// The whole picture.
 pub(crate) fn svg(table: &Table) -> String {
-    let panels: Vec<Panel> = table.lines.iter().map(|line| Panel::new(line, table)).collect();
+    let panels: Vec<Panel> = table.lines.iter().map(|line| Panel::new(line, table)).filter(|panel| !panel.bars.is_empty()).collect();
     // Each panel goes to the column that is the shortest so far.
     let (mut ends, mut drawn) = ([HEAD; COLUMNS], String::new());
     for panel in &panels {

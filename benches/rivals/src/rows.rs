@@ -145,6 +145,11 @@ impl Row {
         }
     }
 
+    /// Whether each record of it is on the device before its append is acknowledged.
+    pub(crate) fn syncs(&self) -> bool {
+        matches!(self.what, What::Append(_, Survives::PowerLoss) | What::Threads(_) | What::Outstanding(_))
+    }
+
     /// How many records a log is filled with at once, where it is filled to be read.
     pub(crate) fn fill_batch(&self) -> usize {
         match self.what {
@@ -159,7 +164,8 @@ impl Row {
         match self.what {
             What::Append(_, Survives::Kill) | What::Scan(_) | What::Get(..) => vec![first(Unit::Rate)],
             What::Append(_, Survives::PowerLoss) | What::Threads(_) | What::Outstanding(_) => {
-                vec![first(Unit::Rate), line(format!("{}: latency p50 / p99 / p99.9", self.name), Unit::Quantiles, 2)]
+                let latency = line(format!("{}: latency p50 / p99 / p99.9", self.name), Unit::Quantiles, 2);
+                vec![first(Unit::Rate), latency, line(format!("{}: bytes written to the device a record", self.name), Unit::Bytes, 5)]
             }
             What::Reopen(_) => vec![first(Unit::Time)],
             What::Footprint => vec![

@@ -13,6 +13,12 @@ impl Sample {
         self
     }
 
+    /// What the device was told to write, a record, behind the quantiles.
+    pub(crate) fn with_device_bytes(mut self, bytes: Option<f64>) -> Self {
+        self.0.push(bytes.unwrap_or(f64::NAN));
+        self
+    }
+
     pub(crate) fn to_line(&self) -> String {
         self.0.iter().map(|figure| format!("{figure} ")).collect()
     }

@@ -64,22 +64,35 @@ impl Table {
             let _ = writeln!(text, "| {name} | | {} | | |", self.logs.iter().map(|log| of(log)).collect::<Vec<_>>().join(" | "));
         }
         for line in &self.lines {
-            let best = line.best(|_| true);
-            let mark = line.mark.map_or(String::new(), |mark| format!("{} {}", line.cell(mark, None), line.mark_name()));
+            let best = line.best(|_| true).map(|(_, figures)| figures.value);
             let cells: Vec<String> = line.figures.iter().map(|answer| line.answer(answer, best)).collect();
-            let own = self.own(line);
-            let ratio = |other: Option<f64>| own.zip(other).map_or(String::new(), |(own, other)| format!("{:.2}x", other / own));
-            let others = line.best(|at| self.logs[at].name != OWN);
-            let _ = writeln!(
-                text,
-                "| {} | {mark} | {} | {} | {} |",
-                line.line.name,
-                cells.join(" | "),
-                ratio(others),
-                ratio(line.mark.map(|mark| mark.value))
-            );
+            let _ = writeln!(text, "| {} | {} | {} | {} |", line.line.name, line.mark_cell(), cells.join(" | "), self.ratios(line));
         }
         text
+    }
+
+    /// The same with the best of the others alone.
+    pub(crate) fn best_markdown(&self) -> String {
+        let mut text =
+            format!("{} {LEGEND}\n\n| | mark | tidelog | best other | to the best other | to the mark |\n|---|--:|--:|--:|--:|--:|\n", self.run());
+        for line in &self.lines {
+            let best = line.best(|_| true).map(|(_, figures)| figures.value);
+            let own = self.own(line).map_or("-".to_owned(), |own| line.cell(own, best));
+            let other = self.best_other(line).map_or("-".to_owned(), |(at, other)| format!("{} {}", line.cell(other, best), self.logs[at].name));
+            let _ = writeln!(text, "| {} | {} | {own} | {other} | {} |", line.line.name, line.mark_cell(), self.ratios(line));
+        }
+        text
+    }
+
+    /// To the best of the others, and to the mark: the last two columns.
+    fn ratios(&self, line: &TableLine) -> String {
+        let own = self.own(line);
+        let ratio = |other: Option<f64>| own.zip(other).map_or(String::new(), |(own, other)| format!("{:.2}x", other / own.value));
+        format!("{} | {}", ratio(self.best_other(line).map(|(_, other)| other.value)), ratio(line.mark.map(|mark| mark.value)))
+    }
+
+    fn best_other(&self, line: &TableLine) -> Option<(usize, Figures)> {
+        line.best(|at| self.logs[at].name != OWN)
     }
 
     /// How the figures were made.
@@ -87,9 +100,9 @@ impl Table {
         format!("Medians of {} interleaved rounds, at scale {} of the records that a row names.", self.rounds, self.scale)
     }
 
-    fn own(&self, line: &TableLine) -> Option<f64> {
+    fn own(&self, line: &TableLine) -> Option<Figures> {
         let at = self.logs.iter().position(|log| log.name == OWN)?;
-        line.figures[at].figures().map(|figures| figures.value)
+        line.figures[at].figures().copied()
     }
 }
 
@@ -131,13 +144,14 @@ fn lines_of(row: &'static Row, cells: &[Cell], logs: &[&'static Entry]) -> Vec<T
         return Vec::new();
     }
     let line_of = |line: Line| {
-        let figures = |sample: &Sample, is_matched| Figures::new(&line, sample, is_matched);
+        // What this system does not count is no figure.
+        let figures = |sample: &Sample, is_matched| Some(Figures::new(&line, sample, is_matched)).filter(|figures| !figures.value.is_nan());
         let answer = |(log, cell, sample): &(&Entry, Option<&Cell>, Option<Sample>)| match sample {
-            Some(sample) => Answer::Figures(figures(sample, row.is_matched_by(log))),
+            Some(sample) => figures(sample, row.is_matched_by(log)).map_or(Answer::None, Answer::Figures),
             None if cell.is_some_and(|cell| cell.is_failed) => Answer::Failed,
             None => Answer::None,
         };
-        let (mark, figures) = (mark.as_ref().map(|mark| figures(mark, false)), medians.iter().map(answer).collect());
+        let (mark, figures) = (mark.as_ref().and_then(|mark| figures(mark, false)), medians.iter().map(answer).collect());
         TableLine { line, row, mark, figures }
     };
     row.lines().into_iter().map(line_of).collect()
@@ -161,10 +175,14 @@ impl TableLine {
         self.row.mark.map_or("", |mark| mark.name())
     }
 
-    /// The best of the logs that are chosen, among those that are compared.
-    fn best(&self, is_chosen: impl Fn(usize) -> bool) -> Option<f64> {
-        let chosen = self.figures.iter().enumerate().filter(|(at, _)| is_chosen(*at)).filter_map(|(_, answer)| answer.figures());
-        chosen.filter(|figures| figures.is_matched).map(|figures| figures.value).min_by(f64::total_cmp)
+    fn mark_cell(&self) -> String {
+        self.mark.map_or(String::new(), |mark| format!("{} {}", self.cell(mark, None), self.mark_name()))
+    }
+
+    /// The best of the logs that are chosen, among those that are compared: which, and how it did.
+    fn best(&self, is_chosen: impl Fn(usize) -> bool) -> Option<(usize, Figures)> {
+        let compared = self.figures.iter().enumerate().filter_map(|(at, answer)| Some((at, *answer.figures()?)));
+        compared.filter(|(at, figures)| is_chosen(*at) && figures.is_matched).min_by(|(_, left), (_, right)| left.value.total_cmp(&right.value))
     }
 
     fn answer(&self, answer: &Answer, best: Option<f64>) -> String {
