@@ -239,7 +239,7 @@ impl Subscription {
         reader.go_on_at(position.get(), followed);
         let mut range = RecordRange { start: position, end: position, count: 0 };
         while range.count < count
-            && let Some(item) = reader.next()
+            && let Some(item) = reader.next_ref()
         {
             match item {
                 Ok(record) => {

@@ -36,7 +36,7 @@ pub(crate) fn median(samples: &[Sample]) -> Option<Sample> {
     let of = |at: usize| {
         let mut figures: Vec<f64> = samples.iter().map(|sample| sample.0[at]).collect();
         figures.sort_by(f64::total_cmp);
-        figures[figures.len() / 2]
+        f64::midpoint(figures[(figures.len() - 1) / 2], figures[figures.len() / 2])
     };
     Some(Sample((0..first.0.len()).map(of).collect()))
 }

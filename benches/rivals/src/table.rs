@@ -65,7 +65,17 @@ impl Table {
         }
         for line in &self.lines {
             let best = line.best(|_| true).map(|(_, figures)| figures.value);
-            let cells: Vec<String> = line.figures.iter().map(|answer| line.answer(answer, best)).collect();
+            let own = self.own(line);
+            // What is compared has its own ratio behind it.
+            let cell = |(log, answer): (&&Entry, &Answer)| {
+                let compared = answer.figures().filter(|figures| figures.is_matched && log.name != OWN);
+                format!(
+                    "{}{}",
+                    line.answer(answer, best),
+                    own.zip(compared).map_or(String::new(), |(own, other)| format!(" {}", ratio(own, other.value)))
+                )
+            };
+            let cells: Vec<String> = self.logs.iter().zip(&line.figures).map(cell).collect();
             let _ = writeln!(text, "| {} | {} | {} | {} |", line.line.name, line.mark_cell(), cells.join(" | "), self.ratios(line));
         }
         text
@@ -87,8 +97,8 @@ impl Table {
     /// To the best of the others, and to the mark: the last two columns.
     fn ratios(&self, line: &TableLine) -> String {
         let own = self.own(line);
-        let ratio = |other: Option<f64>| own.zip(other).map_or(String::new(), |(own, other)| format!("{:.2}x", other / own.value));
-        format!("{} | {}", ratio(self.best_other(line).map(|(_, other)| other.value)), ratio(line.mark.map(|mark| mark.value)))
+        let to = |other: Option<f64>| own.zip(other).map_or(String::new(), |(own, other)| ratio(own, other));
+        format!("{} | {}", to(self.best_other(line).map(|(_, other)| other.value)), to(line.mark.map(|mark| mark.value)))
     }
 
     fn best_other(&self, line: &TableLine) -> Option<(usize, Figures)> {
@@ -104,6 +114,11 @@ impl Table {
         let at = self.logs.iter().position(|log| log.name == OWN)?;
         line.figures[at].figures().copied()
     }
+}
+
+/// Above 1 is the engine ahead.
+fn ratio(own: Figures, other: f64) -> String {
+    format!("{:.2}x", other / own.value)
 }
 
 const LEGEND: &str = "In brackets CPU time of the whole process, a record or of all. Bold is the best of those that do as much as tidelog; what is \
