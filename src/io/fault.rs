@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Access, Entry, File, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage, write_all_at};
+use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage, write_all_at};
 
 /// EIO, the error of a failed device.
 pub const EIO: i32 = 5;
@@ -190,9 +190,9 @@ impl Storage for Faulty {
         self.inner.sync_dir(path)
     }
 
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        self.enter(Op::SyncAll, path)?;
-        self.inner.sync_all(path)
+    fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        let inner = self.inner.file_system(directory)?;
+        Ok(Arc::new(FaultyFileSystem { inner, faulty: self.clone(), path: directory.to_owned() }))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
@@ -207,6 +207,24 @@ impl Storage for Faulty {
 
     fn random(&self) -> u64 {
         self.inner.random()
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFileSystem {
+    inner: Arc<dyn FileSystem>,
+    faulty: Faulty,
+    path: PathBuf,
+}
+
+impl FileSystem for FaultyFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        self.faulty.enter(Op::SyncAll, &self.path)?;
+        self.inner.sync()
+    }
+
+    fn holds(&self, directory: &Path) -> io::Result<bool> {
+        self.inner.holds(directory)
     }
 }
 
@@ -293,7 +311,7 @@ impl Fault {
 
 /// A kind of call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is the method of its name")]
+#[allow(missing_docs, reason = "each is the method of its name; `SyncAll` the sync of a file system")]
 pub enum Op {
     Open,
     Create,

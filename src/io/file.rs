@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, O
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
-use super::{Access, Entry, File, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
 
 /// The real file system.
 ///
@@ -106,13 +106,19 @@ impl Storage for Disk {
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
-        let directory = uninterrupted(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))?;
-        fs::File::from(directory).sync_all()
+        fs::File::from(open_directory(path)?).sync_all()
     }
 
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        let directory = uninterrupted(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))?;
-        Ok(rustix::fs::syncfs(directory)?)
+    fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        if !tells_failed_writes(&rustix::system::uname().release().to_string_lossy()) {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "before Linux 5.8, a sync of a file system does not tell what could not be written",
+            ));
+        }
+        let directory = open_directory(directory)?;
+        let device = rustix::fs::fstat(&directory)?.st_dev;
+        Ok(Arc::new(DiskFileSystem { directory, device }))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
@@ -231,6 +237,33 @@ impl File for DiskFile {
         }
         SharedWords::of_file(&self.file, len, store)
     }
+}
+
+/// By a directory on it, opened once: each descriptor is told of a failed write by itself.
+#[derive(Debug)]
+struct DiskFileSystem {
+    directory: OwnedFd,
+    device: u64,
+}
+
+impl FileSystem for DiskFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.directory)?)
+    }
+
+    fn holds(&self, directory: &Path) -> io::Result<bool> {
+        Ok(rustix::fs::stat(directory)?.st_dev == self.device)
+    }
+}
+
+/// Whether syncfs tells of errors on a kernel of this release: since 5.8, says syncfs(2).
+fn tells_failed_writes(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|number| number.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(8))
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    Ok(uninterrupted(|| rustix::fs::open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()))?)
 }
 
 /// Keeps the descriptor that holds the lock.

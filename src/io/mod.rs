@@ -61,9 +61,9 @@ pub trait Storage: Send + Sync + Debug + 'static {
     fn kind(&self, path: &Path) -> io::Result<Option<Kind>>;
     /// Makes names in a directory durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
-    /// Makes everything durable that is on the file system of a directory: bytes, sizes and names, whoever wrote them. Dear, and cheaper than
-    /// a hundred syncs.
-    fn sync_all(&self, path: &Path) -> io::Result<()>;
+    /// The file system that a directory is on, to be synced as a whole. An error of kind `Unsupported` where such a sync would not tell what
+    /// could not be written.
+    fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>>;
     /// Takes the exclusive lock of a directory or file itself, for as long as the value lives; `None` if another holds one.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>>;
     /// Whether somebody holds the exclusive lock of a directory or file. Takes none for longer than the probe.
@@ -102,6 +102,14 @@ pub trait File: Send + Sync + Debug + 'static {
     fn map(&self, len: usize, store: bool) -> io::Result<(SegmentMap, Option<SegmentStore>)>;
     /// Maps the first `len` bytes, which must be there, as words shared between processes.
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords>;
+}
+
+/// An open file system. What could not be written since it was opened is an error of one [`sync`](Self::sync), never of none.
+pub trait FileSystem: Send + Sync + Debug + 'static {
+    /// Makes everything on it durable: bytes, sizes and names, whoever wrote them. Dear, and cheaper than many syncs of files.
+    fn sync(&self) -> io::Result<()>;
+    /// Whether a directory is on it.
+    fn holds(&self, directory: &Path) -> io::Result<bool>;
 }
 
 /// A held lock; dropped, it is free.

@@ -11,21 +11,22 @@ use crate::log::recovery::{RecoverHow, Standing, write_back_unsynced};
 /// whole recovery, because a crash or damage cost them something, or because something failed, which whoever opens them will hear of.
 pub(crate) fn recover_many(storage: &Arc<dyn Storage>, store_dir: &Path, dirs: &[PathBuf], options: &Config) -> Vec<usize> {
     let (mut others, mut unproven) = (Vec::new(), Vec::new());
+    // Before anything is written that it must tell of.
+    let file_system = storage.file_system(store_dir).ok();
+    let is_covered = |dir: &Path| file_system.as_ref().is_some_and(|file_system| file_system.holds(dir).unwrap_or(false));
     for (number, dir) in dirs.iter().enumerate() {
         match write_back_unsynced(storage, dir, RecoverHow::of(options)) {
             Ok(Standing::Clean) => {}
-            Ok(Standing::Unproven(partition)) => unproven.push((number, partition)),
-            Ok(Standing::Else) | Err(_) => others.push(number),
+            Ok(Standing::Unproven(partition)) if is_covered(dir) => unproven.push((number, partition)),
+            _ => others.push(number),
         }
     }
-    if unproven.is_empty() {
-        return others;
-    }
+    let Some(file_system) = file_system.filter(|_| !unproven.is_empty()) else { return others };
     let numbers: Vec<usize> = unproven.iter().map(|(number, _)| *number).collect();
     // Everything, then the notes that say so.
-    let is_synced = storage.sync_all(store_dir).is_ok();
+    let is_synced = file_system.sync().is_ok();
     let are_noted = is_synced && unproven.into_iter().map(|(_, partition)| partition.note()).all(|noted| noted.is_ok());
-    if !(are_noted && storage.sync_all(store_dir).is_ok()) {
+    if !(are_noted && file_system.sync().is_ok()) {
         others.extend(numbers);
     }
     others

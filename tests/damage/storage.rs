@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use tidelog::io::{Access, Disk, Entry, File, Kind, Lock, Storage};
+use tidelog::io::{Access, Disk, Entry, File, FileSystem, Kind, Lock, Storage};
 
 use crate::random::Random;
 
@@ -61,8 +61,8 @@ impl Storage for Seeded {
         self.disk.sync_dir(path)
     }
 
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_all(path)
+    fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        self.disk.file_system(directory)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {

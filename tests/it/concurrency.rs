@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use tidelog::io::{Access, Disk, Entry, File, Kind, Lock, Storage};
+use tidelog::io::{Access, Disk, Entry, File, FileSystem, Kind, Lock, Storage};
 use tidelog::{AckLevel, Partition, PartitionView, ReadIsolation, Record, RecordBatch, Start, StoreOptions, SyncPolicy};
 
 use crate::reading_support::{Home, Random, append_numbered, check_numbered, copy, eventually, read_only, size};
@@ -204,8 +204,8 @@ impl Storage for HeldBack {
     fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
         self.disk.sync_dir(path)
     }
-    fn sync_all(&self, path: &Path) -> std::io::Result<()> {
-        self.disk.sync_all(path)
+    fn file_system(&self, directory: &Path) -> std::io::Result<Arc<dyn FileSystem>> {
+        self.disk.file_system(directory)
     }
     fn lock(&self, path: &Path) -> std::io::Result<Option<Box<dyn Lock>>> {
         self.disk.lock(path)

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidelog::io::fault::{Call, Fault, Faulty, Op};
-use tidelog::io::{Access, Disk, Entry, File, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+use tidelog::io::{Access, Disk, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
 use tidelog::{AckLevel, Partition, PartitionOffsetRegistry, ReadIsolation, Record, SyncPolicy, Verdict};
 use tidelog_format::CHECKPOINT_NAME;
 
@@ -90,8 +90,8 @@ impl Storage for Hooked {
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.disk.sync_dir(path)
     }
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        self.disk.sync_all(path)
+    fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        self.disk.file_system(directory)
     }
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.disk.lock(path)

@@ -450,7 +450,7 @@ fn every_call(storage: &dyn Storage, path: &Path) -> std::io::Result<()> {
     storage.rename_new(&a, &b)?;
     storage.rename(&b, &a)?;
     storage.sync_dir(path)?;
-    storage.sync_all(path)?;
+    storage.file_system(path)?.sync()?;
     storage.list(path)?;
     storage.kind(&a)?;
     storage.is_locked(path)?;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::file::DiskFile;
-use super::{Access, Entry, File, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
 
 mod image;
 mod medium;
@@ -246,11 +246,10 @@ impl Storage for SimDisk {
         Ok(())
     }
 
-    fn sync_all(&self, path: &Path) -> io::Result<()> {
-        let mut world = self.world()?;
-        let node = world.find(path)?;
-        world.names_in(node)?;
-        world.sync_all()
+    fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        let world = self.world()?;
+        world.names_in(world.find(directory)?)?;
+        Ok(Arc::new(self.clone()))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
@@ -267,6 +266,18 @@ impl Storage for SimDisk {
 
     fn random(&self) -> u64 {
         self.shared.world.lock().random.draw() | 1
+    }
+}
+
+/// There is one on the disk.
+impl FileSystem for SimDisk {
+    fn sync(&self) -> io::Result<()> {
+        self.world()?.sync_all()
+    }
+
+    fn holds(&self, directory: &Path) -> io::Result<bool> {
+        let world = self.world()?;
+        world.find(directory).map(|_| true)
     }
 }
 
