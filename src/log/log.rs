@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, Term, TimestampNs};
 
 use crate::config::{Config, ReadIsolation, SyncPolicy};
-use crate::error::{AppendError, IoContext, IoError, OpenError, SyncError};
+use crate::error::{AppendError, IoError, OpenError, SyncError};
 use crate::io::{Storage, futex};
 use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Refusal, Spare, StoreFailure, StoreHow};
 use crate::log::checkpoint::{CheckpointFile, Slots};
@@ -18,6 +18,7 @@ use crate::log::maps::{self, MapHolder};
 use crate::log::offset_index::write_index;
 use crate::log::record_batch::Encoded;
 use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
+use crate::log::round::Unsynced;
 use crate::log::segment::{Segment, frames_end};
 use crate::log::stage::{Outcome, STAGED_BYTES_MAX, Stage};
 use crate::log::sync::{Commit, GroupCommit, Staged};
@@ -38,8 +39,8 @@ pub(crate) struct Log {
     /// Tasks that wait for acknowledgements.
     pub(super) acks: Waiters,
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
-    durable_word: AtomicU64,
-    unsynced: Mutex<Unsynced>,
+    pub(super) durable_word: AtomicU64,
+    pub(super) unsynced: Mutex<Unsynced>,
     /// Held through a sync round: a second one must not report what the first has only begun. A cut holds it while it takes back what
     /// rounds reported.
     pub(super) round: Mutex<()>,
@@ -60,17 +61,6 @@ pub(crate) struct Log {
     keeper: Arc<Keeper>,
     /// For what outlives the call that finds it due.
     this: Weak<Self>,
-}
-
-/// What the next sync has to do besides the active segment.
-#[derive(Debug, Default)]
-struct Unsynced {
-    sealed: Vec<Arc<Segment>>,
-    /// Synced, but not yet cut to their size and indexed.
-    finished: Vec<Arc<Segment>>,
-    /// Segments named so far, and how many of the names are durable.
-    names: u64,
-    names_synced: u64,
 }
 
 /// What became of a batch that is to be durable at once.
@@ -556,78 +546,25 @@ impl Log {
         SyncError::Poisoned { reason: self.poison.get().cloned().unwrap_or_else(|| "unknown".into()) }
     }
 
-    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end.
-    pub(super) fn sync_round(&self) {
-        let _round = self.round.lock();
-        // After the lock: a failure is reported to one sync alone, the next may succeed and prove nothing.
-        if self.poison.get().is_some() {
-            return;
-        }
-        let appended = self.appended_bytes.load(Ordering::Relaxed);
-        // At one moment: each name that is counted is of a segment that is seen, and whatever was sealed before it is to be synced too.
-        let (active, sealed, names, new_names) = {
-            let unsynced = self.unsynced.lock();
-            let Some(active) = self.view.list().entries.last().map(|entry| entry.segment.clone()) else { return };
-            (active, unsynced.sealed.clone(), unsynced.names, unsynced.names > unsynced.names_synced)
-        };
-        let published = active.published();
-        // An append is published before it is written, as others see it.
-        let end = (active.id.base_offset + u64::from(published.next)).min(self.view.written_end());
-        if let Err(error) = self.sync_files(&sealed, &active, new_names) {
-            return self.poison(&error.to_string());
-        }
-        let mut unsynced = self.unsynced.lock();
-        unsynced.sealed.retain(|segment| !sealed.iter().any(|synced| Arc::ptr_eq(segment, synced)));
-        unsynced.finished.extend(sealed);
-        unsynced.names_synced = names;
-        drop(unsynced);
-        // Monotonic: a newer segment has a higher seq, and positions grow.
-        self.durable_word.store(durable_word(active.id.seq, published.end.into()), Ordering::Release);
-        self.synced_bytes.fetch_max(appended, Ordering::Relaxed);
-        self.view.advance_durable(end);
-        fence(Ordering::SeqCst);
-        if self.view.sync_sleepers.load(Ordering::SeqCst) > 0 {
-            self.view.wake_readers();
-        }
-        self.acks.wake(end);
-        self.view.sync_waiters.wake(end);
-        self.view.wake_other_processes();
-    }
-
     /// Sync rounds so far.
     pub(super) fn syncs(&self) -> u64 {
         self.group.rounds.load(Ordering::Relaxed)
     }
 
-    fn sync_files(&self, sealed: &[Arc<Segment>], active: &Arc<Segment>, names: bool) -> Result<(), IoError> {
-        for segment in sealed.iter().chain([active]) {
-            if !self.syncs_each() {
-                segment.release_pages();
-            }
-            segment.writable()?.sync().map_err(|error| IoError::new("sync", &segment.path(), error))?;
-        }
-        if names { self.view.storage.sync_dir(&self.view.dir).at("sync", &self.view.dir) } else { Ok(()) }
-    }
-
     /// After the first failure of a write-back nothing is promised any more.
     pub(super) fn poison(&self, reason: &str) {
-        let _ = self.poison.set(reason.into()); // the first reason stays
+        self.set_poison(reason);
         self.wake_everybody();
     }
 
-    fn wake_everybody(&self) {
+    pub(super) fn set_poison(&self, reason: &str) {
+        let _ = self.poison.set(reason.into()); // the first reason stays
+    }
+
+    pub(super) fn wake_everybody(&self) {
         self.group.wake_all();
         self.acks.wake_all();
         self.view.wake_everybody();
-    }
-
-    pub(super) fn has_sealed_unsynced(&self) -> bool {
-        !self.unsynced.lock().sealed.is_empty()
-    }
-
-    fn has_unsynced_names(&self) -> bool {
-        let unsynced = self.unsynced.lock();
-        unsynced.names > unsynced.names_synced
     }
 
     /// Everything up to `end` was made durable by other means than a sync round.
@@ -878,7 +815,7 @@ impl MapHolder for Log {
 }
 
 /// Low half of the segment's seq, position in units of 8 bytes.
-fn durable_word(seq: u64, position: u64) -> u64 {
+pub(super) fn durable_word(seq: u64, position: u64) -> u64 {
     (seq << 32) | (position / 8)
 }
 

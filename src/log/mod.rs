@@ -27,6 +27,7 @@ mod recover_many;
 mod recovery;
 mod repair;
 mod restore;
+mod round;
 mod scrub;
 mod seen;
 mod segment;

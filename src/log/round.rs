@@ -1,0 +1,129 @@
+//! A sync round of a partition: what it covers, the syncs, and what is told of it once they succeeded. Decides not when.
+
+use std::sync::Arc;
+use std::sync::atomic::{Ordering, fence};
+
+use parking_lot::MutexGuard;
+
+use crate::error::{IoContext, IoError};
+use crate::log::log::{Log, durable_word};
+use crate::log::segment::Segment;
+
+/// What the next sync has to do besides the active segment.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    pub(super) sealed: Vec<Arc<Segment>>,
+    /// Synced, but not yet cut to their size and indexed.
+    pub(super) finished: Vec<Arc<Segment>>,
+    /// Segments named so far, and how many of the names are durable.
+    pub(super) names: u64,
+    pub(super) names_synced: u64,
+}
+
+/// What was written before the round began.
+#[derive(Debug)]
+pub(super) struct Round<'log> {
+    log: &'log Log,
+    active: Arc<Segment>,
+    sealed: Vec<Arc<Segment>>,
+    /// Where it ends in the active segment, and in the log.
+    position: u64,
+    end: u64,
+    names: u64,
+    has_new_names: bool,
+    appended_bytes: u64,
+    _round: MutexGuard<'log, ()>,
+}
+
+/// A round that is over.
+#[derive(Debug)]
+#[must_use = "somebody waits to hear of it"]
+pub(super) struct Settled<'log> {
+    log: &'log Log,
+    /// Up to where the log is durable; `None` if it is poisoned.
+    durable: Option<u64>,
+}
+
+impl Log {
+    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end.
+    pub(super) fn sync_round(&self) {
+        let Some(round) = self.begin_round(self.round.lock()) else { return };
+        let outcome = round.sync_files();
+        round.settle(&outcome).announce();
+    }
+
+    /// Called with the lock: a failure is reported to one sync alone, the next may succeed and prove nothing. `None` if the log is poisoned.
+    fn begin_round<'log>(&'log self, round: MutexGuard<'log, ()>) -> Option<Round<'log>> {
+        if self.is_poisoned() {
+            return None;
+        }
+        let appended_bytes = self.appended_bytes.load(Ordering::Relaxed);
+        // At one moment: each name that is counted is of a segment that is seen, and whatever was sealed before it is to be synced too.
+        let (active, sealed, names, has_new_names) = {
+            let unsynced = self.unsynced.lock();
+            let active = self.view.list().entries.last().map(|entry| entry.segment.clone())?;
+            (active, unsynced.sealed.clone(), unsynced.names, unsynced.names > unsynced.names_synced)
+        };
+        let published = active.published();
+        // An append is published before it is written, as others see it.
+        let end = (active.id.base_offset + u64::from(published.next)).min(self.view.written_end());
+        Some(Round { log: self, active, sealed, position: published.end.into(), end, names, has_new_names, appended_bytes, _round: round })
+    }
+
+    pub(super) fn has_sealed_unsynced(&self) -> bool {
+        !self.unsynced.lock().sealed.is_empty()
+    }
+
+    pub(super) fn has_unsynced_names(&self) -> bool {
+        let unsynced = self.unsynced.lock();
+        unsynced.names > unsynced.names_synced
+    }
+}
+
+impl<'log> Round<'log> {
+    fn sync_files(&self) -> Result<(), IoError> {
+        for segment in self.sealed.iter().chain([&self.active]) {
+            if !self.log.syncs_each() {
+                segment.release_pages();
+            }
+            segment.writable()?.sync().map_err(|error| IoError::new("sync", &segment.path(), error))?;
+        }
+        let view = &self.log.view;
+        if self.has_new_names { view.storage.sync_dir(&view.dir).at("sync", &view.dir) } else { Ok(()) }
+    }
+
+    /// Moves the durable end, or poisons the log.
+    fn settle(self, outcome: &Result<(), IoError>) -> Settled<'log> {
+        let Self { log, active, sealed, position, end, names, appended_bytes, .. } = self;
+        if let Err(error) = outcome {
+            log.set_poison(&error.to_string());
+            return Settled { log, durable: None };
+        }
+        let mut unsynced = log.unsynced.lock();
+        unsynced.sealed.retain(|segment| !sealed.iter().any(|synced| Arc::ptr_eq(segment, synced)));
+        unsynced.finished.extend(sealed);
+        unsynced.names_synced = names;
+        drop(unsynced);
+        // Monotonic: a newer segment has a higher seq, and positions grow.
+        log.durable_word.store(durable_word(active.id.seq, position), Ordering::Release);
+        log.synced_bytes.fetch_max(appended_bytes, Ordering::Relaxed);
+        log.view.advance_durable(end);
+        Settled { log, durable: Some(end) }
+    }
+}
+
+impl Settled<'_> {
+    /// Wakes who waits. What a waker does may need the round's lock, or another's.
+    fn announce(self) {
+        let log = self.log;
+        let Some(end) = self.durable else { return log.wake_everybody() };
+        let view = &log.view;
+        fence(Ordering::SeqCst);
+        if view.sync_sleepers.load(Ordering::SeqCst) > 0 {
+            view.wake_readers();
+        }
+        log.acks.wake(end);
+        view.sync_waiters.wake(end);
+        view.wake_other_processes();
+    }
+}
