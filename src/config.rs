@@ -76,6 +76,18 @@ impl FromStr for SyncPolicy {
     }
 }
 
+/// What one sync covers where many partitions of a store wait for theirs at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum SyncScope {
+    /// Its partition's files. Partitions sync side by side.
+    #[default]
+    Partition,
+    /// The whole file system that the store is on, from 16 partitions on that wait, one sync at a time; fewer sync their own files. For a file
+    /// system that holds little besides the store: a sync waits for everything that anybody has written there, and where it fails, every
+    /// partition of the store that has something to sync is poisoned, since nobody knows what was lost. Needs Linux 5.8.
+    FileSystem,
+}
+
 /// Which records a reader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum ReadIsolation {
@@ -101,6 +113,7 @@ pub enum OnDamage {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) sync_policy: SyncPolicy,
+    pub(crate) sync_scope: SyncScope,
     pub(crate) segment_bytes: u64,
     pub(crate) index_interval_bytes: u32,
     pub(crate) checkpoint_budget_bytes: u64,
@@ -115,6 +128,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             sync_policy: SyncPolicy::default(),
+            sync_scope: SyncScope::default(),
             segment_bytes: 64 << 20,
             index_interval_bytes: 2048,
             checkpoint_budget_bytes: 256 << 20,
@@ -137,6 +151,7 @@ impl Config {
         let narrow = |bytes: u64| u32::try_from(bytes).map_err(|_| bad());
         match *name {
             "sync_policy" => self.sync_policy = value.parse()?,
+            "sync_scope" => self.sync_scope = SYNC_SCOPES.iter().find(|(word, _)| *word == value).ok_or_else(bad)?.1,
             "segment_bytes" => self.segment_bytes = parse_bytes(value).ok_or_else(bad)?,
             "index_interval_bytes" => self.index_interval_bytes = narrow(parse_bytes(value).ok_or_else(bad)?)?,
             "checkpoint_budget_bytes" => self.checkpoint_budget_bytes = parse_bytes(value).ok_or_else(bad)?,
@@ -229,11 +244,13 @@ fn parse_duration(text: &str) -> Option<Duration> {
 
 const BATCH_BYTES_LIMIT: u64 = FRAME_BYTES_MAX as u64 - (64 << 10);
 const INTERVALS: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
+const SYNC_SCOPES: &[(&str, SyncScope)] = &[("partition", SyncScope::Partition), ("file_system", SyncScope::FileSystem)];
 const ON_DAMAGE: &[(&str, OnDamage)] = &[("isolate", OnDamage::Isolate), ("refuse", OnDamage::Refuse)];
 const CODECS: &[(&str, Codec)] = &[("none", Codec::None), ("lz4", Codec::Lz4), ("zstd", Codec::Zstd)];
 /// Every setting, and what it takes.
 pub(crate) const NAMES: &[(&str, &str)] = &[
     ("sync_policy", "group, os, or interval: and 1ms to 60s"),
+    ("sync_scope", "partition or file_system"),
     ("segment_bytes", "64KiB to just below 4GiB"),
     ("index_interval_bytes", "512 to 1MiB"),
     ("checkpoint_budget_bytes", "1MiB to 1024GiB"),

@@ -48,7 +48,7 @@ mod subscription;
 mod topic;
 
 pub use clock::Clock;
-pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy};
+pub use config::{AckLevel, OnDamage, ReadIsolation, SyncPolicy, SyncScope};
 pub use error::{AppendError, ConfigError, CutError, DamagedRange, IoError, OpenError, ReadError, RestoreError, SyncError, TopicError};
 #[cfg(feature = "test-util")]
 pub use log::limit_maps;

@@ -191,6 +191,7 @@ impl Storage for Faulty {
     }
 
     fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
+        self.enter(Op::FileSystem, directory)?;
         let inner = self.inner.file_system(directory)?;
         Ok(Arc::new(FaultyFileSystem { inner, faulty: self.clone(), path: directory.to_owned() }))
     }
@@ -323,6 +324,7 @@ pub enum Op {
     List,
     Kind,
     SyncDir,
+    FileSystem,
     SyncAll,
     Lock,
     IsLocked,
@@ -338,7 +340,7 @@ pub enum Op {
 
 impl Op {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Open,
         Self::Create,
         Self::Rename,
@@ -349,6 +351,7 @@ impl Op {
         Self::List,
         Self::Kind,
         Self::SyncDir,
+        Self::FileSystem,
         Self::SyncAll,
         Self::Lock,
         Self::IsLocked,

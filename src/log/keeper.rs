@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::config::SyncPolicy;
 use crate::log::ahead::Ahead;
 use crate::log::log::Log;
+use crate::log::shared_sync::SharedSync;
 
 /// What the threads share with the partitions.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Keeper {
     ahead: Queue<Task>,
     behind: Queue<Arc<Log>>,
     checkpoint_budget_bytes: u64,
+    shared_sync: Option<Arc<SharedSync>>,
 }
 
 #[derive(Debug)]
@@ -50,8 +52,8 @@ impl KeeperThreads {
     ///
     /// # Errors
     /// [`std::io::Error`] if the system has no thread to give.
-    pub(crate) fn start(checkpoint_budget_bytes: u64) -> std::io::Result<Self> {
-        let mut threads = Self::none(checkpoint_budget_bytes);
+    pub(crate) fn start(checkpoint_budget_bytes: u64, shared_sync: Option<Arc<SharedSync>>) -> std::io::Result<Self> {
+        let mut threads = Self::none(checkpoint_budget_bytes, shared_sync);
         let (ahead, behind) = (threads.keeper.clone(), threads.keeper.clone());
         threads.threads.push(std::thread::Builder::new().name("tidelog-ahead".to_owned()).spawn(move || ahead.run_ahead())?);
         threads.threads.push(std::thread::Builder::new().name("tidelog-behind".to_owned()).spawn(move || behind.run_behind())?);
@@ -59,8 +61,8 @@ impl KeeperThreads {
     }
 
     /// Starts none: what is asked for waits for [`Keeper::run_waiting`].
-    pub(crate) fn none(checkpoint_budget_bytes: u64) -> Self {
-        Self { keeper: Arc::new(Keeper { ahead: Queue::new(), behind: Queue::new(), checkpoint_budget_bytes }), threads: Vec::new() }
+    pub(crate) fn none(checkpoint_budget_bytes: u64, shared_sync: Option<Arc<SharedSync>>) -> Self {
+        Self { keeper: Arc::new(Keeper { ahead: Queue::new(), behind: Queue::new(), checkpoint_budget_bytes, shared_sync }), threads: Vec::new() }
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
@@ -102,6 +104,11 @@ impl Keeper {
         self.behind.push(log);
     }
 
+    /// What syncs many partitions at once, if that is wanted.
+    pub(crate) fn shared_sync(&self) -> Option<&Arc<SharedSync>> {
+        self.shared_sync.as_ref()
+    }
+
     fn run_ahead(&self) {
         while let Some(task) = self.ahead.pop() {
             task.run();
@@ -115,7 +122,7 @@ impl Keeper {
             let Some(new) = self.behind.take(due) else { return };
             let now = Instant::now();
             watched.extend(new.into_iter().map(|log| Watched::new(log, now)));
-            watched.retain_mut(|watched| watched.due > now || watched.tend(now));
+            tend_due(&mut watched, now);
             self.keep_budget(&watched);
         }
     }
@@ -147,12 +154,10 @@ impl Keeper {
         for task in self.ahead.take_waiting() {
             task.run();
         }
-        for log in self.behind.take_waiting() {
-            let then = Instant::now();
-            if Watched::new(log.clone(), then).tend(then + Duration::from_hours(1)) {
-                self.watch(log);
-            }
-        }
+        let then = Instant::now();
+        let mut watched: Vec<_> = self.behind.take_waiting().into_iter().map(|log| Watched::new(log, then)).collect();
+        tend_due(&mut watched, then + Duration::from_hours(1));
+        watched.into_iter().for_each(|watched| self.watch(watched.log));
     }
 }
 
@@ -174,6 +179,13 @@ struct Watched {
     idle_since: Instant,
 }
 
+/// Does what is due, and keeps those that will have more to do.
+fn tend_due(watched: &mut Vec<Watched>, now: Instant) {
+    // So that the first that is synced may take the others along.
+    watched.iter().filter(|watched| watched.due <= now && watched.is_sync_due(now)).for_each(|watched| watched.log.want_sync());
+    watched.retain_mut(|watched| watched.due > now || watched.tend(now));
+}
+
 impl Watched {
     fn new(log: Arc<Log>, now: Instant) -> Self {
         let appended = log.appended_bytes.load(Ordering::Relaxed);
@@ -190,15 +202,10 @@ impl Watched {
         if appended != self.appended {
             (self.appended, self.idle_since) = (appended, now);
         }
-        let unsynced = appended - log.synced_bytes.load(Ordering::Relaxed).min(appended);
-        let is_due = match log.policy {
-            SyncPolicy::Group { max_bytes, .. } => unsynced >= max_bytes || now - self.dirty_since >= GROUP_DELAY,
-            SyncPolicy::Interval(interval) => now - self.dirty_since >= interval,
-            SyncPolicy::OsOnly => unsynced >= OS_ONLY_BYTES || log.has_sealed_unsynced(),
-        };
+        let unsynced = self.unsynced_bytes();
         if unsynced == 0 {
             self.dirty_since = now;
-        } else if is_due {
+        } else if self.is_sync_due(now) {
             let _ = log.flush(); // a failure poisons the partition, and shows at the next append
             self.dirty_since = now;
         }
@@ -212,6 +219,21 @@ impl Watched {
             return !log.leave_unwatched(appended);
         }
         true
+    }
+
+    fn unsynced_bytes(&self) -> u64 {
+        self.log.appended_bytes.load(Ordering::Relaxed).saturating_sub(self.log.synced_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Whether something is not synced, and has waited long enough.
+    fn is_sync_due(&self, now: Instant) -> bool {
+        let unsynced = self.unsynced_bytes();
+        unsynced > 0
+            && match self.log.policy {
+                SyncPolicy::Group { max_bytes, .. } => unsynced >= max_bytes || now - self.dirty_since >= GROUP_DELAY,
+                SyncPolicy::Interval(interval) => now - self.dirty_since >= interval,
+                SyncPolicy::OsOnly => unsynced >= OS_ONLY_BYTES || self.log.has_sealed_unsynced(),
+            }
     }
 
     fn next_tick(&self, dirty: bool) -> Duration {

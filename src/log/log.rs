@@ -20,6 +20,7 @@ use crate::log::record_batch::Encoded;
 use crate::log::recovery::{RecoverHow, Recovered, RecoveryReport, recover};
 use crate::log::round::Unsynced;
 use crate::log::segment::{Segment, frames_end};
+use crate::log::shared_sync::SharedSync;
 use crate::log::stage::{Outcome, STAGED_BYTES_MAX, Stage};
 use crate::log::sync::{Commit, GroupCommit, Staged};
 use crate::log::view::{LiveSegment, LogView, Marks};
@@ -59,8 +60,12 @@ pub(crate) struct Log {
     /// Held while sealed segments get their indexes.
     finishing: Mutex<()>,
     keeper: Arc<Keeper>,
+    /// Of the store, if its file system is synced as a whole.
+    pub(super) shared_sync: Option<Arc<SharedSync>>,
+    /// Whether it has this partition on its list.
+    pub(super) is_wanted: AtomicBool,
     /// For what outlives the call that finds it due.
-    this: Weak<Self>,
+    pub(super) this: Weak<Self>,
 }
 
 /// What became of a batch that is to be durable at once.
@@ -111,7 +116,7 @@ impl Commit for Log {
     }
 
     fn sync(&self) {
-        self.sync_round();
+        self.sync_round_shared();
     }
 }
 
@@ -164,6 +169,8 @@ impl Log {
             spare_wanted: AtomicBool::new(false),
             making_spare: Mutex::new(()),
             finishing: Mutex::new(()),
+            shared_sync: keeper.shared_sync().filter(|shared| shared.holds(dir)).cloned(),
+            is_wanted: AtomicBool::new(false),
             keeper,
             this: this.clone(),
         });

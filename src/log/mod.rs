@@ -31,6 +31,7 @@ mod round;
 mod scrub;
 mod seen;
 mod segment;
+mod shared_sync;
 mod stage;
 mod stored;
 mod surgery;
@@ -69,6 +70,7 @@ pub(crate) use recover_many::recover_many;
 pub(crate) use recovery::{RecoverHow, new_uuid};
 pub(crate) use repair::plan_repair;
 pub(crate) use scrub::Scrubber;
+pub(crate) use shared_sync::SharedSync;
 pub(crate) use surgery::repair;
 pub(crate) use waiters::Ticket;
 

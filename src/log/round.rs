@@ -45,11 +45,55 @@ pub(super) struct Settled<'log> {
 }
 
 impl Log {
-    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end.
+    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end. Waits for no other partition.
     pub(super) fn sync_round(&self) {
         let Some(round) = self.begin_round(self.round.lock()) else { return };
-        let outcome = round.sync_files();
+        round.release_pages();
+        let outcome = match &self.shared_sync {
+            Some(shared) => shared.sync_alone(|| round.sync_files()),
+            None => round.sync_files(),
+        };
         round.settle(&outcome).announce();
+    }
+
+    /// One sync round, perhaps with other partitions. Not under the append lock: one of them may be about to wait for it.
+    pub(super) fn sync_round_shared(&self) {
+        let Some(shared) = &self.shared_sync else { return self.sync_round() };
+        let Some(round) = self.begin_round(self.round.lock()) else { return };
+        // Another partition's sync may have taken this one along meanwhile.
+        if round.has_nothing_new() {
+            return;
+        }
+        round.release_pages();
+        let outcome = shared.sync(|| round.sync_files());
+        round.settle(&outcome).announce();
+    }
+
+    /// A round for a sync of the file system that another partition leads; `None` if there is nothing to sync, or somebody is about to.
+    pub(super) fn come_along(&self) -> Option<Round<'_>> {
+        self.is_wanted.store(false, Ordering::Relaxed); // what is appended from here on is wanted anew
+        let round = self.begin_round(self.round.try_lock()?)?;
+        if round.has_nothing_new() {
+            return None;
+        }
+        round.release_pages();
+        Some(round)
+    }
+
+    /// What was appended is to be durable soon: a sync that other partitions wait for may take it along.
+    pub(crate) fn want_sync(&self) {
+        if let Some(shared) = &self.shared_sync
+            && !self.is_wanted.swap(true, Ordering::Relaxed)
+        {
+            shared.want(self.this.clone());
+        }
+    }
+
+    /// Whether something is not durable that a sync may take along.
+    pub(super) fn is_still_wanted(&self) -> bool {
+        let is_unsynced = self.view.durable_end() < self.view.written_end();
+        self.is_wanted.store(is_unsynced, Ordering::Relaxed);
+        is_unsynced
     }
 
     /// Called with the lock: a failure is reported to one sync alone, the next may succeed and prove nothing. `None` if the log is poisoned.
@@ -81,11 +125,19 @@ impl Log {
 }
 
 impl<'log> Round<'log> {
+    fn has_nothing_new(&self) -> bool {
+        self.log.view.durable_end() >= self.end && self.sealed.is_empty() && !self.has_new_names
+    }
+
+    /// Takes pages that were stored to through the map out of the page tables, which a sync would do one by one.
+    fn release_pages(&self) {
+        if !self.log.syncs_each() {
+            self.sealed.iter().chain([&self.active]).for_each(|segment| segment.release_pages());
+        }
+    }
+
     fn sync_files(&self) -> Result<(), IoError> {
         for segment in self.sealed.iter().chain([&self.active]) {
-            if !self.log.syncs_each() {
-                segment.release_pages();
-            }
             segment.writable()?.sync().map_err(|error| IoError::new("sync", &segment.path(), error))?;
         }
         let view = &self.log.view;
@@ -93,7 +145,7 @@ impl<'log> Round<'log> {
     }
 
     /// Moves the durable end, or poisons the log.
-    fn settle(self, outcome: &Result<(), IoError>) -> Settled<'log> {
+    pub(super) fn settle(self, outcome: &Result<(), IoError>) -> Settled<'log> {
         let Self { log, active, sealed, position, end, names, appended_bytes, .. } = self;
         if let Err(error) = outcome {
             log.set_poison(&error.to_string());
@@ -114,7 +166,7 @@ impl<'log> Round<'log> {
 
 impl Settled<'_> {
     /// Wakes who waits. What a waker does may need the round's lock, or another's.
-    fn announce(self) {
+    pub(super) fn announce(self) {
         let log = self.log;
         let Some(end) = self.durable else { return log.wake_everybody() };
         let view = &log.view;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tidelog_format::Codec;
 
-use crate::config::{Config, NAMES, OnDamage, SyncPolicy};
+use crate::config::{Config, NAMES, OnDamage, SyncPolicy, SyncScope};
 use crate::error::{ConfigError, OpenError, TopicError};
 use crate::io::{Disk, Storage};
 use crate::topic::read_only::ReadOnlyStore;
@@ -45,6 +45,12 @@ impl StoreOptions {
     /// When written records are made durable. Default [`SyncPolicy::Group`].
     pub fn sync_policy(mut self, policy: SyncPolicy) -> Self {
         self.config.sync_policy = policy;
+        self
+    }
+
+    /// What one sync covers where many partitions wait for theirs at once. Default [`SyncScope::Partition`].
+    pub fn sync_scope(mut self, scope: SyncScope) -> Self {
+        self.config.sync_scope = scope;
         self
     }
 

@@ -116,6 +116,7 @@ impl Partition {
     /// [`AppendError`].
     pub fn append_deferred(&self, batch: &RecordBatch) -> Result<PendingAck, AppendError> {
         let assigned = BUFFERS.with_borrow_mut(|(_, scratch)| self.append_encoded(batch, scratch))?;
+        self.log.want_sync();
         Ok(PendingAck { log: self.log.clone(), assigned })
     }
 

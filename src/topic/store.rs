@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 use tidelog_format::{Codec, LOCK_NAME};
 
-use crate::config::Config;
+use crate::config::{Config, SyncScope};
 use crate::error::{IoContext, IoError, OpenError, SyncError, TopicError};
 use crate::io::{Access, Kind, Lock, Storage, read_file, replace_file, write_all_at};
-use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Refusal, Scrubber, recover_many, repair};
+use crate::log::{Keeper, KeeperThreads, LivePage, Log, PartitionRepair, RecoverHow, Refusal, Scrubber, SharedSync, recover_many, repair};
 use crate::topic::catalog::Catalog;
 use crate::topic::layout::Layout;
 use crate::topic::name::TopicName;
@@ -112,7 +112,15 @@ impl Store {
         catalog.create()?;
         catalog.settle_topics()?;
         let budget = options.config.checkpoint_budget_bytes;
-        let threads = if options.threads { KeeperThreads::start(budget).at("start threads for", dir)? } else { KeeperThreads::none(budget) };
+        let shared_sync = match options.config.sync_scope {
+            SyncScope::Partition => None,
+            SyncScope::FileSystem => Some(Arc::new(SharedSync::open(&*catalog.storage, dir)?)),
+        };
+        let threads = if options.threads {
+            KeeperThreads::start(budget, shared_sync).at("start threads for", dir)?
+        } else {
+            KeeperThreads::none(budget, shared_sync)
+        };
         let keeper = threads.keeper().clone();
         let topics = catalog.topics()?;
         // Without a page, readers in other processes go by the files alone.

@@ -20,11 +20,13 @@ use crate::support::{
 
 type Hook = Box<dyn Fn() + Send + Sync>;
 
-/// A disk that runs something in the next listing of a partition, or the next opening of a segment, and may have no map to give.
+/// A disk that runs something in the next listing of a partition, in the next opening of a segment, or at the end of the next sync of the file
+/// system, and may have no map to give.
 pub(crate) struct Hooked {
     disk: Disk,
     on_list: parking_lot::Mutex<Option<Hook>>,
     pub(crate) on_open_log: parking_lot::Mutex<Option<Hook>>,
+    pub(crate) after_sync_all: Arc<parking_lot::Mutex<Option<Hook>>>,
     no_store_map: AtomicBool,
 }
 
@@ -37,12 +39,35 @@ impl fmt::Debug for Hooked {
 #[derive(Debug)]
 struct HookedFile(Arc<dyn File>, Arc<AtomicBool>);
 
+struct HookedFileSystem(Arc<dyn FileSystem>, Arc<parking_lot::Mutex<Option<Hook>>>);
+
+impl fmt::Debug for HookedFileSystem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HookedFileSystem")
+    }
+}
+
+impl FileSystem for HookedFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync()?;
+        let hook = self.1.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        Ok(())
+    }
+    fn holds(&self, directory: &Path) -> io::Result<bool> {
+        self.0.holds(directory)
+    }
+}
+
 impl Hooked {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             disk: Disk::new(),
             on_list: parking_lot::Mutex::new(None),
             on_open_log: parking_lot::Mutex::new(None),
+            after_sync_all: Arc::default(),
             no_store_map: AtomicBool::new(false),
         })
     }
@@ -91,7 +116,7 @@ impl Storage for Hooked {
         self.disk.sync_dir(path)
     }
     fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
-        self.disk.file_system(directory)
+        Ok(Arc::new(HookedFileSystem(self.disk.file_system(directory)?, self.after_sync_all.clone())))
     }
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.disk.lock(path)

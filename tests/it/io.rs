@@ -466,7 +466,7 @@ fn every_kind_of_call_is_counted_once() {
     for op in Op::ALL {
         assert_eq!(faulty.count(op), 1, "{op:?}");
     }
-    assert_eq!((faulty.calls(), faulty.syncs(), faulty.dir_syncs(), faulty.name_changes()), (21, 1, 1, 6));
+    assert_eq!((faulty.calls(), faulty.syncs(), faulty.dir_syncs(), faulty.name_changes()), (22, 1, 1, 6));
     assert_eq!((faulty.bytes_read(), faulty.bytes_written(), faulty.fired()), (4, 10, 0));
     faulty.reset_counts();
     assert_eq!((faulty.calls(), faulty.bytes_read(), faulty.bytes_written()), (0, 0, 0));
@@ -487,7 +487,7 @@ fn every_call_can_be_the_one_that_fails() {
         assert_eq!((faulty.fired(), faulty.calls()), (1, n));
         n += 1;
     }
-    assert_eq!(n, 22);
+    assert_eq!(n, 23);
     for op in Op::ALL {
         let (faulty, directory) = faulty();
         faulty.inject(Fault::at(op));

@@ -72,6 +72,7 @@ mod recovery;
 mod repair;
 mod restore;
 mod scrub;
+mod shared_sync;
 mod sim;
 mod subscribers;
 mod subscription;

@@ -1,0 +1,281 @@
+//! Partitions that are synced together, by one sync of their file system: who goes along, what is durable then, and what a failure takes with it.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tidelog::io::fault::{Fault, Faulty, Op};
+use tidelog::io::sim::{NameModel, SimDisk};
+use tidelog::{
+    AckLevel, AppendError, OpenError, Partition, PendingAck, Record, RecordBatch, Store, StoreOptions, SyncError, SyncPolicy, SyncScope, TopicOptions,
+};
+
+use crate::interleavings::Hooked;
+use crate::reading_support::{Home, Random, eventually, faulty, numbered};
+
+/// Enough for a sync of the file system, and too few.
+const MANY: u32 = 40;
+const FEW: u32 = 10;
+
+fn partitions(store: &Store, count: u32) -> Vec<Partition> {
+    let topic = match store.existing_topic("t") {
+        Ok(topic) => topic,
+        Err(_) => store.create_topic_with("t", TopicOptions::new().partitions(count)).unwrap(),
+    };
+    (0..count).map(|number| topic.partition(number).unwrap()).collect()
+}
+
+fn open(options: StoreOptions, home: &Home, count: u32) -> (Store, Vec<Partition>) {
+    let store = options.sync_scope(SyncScope::FileSystem).without_threads().open(home.path()).unwrap();
+    let partitions = partitions(&store, count);
+    (store, partitions)
+}
+
+/// A record that names the partition's next offset, and so many bytes.
+fn next_record(partition: &Partition, bytes: usize) -> RecordBatch {
+    let value = [&numbered(partition.log_end_offset().get())[..], &vec![7; bytes]].concat();
+    let mut batch = RecordBatch::new();
+    batch.push(&Record::new(&value[..])).unwrap();
+    batch
+}
+
+fn try_defer(partition: &Partition, bytes: usize) -> Result<PendingAck, AppendError> {
+    partition.append_deferred(&next_record(partition, bytes))
+}
+
+fn defer(partition: &Partition) -> PendingAck {
+    try_defer(partition, 0).unwrap()
+}
+
+#[test]
+fn one_sync_serves_all_that_were_appended_to() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let (_store, partitions) = open(options, &home, MANY);
+    for round in 1..=3 {
+        faulty.reset_counts();
+        let pending: Vec<PendingAck> = partitions.iter().map(defer).collect();
+        assert!(pending.iter().all(|pending| !pending.is_durable()));
+        let [first, rest @ ..] = &pending[..] else { unreachable!() };
+        let ack = first.clone().wait().unwrap();
+        assert_eq!((ack.base_offset.get(), ack.durable_end.get()), (round - 1, round));
+        assert!(rest.iter().all(PendingAck::is_durable));
+        assert_eq!((faulty.count(Op::SyncAll), faulty.syncs(), faulty.dir_syncs()), (1, 0, 0));
+        assert!(partitions.iter().all(|partition| partition.durable_end_offset().get() == round));
+    }
+}
+
+#[test]
+fn few_sync_their_own_files() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let (_store, partitions) = open(options, &home, MANY);
+    faulty.reset_counts();
+    let pending: Vec<PendingAck> = partitions[..FEW as usize].iter().map(defer).collect();
+    pending.into_iter().for_each(|pending| _ = pending.wait().unwrap());
+    assert_eq!((faulty.count(Op::SyncAll), faulty.syncs()), (0, FEW.into()));
+    // Those that are durable by now are not counted for others.
+    for partition in &partitions {
+        partition.append(Record::new("alone")).unwrap();
+        defer(partition).wait().unwrap();
+    }
+    assert_eq!(faulty.count(Op::SyncAll), 0);
+}
+
+/// What nobody waits for is synced by the keeper: for all of them at once, segments that were left behind and their names too.
+#[test]
+fn the_keeper_syncs_them_together() {
+    for policy in [SyncPolicy::default(), SyncPolicy::Interval(Duration::from_secs(60))] {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        let (store, partitions) = open(options.sync_policy(policy).segment_bytes(64 << 10), &home, MANY);
+        for partition in &partitions {
+            (0..3).for_each(|_| _ = partition.append_with(Record::new(&[7; 40_000]), AckLevel::Written).unwrap());
+        }
+        faulty.reset_counts();
+        faulty.inject(Fault::at(Op::Sync).on_path(".log").from_then_on());
+        faulty.inject(Fault::at(Op::SyncDir).on_path("/t/").from_then_on());
+        store.run_background();
+        assert_eq!(faulty.count(Op::SyncAll), 1);
+        assert!(partitions.iter().all(|partition| partition.durable_end_offset().get() == 3), "{policy}");
+    }
+}
+
+/// What a failed sync of the file system was to make durable may be anybody's: no partition is believed after it.
+#[test]
+fn a_failure_poisons_whoever_has_something_to_sync() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let (store, partitions) = open(options, &home, MANY);
+    partitions.iter().for_each(|partition| _ = partition.append(Record::new(&numbered(0)[..])).unwrap());
+    let (waiting, [late, idle]) = partitions.split_at(MANY as usize - 2) else { unreachable!() };
+    let pending: Vec<PendingAck> = waiting.iter().map(defer).collect();
+    late.append_with(Record::new("nobody waits for it"), AckLevel::Written).unwrap();
+    faulty.inject(Fault::at(Op::SyncAll));
+    for pending in pending {
+        assert!(!pending.is_durable());
+        let error = pending.wait().unwrap_err();
+        assert!(error.to_string().contains("sync the file system of"), "{error}");
+    }
+    assert_eq!(faulty.fired(), 1);
+    for partition in waiting {
+        assert!(matches!(partition.append(Record::new("more")), Err(AppendError::Poisoned { .. })));
+    }
+    assert!(matches!(late.flush(), Err(SyncError::Poisoned { .. })), "the next sync succeeds, and proves nothing");
+    assert!(idle.flush().is_ok(), "everything was durable before");
+    assert!(matches!(idle.append(Record::new("more")), Err(AppendError::NotDurable { .. })));
+    assert!(partitions.iter().all(|partition| partition.durable_end_offset().get() == 1));
+    drop(partitions);
+    assert!(store.close().is_err());
+    let (_store, partitions) = open(StoreOptions::new(), &home, MANY);
+    for partition in &partitions {
+        assert_eq!(partition.get(0).unwrap().value(), Some(&numbered(0)[..]));
+        partition.append(Record::new("more")).unwrap();
+    }
+}
+
+#[test]
+fn a_store_is_refused_where_a_sync_would_not_tell_what_failed() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let no_such_sync = || Fault::at(Op::FileSystem).error(95).from_then_on();
+    faulty.inject(no_such_sync());
+    let error = options.clone().sync_scope(SyncScope::FileSystem).open(home.path()).unwrap_err();
+    assert!(matches!(&error, OpenError::Io(io) if io.kind() == std::io::ErrorKind::Unsupported), "{error:?}");
+    assert!(error.to_string().starts_with("cannot open the file system of "), "{error}");
+    options.open(home.path()).unwrap();
+}
+
+/// Who comes while the others are synced is not told durable by that sync, which may not have seen what it wrote, and leads the next.
+#[test]
+fn who_comes_late_waits_for_another_sync() {
+    let (home, disk) = (Home::new(), Hooked::new());
+    let faulty = Faulty::new(disk.clone());
+    let (_store, partitions) = open(StoreOptions::new().storage(Arc::new(faulty.clone())), &home, MANY);
+    let late = partitions[MANY as usize - 1].clone();
+    late.append(Record::new("first")).unwrap();
+    let (acked, ack) = mpsc::channel();
+    *disk.after_sync_all.lock() = Some(Box::new({
+        let late = late.clone();
+        move || {
+            let (appender, acked) = (late.clone(), acked.clone());
+            std::thread::spawn(move || acked.send(appender.append(Record::new("late")).unwrap()));
+            eventually("the late one is written", || late.log_end_offset().get() == 2);
+            std::thread::sleep(Duration::from_millis(50)); // it waits by now
+            assert_eq!(late.durable_end_offset().get(), 1);
+        }
+    }));
+    faulty.reset_counts();
+    let pending: Vec<PendingAck> = partitions[..MANY as usize - 1].iter().map(defer).collect();
+    pending.into_iter().for_each(|pending| _ = pending.wait().unwrap());
+    let ack = ack.recv_timeout(Duration::from_secs(20)).expect("nobody leads the next sync");
+    assert_eq!((ack.durable_end.get(), faulty.count(Op::SyncAll) + faulty.syncs()), (2, 2));
+}
+
+/// Threads that each wait for their own partition: nobody is left asleep, with cuts, and with more and fewer of them at once.
+#[test]
+fn threads_of_many_partitions_share_syncs() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_scope(SyncScope::FileSystem).segment_bytes(64 << 10).open(home.path()).unwrap();
+    let partitions = Arc::new(partitions(&store, MANY));
+    faulty.inject(Fault::at(Op::Sync).from_then_on().slow(Duration::from_millis(1)));
+    let (done, result) = mpsc::channel();
+    let work = partitions.clone();
+    std::thread::spawn(move || {
+        std::thread::scope(|scope| {
+            for (number, partition) in work.iter().enumerate() {
+                // They end one after another.
+                scope.spawn(move || {
+                    for round in 0..20 + 2 * number as u64 {
+                        let ack = partition.append(Record::new(&[7; 700])).unwrap();
+                        assert!(ack.durable_end > ack.last_offset);
+                        if round % 16 == 15 {
+                            partition.truncate_suffix(ack.base_offset.get() - 3).unwrap();
+                        }
+                    }
+                });
+            }
+        });
+        done.send(()).unwrap();
+    });
+    result.recv_timeout(Duration::from_secs(60)).expect("hangs");
+    assert!(faulty.count(Op::SyncAll) > 0);
+    for (number, partition) in partitions.iter().enumerate() {
+        let rounds = 20 + 2 * number as u64;
+        assert_eq!(partition.durable_end_offset().get(), rounds - 4 * (rounds / 16));
+    }
+}
+
+/// Random programs on a disk that loses power, and whose syncs fail: what was acknowledged is there, and what is there is what was appended.
+#[test]
+fn what_was_acknowledged_survives_power_cuts() {
+    let mut shared = 0;
+    for seed in 0..24 {
+        shared += run(seed);
+    }
+    assert!(shared > 100, "{shared} syncs of the file system");
+}
+
+/// Returns how many syncs of the file system there were.
+fn run(seed: u64) -> u64 {
+    let names = if seed.is_multiple_of(2) { NameModel::Strict } else { NameModel::Journal };
+    let (mut random, mut disk) = (Random::new(seed), SimDisk::new(seed, names));
+    let mut acked = vec![0; 24];
+    let mut shared = 0;
+    for life in 0..4 {
+        let faulty = Faulty::new(Arc::new(disk.clone()));
+        let policy = if random.below(3) == 0 { SyncPolicy::OsOnly } else { SyncPolicy::default() };
+        let options = StoreOptions::new().storage(Arc::new(faulty.clone())).sync_policy(policy).sync_scope(SyncScope::FileSystem);
+        let store = options.segment_bytes(64 << 10).without_threads().open("/store").unwrap();
+        let partitions = partitions(&store, acked.len() as u32);
+        for (partition, acked) in partitions.iter().zip(&acked) {
+            let (start, end) = (partition.log_start_offset().get(), partition.log_end_offset().get());
+            assert!(start == 0 && end >= *acked, "seed {seed}, life {life}: {end} of {acked} acknowledged");
+            for (number, record) in partition.read_from(0).unwrap().enumerate() {
+                assert!(record.unwrap().value().unwrap().starts_with(&numbered(number as u64)), "seed {seed}, life {life}");
+            }
+        }
+        if random.below(3) == 0 {
+            disk.fail_sync(1 + random.below(12));
+        }
+        live(&mut random, &store, &partitions, &mut acked);
+        shared += faulty.count(Op::SyncAll);
+        disk = disk.power_cut().disk(random.next(), names);
+    }
+    shared
+}
+
+fn live(random: &mut Random, store: &Store, partitions: &[Partition], acked: &mut [u64]) {
+    let mut pending: Vec<(usize, PendingAck)> = Vec::new();
+    for _ in 0..random.below(100) {
+        let at = random.below(partitions.len() as u64) as usize;
+        match random.below(100) {
+            0..20 => {
+                for (at, partition) in partitions.iter().enumerate() {
+                    let Ok(deferred) = try_defer(partition, random.below(300) as usize) else { return };
+                    pending.push((at, deferred));
+                }
+            }
+            20..70 => {
+                let Ok(deferred) = try_defer(&partitions[at], random.below(3000) as usize) else { return };
+                pending.push((at, deferred));
+            }
+            70..80 => {
+                let batch = next_record(&partitions[at], random.below(3000) as usize);
+                let Ok(ack) = partitions[at].append_batch(&batch, AckLevel::Durable) else { return };
+                acked[at] = ack.last_offset.get() + 1;
+            }
+            80..85 => store.run_background(),
+            _ if !pending.is_empty() => {
+                let (at, deferred) = pending.swap_remove(random.below(pending.len() as u64) as usize);
+                let Ok(ack) = deferred.wait() else { return };
+                acked[at] = acked[at].max(ack.last_offset.get() + 1);
+            }
+            _ => {}
+        }
+        for (at, deferred) in pending.extract_if(.., |(_, deferred)| deferred.is_durable()) {
+            acked[at] = acked[at].max(deferred.last_offset().get() + 1);
+        }
+    }
+}
