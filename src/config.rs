@@ -83,8 +83,9 @@ pub enum SyncScope {
     #[default]
     Partition,
     /// The whole file system that the store is on, from 16 partitions on that wait, one sync at a time; fewer sync their own files. For a file
-    /// system that holds little besides the store: a sync waits for everything that anybody has written there, and where it fails, every
-    /// partition of the store that has something to sync is poisoned, since nobody knows what was lost. Needs Linux 5.8.
+    /// system that holds little besides the store: a sync waits for everything that anybody has written there, and where something could not
+    /// be written, whoever wrote it and whenever, every partition of the store that has something to sync is poisoned, since nobody knows what
+    /// was lost. Needs Linux 5.17, and ext4.
     FileSystem,
 }
 

@@ -104,7 +104,7 @@ pub trait File: Send + Sync + Debug + 'static {
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords>;
 }
 
-/// An open file system. What could not be written since it was opened is an error of one [`sync`](Self::sync), never of none.
+/// An open file system. What could not be written since it was opened, by anybody, is an error of one [`sync`](Self::sync), never of none.
 pub trait FileSystem: Send + Sync + Debug + 'static {
     /// Makes everything on it durable: bytes, sizes and names, whoever wrote them. Dear, and cheaper than many syncs of files.
     fn sync(&self) -> io::Result<()>;

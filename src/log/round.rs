@@ -35,17 +35,22 @@ pub(super) struct Round<'log> {
     _round: MutexGuard<'log, ()>,
 }
 
-/// A round that is over.
+/// A round of a partition that went along with another's sync, over. Dropped, it is told, whatever became of the others.
 #[derive(Debug)]
-#[must_use = "somebody waits to hear of it"]
-pub(super) struct Settled<'log> {
-    log: &'log Log,
-    /// Up to where the log is durable; `None` if it is poisoned.
-    durable: Option<u64>,
+pub(super) struct Settled {
+    pub(super) log: Arc<Log>,
+    /// As from [`Round::settle`].
+    pub(super) durable: Option<u64>,
+}
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        self.log.announce(self.durable);
+    }
 }
 
 impl Log {
-    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end. Waits for no other partition.
+    /// One sync round: sealed segments, the active one, names; then, and only then, the durable end. Joins no sync of other partitions.
     pub(super) fn sync_round(&self) {
         let Some(round) = self.begin_round(self.round.lock()) else { return };
         round.release_pages();
@@ -53,10 +58,11 @@ impl Log {
             Some(shared) => shared.sync_alone(|| round.sync_files()),
             None => round.sync_files(),
         };
-        round.settle(&outcome).announce();
+        let durable = round.settle(&outcome);
+        self.announce(durable);
     }
 
-    /// One sync round, perhaps with other partitions. Not under the append lock: one of them may be about to wait for it.
+    /// One sync round, perhaps with other partitions.
     pub(super) fn sync_round_shared(&self) {
         let Some(shared) = &self.shared_sync else { return self.sync_round() };
         let Some(round) = self.begin_round(self.round.lock()) else { return };
@@ -65,8 +71,11 @@ impl Log {
             return;
         }
         round.release_pages();
-        let outcome = shared.sync(|| round.sync_files());
-        round.settle(&outcome).announce();
+        let mut company = Vec::new();
+        let outcome = shared.sync(|| round.sync_files(), &mut company);
+        let durable = round.settle(&outcome);
+        self.announce(durable);
+        drop(company); // told once no lock is held
     }
 
     /// A round for a sync of the file system that another partition leads; `None` if there is nothing to sync, or somebody is about to.
@@ -83,17 +92,11 @@ impl Log {
     /// What was appended is to be durable soon: a sync that other partitions wait for may take it along.
     pub(crate) fn want_sync(&self) {
         if let Some(shared) = &self.shared_sync
+            && !self.is_wanted.load(Ordering::Relaxed)
             && !self.is_wanted.swap(true, Ordering::Relaxed)
         {
             shared.want(self.this.clone());
         }
-    }
-
-    /// Whether something is not durable that a sync may take along.
-    pub(super) fn is_still_wanted(&self) -> bool {
-        let is_unsynced = self.view.durable_end() < self.view.written_end();
-        self.is_wanted.store(is_unsynced, Ordering::Relaxed);
-        is_unsynced
     }
 
     /// Called with the lock: a failure is reported to one sync alone, the next may succeed and prove nothing. `None` if the log is poisoned.
@@ -112,6 +115,18 @@ impl Log {
         // An append is published before it is written, as others see it.
         let end = (active.id.base_offset + u64::from(published.next)).min(self.view.written_end());
         Some(Round { log: self, active, sealed, position: published.end.into(), end, names, has_new_names, appended_bytes, _round: round })
+    }
+
+    /// Wakes who waits for a round. What a waker does may need the round's lock, or another partition's.
+    fn announce(&self, durable: Option<u64>) {
+        let Some(end) = durable else { return self.wake_everybody() };
+        fence(Ordering::SeqCst);
+        if self.view.sync_sleepers.load(Ordering::SeqCst) > 0 {
+            self.view.wake_readers();
+        }
+        self.acks.wake(end);
+        self.view.sync_waiters.wake(end);
+        self.view.wake_other_processes();
     }
 
     pub(super) fn has_sealed_unsynced(&self) -> bool {
@@ -144,12 +159,13 @@ impl<'log> Round<'log> {
         if self.has_new_names { view.storage.sync_dir(&view.dir).at("sync", &view.dir) } else { Ok(()) }
     }
 
-    /// Moves the durable end, or poisons the log.
-    pub(super) fn settle(self, outcome: &Result<(), IoError>) -> Settled<'log> {
+    /// Moves the durable end and returns it, or poisons the log. [`Log::announce`] tells of it, once no lock is held.
+    #[must_use = "somebody waits to hear of it"]
+    pub(super) fn settle(self, outcome: &Result<(), IoError>) -> Option<u64> {
         let Self { log, active, sealed, position, end, names, appended_bytes, .. } = self;
         if let Err(error) = outcome {
             log.set_poison(&error.to_string());
-            return Settled { log, durable: None };
+            return None;
         }
         let mut unsynced = log.unsynced.lock();
         unsynced.sealed.retain(|segment| !sealed.iter().any(|synced| Arc::ptr_eq(segment, synced)));
@@ -160,22 +176,6 @@ impl<'log> Round<'log> {
         log.durable_word.store(durable_word(active.id.seq, position), Ordering::Release);
         log.synced_bytes.fetch_max(appended_bytes, Ordering::Relaxed);
         log.view.advance_durable(end);
-        Settled { log, durable: Some(end) }
-    }
-}
-
-impl Settled<'_> {
-    /// Wakes who waits. What a waker does may need the round's lock, or another's.
-    pub(super) fn announce(self) {
-        let log = self.log;
-        let Some(end) = self.durable else { return log.wake_everybody() };
-        let view = &log.view;
-        fence(Ordering::SeqCst);
-        if view.sync_sleepers.load(Ordering::SeqCst) > 0 {
-            view.wake_readers();
-        }
-        log.acks.wake(end);
-        view.sync_waiters.wake(end);
-        view.wake_other_processes();
+        Some(end)
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::error::{IoContext, IoError};
 use crate::io::{FileSystem, Storage, futex};
 use crate::log::log::Log;
-use crate::log::round::{Round, Settled};
+use crate::log::round::Settled;
 
 /// The partitions of a store that are on its file system. Few that wait sync their own files, side by side: the kernel shares a flush of the
 /// device between them. Many wait for one sync of the file system, which one of them leads; the rest come with the next.
@@ -61,12 +61,14 @@ struct Running<'shared> {
 }
 
 impl SharedSync {
-    /// For the file system that `directory` is on.
+    /// For the file system that `directory` is on, or will be made on.
     ///
     /// # Errors
     /// [`IoError`] where a sync would not tell what could not be written.
     pub(crate) fn open(storage: &dyn Storage, directory: &Path) -> Result<Self, IoError> {
-        let file_system = storage.file_system(directory).at("open the file system of", directory)?;
+        let is_there = |path: &&Path| matches!(storage.kind(path), Ok(Some(_)));
+        let nearest = directory.ancestors().find(is_there).unwrap_or(Path::new("."));
+        let file_system = storage.file_system(nearest).at("sync as a whole the file system of", directory)?;
         Ok(Self { file_system, directory: directory.to_owned(), state: Mutex::default(), wanted: Mutex::default() })
     }
 
@@ -80,17 +82,15 @@ impl SharedSync {
         self.wanted.lock().push(log);
     }
 
-    /// Makes durable what a partition has written: with its own syncs, `alone`, or with all the others that wait.
+    /// Makes durable what a partition has written: with its own syncs, `alone`, or with all the others that wait. What others are to be told
+    /// of is added to `company`.
     ///
     /// # Errors
     /// [`IoError`], also that of an earlier sync of the file system.
-    pub(crate) fn sync(&self, alone: impl FnOnce() -> Result<(), IoError>) -> Result<(), IoError> {
+    pub(super) fn sync(&self, alone: impl FnOnce() -> Result<(), IoError>, company: &mut Vec<Settled>) -> Result<(), IoError> {
         let mut state = self.state.lock();
-        if let Some(error) = &state.broken {
-            return Err(error.clone());
-        }
         if self.is_for_all(&state) {
-            match self.sync_together(state) {
+            match self.sync_together(state, company) {
                 Outcome::Synced => return Ok(()),
                 Outcome::Failed(error) => return Err(error),
                 Outcome::Alone => {}
@@ -104,15 +104,13 @@ impl SharedSync {
         outcome
     }
 
-    /// The same, and waits for no other partition.
+    /// The same, with its own syncs.
     ///
     /// # Errors
     /// As [`sync`](Self::sync).
     pub(crate) fn sync_alone(&self, alone: impl FnOnce() -> Result<(), IoError>) -> Result<(), IoError> {
         self.check()?;
-        let outcome = alone();
-        // What could not be written may be what a sync of all was told of meanwhile.
-        self.check().and(outcome)
+        alone()
     }
 
     /// Whether a sync is still believed.
@@ -120,21 +118,13 @@ impl SharedSync {
         self.state.lock().broken.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether there may be enough: who leads counts again.
     fn is_for_all(&self, state: &State) -> bool {
-        if state.is_running || state.expected > 0 {
-            return true;
-        }
         let here = (state.alone + state.waiting + 1) as usize;
-        here >= TOGETHER_MIN || {
-            let mut wanted = self.wanted.lock();
-            if here + wanted.len() >= TOGETHER_MIN {
-                wanted.retain(|log| log.upgrade().is_some_and(|log| log.is_still_wanted()));
-            }
-            here + wanted.len() >= TOGETHER_MIN
-        }
+        state.is_running || state.expected > 0 || here + self.wanted.lock().len() >= TOGETHER_MIN
     }
 
-    fn sync_together<'shared>(&'shared self, mut state: MutexGuard<'shared, State>) -> Outcome {
+    fn sync_together<'shared>(&'shared self, mut state: MutexGuard<'shared, State>, company: &mut Vec<Settled>) -> Outcome {
         let together = state.next.clone();
         state.waiting += 1;
         loop {
@@ -146,38 +136,39 @@ impl SharedSync {
                 drop(state);
                 futex::wait(&together.word, seen, None, false);
             } else {
-                self.lead(state);
+                self.lead(state, company);
             }
             state = self.state.lock();
         }
     }
 
     /// Syncs for all that wait, and for those that are wanted.
-    fn lead<'shared>(&'shared self, mut state: MutexGuard<'shared, State>) {
+    fn lead<'shared>(&'shared self, mut state: MutexGuard<'shared, State>, company: &mut Vec<Settled>) {
         state.is_running = true;
         if state.waiting < state.expected {
             drop(state);
             state = self.gather();
         }
         let (together, served) = (std::mem::take(&mut state.next), std::mem::take(&mut state.waiting));
-        let broken = state.broken.clone();
+        // Those who sync alone now will join the next.
+        let (here, broken) = ((state.alone + served) as usize, state.broken.clone());
         drop(state);
-        let unknown = IoError::new("sync the file system of", &self.directory, std::io::Error::other("the sync did not come to an end"));
-        let mut running = Running { shared: self, together, served, outcome: Outcome::Failed(broken.clone().unwrap_or(unknown)) };
+        let unknown = || IoError::new("sync the file system of", &self.directory, std::io::Error::other("the sync did not come to an end"));
+        let mut running = Running { shared: self, together, served, outcome: Outcome::Failed(broken.clone().unwrap_or_else(unknown)) };
         if broken.is_some() {
             return;
         }
         let logs: Vec<Arc<Log>> = std::mem::take(&mut *self.wanted.lock()).iter().filter_map(Weak::upgrade).collect();
-        let rounds: Vec<Round<'_>> = logs.iter().filter_map(|log| log.come_along()).collect();
-        if (served as usize) + rounds.len() < TOGETHER_MIN {
+        let rounds: Vec<_> = logs.iter().filter_map(|log| Some((log, log.come_along()?))).collect();
+        if here + rounds.len() < TOGETHER_MIN {
+            rounds.into_iter().for_each(|(log, _)| log.want_sync());
             running.outcome = Outcome::Alone;
             return;
         }
         let outcome = self.file_system.sync().at("sync the file system of", &self.directory);
         running.outcome = outcome.clone().map_or_else(Outcome::Failed, |()| Outcome::Synced);
-        let settled: Vec<Settled<'_>> = rounds.into_iter().map(|round| round.settle(&outcome)).collect();
         drop(running);
-        settled.into_iter().for_each(Settled::announce);
+        company.extend(rounds.into_iter().map(|(log, round)| Settled { log: log.clone(), durable: round.settle(&outcome) }));
     }
 
     /// Gives the processor to those whom the last sync served, until all are here.

@@ -104,6 +104,10 @@ impl Store {
     pub(super) fn open_with(dir: &Path, options: StoreOptions, create: bool) -> Result<Self, OpenError> {
         options.config.check()?;
         let catalog = Catalog { storage: options.storage, dir: dir.to_owned() };
+        let shared_sync = match options.config.sync_scope {
+            SyncScope::Partition => None,
+            SyncScope::FileSystem => Some(Arc::new(SharedSync::open(&*catalog.storage, dir)?)),
+        };
         match catalog.check() {
             Err(OpenError::NotFound { .. }) if create => catalog.create()?,
             other => other?,
@@ -112,10 +116,6 @@ impl Store {
         catalog.create()?;
         catalog.settle_topics()?;
         let budget = options.config.checkpoint_budget_bytes;
-        let shared_sync = match options.config.sync_scope {
-            SyncScope::Partition => None,
-            SyncScope::FileSystem => Some(Arc::new(SharedSync::open(&*catalog.storage, dir)?)),
-        };
         let threads = if options.threads {
             KeeperThreads::start(budget, shared_sync).at("start threads for", dir)?
         } else {

@@ -23,7 +23,7 @@ type Hook = Box<dyn Fn() + Send + Sync>;
 /// A disk that runs something in the next listing of a partition, in the next opening of a segment, or at the end of the next sync of the file
 /// system, and may have no map to give.
 pub(crate) struct Hooked {
-    disk: Disk,
+    disk: Arc<dyn Storage>,
     on_list: parking_lot::Mutex<Option<Hook>>,
     pub(crate) on_open_log: parking_lot::Mutex<Option<Hook>>,
     pub(crate) after_sync_all: Arc<parking_lot::Mutex<Option<Hook>>>,
@@ -63,8 +63,11 @@ impl FileSystem for HookedFileSystem {
 
 impl Hooked {
     pub(crate) fn new() -> Arc<Self> {
+        Self::over(Disk::new())
+    }
+    pub(crate) fn over(disk: impl Storage) -> Arc<Self> {
         Arc::new(Self {
-            disk: Disk::new(),
+            disk: Arc::new(disk),
             on_list: parking_lot::Mutex::new(None),
             on_open_log: parking_lot::Mutex::new(None),
             after_sync_all: Arc::default(),

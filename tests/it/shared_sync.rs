@@ -7,11 +7,12 @@ use std::time::Duration;
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
-    AckLevel, AppendError, OpenError, Partition, PendingAck, Record, RecordBatch, Store, StoreOptions, SyncError, SyncPolicy, SyncScope, TopicOptions,
+    Ack, AckLevel, AppendError, OpenError, Partition, PendingAck, Record, RecordBatch, Store, StoreOptions, SyncError, SyncPolicy, SyncScope,
+    TopicOptions,
 };
 
 use crate::interleavings::Hooked;
-use crate::reading_support::{Home, Random, eventually, faulty, numbered};
+use crate::reading_support::{Random, eventually, numbered};
 
 /// Enough for a sync of the file system, and too few.
 const MANY: u32 = 40;
@@ -25,9 +26,15 @@ fn partitions(store: &Store, count: u32) -> Vec<Partition> {
     (0..count).map(|number| topic.partition(number).unwrap()).collect()
 }
 
-fn open(options: StoreOptions, home: &Home, count: u32) -> (Store, Vec<Partition>) {
-    let store = options.sync_scope(SyncScope::FileSystem).without_threads().open(home.path()).unwrap();
-    let partitions = partitions(&store, count);
+/// A disk in memory: where the tests run, the real one may be of a kind that is not synced as a whole.
+fn faulty() -> (Faulty, StoreOptions) {
+    let faulty = Faulty::new(Arc::new(SimDisk::new(1, NameModel::Strict)));
+    (faulty.clone(), StoreOptions::new().storage(Arc::new(faulty)).sync_scope(SyncScope::FileSystem))
+}
+
+fn open(options: StoreOptions) -> (Store, Vec<Partition>) {
+    let store = options.without_threads().open("/store").unwrap();
+    let partitions = partitions(&store, MANY);
     (store, partitions)
 }
 
@@ -49,9 +56,8 @@ fn defer(partition: &Partition) -> PendingAck {
 
 #[test]
 fn one_sync_serves_all_that_were_appended_to() {
-    let home = Home::new();
     let (faulty, options) = faulty();
-    let (_store, partitions) = open(options, &home, MANY);
+    let (_store, partitions) = open(options);
     for round in 1..=3 {
         faulty.reset_counts();
         let pending: Vec<PendingAck> = partitions.iter().map(defer).collect();
@@ -67,9 +73,8 @@ fn one_sync_serves_all_that_were_appended_to() {
 
 #[test]
 fn few_sync_their_own_files() {
-    let home = Home::new();
     let (faulty, options) = faulty();
-    let (_store, partitions) = open(options, &home, MANY);
+    let (_store, partitions) = open(options);
     faulty.reset_counts();
     let pending: Vec<PendingAck> = partitions[..FEW as usize].iter().map(defer).collect();
     pending.into_iter().for_each(|pending| _ = pending.wait().unwrap());
@@ -86,9 +91,8 @@ fn few_sync_their_own_files() {
 #[test]
 fn the_keeper_syncs_them_together() {
     for policy in [SyncPolicy::default(), SyncPolicy::Interval(Duration::from_secs(60))] {
-        let home = Home::new();
         let (faulty, options) = faulty();
-        let (store, partitions) = open(options.sync_policy(policy).segment_bytes(64 << 10), &home, MANY);
+        let (store, partitions) = open(options.sync_policy(policy).segment_bytes(64 << 10));
         for partition in &partitions {
             (0..3).for_each(|_| _ = partition.append_with(Record::new(&[7; 40_000]), AckLevel::Written).unwrap());
         }
@@ -104,9 +108,8 @@ fn the_keeper_syncs_them_together() {
 /// What a failed sync of the file system was to make durable may be anybody's: no partition is believed after it.
 #[test]
 fn a_failure_poisons_whoever_has_something_to_sync() {
-    let home = Home::new();
     let (faulty, options) = faulty();
-    let (store, partitions) = open(options, &home, MANY);
+    let (store, partitions) = open(options.clone());
     partitions.iter().for_each(|partition| _ = partition.append(Record::new(&numbered(0)[..])).unwrap());
     let (waiting, [late, idle]) = partitions.split_at(MANY as usize - 2) else { unreachable!() };
     let pending: Vec<PendingAck> = waiting.iter().map(defer).collect();
@@ -127,7 +130,7 @@ fn a_failure_poisons_whoever_has_something_to_sync() {
     assert!(partitions.iter().all(|partition| partition.durable_end_offset().get() == 1));
     drop(partitions);
     assert!(store.close().is_err());
-    let (_store, partitions) = open(StoreOptions::new(), &home, MANY);
+    let (_store, partitions) = open(options);
     for partition in &partitions {
         assert_eq!(partition.get(0).unwrap().value(), Some(&numbered(0)[..]));
         partition.append(Record::new("more")).unwrap();
@@ -136,48 +139,64 @@ fn a_failure_poisons_whoever_has_something_to_sync() {
 
 #[test]
 fn a_store_is_refused_where_a_sync_would_not_tell_what_failed() {
-    let home = Home::new();
     let (faulty, options) = faulty();
     let no_such_sync = || Fault::at(Op::FileSystem).error(95).from_then_on();
     faulty.inject(no_such_sync());
-    let error = options.clone().sync_scope(SyncScope::FileSystem).open(home.path()).unwrap_err();
+    let error = options.clone().open("/store").unwrap_err();
     assert!(matches!(&error, OpenError::Io(io) if io.kind() == std::io::ErrorKind::Unsupported), "{error:?}");
-    assert!(error.to_string().starts_with("cannot open the file system of "), "{error}");
-    options.open(home.path()).unwrap();
+    assert!(error.to_string().starts_with("cannot sync as a whole the file system of /store: "), "{error}");
+    let partition = SyncScope::Partition;
+    assert!(matches!(options.clone().sync_scope(partition).open_existing("/store"), Err(OpenError::NotFound { .. })), "nothing was made");
+    options.sync_scope(partition).open("/store").unwrap();
 }
 
-/// Who comes while the others are synced is not told durable by that sync, which may not have seen what it wrote, and leads the next.
-#[test]
-fn who_comes_late_waits_for_another_sync() {
-    let (home, disk) = (Home::new(), Hooked::new());
+/// Appends to the partitions at `late` come while others are synced by one sync: they are not told durable by that one, which may not have seen what
+/// they wrote. One of them leads the next. Returns what each was told, and the syncs of the file system and of files.
+fn come_late(late: std::ops::Range<usize>, fault: Option<Fault>) -> (Vec<Result<Ack, AppendError>>, (u64, u64)) {
+    let disk = Hooked::over(SimDisk::new(1, NameModel::Strict));
     let faulty = Faulty::new(disk.clone());
-    let (_store, partitions) = open(StoreOptions::new().storage(Arc::new(faulty.clone())), &home, MANY);
-    let late = partitions[MANY as usize - 1].clone();
-    late.append(Record::new("first")).unwrap();
-    let (acked, ack) = mpsc::channel();
-    *disk.after_sync_all.lock() = Some(Box::new({
-        let late = late.clone();
-        move || {
-            let (appender, acked) = (late.clone(), acked.clone());
-            std::thread::spawn(move || acked.send(appender.append(Record::new("late")).unwrap()));
-            eventually("the late one is written", || late.log_end_offset().get() == 2);
-            std::thread::sleep(Duration::from_millis(50)); // it waits by now
-            assert_eq!(late.durable_end_offset().get(), 1);
+    let (_store, partitions) = open(StoreOptions::new().storage(Arc::new(faulty.clone())).sync_scope(SyncScope::FileSystem));
+    let (told, answers) = mpsc::channel();
+    let (count, late) = (late.len(), partitions[late].to_vec());
+    *disk.after_sync_all.lock() = Some(Box::new(move || {
+        for partition in &late {
+            let (partition, told) = (partition.clone(), told.clone());
+            std::thread::spawn(move || told.send(partition.append(Record::new("late"))));
         }
+        eventually("the late ones are written", || late.iter().all(|partition| partition.log_end_offset().get() == 1));
+        std::thread::sleep(Duration::from_millis(50)); // they wait by now
+        assert!(late.iter().all(|partition| partition.durable_end_offset().get() == 0));
     }));
     faulty.reset_counts();
-    let pending: Vec<PendingAck> = partitions[..MANY as usize - 1].iter().map(defer).collect();
+    fault.into_iter().for_each(|fault| faulty.inject(fault));
+    let pending: Vec<PendingAck> = partitions[..20].iter().map(defer).collect();
     pending.into_iter().for_each(|pending| _ = pending.wait().unwrap());
-    let ack = ack.recv_timeout(Duration::from_secs(20)).expect("nobody leads the next sync");
-    assert_eq!((ack.durable_end.get(), faulty.count(Op::SyncAll) + faulty.syncs()), (2, 2));
+    let answers = (0..count).map(|_| answers.recv_timeout(Duration::from_secs(20)).expect("nobody leads the next sync")).collect();
+    (answers, (faulty.count(Op::SyncAll), faulty.syncs()))
+}
+
+#[test]
+fn who_comes_late_waits_for_another_sync() {
+    let (answers, syncs) = come_late(20..21, None);
+    assert!(answers.into_iter().all(|answer| answer.unwrap().durable_end.get() == 1));
+    assert_eq!(syncs, (1, 1), "too few for another sync of all");
+    let (answers, syncs) = come_late(20..40, None);
+    assert!(answers.into_iter().all(|answer| answer.unwrap().durable_end.get() == 1));
+    assert_eq!(syncs, (2, 0));
+}
+
+#[test]
+fn who_waits_together_is_told_of_a_failure() {
+    let (answers, syncs) = come_late(20..40, Some(Fault::at(Op::SyncAll).nth(2)));
+    assert!(answers.iter().all(|answer| matches!(answer, Err(AppendError::NotDurable { .. }))), "{answers:?}");
+    assert_eq!(syncs, (2, 0));
 }
 
 /// Threads that each wait for their own partition: nobody is left asleep, with cuts, and with more and fewer of them at once.
 #[test]
 fn threads_of_many_partitions_share_syncs() {
-    let home = Home::new();
     let (faulty, options) = faulty();
-    let store = options.sync_scope(SyncScope::FileSystem).segment_bytes(64 << 10).open(home.path()).unwrap();
+    let store = options.segment_bytes(64 << 10).open("/store").unwrap();
     let partitions = Arc::new(partitions(&store, MANY));
     faulty.inject(Fault::at(Op::Sync).from_then_on().slow(Duration::from_millis(1)));
     let (done, result) = mpsc::channel();
