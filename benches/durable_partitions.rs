@@ -16,7 +16,7 @@ fn durable_partitions(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("durable partitions/100");
     group.throughput(Throughput::Elements(1)).sample_size(10).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(500));
     for (scope, name) in [(SyncScope::Partition, "their files"), (SyncScope::FileSystem, "the file system")] {
-        for count in [8, 16, 32, 64, 256] {
+        for count in [2, 4, 8, 16, 64, 256] {
             let path = dir.path("engine");
             let store = StoreOptions::new().sync_scope(scope).open(&path).unwrap();
             let topic = store.create_topic("bench", count).unwrap();

@@ -76,15 +76,16 @@ impl FromStr for SyncPolicy {
     }
 }
 
-/// What one sync covers where many partitions of a store wait for theirs at once.
+/// What one sync covers where several partitions of a store are to be synced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum SyncScope {
-    /// Its partition's files. Partitions sync side by side.
+    /// Its partition's files. Threads that wait for different partitions sync side by side.
     #[default]
     Partition,
-    /// The whole file system that the store is on, from 16 partitions on that wait, one sync at a time; fewer sync their own files. For a file
-    /// system that holds little besides the store: a sync waits for everything that anybody has written there, and where something could not
-    /// be written, whoever wrote it and whenever, every partition of the store that has something to sync is poisoned, since nobody knows what
+    /// The whole file system that the store is on, where four partitions or more have what nobody has come to sync yet: appends that one thread
+    /// defers over many partitions, and what is due in the background. Everything else is synced as with `Partition`. For a file system that
+    /// holds little besides the store: such a sync waits for everything that anybody has written there, and where something could not be
+    /// written, whoever wrote it and whenever, every partition of the store that has something to sync is poisoned, since nobody knows what
     /// was lost. Needs Linux 5.17, and ext4.
     FileSystem,
 }

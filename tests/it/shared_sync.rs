@@ -7,16 +7,15 @@ use std::time::Duration;
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::{
-    Ack, AckLevel, AppendError, OpenError, Partition, PendingAck, Record, RecordBatch, Store, StoreOptions, SyncError, SyncPolicy, SyncScope,
-    TopicOptions,
+    AckLevel, AppendError, OpenError, Partition, PendingAck, Record, RecordBatch, Store, StoreOptions, SyncError, SyncPolicy, SyncScope, TopicOptions,
 };
 
 use crate::interleavings::Hooked;
-use crate::reading_support::{Random, eventually, numbered};
+use crate::reading_support::{Random, numbered};
 
-/// Enough for a sync of the file system, and too few.
+/// Enough for a sync of the file system, and too few: another syncs, and takes along one less.
 const MANY: u32 = 40;
-const FEW: u32 = 10;
+const FEW: u32 = 4;
 
 fn partitions(store: &Store, count: u32) -> Vec<Partition> {
     let topic = match store.existing_topic("t") {
@@ -150,69 +149,53 @@ fn a_store_is_refused_where_a_sync_would_not_tell_what_failed() {
     options.sync_scope(partition).open("/store").unwrap();
 }
 
-/// Appends to the partitions at `late` come while others are synced by one sync: they are not told durable by that one, which may not have seen what
-/// they wrote. One of them leads the next. Returns what each was told, and the syncs of the file system and of files.
-fn come_late(late: std::ops::Range<usize>, fault: Option<Fault>) -> (Vec<Result<Ack, AppendError>>, (u64, u64)) {
+/// Who comes while others are synced by one sync is not told durable by that one, which may not have seen what it wrote.
+#[test]
+fn who_comes_late_is_synced_by_itself() {
     let disk = Hooked::over(SimDisk::new(1, NameModel::Strict));
     let faulty = Faulty::new(disk.clone());
     let (_store, partitions) = open(StoreOptions::new().storage(Arc::new(faulty.clone())).sync_scope(SyncScope::FileSystem));
-    let (told, answers) = mpsc::channel();
-    let (count, late) = (late.len(), partitions[late].to_vec());
-    *disk.after_sync_all.lock() = Some(Box::new(move || {
-        for partition in &late {
-            let (partition, told) = (partition.clone(), told.clone());
-            std::thread::spawn(move || told.send(partition.append(Record::new("late"))));
+    let (first, others) = partitions.split_at(MANY as usize - 8);
+    let (late, later) = (others[0].clone(), others[1..].to_vec());
+    *disk.after_sync_all.lock() = Some(Box::new({
+        let (late, faulty) = (late.clone(), faulty.clone());
+        move || {
+            let pending = defer(&late);
+            later.iter().for_each(|later| drop(defer(later)));
+            assert!(!pending.is_durable());
+            let before = faulty.syncs();
+            // Also while the other sync is under way, as far as it is told.
+            assert_eq!((pending.wait().unwrap().durable_end.get(), faulty.syncs()), (1, before + 1));
         }
-        eventually("the late ones are written", || late.iter().all(|partition| partition.log_end_offset().get() == 1));
-        std::thread::sleep(Duration::from_millis(50)); // they wait by now
-        assert!(late.iter().all(|partition| partition.durable_end_offset().get() == 0));
     }));
-    faulty.reset_counts();
-    fault.into_iter().for_each(|fault| faulty.inject(fault));
-    let pending: Vec<PendingAck> = partitions[..20].iter().map(defer).collect();
+    let pending: Vec<PendingAck> = first.iter().map(defer).collect();
     pending.into_iter().for_each(|pending| _ = pending.wait().unwrap());
-    let answers = (0..count).map(|_| answers.recv_timeout(Duration::from_secs(20)).expect("nobody leads the next sync")).collect();
-    (answers, (faulty.count(Op::SyncAll), faulty.syncs()))
+    assert!(others[1..].iter().all(|later| later.durable_end_offset().get() == 0), "nobody has synced them");
+    assert_eq!((late.durable_end_offset().get(), faulty.count(Op::SyncAll)), (1, 1));
 }
 
+/// Threads that append to partitions of their own, and to others' without waiting for them: nobody is left asleep, with cuts too.
 #[test]
-fn who_comes_late_waits_for_another_sync() {
-    let (answers, syncs) = come_late(20..21, None);
-    assert!(answers.into_iter().all(|answer| answer.unwrap().durable_end.get() == 1));
-    assert_eq!(syncs, (1, 1), "too few for another sync of all");
-    let (answers, syncs) = come_late(20..40, None);
-    assert!(answers.into_iter().all(|answer| answer.unwrap().durable_end.get() == 1));
-    assert_eq!(syncs, (2, 0));
-}
-
-#[test]
-fn who_waits_together_is_told_of_a_failure() {
-    let (answers, syncs) = come_late(20..40, Some(Fault::at(Op::SyncAll).nth(2)));
-    assert!(answers.iter().all(|answer| matches!(answer, Err(AppendError::NotDurable { .. }))), "{answers:?}");
-    assert_eq!(syncs, (2, 0));
-}
-
-/// Threads that each wait for their own partition: nobody is left asleep, with cuts, and with more and fewer of them at once.
-#[test]
-fn threads_of_many_partitions_share_syncs() {
+fn threads_share_partitions_and_syncs() {
     let (faulty, options) = faulty();
     let store = options.segment_bytes(64 << 10).open("/store").unwrap();
     let partitions = Arc::new(partitions(&store, MANY));
-    faulty.inject(Fault::at(Op::Sync).from_then_on().slow(Duration::from_millis(1)));
     let (done, result) = mpsc::channel();
     let work = partitions.clone();
     std::thread::spawn(move || {
         std::thread::scope(|scope| {
-            for (number, partition) in work.iter().enumerate() {
-                // They end one after another.
+            for (own, others) in work.chunks(5).map(|chunk| chunk.split_first().unwrap()) {
                 scope.spawn(move || {
-                    for round in 0..20 + 2 * number as u64 {
-                        let ack = partition.append(Record::new(&[7; 700])).unwrap();
+                    for round in 0..60u64 {
+                        let pending: Vec<PendingAck> = others.iter().map(|other| try_defer(other, 700).unwrap()).collect();
+                        let ack = own.append(Record::new(&[7; 700])).unwrap();
                         assert!(ack.durable_end > ack.last_offset);
                         if round % 16 == 15 {
-                            partition.truncate_suffix(ack.base_offset.get() - 3).unwrap();
+                            own.truncate_suffix(ack.base_offset.get() - 3).unwrap();
+                            pending.into_iter().for_each(|pending| assert!(pending.wait().is_ok()));
                         }
                     }
+                    others.iter().for_each(|other| _ = other.flush().unwrap());
                 });
             }
         });
@@ -221,8 +204,7 @@ fn threads_of_many_partitions_share_syncs() {
     result.recv_timeout(Duration::from_secs(60)).expect("hangs");
     assert!(faulty.count(Op::SyncAll) > 0);
     for (number, partition) in partitions.iter().enumerate() {
-        let rounds = 20 + 2 * number as u64;
-        assert_eq!(partition.durable_end_offset().get(), rounds - 4 * (rounds / 16));
+        assert_eq!(partition.durable_end_offset().get(), if number % 5 == 0 { 60 - 3 * 4 } else { 60 });
     }
 }
 
