@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use crate::input::InputError;
 
-/// The exit codes, the same for every command; the help has the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The exit codes, the same for every command; the help has the table. Of several, the highest says most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Exit {
     /// Everything asked for was done.

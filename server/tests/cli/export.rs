@@ -97,6 +97,58 @@ fn small_files_are_put_together() {
     assert!(!empty.path("out").exists());
 }
 
+/// Of four partitions one has a rotten file and one lost a file: the two others are done, and the last line says so.
+#[test]
+fn partitions_that_fail_keep_nobody_from_being_compacted() {
+    for last in [&["--json"][..], &[], &["--follow"]] {
+        let sandbox = Sandbox::new();
+        let export = ["export", "data", "logs", "--to", "out"];
+        let append = |line: &str| {
+            for partition in ["0", "1", "2", "3"] {
+                sandbox.ok_with(&["append", "data", "logs", "--partitions", "4", "-p", partition], line);
+            }
+        };
+        for line in ["one\n", "two\n"] {
+            append(line);
+            sandbox.ok(&export);
+        }
+        append("three\n");
+        let home = |partition: u32| sandbox.path(&format!("out/topic=logs/partition={partition}"));
+        let (rotten, lost) = (home(0).join(name(1, 1)), home(2).join(name(0, 0)));
+        let mut bytes = fs::read(&rotten).unwrap();
+        let page = bytes.windows(3).position(|window| window == b"two").unwrap();
+        bytes[page] ^= 0x10;
+        fs::write(&rotten, bytes).unwrap();
+        fs::remove_file(&lost).unwrap();
+
+        let run = sandbox.run(&[&export[..], &["--compact"], last].concat()).expect(3);
+        let said: Vec<&str> = run.stderr.lines().filter(|line| !line.contains(" put 2 files together as ")).collect();
+        assert_eq!(said.len(), 2, "{}", run.stderr);
+        for (line, (place, file)) in said.iter().zip([("logs/0", &rotten), ("logs/2", &lost)]) {
+            let file = file.strip_prefix(sandbox.path("")).unwrap().display().to_string();
+            assert!(line.starts_with(&format!("tidelog: compacting {place}: {file} is ")), "{line}");
+        }
+        let text = run.text();
+        if last == ["--json"] {
+            let report: Value = serde_json::from_str(&text).unwrap();
+            let partitions = |field: &str| report[field].as_array().unwrap().iter().map(|one| one["partition"].clone()).collect::<Vec<_>>();
+            assert_eq!(
+                (&report["rows"], partitions("partitions"), partitions("failures")),
+                (&json!(2), vec![json!(1), json!(3)], vec![json!(0), json!(2)])
+            );
+            assert_eq!(format!("tidelog: {}", report["failures"][1]["reason"].as_str().unwrap()), said[1]);
+        } else {
+            let line = text.lines().last().unwrap();
+            assert!(
+                line.starts_with("2 rows, ") && line.ends_with(" bytes in 2 new files; 4 files put together as 2 files; 2 of 4 partitions failed"),
+                "{line}"
+            );
+        }
+        assert_eq!([1, 3].map(|partition| ranges(&home(partition))), [[(0, 1), (2, 2)], [(0, 1), (2, 2)]]);
+        assert_eq!([0, 2].map(|partition| ranges(&home(partition))), [vec![(0, 0), (1, 1)], vec![(1, 1)]], "nothing was done there");
+    }
+}
+
 /// What is appended while an export follows the log is in a file a second later, whoever is killed, and once.
 #[test]
 fn a_followed_export_goes_on() {
@@ -152,7 +204,6 @@ fn a_killed_export_is_continued() {
     assert_eq!(fs::read_dir(&home).unwrap().count(), 30, "nothing is left behind");
 }
 
-/// First and last offset of each file, by their names.
 /// A process that does not outlive its test.
 struct Killed(Child);
 
@@ -173,6 +224,11 @@ impl Drop for Killed {
     }
 }
 
+fn name(first: u64, last: u64) -> String {
+    format!("{first:020}-{last:020}.parquet")
+}
+
+/// First and last offset of each file, by their names.
 fn ranges(home: &Path) -> Vec<(u64, u64)> {
     let names = fs::read_dir(home).into_iter().flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut ranges: Vec<_> = names

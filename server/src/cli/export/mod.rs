@@ -43,7 +43,9 @@ A run ends before offsets that are damaged (exit code 4) or were deleted before 
 With --allow-gaps they are left out and listed, by later runs too. Files of another partition are refused with exit code 3.
 In a bucket a file's name has 16 more digits, and nothing is locked: whoever is first to export an offset has it, and the others end with exit code 3.
 With --compact, neighbouring files of the same columns are put together while they stay within --rows-per-file and 512 MiB. One commit of the
-Delta log puts the new file in their place, and then they are removed: who reads by a path pattern meanwhile may see rows twice, or miss a file.")]
+Delta log puts the new file in their place, and then they are removed: who reads by a path pattern meanwhile may see rows twice, or miss a file.
+A partition of which something fails is told of and left there, and all others are done; the last line counts both. The exit code is then the
+highest of those that failed: 1 for an I/O error, 3 for what was refused, 4 for damage. With --follow that ends the command.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
@@ -83,7 +85,7 @@ pub(crate) struct Args {
     /// With --follow: seconds from one round to the next.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, requires = "follow", value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
-    /// Print one JSON object: {"rows":N,"bytes":N,"partitions":[{..}, ..]}; with --follow, one a round that exported something.
+    /// Print one JSON object: {"rows":N,"bytes":N,"partitions":[{..}, ..],"failures":[{..}, ..]}; with --follow, one a round that did something.
     #[arg(long)]
     json: bool,
 }
@@ -110,23 +112,21 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
     // Of partitions that are exported side by side, each has its own.
     let threads = available_parallelism().map_or(1, usize::from).div_ceil(views.len().max(1));
-    let (mut jobs, mut results) = (Vec::new(), Results::default());
+    let (mut jobs, mut begun, mut results) = (Vec::new(), Begun::default(), Results::default());
     for view in views {
         let export = export_of(args, &to, &view, columns.as_ref(), threads);
-        let failed = |error| failure(&name_of(&view), error);
-        let has_files = args.compact && export.watermark().map_err(failed)?.is_some();
-        jobs.push(if args.follow || has_files {
-            let mut session = export.begin().map_err(failed)?;
-            if has_files {
-                told(args, &view, &session.compact().map_err(failed)?, &mut results)?;
+        match begin(args, view.clone(), export) {
+            Ok((job, report)) => {
+                told(args, &view, &report, &mut results)?;
+                begun.small_files += report.removed_files as u64;
+                begun.files += report.files.len() as u64;
+                jobs.push(job);
             }
-            Job::Session(Box::new(session))
-        } else {
-            Job::Once(view, Box::new(export))
-        });
+            Err(failure) => begun.failed.push(Failed::say(&view, &failure)),
+        }
     }
     if !args.follow {
-        return round(args, &mut jobs.iter_mut().collect::<Vec<_>>(), &mut results);
+        return round(args, &mut jobs.iter_mut().collect::<Vec<_>>(), begun, &mut results);
     }
     loop {
         let began = Instant::now();
@@ -137,8 +137,8 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
                 due.push(job);
             }
         }
-        if !due.is_empty() {
-            let exit = round(args, &mut due, &mut results)?;
+        if !due.is_empty() || !begun.failed.is_empty() {
+            let exit = round(args, &mut due, std::mem::take(&mut begun), &mut results)?;
             if exit != Exit::Done {
                 return Ok(exit);
             }
@@ -147,12 +147,50 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     }
 }
 
+/// What was done before anything is exported.
+#[derive(Default)]
+struct Begun {
+    /// Files that were put together, and those that they became.
+    small_files: u64,
+    files: u64,
+    failed: Vec<Failed>,
+}
+
+/// A partition that was not done, or not to its end.
+struct Failed {
+    partition: u32,
+    exit: Exit,
+    why: String,
+}
+
+impl Failed {
+    /// Says it at once: what others have to do may take long.
+    fn say(view: &PartitionView, failure: &Failure) -> Self {
+        let why = failure.to_string();
+        super::say(&why);
+        Self { partition: view.index(), exit: failure.exit(), why }
+    }
+}
+
+/// Takes a partition's place in the export, if it must be kept, and puts its files together.
+fn begin(args: &Args, view: PartitionView, export: ParquetExport) -> Result<(Job, CompactionReport), Failure> {
+    let failed = |doing: &str, error| failure(doing, &name_of(&view), error);
+    let has_files = args.compact && export.watermark().map_err(|error| failed("compacting", error))?.is_some();
+    if !args.follow && !has_files {
+        return Ok((Job::Once(view, Box::new(export)), CompactionReport::default()));
+    }
+    let mut session = export.begin().map_err(|error| failed(if has_files { "compacting" } else { "exporting" }, error))?;
+    let report = if has_files { session.compact().map_err(|error| failed("compacting", error))? } else { CompactionReport::default() };
+    Ok((Job::Session(Box::new(session)), report))
+}
+
 /// Exports some partitions, and says what became of each.
-fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Exit, Failure> {
+fn round(args: &Args, jobs: &mut [&mut Job], begun: Begun, results: &mut Results) -> Result<Exit, Failure> {
     let bar = Progress::of_records(&args.topic.topic);
     let outcomes = run_all(jobs, &bar);
     drop(bar);
-    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    let (mut reports, Begun { small_files, files, mut failed }) = (Vec::new(), begun);
+    let count = jobs.len() + failed.len();
     for (job, outcome) in jobs.iter().zip(outcomes) {
         match said(args, job.view(), outcome) {
             Ok(report) => {
@@ -161,29 +199,37 @@ fn round(args: &Args, jobs: &mut [&mut Job], results: &mut Results) -> Result<Ex
                 }
                 reports.push((job.view(), report));
             }
-            Err(failure) => failures.push(failure),
+            Err(failure) => failed.push(Failed::say(job.view(), &failure)),
         }
     }
     let (rows, bytes) = reports.iter().fold((0, 0), |(rows, bytes), (_, report)| (rows + report.rows(), bytes + report.bytes()));
     if args.json {
         let partitions: Vec<Value> = reports.iter().map(|(view, report)| value(view, report)).collect();
-        results.json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions }))?;
-    } else if !args.follow {
-        let files: usize = reports.iter().map(|(_, report)| report.files.len()).sum();
-        let (rows, files) = (counted(rows, "row", "rows"), counted(files as u64, "new file", "new files"));
-        results.line(&format!("{rows}, {bytes} bytes in {files}"))?;
+        let failures: Vec<Value> = failed.iter().map(|failed| json!({ "partition": failed.partition, "reason": failed.why })).collect();
+        results.json(&json!({ "rows": rows, "bytes": bytes, "partitions": partitions, "failures": failures }))?;
+    } else if !args.follow || !failed.is_empty() {
+        let new_files: usize = reports.iter().map(|(_, report)| report.files.len()).sum();
+        let mut line = format!("{}, {bytes} bytes in {}", counted(rows, "row", "rows"), counted(new_files as u64, "new file", "new files"));
+        if files > 0 {
+            line += &format!("; {} put together as {}", counted(small_files, "file", "files"), counted(files, "file", "files"));
+        }
+        if !failed.is_empty() {
+            line += &format!("; {} of {} failed", failed.len(), counted(count as u64, "partition", "partitions"));
+        }
+        results.line(&line)?;
     }
-    if let Some(last) = failures.pop() {
-        failures.iter().for_each(|failure| super::say(&failure.to_string()));
-        return Err(last);
-    }
-    let is_stopped = reports.iter().any(|(_, report)| report.stopped_by.is_some());
-    Ok(match (reports.iter().any(|(_, report)| report.has_damage()), is_stopped) {
+    let exit = exit_of(args, reports.iter().map(|(_, report)| report));
+    Ok(failed.iter().map(|failed| failed.exit).fold(exit, Exit::max))
+}
+
+fn exit_of<'a>(args: &Args, mut reports: impl Iterator<Item = &'a ExportReport> + Clone) -> Exit {
+    let is_stopped = reports.clone().any(|report| report.stopped_by.is_some());
+    match (reports.any(ExportReport::has_damage), is_stopped) {
         (true, false) if args.follow => Exit::Done, // it was told, and goes on
         (true, _) => Exit::Damage,
         (false, true) => Exit::Refused,
         (false, false) => Exit::Done,
-    })
+    }
 }
 
 fn export_of(args: &Args, to: &Place, view: &PartitionView, columns: Option<&TypedColumns>, threads: usize) -> ParquetExport {
@@ -238,7 +284,7 @@ fn about(Unfit { column, values, first, .. }: &Unfit) -> String {
 /// Tells what was left out, and why an export ended.
 fn said(args: &Args, view: &PartitionView, outcome: Outcome) -> Result<ExportReport, Failure> {
     let place = name_of(view);
-    let report = outcome.map_err(|error| failure(&place, error))?;
+    let report = outcome.map_err(|error| failure("exporting", &place, error))?;
     // What is followed is told of once.
     for gap in report.gaps.iter().filter(|gap| !args.follow || gap.from >= report.from) {
         super::say(&format!("{place}: offsets {}..{} are not exported: {}", gap.from, gap.to, gap.reason));
@@ -256,11 +302,11 @@ fn said(args: &Args, view: &PartitionView, outcome: Outcome) -> Result<ExportRep
     Ok(report)
 }
 
-fn failure(place: &str, error: ExportError) -> Failure {
+fn failure(doing: &str, place: &str, error: ExportError) -> Failure {
     match error {
         ExportError::Read(error) => store::read_failure(place, error),
-        error if error.is_refusal() => Failure::because(Exit::Refused, format!("exporting {place}"), error),
-        error => Failure::because(Exit::Failed, format!("exporting {place}"), error),
+        error if error.is_refusal() => Failure::because(Exit::Refused, format!("{doing} {place}"), error),
+        error => Failure::because(Exit::Failed, format!("{doing} {place}"), error),
     }
 }
 
