@@ -200,8 +200,8 @@ impl DeltaLog {
     /// [`ExportError::CleanedUp`] if the commit came where no reader looks.
     pub(super) fn commit(&mut self, file: NewFile<'_>) -> Result<(), ExportError> {
         let before = self.watermark()?;
-        if let Some(watermark) = before.filter(|watermark| watermark.get() > file.contents.extent.first) {
-            return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark });
+        if before.is_some_and(|watermark| watermark.get() > file.contents.extent.first) {
+            return Err(self.fenced()?);
         }
         if !self.is_named {
             self.log_files.target.make_directory(&self.log_files.path)?;
@@ -214,9 +214,8 @@ impl DeltaLog {
             }
             // Somebody else's commit; it need not be about this partition.
             self.log_files.read(&mut self.snapshot)?;
-            let watermark = self.watermark()?;
-            if watermark != before {
-                return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark: watermark.unwrap_or(Offset::new(0)) });
+            if self.watermark()? != before {
+                return Err(self.fenced()?);
             }
         }
     }
@@ -229,8 +228,7 @@ impl DeltaLog {
     pub(super) fn replace(&mut self, old: &[OldFile], file: NewFile<'_>) -> Result<(), ExportError> {
         loop {
             if old.iter().any(|old| !self.has(&old.name)) {
-                let watermark = self.watermark()?.unwrap_or(Offset::ZERO);
-                return Err(ExportError::Fenced { path: self.log_files.path.clone(), watermark });
+                return Err(self.fenced()?);
             }
             let commit = encode(&self.replacing_actions(old, file));
             if self.log_files.commit(&mut self.snapshot, &commit)? {
@@ -238,6 +236,11 @@ impl DeltaLog {
             }
             self.log_files.read(&mut self.snapshot)?;
         }
+    }
+
+    /// That another process was first.
+    pub(super) fn fenced(&self) -> Result<ExportError, ExportError> {
+        Ok(ExportError::Fenced { path: self.log_files.path.clone(), watermark: self.watermark()?.unwrap_or(Offset::ZERO) })
     }
 
     fn replacing_actions(&self, old: &[OldFile], file: NewFile<'_>) -> Vec<Action> {

@@ -64,9 +64,9 @@ pub enum ExportError {
         /// Which, and what is wrong with it.
         reason: String,
     },
-    /// Another process exported the same partition meanwhile, and was first. The file that this run was about to commit is no part of the table; run
-    /// again.
-    #[error("{}: another process has exported the partition up to offset {watermark} meanwhile", path.display())]
+    /// Another process exported the same partition meanwhile, or put its files together, and was first. The file that this one was about to commit is no
+    /// part of the table; run again.
+    #[error("{}: another process was first, and the partition is exported up to offset {watermark} by now", path.display())]
     Fenced {
         /// The Delta log.
         path: PathBuf,

@@ -2,6 +2,7 @@
 //! what was not finished, what was put into other files, and what it may not commit, never a file that somebody could commit.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fmt;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -224,6 +225,20 @@ impl ExportDirectory {
     /// Removes a file that is no part of the table.
     pub(super) fn remove(&self, name: FileName) -> Result<(), ExportError> {
         Ok(self.target.remove(&self.path.join(name.to_string()))?)
+    }
+
+    /// What it means that a file of the table is not there: where nothing is locked, another process may have put it into another one since the log
+    /// was read. Any other error stays what it is.
+    pub(super) fn or_fenced(&mut self, error: ExportError) -> ExportError {
+        let name = match &error {
+            ExportError::Io(error) if self.is_shared() && error.kind() == ErrorKind::NotFound => error.path.file_name().and_then(OsStr::to_str),
+            _ => None,
+        };
+        let Some(name) = name.filter(|name| self.table.has(name)).map(str::to_owned) else { return error };
+        match self.table.read() {
+            Ok(()) if !self.table.has(&name) => self.table.fenced().unwrap_or(error),
+            _ => error,
+        }
     }
 
     /// The files that are part of the table, in offset order, as far as their names say offsets: others may have put files together.

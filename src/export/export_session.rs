@@ -75,7 +75,8 @@ impl ExportSession {
     /// that opened the table before lose the files that were put together.
     ///
     /// # Errors
-    /// [`ExportError`]. What was put together by then is.
+    /// [`ExportError`]; in an object store [`ExportError::Fenced`] if another process has put some of the files together meanwhile. What was put
+    /// together by then is.
     ///
     /// ```
     /// use tidelog::export::ParquetExport;
@@ -98,6 +99,13 @@ impl ExportSession {
         self.is_behind |= self.directory.is_shared();
         self.find_place()?;
         self.is_behind = true;
+        let report = self.put_together().map_err(|error| self.directory.or_fenced(error))?;
+        // Commits of others that were in the way may have moved the watermark.
+        self.is_behind = self.directory.is_shared();
+        Ok(report)
+    }
+
+    fn put_together(&mut self) -> Result<CompactionReport, ExportError> {
         let Self { export, source, directory, .. } = self;
         let limits = Limits { rows: export.rows_per_file, bytes: export.bytes_per_file };
         let mut report = CompactionReport::default();
@@ -106,8 +114,6 @@ impl ExportSession {
             report.removed_files += compaction.members.len();
         }
         report.checkpoint_failures = std::mem::take(&mut directory.checkpoint_failures);
-        // Commits of others that were in the way may have moved the watermark.
-        self.is_behind = self.directory.is_shared();
         Ok(report)
     }
 

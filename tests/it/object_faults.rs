@@ -41,14 +41,19 @@ struct Faults {
     deletes: AtomicU64,
     denies_deletes: AtomicBool,
     /// Done on the thread of the requests before the next commit is put.
-    inline: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    inline: Mutex<Option<Deed>>,
     /// The first call that fails, counted from the last time that this was set, and whether all behind it fail too.
     fault: Mutex<Option<(u64, When, bool)>>,
     /// What others do before the next commit is put.
-    others: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+    others: Mutex<Option<Deed>>,
+    /// What others do before a call, counted as that of `fault`.
+    intruder: Mutex<Option<(u64, Deed)>>,
     /// What conditional puts are answered with, nothing being done.
     conflicts: AtomicU64,
 }
+
+/// What others do.
+type Deed = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,6 +79,17 @@ impl FlakyStore {
     /// Does this before the next commit is put.
     pub(crate) fn before_commit(&self, others: impl FnOnce() + Send + 'static) {
         *self.faults.others.lock().unwrap() = Some(Box::new(others));
+    }
+
+    /// Does this before the `nth` call from now on, or the next one that answers by itself and not by a stream.
+    pub(crate) fn before_call(&self, nth: u64, others: impl FnOnce() + Send + 'static) {
+        self.faults.calls.store(0, Ordering::Relaxed);
+        *self.faults.intruder.lock().unwrap() = Some((nth, Box::new(others)));
+    }
+
+    /// Whether that has not come yet.
+    pub(crate) fn waits(&self) -> bool {
+        self.faults.intruder.lock().unwrap().is_some()
     }
 
     /// Does this before the next commit is put, on the very thread that makes the requests.
@@ -127,7 +143,12 @@ impl Faults {
     }
 
     async fn around<T>(&self, call: impl Future<Output = Result<T>>) -> Result<T> {
-        match self.next() {
+        let fault = self.next();
+        let intruder = self.intruder.lock().unwrap().take_if(|(nth, _)| *nth <= self.calls.load(Ordering::Relaxed));
+        if let Some((_, others)) = intruder {
+            tokio::task::spawn_blocking(others).await.unwrap();
+        }
+        match fault {
             Some((When::Before, number)) => Err(failure(number)),
             Some((When::After, number)) => {
                 drop(call.await);

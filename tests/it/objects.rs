@@ -493,6 +493,64 @@ fn files_are_put_together_once() {
     assert_eq!((two.run(&mut |_| {}).unwrap().rows(), bucket.data_files().len()), (10, 2));
 }
 
+/// Before whatever call another process puts the same files together: it was first, and that is what is said, or it finds nothing left to be done.
+#[test]
+fn whoever_is_overtaken_while_it_puts_files_together_is_fenced() {
+    for store in 0..2 {
+        let mut fenced = 0;
+        for nth in 1.. {
+            let bucket = Bucket::each().remove(store);
+            let (fixture, flaky) = (Fixture::new(), FlakyStore::new(bucket.store.clone()));
+            fixture.append_odd(0..30);
+            let partition = fixture.partition();
+            ParquetExport::to_objects(partition.view(), &bucket.place()).rows_per_file(10).run(&mut |_| {}).unwrap();
+            let mut session = ParquetExport::to_objects(partition.view(), &bucket.place_in(&flaky)).begin().unwrap();
+            let other = ParquetExport::to_objects(partition.view(), &bucket.place());
+            flaky.before_call(nth, move || drop(other.begin().unwrap().compact().unwrap()));
+            let outcome = session.compact();
+            let is_last = flaky.waits();
+            match outcome {
+                Ok(report) => assert!([0, 3].contains(&report.removed_files), "call {nth}: {report:?}"),
+                Err(ExportError::Fenced { watermark, .. }) if watermark.get() == 30 => fenced += 1,
+                Err(error) => panic!("call {nth}: {error}"),
+            }
+            fixture.append_odd(30..40);
+            assert_eq!(session.run(&mut |_| {}).unwrap().rows(), 10, "call {nth}");
+            let copy = tempfile::tempdir().unwrap();
+            let copy = Store::open(copy.path()).unwrap().topic("odd").unwrap().partition(0).unwrap();
+            let import = ParquetImport::open_objects(&bucket.place(), "odd").unwrap();
+            assert_eq!((import.rows(), import.restore(0, &copy, &mut |_| {}).unwrap().rows), (40, 40), "call {nth}");
+            if is_last {
+                assert!(nth > 10 && fenced > 5, "{fenced} of {nth} calls");
+                break;
+            }
+        }
+    }
+}
+
+/// A file that nobody has put anywhere is lost, and nobody was first.
+#[test]
+fn a_file_that_is_lost_while_it_is_put_into_another_is_no_fence() {
+    let (mut lost, mut done) = (0, 0);
+    while done == 0 {
+        let (bucket, fixture) = (Bucket::memory(), Fixture::new());
+        let flaky = FlakyStore::new(bucket.store.clone());
+        fixture.append_odd(0..30);
+        ParquetExport::to_objects(fixture.partition().view(), &bucket.place()).rows_per_file(10).run(&mut |_| {}).unwrap();
+        let mut session = ParquetExport::to_objects(fixture.partition().view(), &bucket.place_in(&flaky)).begin().unwrap();
+        let (store, name) = (bucket.store.clone(), bucket.data_files().pop_last().unwrap());
+        let path = ObjectPath::from(format!("some/place/topic=odd/partition=0/{name}"));
+        flaky.before_call(lost + 1, move || block_on(async { store.delete(&path).await.unwrap() }));
+        match session.compact() {
+            Ok(_) => done += 1,
+            Err(ExportError::MissingFile { path }) if path.ends_with(&name) => lost += 1,
+            Err(ExportError::Io(error)) if error.path.ends_with(&name) && error.kind() == std::io::ErrorKind::NotFound => lost += 1,
+            Err(error) => panic!("call {}: {error}", lost + 1),
+        }
+    }
+    assert!(lost > 5, "only {lost} calls");
+}
+
 /// A store with nothing in it.
 pub(crate) struct Bucket {
     pub(crate) store: Arc<dyn ObjectStore>,
