@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use jiff::{Span, SpanRelativeTo};
+
 use crate::input::parse_rfc3339;
 
 /// The value of `--from`.
@@ -21,12 +23,16 @@ pub(crate) enum From {
 /// Why a text is no place to start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum FromError {
-    #[error("expected an offset (17), the last records (-100), earliest, latest, a time ago (90s, 15m, 2h, 7d) or an RFC 3339 time")]
+    #[error("expected an offset (17), the last records (-100), earliest, latest, a time ago (90s, 15m, 2h, 7d, P1DT12H) or an RFC 3339 time")]
     Unknown,
     #[error("out of range: offsets go to {}", i64::MAX)]
     OffsetOutOfRange,
     #[error("longer ago than 292 years")]
     TooLongAgo,
+    #[error("years and months have no fixed length: say it in days, as P30D")]
+    NoFixedLength,
+    #[error("expected an ISO 8601 duration, as PT1H30M, P1DT12H or P7D: {0}")]
+    Duration(String),
     #[error("{0}")]
     Time(String),
 }
@@ -50,6 +56,9 @@ impl FromStr for From {
             let count = count.parse::<i64>().map_err(|_| FromError::TooLongAgo)?;
             return count.checked_mul(unit_ns).map(Self::AgoNs).ok_or(FromError::TooLongAgo);
         }
+        if text.starts_with(['P', 'p']) {
+            return iso_8601_ns(text).map(Self::AgoNs);
+        }
         if text.starts_with(|character: char| character.is_ascii_digit()) && text.contains(['-', ':']) {
             return parse_rfc3339(text).map(|time| Self::TimeNs(time.get())).map_err(|error| FromError::Time(error.to_string()));
         }
@@ -62,6 +71,17 @@ fn split_unit(text: &str) -> Option<(&str, i64)> {
     const UNITS: [(&str, i64); 5] =
         [("ms", 1_000_000), ("s", SECOND_NS), ("m", 60 * SECOND_NS), ("h", 3600 * SECOND_NS), ("d", 24 * 3600 * SECOND_NS)];
     UNITS.iter().find_map(|(suffix, unit_ns)| Some((text.strip_suffix(suffix)?, *unit_ns)))
+}
+
+/// As Kafka's tools take it; a day has 24 hours.
+fn iso_8601_ns(text: &str) -> Result<i64, FromError> {
+    let wrong = |error: jiff::Error| FromError::Duration(error.to_string());
+    let span: Span = text.parse().map_err(wrong)?;
+    if (span.get_years(), span.get_months()) != (0, 0) {
+        return Err(FromError::NoFixedLength);
+    }
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(wrong)?;
+    i64::try_from(duration.as_nanos()).map_err(|_| FromError::TooLongAgo)
 }
 
 #[cfg(test)]
@@ -83,6 +103,13 @@ mod tests {
             ("15m", From::AgoNs(HOUR_NS / 4)),
             ("7d", From::AgoNs(7 * 24 * HOUR_NS)),
             ("250ms", From::AgoNs(250_000_000)),
+            ("PT1H30M", From::AgoNs(HOUR_NS * 3 / 2)),
+            ("P1DT12H", From::AgoNs(36 * HOUR_NS)),
+            ("P7D", From::AgoNs(7 * 24 * HOUR_NS)),
+            ("P2W", From::AgoNs(14 * 24 * HOUR_NS)),
+            ("PT0.25S", From::AgoNs(250_000_000)),
+            ("pt90m", From::AgoNs(HOUR_NS * 3 / 2)),
+            ("PT0S", From::AgoNs(0)),
             ("2023-11-14T22:13:20Z", From::TimeNs(1_700_000_000_000_000_000)),
             ("2023-11-15T00:13:20.5+02:00", From::TimeNs(1_700_000_000_500_000_000)),
         ] {
@@ -92,14 +119,20 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        for text in ["", "-", "--1", "h", "-2h", "2w", "2.5h", "17x", "Earliest", "+5", "\u{661}", "2h15"] {
+        for text in ["", "-", "--1", "h", "-2h", "2w", "2.5h", "-P1D", "17x", "Earliest", "+5", "\u{661}", "2h15"] {
             assert_eq!(text.parse::<From>(), Err(FromError::Unknown), "{text}");
         }
         for text in ["9223372036854775808", "99999999999999999999999", "-9223372036854775808"] {
             assert_eq!(text.parse::<From>(), Err(FromError::OffsetOutOfRange), "{text}");
         }
-        for text in ["9999999d", "99999999999999999999h"] {
+        for text in ["9999999d", "99999999999999999999h", "P110000D"] {
             assert_eq!(text.parse::<From>(), Err(FromError::TooLongAgo), "{text}");
+        }
+        for text in ["P1Y", "P6M", "P1Y2M3DT4H"] {
+            assert_eq!(text.parse::<From>(), Err(FromError::NoFixedLength), "{text}");
+        }
+        for text in ["P", "PT", "P1", "P1DT", "P1H", "PT1D", "PT1M1H", "PT-6H", "P1D ", "P99999999999D", "PT1H30", "Please"] {
+            assert!(matches!(text.parse::<From>(), Err(FromError::Duration(_))), "{text}: {:?}", text.parse::<From>());
         }
         for text in ["2023-11-14", "2023-11-14T22:13:20", "2023-13-14T22:13:20Z"] {
             assert!(matches!(text.parse::<From>(), Err(FromError::Time(_))), "{text}");

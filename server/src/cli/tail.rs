@@ -23,7 +23,7 @@ Ends with Ctrl-C, after --count records, or when nobody reads its output any mor
 pub(crate) struct Args {
     #[command(flatten)]
     read: ReadArgs,
-    /// Where to start: an offset, -N for the last N, earliest, latest, a time ago (2h, 15m, 7d) or an RFC 3339 time.
+    /// Where to start: an offset, -N for the last N, earliest, latest, a time ago (2h, 15m, 7d, PT1H30M) or an RFC 3339 time.
     #[arg(long, value_name = "WHERE", default_value = "-10", allow_hyphen_values = true)]
     from: From,
 }

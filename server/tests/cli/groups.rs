@@ -177,6 +177,9 @@ fn a_duration_is_counted_back_from_now() {
     let to = |duration| shop.sandbox.ok(&reset(&["--by-duration", duration, "-p", "1", "--dry-run"]));
     assert!(to("1h").starts_with("shop/orders/1: 10 -> 10\n"));
     assert!(to("0s").starts_with("shop/orders/1: 10 -> 11\n"));
+    for (duration, after) in [("PT1H30M", 10), ("P1DT12H", 10), ("PT0S", 11)] {
+        assert!(to(duration).starts_with(&format!("shop/orders/1: 10 -> {after}\n")), "{duration}");
+    }
     // Before 1970.
     assert!(to("36500d").starts_with("shop/orders/1: 10 -> 0\n"));
 }
@@ -206,6 +209,8 @@ fn what_is_refused_moves_nothing() {
     sandbox.run(&reset(&["--to-offset", "-1"])).expect(2);
     sandbox.run(&reset(&["--to-time", "yesterday"])).expect(2).says("expected an RFC 3339 time");
     sandbox.run(&reset(&["--by-duration", "1 week"])).expect(2).says("expected a duration");
+    sandbox.run(&reset(&["--by-duration", "P1M"])).expect(2).says("years and months have no fixed length: say it in days, as P30D");
+    sandbox.run(&reset(&["--by-duration", "P1H"])).expect(2).says("expected an ISO 8601 duration, as PT1H30M, P1DT12H or P7D: ");
     let other = |group: &'static str, topic: &'static str| ["groups", "data", "reset", group, "--topic", topic, "--to-latest"];
     sandbox.run(&other("nobody", "shop/orders")).expect(1).says("there is no group nobody");
     sandbox.run(&other("billing", "shop/order")).expect(1).says("did you mean shop/orders");

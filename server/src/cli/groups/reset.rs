@@ -21,13 +21,14 @@ Examples:
   tidelog groups data reset billing --topic orders --to-earliest --dry-run
   tidelog groups data reset billing --topic orders -p 0 -p 2 --to-offset 1000
   tidelog groups data reset billing --topic orders --to-time 2024-05-01T00:00:00Z
-  tidelog groups data reset billing --topic orders --by-duration 2h
+  tidelog groups data reset billing --topic orders --by-duration P1DT12H
   tidelog groups data reset billing --topic orders --shift-by -100
   tidelog groups data reset audit --topic orders --to-latest --create
 
 Where the position goes is printed for each partition: before -> after. As in Kafka's kafka-consumer-groups, an offset that the log does not
 have becomes the nearest that it has (which is said), a time after the last record becomes the end, and partitions without a position get
-one, but cannot be shifted. A partition that is known to be damaged, or found to be when records of a time are looked for, is refused.
+one, but cannot be shifted. A duration is 90s, 15m, 2h or 7d, or as Kafka's tools take it, PT1H30M, P1DT12H or P7D: a day has 24 hours, and
+years and months are refused. A partition that is known to be damaged, or found to be when records of a time are looked for, is refused.
 The store must not be open for writing, so that no member is at work; --dry-run goes beside a writer.")]
 pub(super) struct Args {
     /// The group.

@@ -21,7 +21,7 @@ pub(super) struct TargetArgs {
     /// To the first record of this time or later (RFC 3339); to the end, if there is none.
     #[arg(long, value_name = "TIME", value_parser = time_ns)]
     to_time: Option<i64>,
-    /// To the first record of so long ago (90s, 15m, 2h, 7d) or later; to the end, if there is none.
+    /// To the first record of so long ago (90s, 15m, 2h, 7d, or in ISO 8601 P1DT12H) or later; to the end, if there is none.
     #[arg(long, value_name = "DURATION", value_parser = ago_ns)]
     by_duration: Option<i64>,
     /// By so many offsets, forward or (-100) back, within what there is.
@@ -91,7 +91,7 @@ fn time_ns(text: &str) -> Result<i64, String> {
 fn ago_ns(text: &str) -> Result<i64, String> {
     match text.parse() {
         Ok(From::AgoNs(ns)) => Ok(ns),
-        Err(error @ FromError::TooLongAgo) => Err(error.to_string()),
-        _ => Err("expected a duration, as 90s, 15m, 2h or 7d".to_owned()),
+        Err(error @ (FromError::TooLongAgo | FromError::NoFixedLength | FromError::Duration(_))) => Err(error.to_string()),
+        _ => Err("expected a duration, as 90s, 15m, 2h, 7d or P1DT12H".to_owned()),
     }
 }
