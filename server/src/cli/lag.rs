@@ -73,7 +73,7 @@ fn look(args: &Args, positions: &LogOffsetStore, views: &mut Views) -> Result<()
 }
 
 /// The lag of groups and their members. `views` knows all partitions of it.
-pub(super) fn report(positions: &LogOffsetStore, groups: &[GroupId], views: &mut Views) -> Result<MemberLagReport, Failure> {
+pub(super) fn report(positions: &dyn OffsetStore, groups: &[GroupId], views: &mut Views) -> Result<MemberLagReport, Failure> {
     let report = LagReport::gather(positions, groups, |key| views.find(key)).map_err(lag_failure)?;
     let report = MemberLagReport::gather(report, positions, groups, |partition| views.key(partition)).map_err(lag_failure)?;
     for row in report.rows.iter().filter(|row| row.lag.is_none()) {

@@ -13,6 +13,12 @@ fn readme() {
 }
 
 #[test]
+#[cfg(feature = "sqlite")]
+fn groups() {
+    check("docs/groups.md");
+}
+
+#[test]
 fn offsets() {
     check("docs/offsets.md");
 }

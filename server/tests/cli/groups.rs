@@ -36,11 +36,7 @@ impl Shop {
         topic.partition(0).unwrap().delete_prefix(3).unwrap();
         let keys: Vec<_> = (0..3).map(|number| topic.partition_key(number).unwrap()).collect();
         let positions = LogOffsetStore::open(&store).unwrap();
-        let at = |offset: u64| CommittedOffset::new(offset, TimestampNs::new(0));
-        let noted = CommittedOffset { metadata: "batch 17".to_owned(), expires_at: Some(TimestampNs::new(4_000_000_000 * SECOND)), ..at(4) };
-        positions.commit(&"billing".parse().unwrap(), &[(keys[0].clone(), noted), (keys[1].clone(), at(10))]).unwrap();
-        positions.commit(&"audit".parse().unwrap(), &[(keys[0].clone(), at(1))]).unwrap();
-        positions.save_group(&"billing".parse().unwrap(), &metadata()).unwrap();
+        keep(&positions, &keys);
         Self { sandbox, store, positions, keys }
     }
 
@@ -51,6 +47,14 @@ impl Shop {
         store.close().unwrap();
         sandbox
     }
+}
+
+fn keep(positions: &dyn OffsetStore, keys: &[PartitionKey]) {
+    let at = |offset: u64| CommittedOffset::new(offset, TimestampNs::new(0));
+    let noted = CommittedOffset { metadata: "batch 17".to_owned(), expires_at: Some(TimestampNs::new(4_000_000_000 * SECOND)), ..at(4) };
+    positions.commit(&"billing".parse().unwrap(), &[(keys[0].clone(), noted), (keys[1].clone(), at(10))]).unwrap();
+    positions.commit(&"audit".parse().unwrap(), &[(keys[0].clone(), at(1))]).unwrap();
+    positions.save_group(&"billing".parse().unwrap(), &metadata()).unwrap();
 }
 
 fn metadata() -> GroupMetadata {
@@ -267,6 +271,17 @@ fn looking_changes_not_one_byte() {
     assert!(before == sandbox.snapshot("data"));
 }
 
+#[cfg(not(feature = "sqlite"))]
+#[test]
+fn what_is_not_built_in_is_said() {
+    let sandbox = Shop::closed();
+    let create = ["reset", "new", "--topic", "shop/orders", "--to-latest", "--create"];
+    for arguments in [&["list"][..], &["delete", "billing"], &create, &[&create[..], &["--dry-run"]].concat()] {
+        let arguments = [&["groups", "data"], arguments, &["--store", "sqlite:new.db"]].concat();
+        sandbox.run(&arguments).expect(2).says("sqlite:new.db needs the feature sqlite");
+    }
+}
+
 #[test]
 fn a_group_is_deleted_with_all_that_is_kept_of_it() {
     let sandbox = Shop::closed();
@@ -292,6 +307,84 @@ fn a_damaged_log_is_told_and_moves_nothing() {
     for arguments in [&["groups", "data", "list"][..], &["groups", "data", "delete", "billing"], &reset(&["--to-latest"])] {
         sandbox.run(arguments).expect(4).says("changes of positions are lost");
     }
+}
+
+#[cfg(feature = "sqlite")]
+fn groups_in<'a>(place: &'a str, arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["groups", "data"], arguments, &["--store", place]].concat()
+}
+
+/// What is told and done is the same wherever groups are kept, and only there.
+#[cfg(feature = "sqlite")]
+#[test]
+fn groups_are_kept_in_sqlite_as_well() {
+    let (shop, place) = (Shop::open(), "sqlite:offsets.db");
+    let kept = tidelog::SqliteOffsetStore::open(shop.sandbox.path("offsets.db")).unwrap();
+    keep(&kept, &shop.keys);
+    let at = |arguments| groups_in(place, arguments);
+    let said = |arguments: &[&str]| {
+        let mut said: Value = serde_json::from_str(&shop.sandbox.ok(arguments)).unwrap();
+        for list in ["groups", "partitions", "members"] {
+            let rows = said.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
+            rows.for_each(|row| drop(row.as_object_mut().unwrap().remove("lag_seconds")));
+        }
+        said
+    };
+    for arguments in [&["list", "--json"][..], &["describe", "billing", "--json"], &["delete", "billing", "--dry-run", "--json"]] {
+        assert_eq!(said(&at(arguments)), said(&[&["groups", "data"], arguments].concat()), "{arguments:?}");
+    }
+    let dry = ["reset", "billing", "--topic", "shop/orders", "--to-earliest", "--dry-run"];
+    let moves = "shop/orders/0: 4 -> 3\nshop/orders/1: 10 -> 0\nshop/orders/2: - -> 0\n";
+    assert_eq!(shop.sandbox.ok(&at(&dry)), format!("{moves}dry run: nothing was moved\n"));
+    // Its members may be at work.
+    shop.sandbox.run(&at(&dry[..5])).expect(3).says("lock");
+    shop.sandbox.run(&at(&["delete", "billing"])).expect(3).says("lock");
+    shop.sandbox.run(&at(&["describe", "nobody"])).expect(1).says("there is no group nobody in ");
+
+    let Shop { sandbox, store, positions, .. } = shop;
+    drop(positions);
+    store.close().unwrap();
+    let log = committed(&sandbox, "billing");
+    assert_eq!(sandbox.ok(&at(&dry[..5])), moves);
+    let offsets = |group: &str| -> Vec<u64> {
+        let all = kept.fetch_all(&group.parse().unwrap()).unwrap();
+        let mut offsets: Vec<_> = all.iter().map(|(_, position)| position.offset.get()).collect();
+        offsets.sort();
+        offsets
+    };
+    assert_eq!((offsets("billing"), offsets("audit")), (vec![0, 0, 3], vec![1]));
+    let report: Value = serde_json::from_str(&sandbox.ok(&["groups", "data", "--store", place, "delete", "billing", "--json"])).unwrap();
+    assert_eq!(report, json!({"deleted": "billing", "positions": 3, "members": 2, "dry_run": false}));
+    sandbox.run(&at(&dry[..5])).expect(1).says("there is no group billing in ");
+    assert_eq!((kept.groups().unwrap().len(), committed(&sandbox, "billing")), (1, log), "the log has its own");
+}
+
+/// A file that is not there is made for the first position in it alone, and what is no offset store of this version is left alone.
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_place_is_made_by_the_first_position_alone() {
+    let sandbox = Shop::closed();
+    let at = |arguments| groups_in("sqlite:new.db", arguments);
+    let create = ["reset", "new", "--topic", "shop/orders", "-p", "1", "--to-latest", "--create", "--dry-run"];
+    sandbox.run(&at(&["list"])).expect(1).says("there is no offset store in sqlite:new.db");
+    sandbox.run(&at(&["describe", "new"])).expect(1).says("there is no offset store in sqlite:new.db");
+    sandbox.run(&at(&["delete", "new"])).expect(1).says("there is no group new in sqlite:new.db");
+    sandbox.run(&at(&create[..7])).expect(1).says("there is no group new in sqlite:new.db");
+    assert_eq!(sandbox.ok(&at(&create)), "shop/orders/1: - -> 10\ndry run: nothing was moved\n");
+    assert!(!sandbox.path("new.db").exists());
+    assert_eq!(sandbox.ok(&at(&create[..8])), "shop/orders/1: - -> 10\n");
+    assert!(sandbox.ok(&at(&["list"])).lines().nth(1).unwrap().starts_with("new    Empty "));
+    assert!(!sandbox.ok(&["groups", "data", "list"]).contains("new"));
+
+    sandbox.ok(&["offsets", "data", "migrate", "--store", "sqlite:new.db", "--to", "4"]);
+    sandbox.write("text", "no database, and longer than the header of one is. ".repeat(9));
+    let before = [std::fs::read(sandbox.path("new.db")).unwrap(), std::fs::read(sandbox.path("text")).unwrap()];
+    for arguments in [&["list"][..], &["delete", "new"], &create, &create[..8]] {
+        sandbox.run(&at(arguments)).expect(3).says("has version 4 of the schema");
+        sandbox.run(&groups_in("sqlite:text", arguments)).expect(3).says("is no offset store");
+    }
+    assert!(before == [std::fs::read(sandbox.path("new.db")).unwrap(), std::fs::read(sandbox.path("text")).unwrap()]);
+    sandbox.run(&["groups", "data", "list", "--store", "new.db"]).expect(2).says("expected log, or sqlite:FILE or postgres:URL");
 }
 
 fn segment_with(sandbox: &Sandbox, text: &str) -> PathBuf {

@@ -250,6 +250,12 @@ fn positions_go_to_postgres_and_back() {
         "3 groups: 12 positions copied and verified, 0 there already\n"
     );
     assert_eq!(listed(&sandbox, "log"), listed(&sandbox, place));
+    let groups = |arguments: &[&str]| sandbox.ok(&[&["groups", "data"], arguments, &["--store", place]].concat());
+    assert_eq!(groups(&["list"]).lines().count(), 1 + 3);
+    assert_eq!(groups(&["reset", "group-001", "--topic", "events", "-p", "1", "--to-earliest"]), "events/1: 7 -> 0\n");
+    assert!(groups(&["describe", "group-001", "--json"]).contains("\"committed_offset\":0,"));
+    assert_eq!(groups(&["delete", "group-002"]), "group-002: deleted, with 4 positions and 0 members\n");
+    assert_eq!((listed(&sandbox, "log").len(), listed(&sandbox, place).len()), (12, 8));
     let text = sandbox.ok(&["offsets", "data", "rebuild", "--store", place, "--mappings", "full"]);
     assert!(text.starts_with("events/0: "), "{text}");
     sandbox.run(&["offsets", "data", "migrate", "--store", place, "--to", "3"]).expect(0);

@@ -6,6 +6,7 @@ use serde_json::json;
 use tidelog::{GroupId, OffsetStore};
 
 use super::{Look, check_known, close, metadata, open_to_change};
+use crate::cli::offsets::place::Place;
 use crate::cli::store;
 use crate::exit::{Exit, Failure};
 use crate::output::{Results, counted};
@@ -30,15 +31,15 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
+pub(super) fn run(dir: &Path, place: &Place, args: &Args) -> Result<Exit, Failure> {
     let (positions, members) = if args.dry_run {
-        count(&Look::at(dir)?.positions, &args.group)?
+        count(place, &*Look::at(dir, place)?.positions, &args.group)?
     } else {
-        let (opened, positions) = open_to_change(dir)?;
-        check_known(positions.as_ref().map(|positions| positions as &dyn OffsetStore), &args.group)?;
+        let (opened, positions) = open_to_change(dir, place)?;
+        check_known(place, positions.as_deref(), &args.group)?;
         let mut counted = (0, 0);
         if let Some(positions) = positions {
-            counted = count(&positions, &args.group)?;
+            counted = count(place, &*positions, &args.group)?;
             positions.delete_group(&args.group).map_err(store::positions_failure)?;
         }
         close(opened)?;
@@ -56,8 +57,8 @@ pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
 }
 
 /// Positions and members of a group that there is.
-fn count(positions: &dyn OffsetStore, group: &GroupId) -> Result<(usize, usize), Failure> {
-    check_known(Some(positions), group)?;
+fn count(place: &Place, positions: &dyn OffsetStore, group: &GroupId) -> Result<(usize, usize), Failure> {
+    check_known(place, Some(positions), group)?;
     let count = positions.fetch_all(group).map_err(store::positions_failure)?.len();
     Ok((count, metadata(positions, group)?.map_or(0, |metadata| metadata.members.len())))
 }

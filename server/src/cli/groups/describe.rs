@@ -4,10 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tidelog::group::{MemberLag, MemberLagReport, MemberLagRow};
-use tidelog::{CommittedOffset, GroupId, GroupMetadata, MemberMetadata, OffsetStore};
+use tidelog::{CommittedOffset, GroupId, GroupMetadata, MemberMetadata};
 
 use super::{Look, check_known, metadata, state};
 use crate::cli::lag::{MEMBER_CHARS, high_water_mark, seconds, without_json};
+use crate::cli::offsets::place::Place;
 use crate::cli::store;
 use crate::exit::{Exit, Failure};
 use crate::output::{Results, columns, or_dash, shown, time};
@@ -29,11 +30,11 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
-    let mut look = Look::at(dir)?;
-    check_known(Some(&look.positions), &args.group)?;
+pub(super) fn run(dir: &Path, place: &Place, args: &Args) -> Result<Exit, Failure> {
+    let mut look = Look::at(dir, place)?;
+    check_known(place, Some(&*look.positions), &args.group)?;
     let report = look.report(std::slice::from_ref(&args.group))?;
-    let group = Described { group: &args.group, metadata: metadata(&look.positions, &args.group)?, report, look };
+    let group = Described { group: &args.group, metadata: metadata(&*look.positions, &args.group)?, report, look };
     if args.json {
         Results::default().json(&group.as_json()?)?
     } else {

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use serde_json::json;
-use tidelog::{LagSum, OffsetStore};
+use tidelog::LagSum;
 
 use super::{Look, metadata, state};
 use crate::cli::lag::seconds;
+use crate::cli::offsets::place::Place;
 use crate::cli::store;
 use crate::exit::{Exit, Failure};
 use crate::output::{Results, columns, shown};
@@ -25,13 +26,13 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
-    let mut look = Look::at(dir)?;
+pub(super) fn run(dir: &Path, place: &Place, args: &Args) -> Result<Exit, Failure> {
+    let mut look = Look::at(dir, place)?;
     let groups = look.positions.groups().map_err(store::positions_failure)?;
     let (mut all, mut rows) = (Vec::new(), vec![["GROUP", "STATE", "MEMBERS", "POSITIONS", "LAG", "LAG SECONDS"].map(str::to_owned)]);
     for group in groups {
         let report = look.report(std::slice::from_ref(&group))?;
-        let metadata = metadata(&look.positions, &group)?;
+        let metadata = metadata(&*look.positions, &group)?;
         let lag = report.rows.iter().filter_map(|row| row.lag.as_ref()).collect::<LagSum>();
         let (state, positions, age) = (state(metadata.as_ref()).to_string(), lag.partitions + report.without_partition.len(), lag.age(look.now));
         all.push(json!({

@@ -9,9 +9,10 @@ mod target;
 use std::path::{Path, PathBuf};
 
 use tidelog::group::{GroupState, MemberLagReport};
-use tidelog::{GroupId, GroupMetadata, LogOffsetStore, OffsetStore, Store, StoreOptions, TimestampNs};
+use tidelog::{GroupId, GroupMetadata, OffsetStore, Store, StoreOptions, TimestampNs};
 
 use super::lag;
+use super::offsets::place::Place;
 use super::read::now_ns;
 use super::store;
 use super::views::Views;
@@ -26,19 +27,26 @@ Examples:
   tidelog groups data reset billing --topic orders --to-time 2024-05-01T00:00:00Z --dry-run
   tidelog groups data reset billing --topic orders -p 0 -p 1 --shift-by -100
   tidelog groups data delete billing
+  tidelog groups data list --store sqlite:offsets.db
 
-Groups and their positions are those that the store itself keeps, in its internal topic _tidelog/offsets. list, describe and every --dry-run
-change nothing, and go beside a program that writes to the store. delete and reset open the store for writing: stop that program first.
+Groups and their positions are those that the store itself keeps, in its internal topic _tidelog/offsets, or those of the place that --store
+names, as for tidelog offsets: sqlite:FILE, or postgres:URL where the program is built with its feature postgres. Offsets and times are looked
+up in the store's own log. list, describe and every --dry-run change nothing, and go beside a program that writes to the store. delete and reset
+open the store for writing, wherever positions are kept, so that no member is at work in it: stop that program first.
 
 Exit codes:
   0  done
   1  failed: an I/O error; there is no such group, topic or partition, or no position to shift. Nothing was changed
   2  usage
-  3  refused: the store is locked by a program that writes to it, or of another version. Nothing was changed
+  3  refused: the store is locked by a program that writes to it, or of another version; the place that --store names is of another
+     version, or something else. Nothing was changed
   4  changes of positions are lost, or a partition is damaged. Nothing was changed")]
 pub(crate) struct Args {
     /// The store's directory.
     dir: PathBuf,
+    /// Where groups are kept: log, sqlite:FILE or postgres:URL.
+    #[arg(long, value_name = "PLACE", default_value = "log", global = true)]
+    store: Place,
     #[command(subcommand)]
     what: What,
 }
@@ -53,36 +61,35 @@ enum What {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     match &args.what {
-        What::List(what) => list::run(&args.dir, what),
-        What::Describe(what) => describe::run(&args.dir, what),
-        What::Delete(what) => delete::run(&args.dir, what),
-        What::Reset(what) => reset::run(&args.dir, what),
+        What::List(what) => list::run(&args.dir, &args.store, what),
+        What::Describe(what) => describe::run(&args.dir, &args.store, what),
+        What::Delete(what) => delete::run(&args.dir, &args.store, what),
+        What::Reset(what) => reset::run(&args.dir, &args.store, what),
     }
 }
 
-/// A store's groups as they are, beside its writer or without one.
+/// Groups as they are, beside the store's writer or without one.
 struct Look {
-    positions: LogOffsetStore,
+    positions: Box<dyn OffsetStore>,
     views: Views,
     now: TimestampNs,
 }
 
 impl Look {
-    fn at(dir: &Path) -> Result<Self, Failure> {
-        let store = store::open_read_only(dir)?;
-        let positions = LogOffsetStore::open_read_only(&store).map_err(store::positions_failure)?;
+    fn at(dir: &Path, place: &Place) -> Result<Self, Failure> {
+        let (store, positions) = (store::open_read_only(dir)?, place.open_to_read(dir)?);
         Ok(Self { positions, views: Views::new(store), now: TimestampNs::new(now_ns()) })
     }
 
     fn report(&mut self, groups: &[GroupId]) -> Result<MemberLagReport, Failure> {
-        lag::report(&self.positions, groups, &mut self.views)
+        lag::report(&*self.positions, groups, &mut self.views)
     }
 }
 
-/// Opens the store for writing, with what it keeps of groups; none if it never kept anything. No partition is opened.
-fn open_to_change(dir: &Path) -> Result<(Store, Option<LogOffsetStore>), Failure> {
+/// Opens the store for writing, with what is kept of groups; none if nothing ever was. No partition is opened.
+fn open_to_change(dir: &Path, place: &Place) -> Result<(Store, Option<Box<dyn OffsetStore>>), Failure> {
     let opened = StoreOptions::new().background_recovery(false).open_existing(dir).map_err(|error| store::opening(dir, error))?;
-    let positions = store::positions(&opened)?;
+    let positions = place.open_if_there(&opened)?;
     Ok((opened, positions))
 }
 
@@ -90,10 +97,14 @@ fn close(opened: Store) -> Result<(), Failure> {
     opened.close().map_err(|error| store::sync_failure("positions of groups", error))
 }
 
-/// Refuses a group that a store has nothing of.
-fn check_known(positions: Option<&dyn OffsetStore>, group: &GroupId) -> Result<(), Failure> {
+/// Refuses a group of which nothing is kept.
+fn check_known(place: &Place, positions: Option<&dyn OffsetStore>, group: &GroupId) -> Result<(), Failure> {
     let known = positions.map_or(Ok(Vec::new()), OffsetStore::groups).map_err(store::positions_failure)?;
-    if known.contains(group) { Ok(()) } else { Err(Failure::new(Exit::Failed, format!("there is no group {group}"))) }
+    if known.contains(group) {
+        return Ok(());
+    }
+    let place = if *place == Place::Log { String::new() } else { format!(" in {place}") };
+    Err(Failure::new(Exit::Failed, format!("there is no group {group}{place}")))
 }
 
 fn metadata(positions: &dyn OffsetStore, group: &GroupId) -> Result<Option<GroupMetadata>, Failure> {

@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use tidelog::{
-    CommittedOffset, GroupId, LeaderEpoch, LogOffsetStore, Offset, OffsetStore, PartitionKey, PartitionView, ReadError, TimestampNs, TopicError,
-};
+use tidelog::{CommittedOffset, GroupId, LeaderEpoch, Offset, OffsetStore, PartitionKey, PartitionView, ReadError, TimestampNs, TopicError};
 
 use super::target::{Destination, Target, TargetArgs};
-use super::{Look, check_known, close, open_to_change};
+use super::{check_known, close, open_to_change};
+use crate::cli::offsets::place::Place;
 use crate::cli::read::now_ns;
 use crate::cli::store;
 use crate::exit::{Exit, Failure};
@@ -41,7 +40,7 @@ pub(super) struct Args {
     partitions: Vec<u32>,
     #[command(flatten)]
     target: TargetArgs,
-    /// Make the group if there is none: its members begin where this says.
+    /// Make the group if there is none, and the tables of the place that --store names: its members begin where this says.
     #[arg(long)]
     create: bool,
     /// Say what would be moved, and move nothing.
@@ -61,27 +60,27 @@ struct Move {
     leader_epoch: Option<LeaderEpoch>,
 }
 
-pub(super) fn run(dir: &Path, args: &Args) -> Result<Exit, Failure> {
+pub(super) fn run(dir: &Path, place: &Place, args: &Args) -> Result<Exit, Failure> {
     store::check_topic_name(&args.topic)?;
     let failed = |error| store::topic_failure(&args.topic, error);
     let moves = if args.dry_run {
-        let look = Look::at(dir)?;
+        let (opened, positions) = (store::open_read_only(dir)?, place.open_to_look(dir)?);
         if !args.create {
-            check_known(Some(&look.positions), &args.group)?;
+            check_known(place, positions.as_deref(), &args.group)?;
         }
-        let topic = store::open_read_only(dir)?.topic(&args.topic).map_err(failed)?;
+        let topic = opened.topic(&args.topic).map_err(failed)?;
         let find = |number| Ok((topic.partition_key(number)?, topic.partition(number)?));
-        plan(args, topic.partition_count(), &find, Some(&look.positions))?
+        plan(args, topic.partition_count(), &find, positions.as_deref())?
     } else {
-        let (opened, positions) = open_to_change(dir)?;
+        let (opened, positions) = open_to_change(dir, place)?;
         if !args.create {
-            check_known(positions.as_ref().map(|positions| positions as &dyn OffsetStore), &args.group)?;
+            check_known(place, positions.as_deref(), &args.group)?;
         }
         let topic = opened.existing_topic(&args.topic).map_err(failed)?;
         let find = |number| Ok((topic.partition_key(number)?, topic.view(number)?));
-        let moves = plan(args, topic.partition_count(), &find, positions.as_ref().map(|positions| positions as &dyn OffsetStore))?;
+        let moves = plan(args, topic.partition_count(), &find, positions.as_deref())?;
         // Not made before it is known that there is something to keep in it.
-        let positions = positions.map_or_else(|| LogOffsetStore::open(&opened).map_err(store::positions_failure), Ok)?;
+        let positions = positions.map_or_else(|| place.open_to_write(&|| Ok(opened.clone())), Ok)?;
         let now = TimestampNs::new(now_ns());
         let position = |to: &Move| CommittedOffset { leader_epoch: to.leader_epoch, ..CommittedOffset::new(to.to.offset, now) };
         let after: Vec<_> = moves.iter().map(|to| (to.key.clone(), position(to))).collect();

@@ -4,7 +4,7 @@
 mod backup;
 mod copy;
 mod list;
-mod place;
+pub(super) mod place;
 mod rebuild;
 mod schema;
 mod tables;

@@ -12,7 +12,7 @@ use crate::exit::Failure;
 
 /// `log`, `sqlite:FILE` or `postgres:URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::cli) enum Place {
     Log,
     Sql(Tables),
 }
@@ -39,7 +39,7 @@ impl fmt::Display for Place {
 
 impl Place {
     /// What is there, to be read: it must be there, and the log of a store is read beside its writer.
-    pub(super) fn open_to_read(&self, dir: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+    pub(in crate::cli) fn open_to_read(&self, dir: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
         match self {
             Self::Log => {
                 let store = store::open_read_only(dir)?;
@@ -60,8 +60,24 @@ impl Place {
         self.open_to_read(dir)
     }
 
+    /// What is there, to be looked at; none where nothing was ever kept.
+    pub(in crate::cli) fn open_to_look(&self, dir: &Path) -> Result<Option<Box<dyn OffsetStore>>, Failure> {
+        match self {
+            Self::Log => self.open_to_read(dir).map(Some),
+            Self::Sql(tables) => tables.open_if_there(),
+        }
+    }
+
+    /// What is there, to be changed, with the log of a store that is open; none where nothing was ever kept.
+    pub(in crate::cli) fn open_if_there(&self, store: &Store) -> Result<Option<Box<dyn OffsetStore>>, Failure> {
+        match self {
+            Self::Log => Ok(store::positions(store)?.map(|positions| Box::new(positions) as Box<dyn OffsetStore>)),
+            Self::Sql(tables) => tables.open_if_there(),
+        }
+    }
+
     /// What is there, to be written, and made if there is none. The store is open as long as the log of it is used.
-    pub(super) fn open_to_write(&self, store: &dyn Fn() -> Result<Store, Failure>) -> Result<Box<dyn OffsetStore>, Failure> {
+    pub(in crate::cli) fn open_to_write(&self, store: &dyn Fn() -> Result<Store, Failure>) -> Result<Box<dyn OffsetStore>, Failure> {
         match self {
             Self::Log => Ok(Box::new(LogOffsetStore::open(&store()?).map_err(|error| self.failure("opening", error))?)),
             Self::Sql(tables) => tables.open(),

@@ -11,7 +11,7 @@ use crate::exit::{Exit, Failure};
 
 /// `sqlite:FILE` or `postgres:URL`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Tables {
+pub(in crate::cli) enum Tables {
     Sqlite(PathBuf),
     /// A connection string.
     Postgres(String),
@@ -62,10 +62,18 @@ impl Tables {
 
     /// What is there, as it is: opened, one of an older version would be brought up to date.
     pub(super) fn open_to_read(&self) -> Result<Box<dyn OffsetStore>, Failure> {
+        self.open_if_there()?.ok_or_else(|| self.failure("opening", OffsetStoreError::NotFound { place: self.to_string() }))
+    }
+
+    /// The same; none where there are no tables.
+    pub(super) fn open_if_there(&self) -> Result<Option<Box<dyn OffsetStore>>, Failure> {
+        if cfg!(feature = "sqlite") && matches!(self, Self::Sqlite(file) if !file.exists()) {
+            return Ok(None);
+        }
         let all = self.migrations()?;
         let (version, latest) = (version(&all), all.len());
         if version == 0 {
-            return Err(self.failure("opening", OffsetStoreError::NotFound { place: self.to_string() }));
+            return Ok(None);
         }
         if version < latest {
             return Err(Failure::new(
@@ -73,7 +81,7 @@ impl Tables {
                 format!("{self} has version {version} of the schema, and {latest} is read: `migrate --to {latest}` brings it up"),
             ));
         }
-        self.open()
+        self.open().map(Some)
     }
 
     /// The steps of the schema, with when they were applied. Changes nothing.
