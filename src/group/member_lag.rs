@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::TopicError;
 use crate::group::consumer_protocol::ConsumerProtocolAssignment;
 use crate::group::topic_partition::TopicPartition;
-use crate::offset::{GroupId, Lag, LagError, LagReport, LagSum, OffsetStore};
+use crate::offset::{GroupId, Lag, LagError, LagReport, LagSubject, LagSum, OffsetStore};
 use crate::topic::PartitionKey;
 
 /// The lag of groups with who is to read what: partitions without a member and members without a partition are in it too.
@@ -111,6 +111,24 @@ impl MemberLagReport {
         }
         let row = |((group, partition), (member, lag))| MemberLagRow { group, partition, member, lag };
         Ok(Self { rows: rows.into_iter().map(row).collect(), members, without_partition: report.without_partition })
+    }
+
+    /// The lag of each member, as a [`LagWatch`](crate::LagWatch) looks at it; `retain` narrows it to some, or to one. A member of which nobody can tell
+    /// what it reads has none.
+    ///
+    /// ```
+    /// use tidelog::group::MemberLagReport;
+    /// use tidelog::{LagLimits, LagSubject, LagWatch, TimestampNs};
+    ///
+    /// let mut watch = LagWatch::new(LagLimits { records: Some(1_000), age: None }, |event| println!("{event:?}"));
+    /// # let (report, now) = (MemberLagReport::default(), TimestampNs::new(0));
+    /// let mut sums = report.sums();
+    /// sums.retain(|subject, _| matches!(subject, LagSubject::Member(_, id) if id == "billing-1"));
+    /// watch.observe(&sums, now);
+    /// ```
+    pub fn sums(&self) -> BTreeMap<LagSubject, LagSum> {
+        let known = self.members.iter().filter(|member| !member.is_unreadable);
+        known.map(|member| (LagSubject::Member(member.group.clone(), member.member.clone()), member.lag)).collect()
     }
 }
 

@@ -73,6 +73,8 @@ pub enum LagSubject {
     Topic(GroupId, TopicName),
     /// A group's, in a partition.
     Partition(GroupId, PartitionKey),
+    /// A group's, in the partitions that the member of this id was assigned.
+    Member(GroupId, String),
 }
 
 /// The lag in several partitions together.

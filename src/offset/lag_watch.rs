@@ -1,12 +1,12 @@
 //! Says once when lag crosses a limit, and once when it is back. Gathers no lag itself, and starts no thread.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use tidelog_format::TimestampNs;
 
-use crate::offset::lag_report::{LagReport, LagScope, LagSubject, LagSum};
+use crate::offset::lag_report::{LagSubject, LagSum};
 
 /// What lag may be at most: no limit where none is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,13 +23,15 @@ pub struct LagLimits {
 pub struct LagEvent<'a> {
     /// Whose lag.
     pub subject: &'a LagSubject,
-    /// The lag. Zero for whoever is not in the report any more, and so not over its limits either.
+    /// The lag. Zero for whoever is not looked at any more, and so not over its limits either.
     pub lag: LagSum,
     /// Whether it is over its limits now.
     pub is_over: bool,
 }
 
-/// Calls back when lag goes over its limits, and again when it comes back: not in between, however often it is asked to look.
+/// Calls back when lag goes over its limits, and again when it comes back: not in between, however often it is asked to look. What it looks at are sums:
+/// of groups, their topics or partitions ([`LagReport::sums`](crate::LagReport::sums)), or of their members
+/// ([`MemberLagReport::sums`](crate::group::MemberLagReport::sums)), all of them or those that are left in.
 ///
 /// ```
 /// # use tidelog::{CommittedOffset, GroupId, MemoryOffsetStore, OffsetStore, PartitionOffsetRegistry, Record, Store};
@@ -44,34 +46,32 @@ pub struct LagEvent<'a> {
 /// # registry.assign(&orders, Record::new("12 apples"))?;
 /// # let (report, now) = (registry.lag(&positions, &positions.groups()?)?, TimestampNs::new(0));
 /// let mut calls = 0;
-/// let mut watch = LagWatch::new(LagScope::Group, LagLimits { records: Some(0), age: None }, |event| {
+/// let mut watch = LagWatch::new(LagLimits { records: Some(0), age: None }, |event| {
 ///     calls += 1;
 ///     assert!(event.is_over && event.lag.records == 1);
 /// });
-/// watch.observe(&report, now);
-/// watch.observe(&report, now);
+/// watch.observe(&report.sums(LagScope::Group), now);
+/// watch.observe(&report.sums(LagScope::Group), now);
 /// drop(watch);
 /// assert_eq!(calls, 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct LagWatch<F> {
-    scope: LagScope,
     limits: LagLimits,
     callback: F,
-    /// Those that are over their limits. What is in no report any more is out of here too.
+    /// Those that are over their limits. What is not looked at any more is out of here too.
     over: BTreeSet<LagSubject>,
 }
 
 impl<F: FnMut(LagEvent<'_>)> LagWatch<F> {
     /// Of nobody yet.
-    pub fn new(scope: LagScope, limits: LagLimits, callback: F) -> Self {
-        Self { scope, limits, callback, over: BTreeSet::new() }
+    pub fn new(limits: LagLimits, callback: F) -> Self {
+        Self { limits, callback, over: BTreeSet::new() }
     }
 
-    /// Looks at a report, as of `now`.
-    pub fn observe(&mut self, report: &LagReport, now: TimestampNs) {
-        let sums = report.sums(self.scope);
-        for (subject, &lag) in &sums {
+    /// Looks at the lag of everybody that is watched, as of `now`. Whoever is in no `sums` any more, and was over its limits, is called back.
+    pub fn observe(&mut self, sums: &BTreeMap<LagSubject, LagSum>, now: TimestampNs) {
+        for (subject, &lag) in sums {
             let is_over = self.limits.are_exceeded(&lag, now);
             if is_over != self.over.contains(subject) {
                 (self.callback)(LagEvent { subject, lag, is_over });
@@ -103,6 +103,6 @@ impl LagLimits {
 
 impl<F> fmt::Debug for LagWatch<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LagWatch").field("scope", &self.scope).field("limits", &self.limits).field("over", &self.over).finish_non_exhaustive()
+        f.debug_struct("LagWatch").field("limits", &self.limits).field("over", &self.over).finish_non_exhaustive()
     }
 }

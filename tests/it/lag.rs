@@ -200,6 +200,7 @@ fn lag_per_partition_member_group_and_topic() {
             LagSubject::Group(group) => (group.to_string(), sum),
             LagSubject::Topic(group, topic) => (format!("{group} {topic}"), sum),
             LagSubject::Partition(group, partition) => (format!("{group} {partition}"), sum),
+            LagSubject::Member(..) => panic!("no report of positions knows a member"),
         });
         shown.map(|(subject, sum)| (subject, sum.records, sum.age(at(300)).unwrap().as_secs())).collect::<Vec<_>>()
     };
@@ -273,19 +274,18 @@ fn a_limit_calls_back_once_when_crossed_and_once_when_back() {
     let groups = Groups::new();
     let mut events = Vec::new();
     let limits = LagLimits { records: Some(12), age: Some(Duration::from_secs(250)) };
-    let mut watch =
-        LagWatch::new(LagScope::Group, limits, |event: LagEvent<'_>| events.push((event.subject.clone(), event.lag.records, event.is_over)));
+    let mut watch = LagWatch::new(limits, |event: LagEvent<'_>| events.push((event.subject.clone(), event.lag.records, event.is_over)));
     let billing = group("billing");
-    watch.observe(&groups.report(), at(300)); // 17 records
-    watch.observe(&groups.report(), at(300));
+    watch.observe(&groups.report().sums(LagScope::Group), at(300)); // 17 records
+    watch.observe(&groups.report().sums(LagScope::Group), at(300));
     commit(&groups.positions, &billing, &groups.keys[0], 5);
-    watch.observe(&groups.report(), at(300)); // 12 records: at the limit is not above it
-    watch.observe(&groups.report(), at(355)); // 105 is the oldest
-    watch.observe(&groups.report(), at(356)); // 251 seconds
-    watch.observe(&groups.report(), at(357));
+    watch.observe(&groups.report().sums(LagScope::Group), at(300)); // 12 records: at the limit is not above it
+    watch.observe(&groups.report().sums(LagScope::Group), at(355)); // 105 is the oldest
+    watch.observe(&groups.report().sums(LagScope::Group), at(356)); // 251 seconds
+    watch.observe(&groups.report().sums(LagScope::Group), at(357));
     groups.positions.delete_group(&billing).unwrap();
-    watch.observe(&groups.report(), at(358));
-    watch.observe(&groups.report(), at(358));
+    watch.observe(&groups.report().sums(LagScope::Group), at(358));
+    watch.observe(&groups.report().sums(LagScope::Group), at(358));
     let billing = LagSubject::Group(billing);
     let expected = [(17, true), (12, false), (12, true), (0, false)].map(|(records, is_over)| (billing.clone(), records, is_over));
     assert_eq!(events, expected);
@@ -303,10 +303,11 @@ fn a_limit_of_age_is_exceeded_where_the_age_cannot_be_told() {
     let (positions, registry, billing) = (MemoryOffsetStore::new(), PartitionOffsetRegistry::new(store.clone()), group("billing"));
     let limits = LagLimits { records: None, age: Some(Duration::from_secs(30)) };
     let mut events = Vec::new();
-    let mut watch = LagWatch::new(LagScope::Group, limits, |event: LagEvent<'_>| events.push((event.lag.unreadable, event.is_over)));
+    let mut watch = LagWatch::new(limits, |event: LagEvent<'_>| events.push((event.lag.unreadable, event.is_over)));
     let mut look = |offset, now| {
         commit(&positions, &billing, partition.key(), offset);
-        watch.observe(&registry.lag(&positions, &positions.groups().unwrap()).unwrap(), at(now));
+        let report = registry.lag(&positions, &positions.groups().unwrap()).unwrap();
+        watch.observe(&report.sums(LagScope::Group), at(now));
     };
     look(10, 1);
     look(9, 1);
@@ -321,8 +322,8 @@ fn a_limit_of_age_is_exceeded_where_the_age_cannot_be_told() {
 #[test]
 fn without_a_limit_nobody_is_called() {
     let groups = Groups::new();
-    let mut watch = LagWatch::new(LagScope::Partition, LagLimits::default(), |event: LagEvent<'_>| panic!("{event:?}"));
-    watch.observe(&groups.report(), ts(i64::MAX));
+    let mut watch = LagWatch::new(LagLimits::default(), |event: LagEvent<'_>| panic!("{event:?}"));
+    watch.observe(&groups.report().sums(LagScope::Partition), ts(i64::MAX));
 }
 
 #[derive(Debug, Clone)]

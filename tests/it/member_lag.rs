@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tidelog::group::{ConsumerProtocolAssignment, MemberLagReport, SyncRequest, TopicPartition};
 use tidelog::{
-    CommittedOffset, GroupId, GroupMetadata, LagError, MemberMetadata, MemoryOffsetStore, OffsetStore, PartitionKey, PartitionOffsetRegistry, Record,
-    Store, TimestampNs, Topic, TopicError,
+    CommittedOffset, GroupId, GroupMetadata, LagError, LagLimits, LagSubject, LagWatch, MemberMetadata, MemoryOffsetStore, OffsetStore, PartitionKey,
+    PartitionOffsetRegistry, Record, Store, TimestampNs, Topic, TopicError,
 };
 
 use crate::group_support::{Groups, answer, group, request};
@@ -109,10 +109,48 @@ fn what_cannot_be_read_is_no_assignment_of_nothing() {
     shop.save("consumer", &[("billing-1", vec![1, 2, 3]), ("billing-2", vec![])]);
     let told = |report: MemberLagReport| report.members.iter().map(|member| member.is_unreadable).collect::<Vec<_>>();
     assert_eq!(told(shop.look()), [true, false]);
+    assert_eq!(shop.look().sums().into_keys().collect::<Vec<_>>(), [LagSubject::Member(shop.billing.clone(), "billing-2".to_owned())]);
     // Bytes of another protocol may look like one of this.
     shop.save("connect", &[("billing-1", assigned(&["shop/orders-0"]))]);
     let report = shop.look();
     assert_eq!((report.rows[0].member.as_ref(), told(report.clone())), (None, vec![true]));
+}
+
+/// The lag goes where the partitions go, and who is not watched is not told of.
+#[test]
+fn members_are_watched_or_one_of_them() {
+    let shop = Shop::open();
+    shop.commit(0, 4);
+    shop.commit(1, 9);
+    let looks = [
+        vec![("billing-1", assigned(&["shop/orders-0"])), ("billing-2", assigned(&["shop/orders-1"]))],
+        vec![("billing-1", assigned(&["shop/orders-0"])), ("billing-2", assigned(&["shop/orders-1"]))],
+        vec![("billing-1", assigned(&[])), ("billing-2", assigned(&["shop/orders-0", "shop/orders-1"]))],
+        vec![("billing-1", assigned(&["shop/orders-0"])), ("billing-2", vec![1, 2, 3])],
+        vec![],
+    ];
+    let limits = LagLimits { records: Some(5), age: None };
+    let (mut all, mut first) = (Vec::new(), Vec::new());
+    let mut watch_all = LagWatch::new(limits, |event| all.push((event.subject.clone(), event.lag.records, event.is_over)));
+    let mut watch_first = LagWatch::new(limits, |event| first.push((event.subject.clone(), event.lag.records, event.is_over)));
+    let member = |id: &str| LagSubject::Member(shop.billing.clone(), id.to_owned());
+    for members in &looks {
+        shop.save("consumer", members);
+        let mut sums = shop.look().sums();
+        watch_all.observe(&sums, ts(0));
+        sums.retain(|subject, _| *subject == member("billing-1"));
+        watch_first.observe(&sums, ts(0));
+    }
+    let expected = [
+        (member("billing-1"), 6, true),
+        (member("billing-1"), 0, false),
+        (member("billing-2"), 7, true),
+        (member("billing-1"), 6, true),
+        (member("billing-2"), 0, false),
+        (member("billing-1"), 0, false),
+    ];
+    assert_eq!(all, expected);
+    assert_eq!(first, [(6, true), (0, false), (6, true), (0, false)].map(|(records, is_over)| (member("billing-1"), records, is_over)));
 }
 
 #[test]
