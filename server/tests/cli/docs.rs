@@ -40,7 +40,14 @@ fn check(page: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let text = std::fs::read_to_string(root.join(page)).unwrap();
     let sandbox = Sandbox::new();
-    std::os::unix::fs::symlink(root.join("server"), sandbox.path("server")).unwrap();
+    // An import keeps the path of its source: a log has as many bytes as were printed where paths are as long as there.
+    let home = sandbox.path("").canonicalize().unwrap();
+    let home = home.join("x".repeat(HOME_CHARS.checked_sub(home.as_os_str().len() + 1).expect("a directory for temporary files has a shorter path")));
+    let data = home.join("server/data");
+    std::fs::create_dir_all(&data).unwrap();
+    for file in std::fs::read_dir(root.join("server/data")).unwrap().map(Result::unwrap) {
+        std::fs::copy(file.path(), data.join(file.file_name())).unwrap();
+    }
     let search = std::env::join_paths([Path::new(PROGRAM).parent().unwrap(), "/usr/bin".as_ref(), "/bin".as_ref()]).unwrap();
     let mut commands = 0;
     for (before, rest) in text.split("```console\n").zip(text.split("```console\n").skip(1)) {
@@ -51,7 +58,7 @@ fn check(page: &str) {
         for transcript in format!("\n{block}").split("\n$ ").skip(1) {
             let (command, printed) = transcript.split_once('\n').unwrap_or((transcript, ""));
             // As a terminal shows it.
-            let shell = Command::new("sh").args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(sandbox.path("")).env("PATH", &search).output();
+            let shell = Command::new("sh").args(["-c", &format!("exec 2>&1\n{command}")]).current_dir(&home).env("PATH", &search).output();
             let found = String::from_utf8(shell.unwrap().stdout).unwrap();
             assert_eq!(comparable(&found), comparable(printed), "{page}: $ {command}\nprinted:\n{found}");
             commands += 1;
@@ -89,6 +96,8 @@ fn is_time(number: &str) -> bool {
     number.contains('T') && number.ends_with('Z')
 }
 
+/// Of the path of the directory that transcripts are run in.
+const HOME_CHARS: usize = 80;
 /// Of ages in seconds.
 const FRACTION_DIGITS_MIN: usize = 3;
 /// Of a salt, and of a uuid.
