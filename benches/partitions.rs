@@ -17,11 +17,13 @@ use tidelog::{AckLevel, Partition, Record, RecordBatch, Store};
 fn partitions(criterion: &mut Criterion) {
     let (dir, values) = (BenchDir::new(), Values::new(100));
     let mut group = criterion.benchmark_group("partitions/100");
-    group.sample_size(10).measurement_time(Duration::from_secs(1)).warm_up_time(Duration::from_millis(300));
+    group.sample_size(SAMPLES).warm_up_time(Duration::from_millis(300));
     let mut curves = [Vec::new(), Vec::new()];
     for count in [1, 10, 100, 1000, 10_000].into_iter().filter(|count| *count <= partitions_max()) {
         let path = dir.path("engine");
         let (store, partitions) = open(&path, count);
+        // Each partition gets some pages full.
+        group.measurement_time(Duration::from_secs(if count < 1000 { 1 } else { 5 }));
         for ((name, batch_records), curve) in MODES.into_iter().zip(&mut curves) {
             let mut rates = Vec::new();
             group.throughput(Throughput::Elements(batch_records as u64));
@@ -40,6 +42,8 @@ fn partitions(criterion: &mut Criterion) {
                     elapsed
                 });
             });
+            // Without those of the warm-up.
+            rates.drain(..rates.len().saturating_sub(SAMPLES));
             rates.sort_by(f64::total_cmp);
             // None if it was not asked for.
             curve.extend(rates.get(rates.len() / 2).map(|rate| (count, *rate)));
@@ -91,6 +95,8 @@ fn open(path: &Path, count: usize) -> (Store, Vec<Partition>) {
 criterion_group!(benches, partitions);
 criterion_main!(benches);
 
+/// Of a figure.
+const SAMPLES: usize = 10;
 const TOPIC_PARTITIONS_MAX: usize = 4096;
 /// Records an append.
 const MODES: [(&str, usize); 2] = [("single", 1), ("batches of 100", BATCH)];

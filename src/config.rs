@@ -82,11 +82,11 @@ pub enum SyncScope {
     /// Its partition's files. Threads that wait for different partitions sync side by side.
     #[default]
     Partition,
-    /// The whole file system that the store is on, where four partitions or more have what nobody has come to sync yet: appends that one thread
-    /// defers over many partitions, and what is due in the background. Everything else is synced as with `Partition`. For a file system that
-    /// holds little besides the store: such a sync waits for everything that anybody has written there, and where something could not be
-    /// written, whoever wrote it and whenever, every partition of the store that has something to sync is poisoned, since nobody knows what
-    /// was lost. Needs Linux 5.17, and ext4.
+    /// The whole file system that the store is on, where four others or more have what nobody has come to sync yet: appends that one thread
+    /// defers over many partitions, tasks' appends, and what is due in the background. What a thread waits for at once is synced as with
+    /// `Partition`. For a file system that holds little besides the store: such a sync waits for everything that anybody has written there, and
+    /// where something could not be written, whoever wrote it and whenever, every partition of the store that has something to sync is
+    /// poisoned, since nobody knows what was lost. Needs Linux 5.17, and ext4 (or its elders, or tmpfs).
     FileSystem,
 }
 

@@ -252,8 +252,11 @@ struct DiskFileSystem {
 impl FileSystem for DiskFileSystem {
     fn sync(&self) -> io::Result<()> {
         rustix::fs::syncfs(&self.directory)?;
-        // That does nothing, and succeeds, where an error has made the file system read-only or shut it down. This fails there.
-        Ok(rustix::fs::fsync(&self.directory)?)
+        // That does nothing, and succeeds, where an error has shut the file system down, or made it read-only. ext4 tells of both here, ext2 not of
+        // the second.
+        rustix::fs::fsync(&self.directory)?;
+        let is_read_only = rustix::fs::fstatvfs(&self.directory)?.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
+        if is_read_only { Err(Errno::ROFS.into()) } else { Ok(()) }
     }
 
     fn holds(&self, directory: &Path) -> io::Result<bool> {

@@ -72,21 +72,22 @@ impl Log {
         }
         round.release_pages();
         let mut company = Vec::new();
-        let outcome = shared.sync(|| round.sync_files(), &mut company);
+        // Who waits for this partition alone need not wait for a sync of others too.
+        let outcome = if self.is_wanted.load(Ordering::Relaxed) {
+            shared.sync(|| round.sync_files(), &mut company)
+        } else {
+            shared.sync_alone(|| round.sync_files())
+        };
         let durable = round.settle(&outcome);
         self.announce(durable);
-        drop(company); // told once no lock is held
+        drop(company); // told once no round's lock is held
     }
 
     /// A round for a sync of the file system that another partition leads; `None` if there is nothing to sync, or somebody is about to.
     pub(super) fn come_along(&self) -> Option<Round<'_>> {
-        self.is_wanted.store(false, Ordering::Relaxed); // what is appended from here on is wanted anew
+        self.is_wanted.store(false, Ordering::Relaxed); // what is appended from here on may be wanted anew
         let round = self.begin_round(self.round.try_lock()?)?;
-        if round.has_nothing_new() {
-            return None;
-        }
-        round.release_pages();
-        Some(round)
+        (!round.has_nothing_new()).then_some(round)
     }
 
     /// What was appended is to be durable soon: a sync that other partitions wait for may take it along.
@@ -145,7 +146,7 @@ impl<'log> Round<'log> {
     }
 
     /// Takes pages that were stored to through the map out of the page tables, which a sync would do one by one.
-    fn release_pages(&self) {
+    pub(super) fn release_pages(&self) {
         if !self.log.syncs_each() {
             self.sealed.iter().chain([&self.active]).for_each(|segment| segment.release_pages());
         }
@@ -159,7 +160,7 @@ impl<'log> Round<'log> {
         if self.has_new_names { view.storage.sync_dir(&view.dir).at("sync", &view.dir) } else { Ok(()) }
     }
 
-    /// Moves the durable end and returns it, or poisons the log. [`Log::announce`] tells of it, once no lock is held.
+    /// Moves the durable end and returns it, or poisons the log. [`Log::announce`] tells of it, once no round's lock is held.
     #[must_use = "somebody waits to hear of it"]
     pub(super) fn settle(self, outcome: &Result<(), IoError>) -> Option<u64> {
         let Self { log, active, sealed, position, end, names, appended_bytes, .. } = self;

@@ -10,7 +10,7 @@ use crate::io::{FileSystem, Storage};
 use crate::log::log::Log;
 use crate::log::round::Settled;
 
-/// The partitions of a store that are on its file system. Whoever syncs one of them takes along those that are wanted, if there are enough.
+/// The partitions of a store that are on its file system. Whoever syncs one that is wanted takes the others along that are, if there are enough.
 ///
 /// Threads that each wait for a partition of their own sync its files side by side: the kernel shares the flushes of the device between them,
 /// and one sync of all was no faster for up to 64 of them (`benches/durable_partitions.rs`).
@@ -20,7 +20,7 @@ pub(crate) struct SharedSync {
     directory: PathBuf,
     /// Partitions that have something to be synced, for which nobody may have come yet.
     wanted: Mutex<Vec<Weak<Log>>>,
-    /// Held through a sync of all: a second one would wait for what is written during the first.
+    /// Held by who gathers the others and syncs them: a second one would wait for what is written meanwhile.
     running: Mutex<()>,
     /// Why nothing is believed any more: what failed is told once, and whose it was is not.
     broken: OnceLock<IoError>,
@@ -48,12 +48,13 @@ impl SharedSync {
         self.wanted.lock().push(log);
     }
 
-    /// Makes durable what a partition has written: with its own syncs, `alone`, or, if enough are wanted, with theirs. What those are to be
-    /// told of is added to `company`.
+    /// Makes durable what a partition has written that is wanted: with its own syncs, `alone`, or, if enough others are wanted, with theirs. What
+    /// those are to be told of is added to `company`.
     ///
     /// # Errors
     /// [`IoError`], also that of an earlier sync of the file system.
     pub(super) fn sync(&self, alone: impl FnOnce() -> Result<(), IoError>, company: &mut Vec<Settled>) -> Result<(), IoError> {
+        self.check()?;
         let Some(running) = self.running.try_lock() else { return self.sync_alone(alone) };
         let logs = self.take_wanted();
         let rounds: Vec<_> = logs.iter().filter_map(|log| Some((log, log.come_along()?))).collect();
@@ -62,7 +63,7 @@ impl SharedSync {
             drop(running);
             return self.sync_alone(alone);
         }
-        self.check()?;
+        rounds.iter().for_each(|(_, round)| round.release_pages());
         let outcome = self.file_system.sync().at("sync the file system of", &self.directory);
         if let Err(error) = &outcome {
             let _ = self.broken.set(error.clone()); // nobody else sets it
@@ -94,5 +95,5 @@ impl SharedSync {
     }
 }
 
-/// From so many that go along on, one sync of all costs less than one of each, one after another (measured).
+/// From so many others on, one sync of all costs less than one of each, one after another (measured).
 const ALONG_MIN: usize = 4;

@@ -48,7 +48,7 @@ impl StoreOptions {
         self
     }
 
-    /// What one sync covers where many partitions wait for theirs at once. Default [`SyncScope::Partition`].
+    /// What one sync covers where several partitions are to be synced. Default [`SyncScope::Partition`].
     pub fn sync_scope(mut self, scope: SyncScope) -> Self {
         self.config.sync_scope = scope;
         self

@@ -27,6 +27,8 @@ pub(crate) struct Hooked {
     on_list: parking_lot::Mutex<Option<Hook>>,
     pub(crate) on_open_log: parking_lot::Mutex<Option<Hook>>,
     pub(crate) after_sync_all: Arc<parking_lot::Mutex<Option<Hook>>>,
+    /// What ends so is on another file system.
+    pub(crate) mounted_elsewhere: parking_lot::Mutex<Option<&'static str>>,
     no_store_map: AtomicBool,
 }
 
@@ -39,7 +41,7 @@ impl fmt::Debug for Hooked {
 #[derive(Debug)]
 struct HookedFile(Arc<dyn File>, Arc<AtomicBool>);
 
-struct HookedFileSystem(Arc<dyn FileSystem>, Arc<parking_lot::Mutex<Option<Hook>>>);
+struct HookedFileSystem(Arc<dyn FileSystem>, Arc<parking_lot::Mutex<Option<Hook>>>, Option<&'static str>);
 
 impl fmt::Debug for HookedFileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,7 +59,7 @@ impl FileSystem for HookedFileSystem {
         Ok(())
     }
     fn holds(&self, directory: &Path) -> io::Result<bool> {
-        self.0.holds(directory)
+        Ok(self.2.is_none_or(|elsewhere| !directory.ends_with(elsewhere)) && self.0.holds(directory)?)
     }
 }
 
@@ -71,6 +73,7 @@ impl Hooked {
             on_list: parking_lot::Mutex::new(None),
             on_open_log: parking_lot::Mutex::new(None),
             after_sync_all: Arc::default(),
+            mounted_elsewhere: parking_lot::Mutex::new(None),
             no_store_map: AtomicBool::new(false),
         })
     }
@@ -119,7 +122,7 @@ impl Storage for Hooked {
         self.disk.sync_dir(path)
     }
     fn file_system(&self, directory: &Path) -> io::Result<Arc<dyn FileSystem>> {
-        Ok(Arc::new(HookedFileSystem(self.disk.file_system(directory)?, self.after_sync_all.clone())))
+        Ok(Arc::new(HookedFileSystem(self.disk.file_system(directory)?, self.after_sync_all.clone(), *self.mounted_elsewhere.lock())))
     }
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         self.disk.lock(path)
