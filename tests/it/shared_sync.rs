@@ -1,5 +1,6 @@
 //! Partitions that are synced together, by one sync of their file system: who goes along, what is durable then, and what a failure takes with it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -193,6 +194,28 @@ fn a_partition_on_another_file_system_is_synced_by_itself() {
     let pending: Vec<PendingAck> = partitions.iter().map(defer).collect();
     let outcomes: Vec<bool> = pending.into_iter().map(|pending| pending.wait().is_ok()).collect();
     assert_eq!(outcomes, (0..MANY).map(|number| number == 7).collect::<Vec<_>>());
+}
+
+/// Partitions that a kill left are recovered together by syncs of the store's file system, which covers no other.
+#[test]
+fn a_partition_on_another_file_system_is_recovered_by_itself() {
+    let disk = SimDisk::new(1, NameModel::Strict);
+    let store = StoreOptions::new().storage(Arc::new(disk.clone())).sync_policy(SyncPolicy::OsOnly).without_threads().open("/store").unwrap();
+    for partition in partitions(&store, 4) {
+        partition.append_with(Record::new("written"), AckLevel::Written).unwrap();
+    }
+    let after = Hooked::over(disk.kill());
+    *after.mounted_elsewhere.lock() = Some("t/2");
+    let faulty = Faulty::new(after);
+    faulty.record_calls();
+    let options = StoreOptions::new().storage(Arc::new(faulty.clone())).sync_policy(SyncPolicy::OsOnly).without_threads();
+    options.open("/store").unwrap().recover_all();
+    let calls = faulty.recorded_calls();
+    let is_segment_of =
+        |path: &Path, number: u32| path.starts_with(format!("/store/topics/default/t/{number}")) && path.extension() == Some("log".as_ref());
+    let synced = |number| calls.iter().any(|call| call.op == Op::Sync && is_segment_of(&call.path, number));
+    assert_eq!([0, 1, 2, 3].map(synced), [false, false, true, false]);
+    assert_eq!(faulty.count(Op::SyncAll), 2);
 }
 
 /// Who waits for one partition waits for no sync of others.
