@@ -4,12 +4,13 @@
 
 mod marks;
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use marks::bench_dir::BenchDir;
 use marks::values::Values;
-use tidelog::{Partition, Record, RecordBatch, StoreOptions, SyncScope};
+use tidelog::{OpenError, Partition, Record, RecordBatch, StoreOptions, SyncScope};
 
 fn durable_partitions(criterion: &mut Criterion) {
     let (dir, values) = (BenchDir::new(), Values::new(100));
@@ -18,7 +19,13 @@ fn durable_partitions(criterion: &mut Criterion) {
     for (scope, name) in [(SyncScope::Partition, "their files"), (SyncScope::FileSystem, "the file system")] {
         for count in [2, 4, 8, 16, 64, 256] {
             let path = dir.path("engine");
-            let store = StoreOptions::new().sync_scope(scope).open(&path).unwrap();
+            let store = match StoreOptions::new().sync_scope(scope).open(&path) {
+                Err(OpenError::Io(error)) if error.kind() == ErrorKind::Unsupported => {
+                    println!("SKIPPED: {name}: {error}");
+                    continue;
+                }
+                other => other.unwrap(),
+            };
             let topic = store.create_topic("bench", count).unwrap();
             let partitions: Vec<Partition> = (0..count).map(|number| topic.partition(number).unwrap()).collect();
             // Past the zeros that the first appends write.
