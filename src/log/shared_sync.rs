@@ -12,8 +12,7 @@ use crate::log::round::Settled;
 
 /// The partitions of a store that are on its file system. Whoever syncs one that is wanted takes the others along that are, if there are enough.
 ///
-/// Threads that each wait for a partition of their own sync its files side by side: the kernel shares the flushes of the device between them,
-/// and one sync of all was no faster for up to 64 of them (`benches/durable_partitions.rs`).
+/// Threads that each wait for a partition of their own sync its files side by side: the kernel shares flushes of the device between them.
 #[derive(Debug)]
 pub(crate) struct SharedSync {
     file_system: Arc<dyn FileSystem>,
@@ -95,5 +94,5 @@ impl SharedSync {
     }
 }
 
-/// From so many others on, one sync of all costs less than one of each, one after another (measured).
+/// From so many others on, one sync of all costs less than one of each, one after another (`benches/durable_partitions.rs`).
 const ALONG_MIN: usize = 4;
