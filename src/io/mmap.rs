@@ -167,16 +167,7 @@ impl SegmentMap {
     /// range will do.
     #[inline]
     pub fn prefetch(&self, from: usize, to: usize) {
-        for at in (from..to).step_by(CACHE_LINE_BYTES) {
-            let near = self.0.raw.as_ptr().wrapping_add(at);
-            // SAFETY: rests on none of the invariants: a hint, which reads nothing that the program sees and never faults, whatever the address.
-            #[cfg(target_arch = "x86_64")]
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(near.cast());
-            }
-            #[cfg(not(target_arch = "x86_64"))]
-            let _ = near; // the hint has no stable name there
-        }
+        prefetch_at(self.0.raw.as_ptr().wrapping_add(from), to.saturating_sub(from));
     }
 
     /// Raises what may be read, in a segment that this mapping does not store to: a sealed one, or one that another process appends to.
@@ -299,6 +290,12 @@ impl SegmentStore {
         // SAFETY: M1 (`at + len <= allocated <= len` of the mapping, which `self.map` keeps alive), M5 (a store half exists), M2 (at or above
         // the published end, so no reader's slice covers it) and M3 (`&mut self`: no other slot lives, and nothing is published meanwhile).
         unsafe { slice::from_raw_parts_mut(self.start.as_ptr().add(at), len) }
+    }
+
+    /// As [`SegmentMap::prefetch`], of the `len` bytes at `at`.
+    #[inline(always)]
+    pub fn prefetch(&self, at: usize, len: usize) {
+        prefetch_at(self.start.as_ptr().wrapping_add(at), len);
     }
 
     /// Lets readers see what lies below the new end: one Release store.
@@ -573,6 +570,26 @@ impl Drop for Mapping {
 #[inline(never)]
 fn not_published(from: usize, to: usize, end: usize) -> ! {
     panic!("bytes {from}..{to} asked for, published up to {end}")
+}
+
+/// Asks for the first `bytes` of a value to be brought near, so that they are under way while something else is done.
+#[inline(always)]
+pub(crate) fn prefetch<T>(value: &T, bytes: usize) {
+    prefetch_at(std::ptr::from_ref(value).cast(), bytes);
+}
+
+#[inline(always)]
+fn prefetch_at(start: *const u8, bytes: usize) {
+    for at in (0..bytes).step_by(CACHE_LINE_BYTES) {
+        let near = start.wrapping_add(at);
+        // SAFETY: rests on none of the invariants: a hint, which reads nothing that the program sees and never faults, whatever the address.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(near.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = near; // the hint has no stable name there
+    }
 }
 
 const CACHE_LINE_BYTES: usize = 64;

@@ -36,8 +36,8 @@ pub(crate) use file::{boot_id, maps_of_process_max};
 pub use loom_words::SharedWords;
 #[cfg(not(tidelog_loom))]
 pub use mmap::SharedWords;
-pub(crate) use mmap::segment_maps;
 pub use mmap::{Published, SegmentMap, SegmentStore};
+pub(crate) use mmap::{prefetch, segment_maps};
 
 /// A file system, or something that behaves like one. Paths are used as given.
 pub trait Storage: Send + Sync + Debug + 'static {

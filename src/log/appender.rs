@@ -11,43 +11,57 @@ use tidelog_format::{
 use crate::clock::{coarse_now, now};
 use crate::error::{IoContext, IoError};
 use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at, write_zeros};
-use crate::log::ahead::Ahead;
+use crate::log::ahead::{Ahead, PIECE_BYTES};
 use crate::log::maps;
 use crate::log::offset_index::GrowingIndex;
 use crate::log::record_batch::{Encoded, FrameParts};
 use crate::log::segment::{Segment, Sums};
 use crate::log::stage::{Outcome, Run};
 
-/// The end of the log, held by whoever appends.
+/// The end of the log, held by whoever appends. What each append needs stands first, in few cache lines: with many partitions they come from memory.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Appender {
-    pub(crate) active: Arc<Segment>,
-    file: Arc<dyn File>,
-    store: Option<SegmentStore>,
+    constants: SegmentConstants,
     pub(crate) position: u64,
     pub(crate) next_offset: u64,
     pub(crate) chain: u32,
     pub(crate) epoch: LeaderEpoch,
-    pub(crate) epoch_start: Offset,
     allocated: u64,
-    allocation_step: u64,
-    index: Arc<GrowingIndex>,
-    index_due: u64,
-    pub(crate) sums: Sums,
-    first_epoch: Option<LeaderEpoch>,
-    pub(crate) next_seq: u64,
-    pub(crate) spare: Option<Spare>,
-    ahead: Arc<Ahead>,
     /// What is known of how far it is filled.
     filled: u64,
-    /// Where the next request to fill ahead is due, and how far ahead.
+    /// Where it is time to look whether pages are to be filled ahead.
     fill_due: u64,
-    fill_window: u64,
-    zeros: ZerosAhead,
-    frame: Vec<u8>,
+    index_due: u64,
+    pub(crate) sums: Sums,
+    store: Option<SegmentStore>,
+    first_epoch: Option<LeaderEpoch>,
     pub(crate) closed: bool,
     /// Why nothing is appended any more, although the store is open.
     pub(crate) refusal: Option<Refusal>,
+    pub(crate) active: Arc<Segment>,
+    file: Arc<dyn File>,
+    pub(crate) epoch_start: Offset,
+    allocation_step: u64,
+    index: Arc<GrowingIndex>,
+    pub(crate) next_seq: u64,
+    pub(crate) spare: Option<Spare>,
+    ahead: Arc<Ahead>,
+    /// How far ahead the next request to fill goes.
+    fill_window: u64,
+    /// When the last step was appended that makes one due.
+    fill_since: TimestampNs,
+    zeros: ZerosAhead,
+    frame: Vec<u8>,
+}
+
+/// What an append needs of the active segment's header, which stands elsewhere.
+#[derive(Debug, Clone, Copy)]
+struct SegmentConstants {
+    seq: u64,
+    base_offset: u64,
+    salt: u64,
+    capacity: u64,
 }
 
 /// What ended appends for good.
@@ -161,6 +175,13 @@ impl Spare {
     }
 }
 
+impl SegmentConstants {
+    fn of(active: &Segment) -> Self {
+        let SegmentHeader { salt, capacity, .. } = active.header;
+        Self { seq: active.id.seq, base_offset: active.id.base_offset, salt, capacity }
+    }
+}
+
 impl Appender {
     /// Goes on in a segment that recovery found to end cleanly.
     pub(crate) fn resume(segment: Segment, file: Arc<dyn File>, index: Vec<IndexEntry>, end: ResumeAt) -> Self {
@@ -195,6 +216,7 @@ impl Appender {
         index_due: u64,
     ) -> Self {
         Self {
+            constants: SegmentConstants::of(&active),
             active,
             file,
             store,
@@ -215,6 +237,7 @@ impl Appender {
             ahead,
             fill_due: end.position + FILL_AFTER,
             fill_window: FILL_WINDOW_MIN,
+            fill_since: TimestampNs::new(0),
             zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
             frame: Vec::new(),
             closed: false,
@@ -222,11 +245,28 @@ impl Appender {
         }
     }
 
+    /// How far the fields reach that each append needs.
+    pub(crate) const HOT_BYTES: usize = std::mem::offset_of!(Self, active);
+
+    /// Asks for the memory that the next frame goes to.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, stored: usize) {
+        if let Some(store) = &self.store {
+            store.prefetch(self.position as usize, stored.min(PREFETCH_BYTES));
+        }
+    }
+
+    /// Number of the active segment.
+    #[inline]
+    pub(crate) fn seq(&self) -> u64 {
+        self.constants.seq
+    }
+
     /// Whether a batch of this size needs a new segment first.
     pub(crate) fn is_full_for(&self, stored_bytes: usize, offsets: u32) -> bool {
         let end = self.position + stored_bytes as u64 + SEAL_BYTES as u64;
-        let rel_end = self.next_offset - self.active.id.base_offset + u64::from(offsets);
-        end > self.active.header.capacity || rel_end > u64::from(u32::MAX)
+        let rel_end = self.next_offset - self.constants.base_offset + u64::from(offsets);
+        end > self.constants.capacity || rel_end > u64::from(u32::MAX)
     }
 
     /// Makes sure that blocks are there for a batch and for the seal behind it: a full disk shows here, and changes nothing.
@@ -235,7 +275,7 @@ impl Appender {
         if end <= self.allocated {
             return Ok(());
         }
-        let capacity = self.active.header.capacity;
+        let capacity = self.constants.capacity;
         let target = (end.max(self.position + self.allocation_step)).next_multiple_of(4096).min(capacity);
         let more = target - self.allocated;
         let reserved = allocate_or_zero(&*self.file, self.allocated, more).map(|()| target);
@@ -261,14 +301,10 @@ impl Appender {
         let stored = batch.parts.stored_bytes();
         let append_ts = coarse_now();
         let header = self.header(&batch.parts, self.end(), how.durable, append_ts);
-        let (salt, position) = (self.active.header.salt, Position::new(self.position));
+        let (salt, position) = (self.constants.salt, Position::new(self.position));
         let mapped = self.take(stored, how.mapped);
         let chain = match &mut self.store {
-            Some(store) if mapped => {
-                let slot = store.slot(self.position as usize, stored);
-                batch.store(slot);
-                header.encode_into(slot, salt, position)
-            }
+            Some(store) if mapped => store_frame(store.slot(self.position as usize, stored), batch, &header, salt, position),
             _ => self.store_by_write(batch, &header, how.syncs)?,
         };
         let assigned = self.advance(&batch.parts, chain, append_ts, how.index_interval);
@@ -285,7 +321,7 @@ impl Appender {
         let append_ts = coarse_now();
         self.take(bytes.len(), false);
         self.zeros_before(bytes.len(), how.syncs);
-        let salt = self.active.header.salt;
+        let salt = self.constants.salt;
         let (mut end, mut rest) = (self.end(), &mut *bytes);
         for frame in frames.iter() {
             let (slot, behind) = rest.split_at_mut(frame.parts.stored_bytes());
@@ -348,7 +384,7 @@ impl Appender {
         self.zeros_before(stored, syncs);
         self.frame.resize(stored, 0);
         batch.store(&mut self.frame);
-        let chain = header.encode_into(&mut self.frame, self.active.header.salt, Position::new(self.position));
+        let chain = header.encode_into(&mut self.frame, self.constants.salt, Position::new(self.position));
         write_or_restore(&*self.file, &mut self.frame, self.position, &self.active)?;
         Ok(chain)
     }
@@ -375,7 +411,7 @@ impl Appender {
     }
 
     fn push_index(&mut self, interval: u32) {
-        let rel_offset = (self.next_offset - self.active.id.base_offset) as u32; // is_full_for keeps it in range
+        let rel_offset = (self.next_offset - self.constants.base_offset) as u32; // is_full_for keeps it in range
         self.index.push(IndexEntry { rel_offset, position: self.position as u32, max_ts_before: self.sums.max_ts });
         self.index_due = self.position + u64::from(interval);
     }
@@ -393,8 +429,9 @@ impl Appender {
     /// The filler is behind, or was not asked.
     #[cold]
     fn take_unfilled(&mut self, end: u64, mapped: bool) {
-        if mapped && self.fill_window > FILL_WINDOW_MIN {
-            self.ahead.take_present(end, self.allocated);
+        if mapped {
+            let piece_bytes = if self.fill_window > FILL_WINDOW_MIN { PIECE_BYTES } else { SLOW_PIECE_BYTES };
+            self.ahead.take_present(end, piece_bytes, self.allocated);
         } else {
             self.ahead.take(end);
         }
@@ -403,7 +440,7 @@ impl Appender {
 
     #[inline(always)]
     fn publish(&mut self, sealed: bool) {
-        let published = published(self.position, self.next_offset - self.active.id.base_offset, sealed);
+        let published = published(self.position, self.next_offset - self.constants.base_offset, sealed);
         match &mut self.store {
             Some(store) => store.publish(published),
             None => self.active.set_published(published),
@@ -421,10 +458,17 @@ impl Appender {
 
     #[cold]
     fn next_window(&mut self) -> Option<(Arc<Ahead>, u64)> {
+        let now = coarse_now();
+        let took = now.get() - std::mem::replace(&mut self.fill_since, now).get();
+        if took / BUSY_STEP_NS > (self.fill_window / 4 / FILL_AFTER) as i64 {
+            self.fill_window = FILL_WINDOW_MIN;
+            self.fill_due = self.position + FILL_AFTER;
+            return None;
+        }
         self.fill_window = (self.fill_window * 2).min(FILL_WINDOW_MAX);
         let window = self.fill_window;
         self.fill_due = self.position + window / 4;
-        let end = (self.position + window).min(self.active.header.capacity);
+        let end = (self.position + window).min(self.constants.capacity);
         if end + SEAL_BYTES as u64 > self.allocated {
             let ahead = (end - self.position) as usize;
             self.reserve(ahead.saturating_sub(SEAL_BYTES)).ok()?; // a full disk shows at the append that needs the blocks
@@ -435,7 +479,7 @@ impl Appender {
     /// Goes on in a new segment that has its name: seals the old one, as far as the disk lets it.
     pub(crate) fn roll(&mut self, next: NamedSegment, durable: Option<u64>) -> Rolled {
         let seal = Seal {
-            salt: self.active.header.salt,
+            salt: self.constants.salt,
             base_offset: self.active.header.base_offset,
             next_offset: Offset::new(self.next_offset),
             records: self.sums.records,
@@ -466,6 +510,7 @@ impl Appender {
         let _ = self.active.sums.set(self.sums);
         let _ = self.active.chain_out.set(self.chain);
         let sealed = std::mem::replace(&mut self.active, next.segment);
+        self.constants = SegmentConstants::of(&self.active);
         (self.epoch, self.epoch_start) = (self.active.header.leader_epoch, self.active.header.epoch_start);
         (self.ahead, self.filled) = (next.ahead.clone(), next.ahead.filled());
         self.file = next.file;
@@ -520,7 +565,7 @@ impl Appender {
 
     /// Whether it is time to make the next segment ahead.
     pub(crate) fn wants_spare(&self) -> bool {
-        self.spare.is_none() && self.position > self.active.header.capacity / 2 && self.active.header.capacity >= SPARE_FROM_BYTES
+        self.position > self.constants.capacity / 2 && self.constants.capacity >= SPARE_FROM_BYTES && self.spare.is_none()
     }
 }
 
@@ -625,6 +670,21 @@ pub(crate) struct StoreFailure {
     pub(crate) restored: bool,
 }
 
+/// Stores a frame into its slot. A small one is put together before: its checksum is taken of what is at hand, and does not wait for the page.
+#[inline(always)]
+fn store_frame(slot: &mut [u8], batch: &Encoded<'_>, header: &FrameHeader, salt: u64, position: Position) -> u32 {
+    if slot.len() > COMPOSED_BYTES_MAX {
+        batch.store(slot);
+        return header.encode_into(slot, salt, position);
+    }
+    let mut frame = [0; COMPOSED_BYTES_MAX];
+    let frame = &mut frame[..slot.len()];
+    batch.store(frame);
+    let chain = header.encode_into(frame, salt, position);
+    slot.copy_from_slice(frame);
+    chain
+}
+
 /// Writes frames; if that fails, zeros in their place.
 fn write_or_restore(file: &dyn File, frames: &mut [u8], position: u64, segment: &Segment) -> Result<(), StoreFailure> {
     let Err(source) = write_all_at(file, frames, position) else { return Ok(()) };
@@ -647,8 +707,12 @@ pub(crate) fn published(position: u64, rel_next: u64, sealed: bool) -> Published
 
 const ALLOCATION_STEP_MIN: u64 = 64 << 10;
 const ALLOCATION_STEP_MAX: u64 = 4 << 20;
-/// A partition is taken for busy, and its pages are filled ahead, from its 64th KiB on.
+/// A partition is taken for busy, and its pages are filled ahead, while it appends 64 KiB in 20 ms: what many slow ones together have filled and
+/// not used would be more memory than what they used.
 const FILL_AFTER: u64 = 64 << 10;
+const BUSY_STEP_NS: i64 = 20_000_000;
+/// What a slow partition makes present at once: pages one by one cost more each.
+const SLOW_PIECE_BYTES: u64 = 16 << 10;
 const FILL_WINDOW_MIN: u64 = 256 << 10;
 /// Below 1 MiB appends wait for pages, above 4 MiB nothing is gained (measured).
 const FILL_WINDOW_MAX: u64 = 4 << 20;
@@ -662,3 +726,7 @@ const SYNCED_AT_ONCE_MAX: u64 = 64 << 10;
 const BLOCK_BYTES: u64 = 4096;
 /// Making a small segment in line costs less than the thread that would make it ahead.
 const SPARE_FROM_BYTES: u64 = 1 << 20;
+/// Of a frame, the rest of which the processor fetches by itself.
+const PREFETCH_BYTES: usize = 256;
+/// Up to here a frame is put together before it is stored.
+const COMPOSED_BYTES_MAX: usize = 256;

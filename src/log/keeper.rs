@@ -31,6 +31,8 @@ struct Queue<T> {
 #[derive(Debug)]
 struct QueueState<T> {
     items: VecDeque<T>,
+    /// Whether the thread sleeps until there is one.
+    is_waiting: bool,
     stopped: bool,
 }
 
@@ -116,34 +118,42 @@ impl Keeper {
     }
 
     fn run_behind(&self) {
-        let mut watched: Vec<Watched> = Vec::new();
+        let (mut watched, mut now): (Vec<Watched>, _) = (Vec::new(), Instant::now());
+        let (mut left, mut budget_due) = (0, now);
         loop {
-            let due = watched.iter().map(|watched| watched.due).min();
-            let Some(new) = self.behind.take(due) else { return };
-            let now = Instant::now();
+            let due = watched.iter().map(|watched| watched.due.min(budget_due)).min();
+            let Some(new) = self.behind.take(now + ROUND_MIN, due) else { return };
+            let elapsed = now.elapsed();
+            now += elapsed;
             watched.extend(new.into_iter().map(|log| Watched::new(log, now)));
             tend_due(&mut watched, now);
-            self.keep_budget(&watched);
+            let total = self.keep_budget(&watched);
+            // As long as the budget lasts if appends go on as they did.
+            let room = self.checkpoint_budget_bytes.saturating_sub(total.left);
+            let lasts = elapsed.mul_f64(room as f64 / total.found.saturating_sub(left).max(1) as f64);
+            (left, budget_due) = (total.left, now + lasts.clamp(TICK, TICK_IDLE));
         }
     }
 
     /// Beyond the budget of the store, partitions are checkpointed however busy they are, those with the most to scan first. Not all in one go:
     /// others wait to be synced.
-    fn keep_budget(&self, watched: &[Watched]) {
+    fn keep_budget(&self, watched: &[Watched]) -> Uncheckpointed {
         let (mut dirty, began): (Vec<_>, _) =
             (watched.iter().map(|watched| (watched.log.uncheckpointed_bytes(), &watched.log)).collect(), Instant::now());
-        let mut total: u64 = dirty.iter().map(|(bytes, _)| bytes).sum();
-        if total <= self.checkpoint_budget_bytes {
-            return;
+        let found = dirty.iter().map(|(bytes, _)| bytes).sum();
+        let mut left = found;
+        if found <= self.checkpoint_budget_bytes {
+            return Uncheckpointed { found, left };
         }
         dirty.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, log) in dirty.into_iter().filter(|(_, log)| !log.is_poisoned()) {
             let _ = log.write_checkpoint(); // a failure poisons the partition, and shows at the next append
-            total -= bytes;
-            if total <= self.checkpoint_budget_bytes / 2 || began.elapsed() > TICK {
+            left -= bytes;
+            if left <= self.checkpoint_budget_bytes / 2 || began.elapsed() > TICK {
                 break;
             }
         }
+        Uncheckpointed { found, left }
     }
 }
 
@@ -168,6 +178,12 @@ impl Task {
             Self::Fill(ahead, to) => ahead.fill_to(to),
         }
     }
+}
+
+/// Bytes of all partitions that are not checkpointed: before and after the budget was looked at.
+struct Uncheckpointed {
+    found: u64,
+    left: u64,
 }
 
 /// A partition with something unsynced or not checkpointed.
@@ -199,7 +215,8 @@ impl Watched {
             return false;
         }
         let appended = log.appended_bytes.load(Ordering::Relaxed);
-        if appended != self.appended {
+        let grown = appended - self.appended;
+        if grown > 0 {
             (self.appended, self.idle_since) = (appended, now);
         }
         let unsynced = self.unsynced_bytes();
@@ -214,7 +231,7 @@ impl Watched {
         if idle && log.uncheckpointed_bytes() > 0 {
             let _ = log.write_checkpoint(); // likewise
         }
-        self.due = now + self.next_tick(unsynced > 0);
+        self.due = now + self.next_tick(unsynced, grown);
         if idle && log.checkpointed_bytes.load(Ordering::Relaxed) == appended {
             return !log.leave_unwatched(appended);
         }
@@ -236,10 +253,12 @@ impl Watched {
             }
     }
 
-    fn next_tick(&self, dirty: bool) -> Duration {
+    fn next_tick(&self, unsynced: u64, grown: u64) -> Duration {
         match self.log.policy {
             SyncPolicy::Interval(interval) => interval.min(TICK_IDLE),
-            _ if dirty => TICK,
+            SyncPolicy::Group { .. } if unsynced > 0 => TICK,
+            // Each look takes cache lines away from whoever appends.
+            SyncPolicy::OsOnly if unsynced + grown * u64::from(TICKS_IDLE) >= OS_ONLY_BYTES => TICK,
             _ => TICK_IDLE,
         }
     }
@@ -247,14 +266,16 @@ impl Watched {
 
 impl<T> Queue<T> {
     fn new() -> Self {
-        Self { state: Mutex::new(QueueState { items: VecDeque::new(), stopped: false }), changed: Condvar::new() }
+        Self { state: Mutex::new(QueueState { items: VecDeque::new(), is_waiting: false, stopped: false }), changed: Condvar::new() }
     }
 
     fn push(&self, item: T) {
         let mut state = self.state.lock();
         if !state.stopped {
             state.items.push_back(item);
-            self.changed.notify_one();
+            if std::mem::take(&mut state.is_waiting) {
+                self.changed.notify_one();
+            }
         }
     }
 
@@ -268,27 +289,27 @@ impl<T> Queue<T> {
             if let Some(item) = state.items.pop_front() {
                 return Some(item);
             }
+            state.is_waiting = true;
             self.changed.wait(&mut state);
         }
     }
 
-    /// All items, at the latest when `due`; `None` when stopped.
-    fn take(&self, due: Option<Instant>) -> Option<VecDeque<T>> {
+    /// All items, not before `earliest` and at the latest when `due`; `None` when stopped.
+    fn take(&self, earliest: Instant, due: Option<Instant>) -> Option<VecDeque<T>> {
         let mut state = self.state.lock();
         loop {
             if state.stopped {
                 return None;
             }
-            if !state.items.is_empty() {
+            let now = Instant::now();
+            let is_due = !state.items.is_empty() || due.is_some_and(|due| due <= now);
+            if is_due && earliest <= now {
                 return Some(std::mem::take(&mut state.items));
             }
-            match due {
+            state.is_waiting = !is_due;
+            match if is_due { Some(earliest) } else { due } {
                 None => self.changed.wait(&mut state),
-                Some(due) => {
-                    if self.changed.wait_until(&mut state, due).timed_out() {
-                        return Some(VecDeque::new());
-                    }
-                }
+                Some(until) => _ = self.changed.wait_until(&mut state, until),
             }
         }
     }
@@ -313,4 +334,7 @@ const OS_ONLY_BYTES: u64 = 64 << 20;
 /// An idle partition is checkpointed after this.
 const IDLE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(20);
-const TICK_IDLE: Duration = Duration::from_millis(200);
+const TICK_IDLE: Duration = TICK.saturating_mul(TICKS_IDLE);
+const TICKS_IDLE: u32 = 10;
+/// From one round over all partitions to the next, at least.
+const ROUND_MIN: Duration = Duration::from_millis(5);

@@ -9,7 +9,7 @@ use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, T
 
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoError, OpenError, SyncError};
-use crate::io::{Storage, futex};
+use crate::io::{Storage, futex, prefetch};
 use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Refusal, Spare, StoreFailure, StoreHow};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::keeper::Keeper;
@@ -26,35 +26,37 @@ use crate::log::sync::{Commit, GroupCommit, Staged};
 use crate::log::view::{LiveSegment, LogView, Marks};
 use crate::log::waiters::Waiters;
 
-/// A partition that is open for appending.
+/// A partition that is open for appending. What each append needs stands first, in few cache lines: with many partitions they come from memory.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Log {
     pub(crate) view: Arc<LogView>,
-    pub(crate) report: RecoveryReport,
-    pub(crate) policy: SyncPolicy,
-    pub(crate) segment_bytes: u64,
-    pub(crate) index_interval: u32,
     pub(crate) batch_bytes_max: u64,
+    /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
+    pub(super) durable_word: AtomicU64,
+    /// Bytes appended since the open.
+    pub(super) appended_bytes: AtomicU64,
+    pub(crate) index_interval: u32,
+    /// Whether the keeper has this partition on its list.
+    pub(super) queued: AtomicBool,
+    spare_wanted: AtomicBool,
+    pub(crate) policy: SyncPolicy,
+    poison: OnceLock<Arc<str>>,
     pub(super) appender: Mutex<Appender>,
+    pub(crate) report: RecoveryReport,
+    pub(crate) segment_bytes: u64,
     group: GroupCommit,
     /// Tasks that wait for acknowledgements.
     pub(super) acks: Waiters,
-    /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
-    pub(super) durable_word: AtomicU64,
     pub(super) unsynced: Mutex<Unsynced>,
     /// Held through a sync round: a second one must not report what the first has only begun. A cut holds it while it takes back what
     /// rounds reported.
     pub(super) round: Mutex<()>,
     pub(super) checkpoint: Mutex<CheckpointFile>,
-    poison: OnceLock<Arc<str>>,
-    /// Bytes appended since the open; what of them was synced, and checkpointed.
-    pub(super) appended_bytes: AtomicU64,
+    /// What of the appended bytes was synced, and checkpointed.
     pub(super) synced_bytes: AtomicU64,
     pub(super) checkpointed_bytes: AtomicU64,
     pub(super) indexed_position: AtomicU64,
-    /// Whether the keeper has this partition on its list.
-    pub(super) queued: AtomicBool,
-    spare_wanted: AtomicBool,
     /// Held while a segment is made ahead.
     making_spare: Mutex<()>,
     /// Held while sealed segments get their indexes.
@@ -141,10 +143,10 @@ impl Log {
             || {
                 view.set_list(list);
                 view.set_marks(Marks { log_start, written_end: next_offset, durable_end: next_offset });
-                appender.active.id.seq
+                appender.seq()
             },
         );
-        let durable_word = durable_word(appender.active.id.seq, appender.position);
+        let durable_word = durable_word(appender.seq(), appender.position);
         let indexed = AtomicU64::new(appender.position);
         let log = Arc::new_cyclic(|this| Self {
             view: Arc::new(view),
@@ -179,6 +181,12 @@ impl Log {
         Ok(log)
     }
 
+    /// Asks for what the next append needs first. Of a partition that was not appended to lately it comes from memory, while the batch is encoded.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self, APPEND_BYTES);
+    }
+
     /// Appends one batch: written when it returns, not yet durable.
     ///
     /// # Errors
@@ -198,6 +206,8 @@ impl Log {
     ) -> Result<Assigned, AppendError> {
         let (stored, offsets) = (batch.parts.stored_bytes(), batch.parts.offsets);
         let mapped = !self.syncs_each();
+        self.view.prefetch();
+        appender.prefetch(stored);
         self.check_taken(&appender)?;
         if !appender.has_offsets(offsets) {
             return Err(AppendError::OffsetsExhausted);
@@ -206,7 +216,8 @@ impl Log {
             appender = self.make_room(appender, stored, offsets)?;
         }
         appender.reserve(stored)?;
-        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
+        let syncs = if mapped { 0 } else { self.syncs() };
+        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs };
         let assigned = match appender.store(batch, how) {
             Ok(assigned) => assigned,
             Err(failure) => return Err(self.poison_unless_restored(failure, appender.next_offset)),
@@ -368,7 +379,7 @@ impl Log {
     #[inline]
     fn durable_position(&self, appender: &Appender) -> Option<u64> {
         let word = self.durable_word.load(Ordering::Acquire);
-        (word >> 32 == appender.active.id.seq & u64::from(u32::MAX)).then_some((word & u64::from(u32::MAX)) * 8)
+        (word >> 32 == appender.seq() & u64::from(u32::MAX)).then_some((word & u64::from(u32::MAX)) * 8)
     }
 
     /// Whether appends are taken.
@@ -419,7 +430,7 @@ impl Log {
         let dir = &self.view.dir;
         let spare = match appender.spare.take() {
             // A spare that was begun before the active segment was made has a lower number: in it, what follows would count as the older.
-            Some(spare) if spare.fits(capacity) && spare.seq > appender.active.id.seq => spare,
+            Some(spare) if spare.fits(capacity) && spare.seq > appender.seq() => spare,
             unfit => {
                 if let Some(spare) = unfit {
                     self.discard_spare(spare.seq);
@@ -510,7 +521,7 @@ impl Log {
             spare.fill();
         }
         let mut appender = self.appender.lock();
-        if appender.closed || appender.spare.is_some() || seq < appender.active.id.seq {
+        if appender.closed || appender.spare.is_some() || seq < appender.seq() {
             self.discard_spare(seq);
         } else {
             appender.spare = Some(spare);
@@ -600,7 +611,7 @@ impl Log {
 
     pub(super) fn end_of(&self, appender: &Appender) -> LogEnd {
         LogEnd {
-            seq: appender.active.id.seq,
+            seq: appender.seq(),
             salt: appender.active.header.salt,
             position: appender.position,
             chain: appender.chain,
@@ -663,7 +674,7 @@ impl Log {
     fn write_active_index(&self, end: LogEnd) {
         let active = {
             let appender = self.appender.lock();
-            if appender.active.id.seq != end.seq {
+            if appender.seq() != end.seq {
                 return;
             }
             (appender.active.clone(), appender.sums.records)
@@ -829,3 +840,5 @@ pub(super) fn durable_word(seq: u64, position: u64) -> u64 {
 /// Sealed segments not yet synced and cut to their size.
 const SEGMENTS_BEHIND_MAX: usize = 8;
 const INDEX_EVERY_BYTES: u64 = 4 << 20;
+/// How far the fields of a [`Log`] reach that each append needs.
+const APPEND_BYTES: usize = std::mem::offset_of!(Log, appender) + Appender::HOT_BYTES;

@@ -11,7 +11,7 @@ use tidelog_format::{Offset, SegmentId};
 
 use crate::config::ReadIsolation;
 use crate::error::DamagedRange;
-use crate::io::Storage;
+use crate::io::{Storage, prefetch};
 use crate::log::live::LiveSlot;
 use crate::log::plan::Finding;
 use crate::log::segment::Segment;
@@ -19,23 +19,27 @@ use crate::log::waiters::Waiters;
 
 /// The state of a partition that readers share with its writer, or with whoever follows a writer in another process.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct LogView {
-    pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) dir: PathBuf,
-    pub(crate) uuid: [u8; 16],
-    list: ArcSwap<SegmentList>,
-    /// Held from the look at a list to the change of it.
-    changing: Mutex<()>,
-    log_start: AtomicU64,
+    // What each append needs stands first: see `prefetch`.
     written_end: AtomicU64,
-    durable_end: AtomicU64,
-    /// Where the high water mark comes from.
-    mark: HighWaterMark,
-    /// Bumped when a mark moves and somebody sleeps.
-    pub(crate) wake: AtomicU32,
     /// Readers asleep in this process until the next append, and until the next sync.
     pub(crate) append_sleepers: AtomicU32,
     pub(crate) sync_sleepers: AtomicU32,
+    /// Where the high water mark comes from.
+    mark: HighWaterMark,
+    /// Where other processes learn of the marks.
+    live: Option<LiveSlot>,
+    list: ArcSwap<SegmentList>,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) dir: PathBuf,
+    pub(crate) uuid: [u8; 16],
+    /// Held from the look at a list to the change of it.
+    changing: Mutex<()>,
+    log_start: AtomicU64,
+    durable_end: AtomicU64,
+    /// Bumped when a mark moves and somebody sleeps.
+    pub(crate) wake: AtomicU32,
     /// Reading tasks that an append wakes, and those that a sync wakes.
     pub(super) append_waiters: Waiters,
     pub(super) sync_waiters: Waiters,
@@ -53,8 +57,6 @@ pub(crate) struct LogView {
     is_damaged: AtomicBool,
     /// Whether the topic was deleted: whatever of it is still mapped, nobody is shown it.
     is_deleted: AtomicBool,
-    /// Where other processes learn of the marks.
-    live: Option<LiveSlot>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +151,12 @@ impl LogView {
             is_deleted: AtomicBool::new(false),
             live,
         }
+    }
+
+    /// Asks for what an append changes.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self) {
+        prefetch(self, std::mem::offset_of!(Self, storage));
     }
 
     #[inline]

@@ -76,6 +76,7 @@ impl Partition {
     /// # Errors
     /// [`AppendError`].
     pub fn append_with(&self, record: Record<'_>, level: AckLevel) -> Result<Ack, AppendError> {
+        self.log.prefetch();
         let stage = |batch: &mut RecordBatch, scratch: &mut Scratch| {
             batch.clear();
             batch.push(&record)?;
@@ -100,6 +101,7 @@ impl Partition {
     /// # Errors
     /// [`AppendError`].
     pub fn append_batch(&self, batch: &RecordBatch, level: AckLevel) -> Result<Ack, AppendError> {
+        self.log.prefetch();
         if level == AckLevel::Durable
             && self.log.syncs_each()
             && let Some(ack) = self.append_staged(|_, scratch| self.stage(batch, scratch))?
@@ -115,6 +117,7 @@ impl Partition {
     /// # Errors
     /// [`AppendError`].
     pub fn append_deferred(&self, batch: &RecordBatch) -> Result<PendingAck, AppendError> {
+        self.log.prefetch();
         let assigned = BUFFERS.with_borrow_mut(|(_, scratch)| self.append_encoded(batch, scratch))?;
         self.log.want_sync();
         Ok(PendingAck { log: self.log.clone(), assigned })

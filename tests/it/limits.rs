@@ -282,6 +282,29 @@ fn a_reader_makes_no_call_that_changes_anything() {
     assert_eq!((changes, faulty.count(Op::Write), faulty.count(Op::SetLen), faulty.count(Op::Allocate), faulty.count(Op::Lock)), (0, 0, 0, 0, 0));
 }
 
+/// Pages made present for a busy partition would, for each of thousands of slow ones, be more memory than what they append.
+#[test]
+fn a_slow_partition_is_filled_little_ahead() {
+    const STEP: usize = 48 << 10; // less than what makes a partition busy
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
+    faulty.reset_counts();
+    let mut appended = 0;
+    for _ in 0..8 {
+        for _ in 0..STEP / 512 {
+            log.append_with(Record::new(&[7; 512]), AckLevel::Written).unwrap();
+            appended += 512;
+        }
+        std::thread::sleep(Duration::from_millis(60)); // more than two steps of a busy one may take
+    }
+    // Zeros alone are written, as the frames are stored into the map.
+    let written = faulty.bytes_written();
+    assert!(written >= appended / 2, "{written} bytes made present for {appended}");
+    assert!(written <= appended * 3 / 2, "{written} bytes made present for {appended}");
+}
+
 /// Many partitions, each with little, none of them ever idle.
 #[test]
 fn what_recovery_would_scan_is_bounded_over_all_partitions() {
