@@ -224,6 +224,8 @@ impl Partition {
     }
 
     /// Takes everything at `offset` and above away, for good; the next append gets `offset`. The segment that it lies in is read up to there.
+    /// Of a batch that it lies in, the first records stay, with the [note](crate::RecordBatch::set_note) of all of them: one that tells how far
+    /// something is should tell as of which offset.
     ///
     /// # Errors
     /// [`CutError::OutOfRange`] outside of log start..=log end; [`CutError::NotKept`] inside a batch that cannot be cut in two; [`CutError::Read`] if

@@ -9,6 +9,7 @@ struct Guard {
     name: String,
     removed: String,
     killed_by: String,
+    features: Vec<String>,
     change: String,
 }
 
@@ -28,7 +29,9 @@ fn guard(path: &Path) -> Guard {
     let (removed, rest) = text.split_once('\n').unwrap();
     let (killed_by, change) = rest.split_once('\n').unwrap();
     let field = |line: &str, field: &str| line.strip_prefix(field).unwrap_or_else(|| panic!("{name}: {line:?} is no {field}")).to_owned();
-    Guard { removed: field(removed, "Removed: "), killed_by: field(killed_by, "Killed by: "), change: change.to_owned(), name }
+    let features = change.lines().next().and_then(|line| line.strip_prefix("Features: "));
+    let features = features.map_or_else(Vec::new, |features| features.split(',').map(str::to_owned).collect());
+    Guard { removed: field(removed, "Removed: "), killed_by: field(killed_by, "Killed by: "), features, change: change.to_owned(), name }
 }
 
 #[test]
@@ -54,7 +57,8 @@ fn every_guard_applies_to_the_source() {
 
 #[test]
 fn every_killer_is_a_test() {
-    for Guard { name, killed_by, .. } in guards() {
+    let modules = fs::read_to_string(root().join("tests/it/main.rs")).unwrap();
+    for Guard { name, killed_by, features, .. } in guards() {
         let (kind, which) = killed_by.split_once(' ').unwrap();
         let (module, test) = which.rsplit_once("::").unwrap_or(("", which));
         let module = module.replace("::tests", "").replace("::", "/");
@@ -73,6 +77,10 @@ fn every_killer_is_a_test() {
         let source = fs::read_to_string(root().join(&path)).unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
         let is_test = |indent: &str| source.contains(&format!("#[test]\n{indent}fn {test}("));
         assert!(is_test("") || is_test("    "), "{name}: {path} has no {test}");
+        // Left out of the build, it could not go red.
+        let declared = modules.split_once(&format!("\nmod {module};")).filter(|_| kind == "it");
+        let needed = declared.and_then(|(before, _)| before.lines().last()?.strip_prefix("#[cfg(feature = \"")?.strip_suffix("\")]"));
+        assert!(needed.is_none_or(|needed| features.iter().any(|feature| feature == needed)), "{name}: {path} needs the feature {needed:?}");
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tidelog::group::{MemberLagReport, MemberLagRow};
-use tidelog::{GroupId, LagError, LagReport, LogOffsetStore, OffsetStore, PartitionKey, TimestampNs};
+use tidelog::{GroupId, LagError, LagReport, OffsetStore, PartitionKey, TimestampNs};
 
+use super::offsets::place::Place;
 use super::read::now_ns;
 use super::store;
 use super::views::Views;
@@ -21,6 +22,10 @@ Examples:
   tidelog lag data
   tidelog lag data --group billing --json
   tidelog lag data --watch --every 5
+  tidelog lag data --store sqlite:offsets.db
+
+Positions and members are those that the store itself keeps, or those of the place that --store names, as for tidelog groups: sqlite:FILE, or
+postgres:URL where the program is built with its feature postgres. Partitions and their marks are the store's own.
 
 lag is the number of offsets from the committed one to the high water mark, lag_seconds the age of the record that
 is read next. Offsets that were deleted before they were read are counted as deleted, and not as lag. A position that is
@@ -30,6 +35,9 @@ member is the one that the store noted last.")]
 pub(crate) struct Args {
     /// The store's directory.
     dir: PathBuf,
+    /// Where groups are kept: log, sqlite:FILE or postgres:URL.
+    #[arg(long, value_name = "PLACE", default_value = "log")]
+    store: Place,
     /// Only this group; may be given several times.
     #[arg(long = "group", short = 'g', value_name = "NAME")]
     groups: Vec<GroupId>,
@@ -46,19 +54,19 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.dir)?;
-    let positions = LogOffsetStore::open_read_only(&store).map_err(store::positions_failure)?;
+    let watched = args.store.open_to_watch(&args.dir)?;
     let mut views = Views::new(store);
     loop {
-        look(args, &positions, &mut views)?;
+        look(args, watched.positions(), &mut views)?;
         if !args.watch {
             return Ok(Exit::Done);
         }
         wait(Duration::from_secs(args.every))?;
-        positions.refresh().map_err(store::positions_failure)?;
+        watched.refresh()?;
     }
 }
 
-fn look(args: &Args, positions: &LogOffsetStore, views: &mut Views) -> Result<(), Failure> {
+fn look(args: &Args, positions: &dyn OffsetStore, views: &mut Views) -> Result<(), Failure> {
     let all = positions.groups().map_err(store::positions_failure)?;
     let groups: Vec<GroupId> = if args.groups.is_empty() { all } else { args.groups.clone() };
     let report = report(positions, &groups, views)?;
@@ -66,10 +74,10 @@ fn look(args: &Args, positions: &LogOffsetStore, views: &mut Views) -> Result<()
         .iter()
         .find(|group| report.rows.iter().all(|row| row.group != **group) && report.without_partition.iter().all(|(without, _)| without != *group));
     if let Some(absent) = absent.filter(|_| !args.watch) {
-        return Err(Failure::new(Exit::Failed, format!("group {absent} has committed nothing")));
+        return Err(Failure::new(Exit::Failed, format!("group {absent} has committed nothing{}", args.store.aside())));
     }
     let now = TimestampNs::new(now_ns());
-    if args.json { print_json(&as_json(&report, views, now)) } else { print_line(&as_table(&report, views, now)) }
+    if args.json { print_json(&as_json(&report, views, now)) } else { print_line(&as_table(args, &report, views, now)) }
 }
 
 /// The lag of groups and their members. `views` knows all partitions of it.
@@ -126,9 +134,9 @@ pub(super) fn without_json(group: &GroupId, key: &PartitionKey) -> Value {
     json!({ "group": group.as_str(), "topic": key.topic.to_string(), "range": key.range.to_string() })
 }
 
-fn as_table(report: &MemberLagReport, views: &Views, now: TimestampNs) -> String {
+fn as_table(args: &Args, report: &MemberLagReport, views: &Views, now: TimestampNs) -> String {
     if report.rows.is_empty() && report.without_partition.is_empty() {
-        return "no group has committed anything".to_owned();
+        return format!("no group has committed anything{}", args.store.aside());
     }
     let row = |row: &MemberLagRow| {
         let lag = row.lag;

@@ -156,7 +156,7 @@ pub(crate) fn positions_failure(error: OffsetStoreError) -> Failure {
 pub(crate) fn positions_exit(error: &OffsetStoreError) -> Exit {
     match error {
         OffsetStoreError::Damaged { .. } => Exit::Damage,
-        OffsetStoreError::Topic(topic) => topic_failure(OFFSETS_TOPIC, (**topic).clone()).exit(),
+        OffsetStoreError::Topic(topic) => topic_exit(topic),
         error if error.is_refusal() => Exit::Refused,
         _ => Exit::Failed,
     }
@@ -206,12 +206,13 @@ pub(crate) fn views_that_open(topic: &ReadOnlyTopic, partition: Option<u32>) -> 
 
 /// The views of one partition, or of all of them.
 pub(crate) fn views(topic: &ReadOnlyTopic, partition: Option<u32>) -> Result<Vec<PartitionView>, Failure> {
-    let view = |number| {
-        let view = topic.partition(number).map_err(|error| topic_failure(&topic.name().to_string(), error))?;
-        tell_findings(&view);
-        Ok(view)
-    };
+    let view = |number| view(topic, number).map_err(|error| topic_failure(&topic.name().to_string(), error));
     partition_numbers(partition, topic.partition_count()).map(view).collect()
+}
+
+/// The view of a partition; what was found wrong with it is told.
+pub(crate) fn view(topic: &ReadOnlyTopic, number: u32) -> Result<PartitionView, TopicError> {
+    topic.partition(number).inspect(tell_findings)
 }
 
 /// The partitions to write to, the one asked for or all, by number; those that were used before are opened. The others are opened once there is a
@@ -271,7 +272,11 @@ pub(crate) fn opening(dir: &Path, error: OpenError) -> Failure {
 
 /// A topic that cannot be had, with its exit code.
 pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
-    let exit = match &error {
+    Failure::because(topic_exit(&error), format!("topic {name}"), error)
+}
+
+pub(crate) fn topic_exit(error: &TopicError) -> Exit {
+    match error {
         TopicError::InvalidName { .. }
         | TopicError::Internal { .. }
         | TopicError::PartitionCount { .. }
@@ -283,8 +288,7 @@ pub(crate) fn topic_failure(name: &str, error: TopicError) -> Failure {
         TopicError::PartitionsMissing { .. } | TopicError::CatalogDamaged { .. } => Exit::Damage,
         TopicError::Open(error) => open_exit(error),
         _ => Exit::Failed,
-    };
-    Failure::because(exit, format!("topic {name}"), error)
+    }
 }
 
 /// A failed append.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use serde_json::{Value, json};
@@ -146,6 +146,89 @@ fn partitions_that_fail_keep_nobody_from_being_compacted() {
         }
         assert_eq!([1, 3].map(|partition| ranges(&home(partition))), [[(0, 1), (2, 2)], [(0, 1), (2, 2)]]);
         assert_eq!([0, 2].map(|partition| ranges(&home(partition))), [vec![(0, 0), (1, 1)], vec![(1, 1)]], "nothing was done there");
+    }
+}
+
+/// Of three partitions the middle one is gone, or has another one's files: the others are exported, and it is once it is back.
+#[test]
+fn a_partition_that_cannot_be_opened_keeps_nobody_from_being_exported() {
+    let gone = "topic logs had 3 partitions; gone is: 1";
+    for (stand_in, why) in [(None, gone), (Some(2), "holds partition 2 of its topic, not partition 1")] {
+        for last in [&["--json"][..], &[], &["--follow"]] {
+            let sandbox = three_partitions();
+            fs::rename(log(&sandbox, 1), sandbox.path("away")).unwrap();
+            if let Some(other) = stand_in {
+                copy_files(&log(&sandbox, other), &log(&sandbox, 1));
+            }
+            let export = ["export", "data", "logs", "--to", "out"];
+            let run = sandbox.run(&[&export[..], last].concat()).expect(4).says(why);
+            assert!(run.stderr.starts_with("tidelog: exporting logs/1: ") && run.stderr.lines().count() == 1, "{}", run.stderr);
+            if last == ["--json"] {
+                let report: Value = serde_json::from_str(&run.text()).unwrap();
+                let numbers = report["partitions"].as_array().unwrap().iter().map(|partition| partition["partition"].clone());
+                assert_eq!((&report["rows"], numbers.collect::<Vec<_>>()), (&json!(2), vec![json!(0), json!(2)]));
+                let why = run.stderr.trim_end().strip_prefix("tidelog: ").unwrap();
+                assert_eq!(report["failures"], json!([{ "partition": 1, "reason": why }]));
+            } else {
+                let text = run.text();
+                let line = text.lines().last().unwrap();
+                assert!(line.starts_with("2 rows, ") && line.ends_with(" bytes in 2 new files; 1 of 3 partitions failed"), "{line}");
+            }
+            let home = |partition: u32| sandbox.path(&format!("out/topic=logs/partition={partition}"));
+            assert_eq!([0, 1, 2].map(|partition| ranges(&home(partition))), [vec![(0, 0)], vec![], vec![(0, 0)]]);
+            sandbox.run(&[&export[..], &["-p", "1"]].concat()).expect(4).says(why);
+
+            if stand_in.is_some() {
+                fs::remove_dir_all(log(&sandbox, 1)).unwrap();
+            }
+            fs::rename(sandbox.path("away"), log(&sandbox, 1)).unwrap();
+            for rows in ["1 row, ", "0 rows, "] {
+                assert!(sandbox.ok(&export).lines().last().unwrap().starts_with(rows));
+                assert_eq!([0, 1, 2].map(|partition| ranges(&home(partition))), [[(0, 0)], [(0, 0)], [(0, 0)]]);
+            }
+        }
+    }
+}
+
+/// A partition goes away under an export that follows the log: what is new in the others is exported before it ends.
+#[test]
+fn a_followed_partition_that_goes_away_keeps_nobody_from_being_exported() {
+    let sandbox = three_partitions();
+    let home = |partition: u32| sandbox.path(&format!("out/topic=logs/partition={partition}"));
+    let mut command = sandbox.command(&["export", "data", "logs", "--to", "out", "--follow", "--every", "2"]);
+    let mut follow = Killed(command.spawn().unwrap());
+    let began = std::time::Instant::now();
+    while [0, 1, 2].map(|partition| ranges(&home(partition)).len()) != [1, 1, 1] {
+        assert!(began.elapsed().as_secs() < 30, "not exported");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    sandbox.ok_with(&["append", "data", "logs", "-p", "0"], "two\n");
+    fs::rename(log(&sandbox, 1), sandbox.path("away")).unwrap();
+    assert_eq!(follow.0.wait().unwrap().code(), Some(1));
+    let mut said = String::new();
+    follow.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(said.ends_with("; 1 of 3 partitions failed\n"), "{said}");
+    assert_eq!(ranges(&home(0)), [(0, 0), (1, 1)]);
+}
+
+/// A record in each of three partitions.
+fn three_partitions() -> Sandbox {
+    let sandbox = Sandbox::new();
+    for partition in ["0", "1", "2"] {
+        sandbox.ok_with(&["append", "data", "logs", "--partitions", "3", "-p", partition], "one\n");
+    }
+    sandbox
+}
+
+/// The directory of a partition.
+fn log(sandbox: &Sandbox, partition: u32) -> PathBuf {
+    sandbox.path(&format!("data/topics/default/logs/{partition}"))
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for file in fs::read_dir(from).unwrap().map(Result::unwrap) {
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 

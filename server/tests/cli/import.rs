@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use serde_json::json;
+use tidelog::Store;
 
 use crate::sandbox::{Random, Sandbox};
 
@@ -302,6 +303,54 @@ fn other_appends_and_other_imports_in_between_do_not_confuse_it() {
         sandbox.ok(&["import", "data", "logs", file]);
     }
     assert_eq!(sandbox.raw("logs"), b"a1\nx\nb1\nx\na2\n");
+}
+
+/// A log is cut off anywhere, between batches of 1,000 records or in the middle of one: what went is imported again, and nothing else.
+#[test]
+fn what_was_cut_off_is_imported_again() {
+    for (cut, deleted) in [(0, 0), (1, 0), (999, 0), (1000, 0), (1001, 0), (2499, 0), (2500, 0), (1700, 300), (1700, 1200)] {
+        check_cut("1", 2500, cut, deleted);
+    }
+    for (cut, deleted) in [(0, 0), (1, 0), (700, 0), (1000, 0), (1200, 1100)] {
+        check_cut("2", 2500, cut, deleted);
+    }
+    check_cut("3", 60, 7, 5);
+}
+
+/// Imports lines into each partition, of which some do not fit; the last partition loses its beginning, and its end.
+fn check_cut(partitions: &str, lines: u64, cut: u64, deleted: u64) {
+    let sandbox = Sandbox::new();
+    let count: u64 = partitions.parse().unwrap();
+    let mut input: String = (0..lines * count).map(|i| if i % 500 == 3 { format!("bad\n{i}\n") } else { format!("{i}\n") }).collect();
+    sandbox.write("events", &input);
+    let import = [&["import", "data", "events", "events", "--partitions", partitions], &SKIP[..]].concat();
+    sandbox.ok(&import);
+    let store = Store::open(sandbox.path("data")).unwrap();
+    let last = store.topic("events").unwrap().partition(count as u32 - 1).unwrap();
+    last.delete_prefix(deleted).unwrap();
+    last.truncate_suffix(cut).unwrap();
+    drop(last);
+    store.close().unwrap();
+    let rejects = std::fs::read(sandbox.path("rejects")).unwrap();
+
+    let (went, all) = (lines - cut, lines * count);
+    let said = sandbox.ok(&import);
+    let expected = if went > 0 { format!("imported {went} record") } else { "nothing new, ".to_owned() };
+    assert!(said.contains(&expected) && (all == went || said.contains(&format!(" {} ", all - went))), "{partitions} {cut} {deleted}: {said}");
+    assert!(sandbox.ok(&import).contains("nothing new, "), "{partitions} {cut} {deleted}");
+    input += "{}\n";
+    sandbox.write("events", &input);
+    assert!(sandbox.ok(&import).contains("imported 1 record "), "{partitions} {cut} {deleted}");
+    for partition in 0..count {
+        let from = if partition == count - 1 { deleted } else { 0 };
+        let mut expected: String = (from..lines).map(|line| format!("{}\n", line * count + partition)).collect();
+        if partition == 0 {
+            expected += "{}\n";
+        }
+        let found = sandbox.ok(&["cat", "data", "events", "-p", &partition.to_string(), "--output", "raw"]);
+        assert!(found == expected, "{partitions} {cut} {deleted}: partition {partition} has {} lines: {found}", found.lines().count());
+    }
+    assert!(rejects == std::fs::read(sandbox.path("rejects")).unwrap(), "a line is kept aside once");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What `lag` says of groups whose positions lie in the store itself.
+//! What `lag` says of groups whose positions lie in the store itself, or in a place of their own.
 
 use std::io::{BufRead, BufReader};
 
@@ -22,7 +22,7 @@ fn fill(sandbox: &Sandbox) -> (Store, LogOffsetStore, Vec<PartitionKey>) {
     (store, positions, keys)
 }
 
-fn commit(positions: &LogOffsetStore, group: &str, key: &PartitionKey, offset: u64) {
+fn commit(positions: &dyn OffsetStore, group: &str, key: &PartitionKey, offset: u64) {
     let committed = CommittedOffset::new(offset, TimestampNs::new(0));
     positions.commit(&group.parse().unwrap(), &[(key.clone(), committed)]).unwrap();
 }
@@ -101,8 +101,22 @@ fn lag_of_a_topic_that_is_gone() {
 fn lag_is_watched() {
     let sandbox = Sandbox::new();
     let (store, positions, keys) = fill(&sandbox);
-    commit(&positions, "billing", &keys[0], 4);
-    let mut watch = sandbox.command(&["lag", "data", "--watch", "--json"]).spawn().unwrap();
+    watch(&sandbox, &store, &positions, &keys, "log");
+}
+
+/// Seen by whoever looks again, wherever positions are kept.
+#[cfg(feature = "sqlite")]
+#[test]
+fn lag_is_watched_in_sqlite() {
+    let sandbox = Sandbox::new();
+    let (store, _log, keys) = fill(&sandbox);
+    let positions = tidelog::SqliteOffsetStore::open(sandbox.path("offsets.db")).unwrap();
+    watch(&sandbox, &store, &positions, &keys, "sqlite:offsets.db");
+}
+
+fn watch(sandbox: &Sandbox, store: &Store, positions: &dyn OffsetStore, keys: &[PartitionKey], place: &str) {
+    commit(positions, "billing", &keys[0], 4);
+    let mut watch = sandbox.command(&["lag", "data", "--watch", "--json", "--store", place]).spawn().unwrap();
     let mut looks = BufReader::new(watch.stdout.take().unwrap()).lines();
     let mut until = |wanted: &[u64]| {
         let lags = |line: String| {
@@ -114,11 +128,46 @@ fn lag_is_watched() {
     until(&[6]);
     store.topic("shop/orders").unwrap().partition(0).unwrap().append(Record::new("3 pears")).unwrap();
     until(&[7]);
-    commit(&positions, "billing", &keys[1], 8);
+    commit(positions, "billing", &keys[1], 8);
     until(&[7, 2]);
-    commit(&positions, "billing", &keys[0], 11);
+    commit(positions, "billing", &keys[0], 11);
     until(&[0, 2]);
     drop(looks);
     // Nobody reads any more: it ends by itself.
     assert!(watch.wait().unwrap().code().is_some());
+}
+
+/// What is told of positions in a file is what is told of the same ones in the log, and neither is taken for the other.
+#[cfg(feature = "sqlite")]
+#[test]
+fn lag_of_groups_in_sqlite() {
+    let (sandbox, place) = (Sandbox::new(), ["--store", "sqlite:offsets.db"]);
+    let (_store, log, keys) = fill(&sandbox);
+    sandbox.run(&[&["lag", "data"][..], &place].concat()).expect(1).says("there is no offset store in sqlite:offsets.db");
+    assert!(!sandbox.path("offsets.db").exists());
+    let kept = tidelog::SqliteOffsetStore::open(sandbox.path("offsets.db")).unwrap();
+    assert_eq!(sandbox.ok(&[&["lag", "data"][..], &place].concat()), "no group has committed anything in sqlite:offsets.db\n");
+    let gone = PartitionKey { topic: "shop/gone".parse().unwrap(), ..keys[0].clone() };
+    for positions in [&log as &dyn OffsetStore, &kept] {
+        commit(positions, "billing", &keys[0], 4);
+        commit(positions, "billing", &keys[1], 10);
+        commit(positions, "audit", &gone, 1);
+    }
+    let said = |arguments: &[&str]| {
+        let mut said = look(&sandbox, arguments);
+        said["lag"].as_array_mut().unwrap().iter_mut().for_each(|row| drop(row.as_object_mut().unwrap().remove("lag_seconds")));
+        said
+    };
+    let told = said(&place);
+    assert_eq!((&told["lag"][0]["lag"], &told["without_partition"][0]["group"]), (&json!(6), &json!("audit")));
+    assert_eq!(told, said(&[]));
+    commit(&kept, "billing", &keys[0], 9);
+    commit(&log, "audit", &keys[0], 2);
+    assert_eq!(said(&[&place[..], &["--group", "billing"]].concat())["lag"][0]["lag"], json!(1));
+    assert_eq!(said(&["--group", "billing"])["lag"][0]["lag"], json!(6));
+    let nobody = [&["lag", "data", "--group", "nobody"][..], &place].concat();
+    sandbox.run(&nobody).expect(1).says("group nobody has committed nothing in sqlite:offsets.db");
+
+    sandbox.ok(&["offsets", "data", "migrate", "--store", "sqlite:offsets.db", "--to", "4"]);
+    sandbox.run(&[&["lag", "data"][..], &place].concat()).expect(3).says("has version 4 of the schema");
 }

@@ -223,6 +223,7 @@ fn what_is_not_built_in_is_said() {
     let said = sandbox.run(&["offsets", "data", "copy", "--from", "log", "--to", place]).expect(2);
     assert!(!said.stderr.contains("secret"), "{}", said.stderr);
     said.says("postgres:host/db needs the feature postgres");
+    sandbox.run(&["lag", "data", "--store", place]).expect(2).says("postgres:host/db needs the feature postgres");
 }
 
 #[cfg(feature = "postgres")]
@@ -254,6 +255,7 @@ fn positions_go_to_postgres_and_back() {
     assert_eq!(groups(&["list"]).lines().count(), 1 + 3);
     assert_eq!(groups(&["reset", "group-001", "--topic", "events", "-p", "1", "--to-earliest"]), "events/1: 7 -> 0\n");
     assert!(groups(&["describe", "group-001", "--json"]).contains("\"committed_offset\":0,"));
+    assert!(sandbox.ok(&["lag", "data", "--group", "group-001", "--json", "--store", place]).contains("\"partition\":1,\"committed_offset\":0,"));
     assert_eq!(groups(&["delete", "group-002"]), "group-002: deleted, with 4 positions and 0 members\n");
     assert_eq!((listed(&sandbox, "log").len(), listed(&sandbox, place).len()), (12, 8));
     let text = sandbox.ok(&["offsets", "data", "rebuild", "--store", place, "--mappings", "full"]);

@@ -6,15 +6,16 @@ mod s3;
 mod schema_file;
 mod side_by_side;
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::thread::{available_parallelism, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tidelog::PartitionView;
 use tidelog::export::{
     CompactionReport, ExportError, ExportGap, ExportReport, ExportedFile, GapReason, ParquetCompression, ParquetExport, TypedColumns, Unfit,
 };
+use tidelog::{PartitionView, ReadOnlyTopic, TopicError};
 
 use self::place::Place;
 use self::side_by_side::{Job, Outcome, run_all};
@@ -44,8 +45,9 @@ With --allow-gaps they are left out and listed, by later runs too. Files of anot
 In a bucket a file's name has 16 more digits, and nothing is locked: whoever is first to export an offset has it, and the others end with exit code 3.
 With --compact, neighbouring files of the same columns are put together while they stay within --rows-per-file and 512 MiB. One commit of the
 Delta log puts the new file in their place, and then they are removed: who reads by a path pattern meanwhile may see rows twice, or miss a file.
-A partition of which something fails is told of and left there, and all others are done; the last line counts both. The exit code is then the
-highest of those that failed: 1 for an I/O error, 3 for what was refused, 4 for damage. With --follow that ends the command.")]
+A partition that cannot be opened, or of which something fails, is told of and left there, and all others are done; the last line counts both.
+The exit code is then the highest of those that failed: 1 for an I/O error, 3 for what was refused, 4 for damage. With --follow that ends the
+command. A later run exports what is missing.")]
 pub(crate) struct Args {
     #[command(flatten)]
     topic: TopicArgs,
@@ -105,14 +107,15 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
     let store = store::open_read_only(&args.topic.dir)?;
     let name = &args.topic.topic;
     let topic = store.topic(name).map_err(|error| store::topic_failure(name, error))?;
-    let views = store::views(&topic, args.partition)?;
-    if views.len() > 1 && (args.from.is_some() || args.until.is_some()) {
-        let count = views.len();
+    let numbers = store::partition_numbers(args.partition, topic.partition_count());
+    let count = numbers.clone().count();
+    if count > 1 && (args.from.is_some() || args.until.is_some()) {
         return Err(Failure::new(Exit::Usage, format!("an offset belongs to one of the {count} partitions; say which with --partition")));
     }
+    let (views, failed) = open(&topic, numbers)?;
     // Of partitions that are exported side by side, each has its own.
     let threads = available_parallelism().map_or(1, usize::from).div_ceil(views.len().max(1));
-    let (mut jobs, mut begun, mut results) = (Vec::new(), Begun::default(), Results::default());
+    let (mut jobs, mut begun, mut results) = (Vec::new(), Begun { failed, ..Begun::default() }, Results::default());
     for view in views {
         let export = export_of(args, &to, &view, columns.as_ref(), threads);
         match begin(args, view.clone(), export) {
@@ -122,23 +125,24 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
                 begun.files += report.files.len() as u64;
                 jobs.push(job);
             }
-            Err(failure) => begun.failed.push(Failed::say(&view, &failure)),
+            Err(failure) => begun.failed.push(Failed::say(view.index(), &failure)),
         }
     }
     if !args.follow {
-        return round(args, &mut jobs.iter_mut().collect::<Vec<_>>(), begun, &mut results);
+        return round(args, count, &mut jobs.iter_mut().collect::<Vec<_>>(), begun, &mut results);
     }
     loop {
         let began = Instant::now();
         let mut due = Vec::new();
         for job in &mut jobs {
-            job.view().refresh().map_err(|error| store::read_failure(&name_of(job.view()), error))?;
-            if job.has_more() {
-                due.push(job);
+            match job.view().refresh() {
+                Ok(()) if job.has_more() => due.push(job),
+                Ok(()) => {}
+                Err(error) => begun.failed.push(Failed::say(job.view().index(), &store::read_failure(&name_of(job.view()), error))),
             }
         }
         if !due.is_empty() || !begun.failed.is_empty() {
-            let exit = round(args, &mut due, std::mem::take(&mut begun), &mut results)?;
+            let exit = round(args, count, &mut due, std::mem::take(&mut begun), &mut results)?;
             if exit != Exit::Done {
                 return Ok(exit);
             }
@@ -165,11 +169,27 @@ struct Failed {
 
 impl Failed {
     /// Says it at once: what others have to do may take long.
-    fn say(view: &PartitionView, failure: &Failure) -> Self {
+    fn say(partition: u32, failure: &Failure) -> Self {
         let why = failure.to_string();
         super::say(&why);
-        Self { partition: view.index(), exit: failure.exit(), why }
+        Self { partition, exit: failure.exit(), why }
     }
+}
+
+/// The partitions that can be opened; why the others cannot is told.
+fn open(topic: &ReadOnlyTopic, numbers: RangeInclusive<u32>) -> Result<(Vec<PartitionView>, Vec<Failed>), Failure> {
+    let (name, mut views, mut failed) = (topic.name(), Vec::new(), Vec::new());
+    for number in numbers {
+        match store::view(topic, number) {
+            Ok(view) => views.push(view),
+            Err(error @ TopicError::NoPartition { .. }) => return Err(store::topic_failure(&name.to_string(), error)),
+            Err(error) => {
+                let failure = Failure::because(store::topic_exit(&error), format!("exporting {name}/{number}"), error);
+                failed.push(Failed::say(number, &failure));
+            }
+        }
+    }
+    Ok((views, failed))
 }
 
 /// Takes a partition's place in the export, if it must be kept, and puts its files together.
@@ -184,13 +204,12 @@ fn begin(args: &Args, view: PartitionView, export: ParquetExport) -> Result<(Job
     Ok((Job::Session(Box::new(session)), report))
 }
 
-/// Exports some partitions, and says what became of each.
-fn round(args: &Args, jobs: &mut [&mut Job], begun: Begun, results: &mut Results) -> Result<Exit, Failure> {
+/// Exports some of `count` partitions, and says what became of each.
+fn round(args: &Args, count: usize, jobs: &mut [&mut Job], begun: Begun, results: &mut Results) -> Result<Exit, Failure> {
     let bar = Progress::of_records(&args.topic.topic);
     let outcomes = run_all(jobs, &bar);
     drop(bar);
     let (mut reports, Begun { small_files, files, mut failed }) = (Vec::new(), begun);
-    let count = jobs.len() + failed.len();
     for (job, outcome) in jobs.iter().zip(outcomes) {
         match said(args, job.view(), outcome) {
             Ok(report) => {
@@ -199,7 +218,7 @@ fn round(args: &Args, jobs: &mut [&mut Job], begun: Begun, results: &mut Results
                 }
                 reports.push((job.view(), report));
             }
-            Err(failure) => failed.push(Failed::say(job.view(), &failure)),
+            Err(failure) => failed.push(Failed::say(job.view().index(), &failure)),
         }
     }
     let (rows, bytes) = reports.iter().fold((0, 0), |(rows, bytes), (_, report)| (rows + report.rows(), bytes + report.bytes()));

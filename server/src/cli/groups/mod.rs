@@ -103,8 +103,7 @@ fn check_known(place: &Place, positions: Option<&dyn OffsetStore>, group: &Group
     if known.contains(group) {
         return Ok(());
     }
-    let place = if *place == Place::Log { String::new() } else { format!(" in {place}") };
-    Err(Failure::new(Exit::Failed, format!("there is no group {group}{place}")))
+    Err(Failure::new(Exit::Failed, format!("there is no group {group}{}", place.aside())))
 }
 
 fn metadata(positions: &dyn OffsetStore, group: &GroupId) -> Result<Option<GroupMetadata>, Failure> {

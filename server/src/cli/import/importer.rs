@@ -176,7 +176,7 @@ impl<'a> Importer<'a> {
     fn take(&mut self, reader: &mut RecordReader, progress: &Progress) -> Result<(), Failure> {
         let item = reader.item();
         let index = route(self.topic, self.targets.len(), &self.active, item.key, self.records);
-        if self.targets[index].has(reader.source().position()) {
+        if self.targets[index].passes_by(reader.source().position()) {
             self.records += 1;
             self.already_imported += 1;
             return Ok(());

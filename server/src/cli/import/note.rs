@@ -1,7 +1,7 @@
 //! The note that an import commits with each batch: which source, how far, and how it was read. Bytes to value and back; opens nothing.
 //!
 //! Layout, little-endian: magic 8 B · settings_crc u32 · prefix_crc u32 · position u64 · lines u64 · records u64 · partition_records u64 ·
-//! run_base u64 · flags u32 (1: ends in the middle of a line) · source_crc u32 · source_bytes u32 · the last bytes of the
+//! run_base u64 · end u64 · flags u32 (1: ends in the middle of a line) · source_crc u32 · source_bytes u32 · the last bytes of the
 //! source's path.
 
 use std::os::unix::ffi::OsStrExt;
@@ -22,6 +22,8 @@ pub(crate) struct Note {
     pub(crate) partition_records: u64,
     /// This partition's end when the run began that wrote this: nothing else was appended between.
     pub(crate) run_base: u64,
+    /// The offset behind the batch. A batch that ends before it was cut off in the middle (`truncate_suffix`), and still says all of this.
+    pub(crate) end: u64,
     /// The source.
     pub(crate) source: SourceId,
 }
@@ -48,7 +50,7 @@ impl Note {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(self.settings_crc.to_le_bytes());
         bytes.extend(self.mark.crc32.to_le_bytes());
-        for number in [self.mark.position, self.mark.lines, self.records, self.partition_records, self.run_base] {
+        for number in [self.mark.position, self.mark.lines, self.records, self.partition_records, self.run_base, self.end] {
             bytes.extend(number.to_le_bytes());
         }
         for number in [u32::from(self.mark.is_mid_line), self.source.crc32, self.source.path_bytes] {
@@ -62,14 +64,15 @@ impl Note {
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut fields = Fields(bytes.strip_prefix(&MAGIC)?);
         let (settings_crc, crc32) = (fields.u32()?, fields.u32()?);
-        let (position, lines, records, partition_records, run_base) = (fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?, fields.u64()?);
+        let (position, lines, records) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let (partition_records, run_base, end) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let (flags, source_crc, path_bytes) = (fields.u32()?, fields.u32()?, fields.u32()?);
         if flags > 1 || fields.0.len() != PATH_END_BYTES_MAX.min(path_bytes as usize) {
             return None;
         }
         let mark = Mark { position, crc32, lines, is_mid_line: flags == 1 };
         let source = SourceId { crc32: source_crc, path_bytes, path_end: fields.0.to_vec() };
-        Some(Self { mark, settings_crc, records, partition_records, run_base, source })
+        Some(Self { mark, settings_crc, records, partition_records, run_base, end, source })
     }
 }
 
@@ -90,7 +93,7 @@ impl Fields<'_> {
 }
 
 /// The last byte is the version: persisted, never reused.
-const MAGIC: [u8; 8] = *b"IMPORT\0\x02";
+const MAGIC: [u8; 8] = *b"IMPORT\0\x03";
 const PATH_END_BYTES_MAX: usize = 512;
 
 #[cfg(test)]
@@ -104,6 +107,7 @@ mod tests {
             records: 5,
             partition_records: 6,
             run_base: 8,
+            end: 14,
             source: SourceId::new(Path::new(path)),
         }
     }
@@ -132,7 +136,7 @@ mod tests {
         assert_eq!(Note::decode(&[bytes.clone(), vec![0]].concat()), None);
         assert_eq!(Note::decode(b"something else"), None);
         let mut newer = bytes;
-        newer[7] = 3;
+        newer[7] = 4;
         assert_eq!(Note::decode(&newer), None);
     }
 }

@@ -10,8 +10,8 @@ use crate::cli::store::read_failure;
 use crate::exit::{Exit, Failure};
 use crate::input::{Mark, RecordReader};
 
-/// The newest note about `source` in a partition.
-pub(super) fn newest_note(view: &PartitionView, place: &str, source: &SourceId) -> Result<Option<Note>, Failure> {
+/// The newest note about `source` in a partition, and how many records of its batch were cut off since.
+pub(super) fn newest_note(view: &PartitionView, place: &str, source: &SourceId) -> Result<Option<(Note, u64)>, Failure> {
     let view = view.with_isolation(ReadIsolation::Written);
     let mut end = view.log_end_offset();
     let mut has_damage = false;
@@ -28,7 +28,8 @@ pub(super) fn newest_note(view: &PartitionView, place: &str, source: &SourceId) 
             };
             let Some(note) = batch.note().and_then(Note::decode) else { continue };
             if note.source == *source {
-                break 'search Some(note);
+                let cut_off = note.end.saturating_sub(batch.next_offset().get());
+                break 'search Some((note, cut_off));
             }
             if note.run_base < batch.base_offset().get() {
                 // All of that run is about the same other source.
@@ -77,9 +78,9 @@ pub(super) fn verify(targets: &[Target], path: &Path, reader: &mut RecordReader)
     Ok(())
 }
 
-/// The lowest note, if every partition has one: nothing before it is missing anywhere.
+/// The lowest note, if every partition has all that its own says: nothing before it is missing anywhere.
 pub(super) fn lowest(targets: &[Target]) -> Option<&Note> {
-    let notes: Option<Vec<&Note>> = targets.iter().map(|target| target.note.as_ref()).collect();
+    let notes: Option<Vec<&Note>> = targets.iter().map(Target::whole_note).collect();
     notes?.into_iter().min_by_key(|note| note.mark.position)
 }
 
@@ -88,10 +89,11 @@ pub(super) fn highest(targets: &[Target]) -> u64 {
     targets.iter().filter_map(|target| target.note.as_ref()).map(|note| note.mark.position).max().unwrap_or(0)
 }
 
-/// Whether all partitions stand at the same place.
+/// Whether all partitions stand at the place that their notes say, and it is the same.
 pub(super) fn are_level(targets: &[Target]) -> bool {
     let position = |target: &Target| target.note.as_ref().map(|note| note.mark.position);
-    targets.windows(2).all(|pair| position(&pair[0]) == position(&pair[1]))
+    targets.iter().all(|target| target.note.is_none() || target.whole_note().is_some())
+        && targets.windows(2).all(|pair| position(&pair[0]) == position(&pair[1]))
 }
 
 fn refused(path: &Path, why: &str) -> Failure {

@@ -17,6 +17,9 @@ pub(super) struct Target {
     pub(super) place: String,
     /// How far the source in work was imported before this run.
     pub(super) note: Option<Note>,
+    /// Where the log was cut off before the end of what the note says: how many records of the source, the first ones of this partition, are
+    /// still to be passed by.
+    kept: Option<u64>,
     /// Records of the source in work that this partition has, those in the batch included.
     records: u64,
     run_base: u64,
@@ -34,19 +37,34 @@ pub(super) struct Commit<'a> {
 
 impl Target {
     pub(super) fn new(number: u32, partition: Option<Partition>, place: String) -> Self {
-        Self { number, partition, place, note: None, records: 0, run_base: 0, batch: RecordBatch::new() }
+        Self { number, partition, place, note: None, kept: None, records: 0, run_base: 0, batch: RecordBatch::new() }
     }
 
-    /// Begins a source, of which `note` says how much is here.
-    pub(super) fn begin(&mut self, note: Option<Note>) {
-        self.records = note.as_ref().map_or(0, |note| note.partition_records);
-        self.run_base = self.partition.as_ref().map_or(0, |partition| partition.log_end_offset().get());
+    /// Begins a source, of which a note says how much is here, but for some records that were cut off since.
+    pub(super) fn begin(&mut self, found: Option<(Note, u64)>) {
+        let (note, cut_off) = found.unzip();
+        let cut_off = cut_off.unwrap_or(0);
+        self.records = note.as_ref().map_or(0, |note| note.partition_records.saturating_sub(cut_off));
+        self.kept = (cut_off > 0).then_some(self.records);
+        self.run_base = self.log_end();
         self.note = note;
     }
 
-    /// Whether the record that starts at `position` of the source is here already.
-    pub(super) fn has(&self, position: u64) -> bool {
-        self.note.as_ref().is_some_and(|note| position < note.mark.position)
+    /// The note, if everything is here that it says.
+    pub(super) fn whole_note(&self) -> Option<&Note> {
+        self.note.as_ref().filter(|_| self.kept.is_none())
+    }
+
+    /// Passes by the next record of the source for this partition, which starts at `position`, if it is here already; whether it did.
+    pub(super) fn passes_by(&mut self, position: u64) -> bool {
+        match &mut self.kept {
+            None => self.note.as_ref().is_some_and(|note| position < note.mark.position),
+            Some(0) => false,
+            Some(kept) => {
+                *kept -= 1;
+                true
+            }
+        }
     }
 
     /// Whether the batch can take `item` without passing `batch_bytes_max`.
@@ -72,6 +90,8 @@ impl Target {
         if self.batch.is_empty() {
             return Ok(0);
         }
+        let count = self.batch.len() as u64;
+        let end = self.log_end() + count;
         let note = commit.source.map(|source| {
             let note = Note {
                 mark: commit.mark,
@@ -79,11 +99,11 @@ impl Target {
                 records: commit.records,
                 partition_records: self.records,
                 run_base: self.run_base,
+                end,
                 source: source.clone(),
             };
             note.encode()
         });
-        let count = self.batch.len() as u64;
         let partition = match &mut self.partition {
             Some(partition) => partition,
             unused => unused.insert(store::open_partition(topic, self.number)?),
@@ -92,6 +112,11 @@ impl Target {
         appended.map_err(|error| store::append_failure(&self.place, error))?;
         self.batch.clear();
         Ok(count)
+    }
+
+    /// The offset that is appended next.
+    fn log_end(&self) -> u64 {
+        self.partition.as_ref().map_or(0, |partition| partition.log_end_offset().get())
     }
 
     /// Makes everything appended durable.

@@ -17,6 +17,31 @@ pub(in crate::cli) enum Place {
     Sql(Tables),
 }
 
+/// Positions to be looked at again and again.
+pub(in crate::cli) enum Watched {
+    /// Shows the moment of its last refresh.
+    Log(Box<LogOffsetStore>),
+    /// Shows what is there.
+    Sql(Box<dyn OffsetStore>),
+}
+
+impl Watched {
+    pub(in crate::cli) fn positions(&self) -> &dyn OffsetStore {
+        match self {
+            Self::Log(positions) => &**positions,
+            Self::Sql(positions) => &**positions,
+        }
+    }
+
+    /// Takes over what was changed meanwhile.
+    pub(in crate::cli) fn refresh(&self) -> Result<(), Failure> {
+        match self {
+            Self::Log(positions) => positions.refresh().map_err(store::positions_failure),
+            Self::Sql(_) => Ok(()),
+        }
+    }
+}
+
 impl FromStr for Place {
     type Err = String;
 
@@ -40,12 +65,22 @@ impl fmt::Display for Place {
 impl Place {
     /// What is there, to be read: it must be there, and the log of a store is read beside its writer.
     pub(in crate::cli) fn open_to_read(&self, dir: &Path) -> Result<Box<dyn OffsetStore>, Failure> {
+        match self.open_to_watch(dir)? {
+            Watched::Log(positions) => Ok(positions),
+            Watched::Sql(positions) => Ok(positions),
+        }
+    }
+
+    /// As [`open_to_read`](Self::open_to_read).
+    pub(in crate::cli) fn open_to_watch(&self, dir: &Path) -> Result<Watched, Failure> {
         match self {
             Self::Log => {
                 let store = store::open_read_only(dir)?;
-                Ok(Box::new(LogOffsetStore::open_read_only(&store).map_err(|error| self.failure("opening", error))?))
+                LogOffsetStore::open_read_only(&store)
+                    .map(|positions| Watched::Log(Box::new(positions)))
+                    .map_err(|error| self.failure("opening", error))
             }
-            Self::Sql(tables) => tables.open_to_read(),
+            Self::Sql(tables) => tables.open_to_read().map(Watched::Sql),
         }
     }
 
@@ -82,6 +117,11 @@ impl Place {
             Self::Log => Ok(Box::new(LogOffsetStore::open(&store()?).map_err(|error| self.failure("opening", error))?)),
             Self::Sql(tables) => tables.open(),
         }
+    }
+
+    /// What follows a message about groups that are kept in another place than the store's own log.
+    pub(in crate::cli) fn aside(&self) -> String {
+        if *self == Self::Log { String::new() } else { format!(" in {self}") }
     }
 
     /// A failure of what is there, with its exit code.
