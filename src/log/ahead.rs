@@ -1,5 +1,5 @@
-//! Makes pages present ahead of an appender, by writing zeros in large pieces: a fresh page costs a store several times what it costs a
-//! large write. Never writes below what is filled, and nothing is stored above it.
+//! Makes pages present ahead of an appender, by writing zeros in pieces: a fresh page costs a store several times what it costs a
+//! write of more. Never writes below what is filled, and nothing is stored above it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -39,12 +39,13 @@ impl Ahead {
         self.filled.fetch_max(end, Ordering::AcqRel);
     }
 
-    /// Takes the bytes up to `end` for frames, and makes them present, and the rest of the piece of `piece_bytes` that it lies in, below `limit`, up
-    /// to which the file has blocks.
+    /// Takes the bytes up to `end` for frames, and makes them present, up to a multiple of `piece_bytes`, but not from `limit` on, up to which the
+    /// file has blocks.
     pub(crate) fn take_present(&self, end: u64, piece_bytes: u64, limit: u64) {
         let _writing = self.is_stopped.lock();
+        let to = end.next_multiple_of(piece_bytes).min(limit);
         while self.filled() < end {
-            if !self.fill_piece(piece_bytes, limit) {
+            if !self.fill_piece(to) {
                 self.filled.fetch_max(end, Ordering::AcqRel);
             }
         }
@@ -54,7 +55,7 @@ impl Ahead {
     pub(crate) fn fill_to(&self, to: u64) {
         loop {
             let is_stopped = self.is_stopped.lock();
-            if *is_stopped || self.filled() >= to || !self.fill_piece(PIECE_BYTES, to) {
+            if *is_stopped || self.filled() >= to || !self.fill_piece(to) {
                 return;
             }
         }
@@ -66,9 +67,9 @@ impl Ahead {
     }
 
     /// Whether there was something below `limit`, and it could be written. Called under the lock.
-    fn fill_piece(&self, piece_bytes: u64, limit: u64) -> bool {
+    fn fill_piece(&self, limit: u64) -> bool {
         let from = self.filled();
-        let to = ((from / piece_bytes + 1) * piece_bytes).min(limit);
+        let to = ((from / PIECE_BYTES + 1) * PIECE_BYTES).min(limit);
         if to <= from || write_all_at(&*self.file, &ZEROS[..(to - from) as usize], from).is_err() {
             return false; // what is wrong shows at the append itself
         }
@@ -81,8 +82,8 @@ impl Ahead {
     }
 }
 
-/// At most. Large enough for large pages of the cache, small enough to wait for.
-pub(crate) const PIECE_BYTES: u64 = 256 << 10;
+/// Large enough for large pages of the cache, small enough to wait for.
+const PIECE_BYTES: u64 = 256 << 10;
 const PAGE_BYTES: u64 = 4096;
 /// Never stored to, so its memory is the kernel's one page of zeros.
 static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; PIECE_BYTES as usize]);

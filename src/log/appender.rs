@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidelog_format::{
     FRAME_ALIGN, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES,
     Seal, SegmentHeader, SegmentId, TimestampNs,
 };
 
-use crate::clock::{coarse_now, now};
+use crate::clock::{coarse_now, coarse_uptime_ns, now};
 use crate::error::{IoContext, IoError};
 use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at, write_zeros};
-use crate::log::ahead::{Ahead, PIECE_BYTES};
+use crate::log::ahead::Ahead;
 use crate::log::maps;
 use crate::log::offset_index::GrowingIndex;
 use crate::log::record_batch::{Encoded, FrameParts};
@@ -49,8 +50,8 @@ pub(crate) struct Appender {
     ahead: Arc<Ahead>,
     /// How far ahead the next request to fill goes.
     fill_window: u64,
-    /// When the last step was appended that makes one due.
-    fill_since: TimestampNs,
+    /// Position and time of the last look.
+    fill_since: (u64, u64),
     zeros: ZerosAhead,
     frame: Vec<u8>,
 }
@@ -113,14 +114,14 @@ pub(crate) struct NewSegment {
 
 /// How an append is to be stored.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct StoreHow {
+pub(crate) struct StoreHow<'log> {
     /// By stores into the map rather than by a write: for what is not synced at once.
     pub(crate) mapped: bool,
     pub(crate) index_interval: u32,
     /// Durable position in the active segment, if there is one.
     pub(crate) durable: Option<u64>,
     /// Syncs so far.
-    pub(crate) syncs: u64,
+    pub(crate) syncs: &'log AtomicU64,
 }
 
 /// A segment that was left behind.
@@ -235,9 +236,9 @@ impl Appender {
             spare: None,
             filled: ahead.filled(),
             ahead,
-            fill_due: end.position + FILL_AFTER,
+            fill_due: end.position + FILL_WINDOW_MIN / 4,
             fill_window: FILL_WINDOW_MIN,
-            fill_since: TimestampNs::new(0),
+            fill_since: (end.position, coarse_uptime_ns()),
             zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
             frame: Vec::new(),
             closed: false,
@@ -297,7 +298,7 @@ impl Appender {
     /// # Errors
     /// [`StoreFailure`] if the write fails: then nothing is published, and the bytes it left are zeros again or the log must be poisoned.
     #[inline(always)]
-    pub(crate) fn store(&mut self, batch: &Encoded<'_>, how: StoreHow) -> Result<Assigned, StoreFailure> {
+    pub(crate) fn store(&mut self, batch: &Encoded<'_>, how: StoreHow<'_>) -> Result<Assigned, StoreFailure> {
         let stored = batch.parts.stored_bytes();
         let append_ts = coarse_now();
         let header = self.header(&batch.parts, self.end(), how.durable, append_ts);
@@ -316,7 +317,7 @@ impl Appender {
     ///
     /// # Errors
     /// [`StoreFailure`]: then none is stored.
-    pub(crate) fn store_run(&mut self, run: Run<'_>, how: StoreHow) -> Result<(), StoreFailure> {
+    pub(crate) fn store_run(&mut self, run: Run<'_>, how: StoreHow<'_>) -> Result<(), StoreFailure> {
         let Run { frames, bytes } = run;
         let append_ts = coarse_now();
         self.take(bytes.len(), false);
@@ -379,7 +380,7 @@ impl Appender {
     }
 
     #[inline(never)]
-    fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, syncs: u64) -> Result<u32, StoreFailure> {
+    fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, syncs: &AtomicU64) -> Result<u32, StoreFailure> {
         let stored = batch.parts.stored_bytes();
         self.zeros_before(stored, syncs);
         self.frame.resize(stored, 0);
@@ -390,7 +391,7 @@ impl Appender {
     }
 
     /// Zeros ahead of what is about to be written, when they are due.
-    fn zeros_before(&mut self, stored: usize, syncs: u64) {
+    fn zeros_before(&mut self, stored: usize, syncs: &AtomicU64) {
         if self.position + stored as u64 > self.zeros.due {
             self.write_zeros_ahead(stored, syncs);
         }
@@ -398,7 +399,8 @@ impl Appender {
 
     /// A step of zeros behind the block that the end is in, unless what is synced at once is so large that writing it twice costs more.
     #[cold]
-    fn write_zeros_ahead(&mut self, stored: usize, syncs: u64) {
+    fn write_zeros_ahead(&mut self, stored: usize, syncs: &AtomicU64) {
+        let syncs = syncs.load(Ordering::Relaxed);
         let (bytes, rounds) = (self.position - self.zeros.since.0, syncs - self.zeros.since.1);
         let is_large = stored as u64 >= SYNCED_AT_ONCE_MAX || bytes > rounds.saturating_mul(SYNCED_AT_ONCE_MAX);
         let from = self.position.next_multiple_of(BLOCK_BYTES);
@@ -419,7 +421,7 @@ impl Appender {
     /// Takes the next `stored` bytes for a frame; whether to store it into the map, if that is wanted.
     #[inline]
     fn take(&mut self, stored: usize, mapped: bool) -> bool {
-        let (end, mapped) = (self.position + stored as u64, mapped && stored < WRITE_FROM_BYTES);
+        let (end, mapped) = (self.position + stored as u64, mapped && stored < WRITE_FROM_BYTES && self.store.is_some());
         if end > self.filled {
             self.take_unfilled(end, mapped);
         }
@@ -430,7 +432,7 @@ impl Appender {
     #[cold]
     fn take_unfilled(&mut self, end: u64, mapped: bool) {
         if mapped {
-            let piece_bytes = if self.fill_window > FILL_WINDOW_MIN { PIECE_BYTES } else { SLOW_PIECE_BYTES };
+            let piece_bytes = if self.is_busy() { FILL_WINDOW_MIN } else { SLOW_PIECE_BYTES };
             self.ahead.take_present(end, piece_bytes, self.allocated);
         } else {
             self.ahead.take(end);
@@ -458,22 +460,30 @@ impl Appender {
 
     #[cold]
     fn next_window(&mut self) -> Option<(Arc<Ahead>, u64)> {
-        let now = coarse_now();
-        let took = now.get() - std::mem::replace(&mut self.fill_since, now).get();
-        if took / BUSY_STEP_NS > (self.fill_window / 4 / FILL_AFTER) as i64 {
-            self.fill_window = FILL_WINDOW_MIN;
-            self.fill_due = self.position + FILL_AFTER;
+        let (position, time) = std::mem::replace(&mut self.fill_since, (self.position, coarse_uptime_ns()));
+        let (bytes, took) = (self.position - position, self.fill_since.1 - time);
+        let is_slow = u128::from(bytes) * u128::from(BUSY_STEP_NS) < u128::from(took) * u128::from(BUSY_STEP_BYTES);
+        self.fill_window = if is_slow { FILL_WINDOW_MIN } else { (self.fill_window * 2).min(FILL_WINDOW_MAX) };
+        self.fill_due = self.position + self.fill_step();
+        if is_slow {
             return None;
         }
-        self.fill_window = (self.fill_window * 2).min(FILL_WINDOW_MAX);
-        let window = self.fill_window;
-        self.fill_due = self.position + window / 4;
-        let end = (self.position + window).min(self.constants.capacity);
+        let end = (self.position + self.fill_window).min(self.constants.capacity);
         if end + SEAL_BYTES as u64 > self.allocated {
             let ahead = (end - self.position) as usize;
             self.reserve(ahead.saturating_sub(SEAL_BYTES)).ok()?; // a full disk shows at the append that needs the blocks
         }
         Some((self.ahead.clone(), end.min(self.allocated)))
+    }
+
+    /// From one look whether to fill ahead to the next.
+    fn fill_step(&self) -> u64 {
+        (self.fill_window / 4).min(self.constants.capacity / 4)
+    }
+
+    /// Whether it appends so much that pages are filled ahead.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.fill_window > FILL_WINDOW_MIN
     }
 
     /// Goes on in a new segment that has its name: seals the old one, as far as the disk lets it.
@@ -522,7 +532,8 @@ impl Appender {
         self.sums = Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) };
         self.first_epoch = None;
         self.allocation_step = ALLOCATION_STEP_MAX;
-        self.fill_due = self.position + self.fill_window / 4;
+        self.fill_since = (self.position, coarse_uptime_ns());
+        self.fill_due = self.position + self.fill_step();
         self.zeros.due = self.position;
         self.zeros.since.0 = self.position;
         Rolled { sealed, half_sealed }
@@ -709,10 +720,11 @@ const ALLOCATION_STEP_MIN: u64 = 64 << 10;
 const ALLOCATION_STEP_MAX: u64 = 4 << 20;
 /// A partition is taken for busy, and its pages are filled ahead, while it appends 64 KiB in 20 ms: what many slow ones together have filled and
 /// not used would be more memory than what they used.
-const FILL_AFTER: u64 = 64 << 10;
-const BUSY_STEP_NS: i64 = 20_000_000;
+const BUSY_STEP_BYTES: u64 = 64 << 10;
+const BUSY_STEP_NS: u64 = 20_000_000;
 /// What a slow partition makes present at once: pages one by one cost more each.
 const SLOW_PIECE_BYTES: u64 = 16 << 10;
+/// Of a partition that is not busy; a busy one has twice as much at least.
 const FILL_WINDOW_MIN: u64 = 256 << 10;
 /// Below 1 MiB appends wait for pages, above 4 MiB nothing is gained (measured).
 const FILL_WINDOW_MAX: u64 = 4 << 20;

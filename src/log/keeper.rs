@@ -119,41 +119,41 @@ impl Keeper {
 
     fn run_behind(&self) {
         let (mut watched, mut now): (Vec<Watched>, _) = (Vec::new(), Instant::now());
-        let (mut left, mut budget_due) = (0, now);
+        let mut budget = Budget { left: 0, since: now, due: now };
         loop {
-            let due = watched.iter().map(|watched| watched.due.min(budget_due)).min();
-            let Some(new) = self.behind.take(now + ROUND_MIN, due) else { return };
-            let elapsed = now.elapsed();
-            now += elapsed;
+            let due = watched.iter().map(|watched| watched.due.min(budget.due)).min();
+            let Some(new) = self.behind.take(now + SLACK, due) else { return };
+            now = Instant::now();
             watched.extend(new.into_iter().map(|log| Watched::new(log, now)));
             tend_due(&mut watched, now);
-            let total = self.keep_budget(&watched);
-            // As long as the budget lasts if appends go on as they did.
-            let room = self.checkpoint_budget_bytes.saturating_sub(total.left);
-            let lasts = elapsed.mul_f64(room as f64 / total.found.saturating_sub(left).max(1) as f64);
-            (left, budget_due) = (total.left, now + lasts.clamp(TICK, TICK_IDLE));
+            if budget.due <= Instant::now() {
+                self.keep_budget(&mut budget, &watched);
+            }
         }
     }
 
     /// Beyond the budget of the store, partitions are checkpointed however busy they are, those with the most to scan first. Not all in one go:
     /// others wait to be synced.
-    fn keep_budget(&self, watched: &[Watched]) -> Uncheckpointed {
-        let (mut dirty, began): (Vec<_>, _) =
-            (watched.iter().map(|watched| (watched.log.uncheckpointed_bytes(), &watched.log)).collect(), Instant::now());
-        let found = dirty.iter().map(|(bytes, _)| bytes).sum();
+    fn keep_budget(&self, budget: &mut Budget, watched: &[Watched]) {
+        let began = Instant::now();
+        let mut dirty: Vec<_> = watched.iter().map(|watched| (watched.log.uncheckpointed_bytes(), &watched.log)).collect();
+        let found: u64 = dirty.iter().map(|(bytes, _)| bytes).sum();
         let mut left = found;
-        if found <= self.checkpoint_budget_bytes {
-            return Uncheckpointed { found, left };
-        }
-        dirty.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
-        for (bytes, log) in dirty.into_iter().filter(|(_, log)| !log.is_poisoned()) {
-            let _ = log.write_checkpoint(); // a failure poisons the partition, and shows at the next append
-            left -= bytes;
-            if left <= self.checkpoint_budget_bytes / 2 || began.elapsed() > TICK {
-                break;
+        if found > self.checkpoint_budget_bytes {
+            dirty.sort_unstable_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+            for (bytes, log) in dirty.into_iter().filter(|(_, log)| !log.is_poisoned()) {
+                let _ = log.write_checkpoint(); // a failure poisons the partition, and shows at the next append
+                left -= bytes;
+                if left <= self.checkpoint_budget_bytes / 2 || began.elapsed() > TICK {
+                    break;
+                }
             }
         }
-        Uncheckpointed { found, left }
+        // The next look is when the budget is used up if appends go on as they did, or before.
+        let grown = found.saturating_sub(budget.left) as f64 / (began - budget.since).max(SLACK).as_secs_f64();
+        let lasts = self.checkpoint_budget_bytes.saturating_sub(left) as f64 / grown.max(1.0);
+        let lasts = Duration::from_secs_f64(lasts.min(TICK_IDLE.as_secs_f64()));
+        *budget = Budget { left, since: began, due: began + lasts.max(TICK) };
     }
 }
 
@@ -180,10 +180,11 @@ impl Task {
     }
 }
 
-/// Bytes of all partitions that are not checkpointed: before and after the budget was looked at.
-struct Uncheckpointed {
-    found: u64,
+/// What was left of the bytes that no checkpoint covers when they were looked at, and when they are looked at next.
+struct Budget {
     left: u64,
+    since: Instant,
+    due: Instant,
 }
 
 /// A partition with something unsynced or not checkpointed.
@@ -198,14 +199,20 @@ struct Watched {
 /// Does what is due, and keeps those that will have more to do.
 fn tend_due(watched: &mut Vec<Watched>, now: Instant) {
     // So that the first that is synced may take the others along.
-    watched.iter().filter(|watched| watched.due <= now && watched.is_sync_due(now)).for_each(|watched| watched.log.want_sync());
-    watched.retain_mut(|watched| watched.due > now || watched.tend(now));
+    watched.iter().filter(|watched| watched.is_due(now) && watched.is_sync_due(now)).for_each(|watched| watched.log.want_sync());
+    watched.retain_mut(|watched| !watched.is_due(now) || watched.tend(now));
 }
 
 impl Watched {
     fn new(log: Arc<Log>, now: Instant) -> Self {
         let appended = log.appended_bytes.load(Ordering::Relaxed);
         Self { log, due: now + TICK, dirty_since: now, appended, idle_since: now }
+    }
+
+    /// Whether it is time to look at it, or nearly: then it goes along with those that are due.
+    fn is_due(&self, now: Instant) -> bool {
+        let slack = if matches!(self.log.policy, SyncPolicy::Interval(_)) { Duration::ZERO } else { SLACK };
+        self.due <= now + slack
     }
 
     /// Does what is due; whether there is more to do later.
@@ -258,7 +265,7 @@ impl Watched {
             SyncPolicy::Interval(interval) => interval.min(TICK_IDLE),
             SyncPolicy::Group { .. } if unsynced > 0 => TICK,
             // Each look takes cache lines away from whoever appends.
-            SyncPolicy::OsOnly if unsynced + grown * u64::from(TICKS_IDLE) >= OS_ONLY_BYTES => TICK,
+            SyncPolicy::OsOnly if unsynced + grown * u64::from(TICKS_IDLE) >= OS_ONLY_BYTES.min(4 * self.log.segment_bytes) => TICK,
             _ => TICK_IDLE,
         }
     }
@@ -294,20 +301,20 @@ impl<T> Queue<T> {
         }
     }
 
-    /// All items, not before `earliest` and at the latest when `due`; `None` when stopped.
+    /// All items: when `due`, or once there are some and it is `earliest`; `None` when stopped.
     fn take(&self, earliest: Instant, due: Option<Instant>) -> Option<VecDeque<T>> {
         let mut state = self.state.lock();
         loop {
             if state.stopped {
                 return None;
             }
-            let now = Instant::now();
-            let is_due = !state.items.is_empty() || due.is_some_and(|due| due <= now);
-            if is_due && earliest <= now {
+            let has_items = !state.items.is_empty();
+            let until = if has_items { Some(due.map_or(earliest, |due| due.min(earliest))) } else { due };
+            if until.is_some_and(|until| until <= Instant::now()) {
                 return Some(std::mem::take(&mut state.items));
             }
-            state.is_waiting = !is_due;
-            match if is_due { Some(earliest) } else { due } {
+            state.is_waiting = !has_items;
+            match until {
                 None => self.changed.wait(&mut state),
                 Some(until) => _ = self.changed.wait_until(&mut state, until),
             }
@@ -336,5 +343,5 @@ const IDLE: Duration = Duration::from_secs(1);
 const TICK: Duration = Duration::from_millis(20);
 const TICK_IDLE: Duration = TICK.saturating_mul(TICKS_IDLE);
 const TICKS_IDLE: u32 = 10;
-/// From one round over all partitions to the next, at least.
-const ROUND_MIN: Duration = Duration::from_millis(5);
+/// How much earlier or later a round may come that looks at more partitions for it.
+const SLACK: Duration = Duration::from_millis(5);

@@ -216,8 +216,7 @@ impl Log {
             appender = self.make_room(appender, stored, offsets)?;
         }
         appender.reserve(stored)?;
-        let syncs = if mapped { 0 } else { self.syncs() };
-        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs };
+        let how = StoreHow { mapped, index_interval: self.index_interval, durable: self.durable_position(&appender), syncs: self.syncs() };
         let assigned = match appender.store(batch, how) {
             Ok(assigned) => assigned,
             Err(failure) => return Err(self.poison_unless_restored(failure, appender.next_offset)),
@@ -506,18 +505,18 @@ impl Log {
     /// Makes the next segment ahead of the roll. Called off the append lock.
     pub(super) fn make_spare(&self) {
         let _making = self.making_spare.lock();
-        let (seq, first_bytes) = {
+        let (seq, first_bytes, is_busy) = {
             let mut appender = self.appender.lock();
             if appender.closed || appender.spare.is_some() || self.poison.get().is_some() {
                 return;
             }
             appender.next_seq += 1;
-            (appender.next_seq - 1, appender.first_bytes())
+            (appender.next_seq - 1, appender.first_bytes(), appender.is_busy())
         };
         let capacity = Appender::capacity_for(self.segment_bytes, 0);
         // A failure shows at the roll, which makes one in line.
         let Ok(mut spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
-        if !self.syncs_each() {
+        if is_busy && !self.syncs_each() {
             spare.fill();
         }
         let mut appender = self.appender.lock();
@@ -565,8 +564,8 @@ impl Log {
     }
 
     /// Sync rounds so far.
-    pub(super) fn syncs(&self) -> u64 {
-        self.group.rounds.load(Ordering::Relaxed)
+    pub(super) fn syncs(&self) -> &AtomicU64 {
+        &self.group.rounds
     }
 
     /// After the first failure of a write-back nothing is promised any more.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
-use tidelog::{AckLevel, CutError, Partition, ReadError, ReadIsolation, Record, Store, SyncError, Verdict};
+use tidelog::{AckLevel, CutError, Partition, ReadError, ReadIsolation, Record, RecordBatch, Store, StoreOptions, SyncError, SyncPolicy, Verdict};
 
 use tidelog_format::{CHECKPOINT_NAME, Checkpoint, SegmentId};
 
@@ -663,4 +663,23 @@ fn damage_that_is_found_again_and_again_makes_no_cut_forgotten() {
     let (_store, partition) = lab.open();
     let (records, _) = read_all(partition.view());
     assert_eq!(records.iter().filter(|(offset, value)| **offset >= 140 && value.len() == 1000).count(), 0, "what was cut off is back");
+}
+
+/// A large frame is written, a small one stored into the map, and the tail that a cut makes was written: both count the same syncs.
+#[test]
+fn large_batches_follow_a_cut_inside_a_batch() {
+    let dir = tempdir();
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(dir.path()).unwrap();
+    let log = store.create_topic(TOPIC, 1).unwrap().partition(0).unwrap();
+    let append = |value: &[u8], records| {
+        let mut batch = RecordBatch::new();
+        (0..records).for_each(|_| batch.push(&Record::new(value)).unwrap());
+        log.append_batch(&batch, AckLevel::Written).unwrap();
+    };
+    append(b"small", 10);
+    log.flush().unwrap();
+    log.truncate_suffix(5).unwrap();
+    (0..8).for_each(|_| append(&[7; 100 << 10], 1));
+    let sizes: Vec<_> = log.view().read_from(0u64).unwrap().map(|record| record.unwrap().value().map_or(0, <[u8]>::len)).collect();
+    assert_eq!(sizes, [vec![5; 5], vec![100 << 10; 8]].concat());
 }

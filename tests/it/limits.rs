@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tidelog::io::fault::{Fault, Faulty, Op};
-use tidelog::{AckLevel, AppendError, ConfigError, OpenError, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs};
+use tidelog::{
+    AckLevel, AppendError, ConfigError, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs,
+};
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
 use crate::support::copy_tree;
@@ -285,24 +287,45 @@ fn a_reader_makes_no_call_that_changes_anything() {
 /// Pages made present for a busy partition would, for each of thousands of slow ones, be more memory than what they append.
 #[test]
 fn a_slow_partition_is_filled_little_ahead() {
-    const STEP: usize = 48 << 10; // less than what makes a partition busy
     let home = Home::new();
     let (faulty, options) = faulty();
     let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
     let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
-    faulty.reset_counts();
-    let mut appended = 0;
-    for _ in 0..8 {
-        for _ in 0..STEP / 512 {
-            log.append_with(Record::new(&[7; 512]), AckLevel::Written).unwrap();
-            appended += 512;
-        }
-        std::thread::sleep(Duration::from_millis(60)); // more than two steps of a busy one may take
-    }
-    // Zeros alone are written, as the frames are stored into the map.
-    let written = faulty.bytes_written();
+    let (appended, written) = append_slowly(&log, &faulty, 8);
     assert!(written >= appended / 2, "{written} bytes made present for {appended}");
     assert!(written <= appended * 3 / 2, "{written} bytes made present for {appended}");
+}
+
+/// Neither in the segment that is appended to nor in the one that is made ahead of the next roll.
+#[test]
+fn a_partition_that_was_busy_is_slow_again() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_policy(SyncPolicy::OsOnly).segment_bytes(1 << 20).open(home.path()).unwrap();
+    let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
+    append_bytes(&log, 4 << 20);
+    append_slowly(&log, &faulty, 2);
+    for _ in 0..30 {
+        let (appended, written) = append_slowly(&log, &faulty, 1);
+        assert!(written <= appended * 3, "{written} bytes made present for {appended}");
+    }
+}
+
+/// Appends a little and waits, so many times. Bytes appended, and bytes written: zeros alone, as the frames are stored into the map.
+fn append_slowly(log: &Partition, faulty: &Faulty, times: usize) -> (u64, u64) {
+    const STEP: usize = 48 << 10; // less than what makes a partition busy, in more time
+    faulty.reset_counts();
+    for _ in 0..times {
+        append_bytes(log, STEP);
+        std::thread::sleep(Duration::from_millis(40));
+    }
+    ((STEP * times) as u64, faulty.bytes_written())
+}
+
+fn append_bytes(log: &Partition, bytes: usize) {
+    for _ in 0..bytes / 512 {
+        log.append_with(Record::new(&[7; 512]), AckLevel::Written).unwrap();
+    }
 }
 
 /// Many partitions, each with little, none of them ever idle.
