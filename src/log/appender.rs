@@ -194,6 +194,7 @@ impl Appender {
             store.publish(published);
         }
         segment.set_published(published);
+        segment.set_dense(end.position == SEGMENT_HEADER_BYTES as u64);
         let index = Arc::new(GrowingIndex::new(&index));
         let active = Arc::new(segment.active(file.clone(), map, index.clone()));
         let last_indexed = index.len().checked_sub(1).and_then(|last| index.entry(last)).map_or(0, |entry| u64::from(entry.position));
@@ -368,6 +369,9 @@ impl Appender {
         let max_ts = parts.times.map_or(append_ts, |(_, max_ts)| max_ts);
         if self.position >= self.index_due {
             self.push_index(index_interval);
+        }
+        if parts.count != parts.offsets {
+            self.active.set_dense(false);
         }
         let base_offset = self.next_offset;
         self.next_offset += u64::from(parts.offsets);
@@ -622,6 +626,7 @@ impl NamedSegment {
             store.publish(published);
         }
         let ahead = Arc::new(Ahead::new(spare.file.clone(), spare.map.clone(), spare.filled));
+        segment.set_dense(true);
         let segment = Arc::new(segment.active(spare.file.clone(), spare.map, index.clone()));
         Ok(Self { segment, file: spare.file, store, ahead, index, allocated: spare.allocated })
     }

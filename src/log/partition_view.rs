@@ -417,6 +417,12 @@ impl PartitionView {
         self.shared.view.note_damage(from, to, reason);
     }
 
+    /// Where records from `from` up to `to` are known to be, without a look at them; `from` if that is not known.
+    pub(crate) fn dense_up_to(&self, from: u64, to: u64) -> u64 {
+        if self.shared.view.is_damaged() { from } else { self.shared.view.dense_up_to(from, to) }
+    }
+
+    #[inline]
     pub(crate) fn damage_at(&self, offset: u64) -> Option<DamagedRange> {
         self.shared.view.damage_at(offset)
     }

@@ -172,6 +172,22 @@ impl Reader {
         }
     }
 
+    /// Passes by up to `count` records that are known to be there without a look at them, if nothing was read yet: how many.
+    pub(crate) fn pass_dense(&mut self, count: u64) -> Result<u64, ReadError> {
+        self.view.check_there()?;
+        let cuts = self.view.cuts();
+        self.follow(cuts)?;
+        let end = self.view.end_offset().get();
+        if self.next < self.view.log_start_offset().get() || self.next > end {
+            return Err(self.out_of_range());
+        }
+        let to = self.view.dense_up_to(self.next, self.next.saturating_add(count).min(end));
+        // Else it is read.
+        let passed = if self.view.is_as_of(cuts) { to - self.next } else { 0 };
+        self.next += passed;
+        Ok(passed)
+    }
+
     /// What was cut off must not have been read: what comes behind it belongs to other records.
     fn follow(&mut self, cuts: u64) -> Result<(), ReadError> {
         if cuts == self.followed {

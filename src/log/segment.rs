@@ -42,6 +42,8 @@ pub(crate) struct Segment {
     used: AtomicBool,
     /// Up to where [`release_pages`](Self::release_pages) has been.
     released: AtomicU32,
+    /// Whether this process appended all that is in it, and a record at each offset.
+    is_dense: AtomicBool,
 }
 
 /// What a segment adds up to.
@@ -127,13 +129,25 @@ impl Segment {
             mapped,
             used: AtomicBool::new(false),
             released: AtomicU32::new(0),
+            is_dense: AtomicBool::new(false),
         }
+    }
+
+    /// Whether each offset that was published before this was asked is known to have a record, without looking.
+    #[inline]
+    pub(crate) fn is_dense(&self) -> bool {
+        self.is_dense.load(Ordering::Relaxed)
+    }
+
+    /// Said of a new segment, and of one in which an offset is about to be published without a record.
+    pub(crate) fn set_dense(&self, is_dense: bool) {
+        self.is_dense.store(is_dense, Ordering::Relaxed); // published with what it is said of
     }
 
     /// The same segment as it was opened, if nothing is appended to it any more: without a map, and without an index in memory.
     pub(crate) fn unmapped(&self) -> Self {
         let mut fresh = Self::new(self.storage.clone(), &self.dir, self.header, self.published(), self.mapped);
-        (fresh.sums, fresh.chain_out) = (self.sums.clone(), self.chain_out.clone());
+        (fresh.sums, fresh.chain_out, fresh.is_dense) = (self.sums.clone(), self.chain_out.clone(), self.is_dense().into());
         fresh
     }
 

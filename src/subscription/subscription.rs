@@ -225,11 +225,12 @@ impl Subscription {
         Ok(target.result.offset)
     }
 
-    /// The next `count` records from the position on, as a range of offsets; fewer, if there are not so many. Reads the batches that they are in,
-    /// and moves nothing. The filter does not count.
+    /// The next `count` records from the position on, as a range of offsets; fewer, if there are not so many. Reads the batches that they are in, but
+    /// for segments of which it is known without that each offset has a record: those that this process began. Moves nothing. The filter does not
+    /// count.
     ///
     /// # Errors
-    /// As reading. What is damaged does not count.
+    /// As reading. What is known to be damaged, or found to be, does not count.
     pub fn offset_range(&self, count: u64) -> Result<RecordRange, SubscriptionError> {
         self.view().refresh()?;
         let progress = self.active()?;
@@ -237,7 +238,8 @@ impl Subscription {
         drop(progress); // the reading takes its time
         let mut reader = Reader::new(self.view().clone(), position.get());
         reader.go_on_at(position.get(), followed);
-        let mut range = RecordRange { start: position, end: position, count: 0 };
+        let passed = reader.pass_dense(count)?;
+        let mut range = RecordRange { start: position, end: reader.offset(), count: passed };
         while range.count < count
             && let Some(item) = reader.next_ref()
         {
