@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde_json::json;
-use tidelog::Store;
+use tidelog::{AckLevel, Record, RecordBatch, Store};
 
 use crate::sandbox::{Random, Sandbox};
 
@@ -351,6 +351,69 @@ fn check_cut(partitions: &str, lines: u64, cut: u64, deleted: u64) {
         assert!(found == expected, "{partitions} {cut} {deleted}: partition {partition} has {} lines: {found}", found.lines().count());
     }
     assert!(rejects == std::fs::read(sandbox.path("rejects")).unwrap(), "a line is kept aside once");
+}
+
+/// What the program noted before a note said where its batch ends: of a file of two lines in one partition, `/a`.
+const VERSION_2: &[u8] = b"IMPORT\0\x02\
+    \x63\x0b\x2f\x5e\x61\x78\xe1\x69\x04\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\
+    \x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x5c\x7b\x70\x69\x02\0\0\0/a";
+
+/// A note that is not understood may be about this very file: it is not imported a second time.
+#[test]
+fn a_note_that_is_not_understood_is_refused() {
+    let newer = [b"IMPORT\0\x04".as_slice(), &VERSION_2[8..]].concat();
+    let malformed = [b"IMPORT\0\x03".as_slice(), &VERSION_2[8..]].concat();
+    for (note, why) in [
+        (VERSION_2, "the batch at offset 0 has: a note of version 2, where version 3 was expected"),
+        (&newer, "a note of version 4, where version 3 was expected"),
+        (&malformed, "a note of version 3 and 70 bytes, which its fields do not fit"),
+    ] {
+        let sandbox = Sandbox::new();
+        append_noted(&sandbox, note, "1\n2\n");
+        sandbox.ok_with(&["append", "data", "logs"], "3\n");
+        sandbox.write("a", "1\n2\n");
+        sandbox.run(&["import", "data", "logs", "a"]).expect(3).says("logs/0: it cannot be told what was imported").says(why);
+        assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n");
+    }
+    let sandbox = Sandbox::new();
+    append_noted(&sandbox, b"of another application", "1\n");
+    sandbox.write("a", "2\n");
+    sandbox.ok(&["import", "data", "logs", "a"]);
+    assert_eq!(sandbox.raw("logs"), b"1\n2\n");
+}
+
+/// A note that says less, or more, than its batch can hold says nothing.
+#[test]
+fn an_impossible_note_is_refused() {
+    for (end, partition_records) in [(0u64, 3u64), (5, 3), (20, 3), (u64::MAX, u64::MAX - 7)] {
+        let sandbox = Sandbox::new();
+        sandbox.write("a", "1\n2\n3\n");
+        sandbox.ok(&["import", "data", "logs", "a"]);
+        let store = Store::open(sandbox.path("data")).unwrap();
+        let partition = store.topic("logs").unwrap().partition(0).unwrap();
+        let view = partition.view();
+        let batch = view.batches_backwards(view.log_end_offset()).unwrap().next().unwrap().unwrap();
+        let mut note = batch.note().unwrap().to_vec();
+        drop((partition, store));
+        note[40..48].copy_from_slice(&partition_records.to_le_bytes());
+        note[56..64].copy_from_slice(&end.to_le_bytes());
+        append_noted(&sandbox, &note, "4\n5\n6\n");
+        let run = sandbox.run(&["import", "data", "logs", "a"]).expect(3).says("the batch at offset 3 has: a note of a batch up to offset");
+        assert!(run.stderr.contains("on a batch that ends before offset 6"), "{}", run.stderr);
+        assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n4\n5\n6\n");
+    }
+}
+
+/// Appends lines as one batch, with a note.
+fn append_noted(sandbox: &Sandbox, note: &[u8], lines: &str) {
+    let store = Store::open(sandbox.path("data")).unwrap();
+    let partition = store.topic("logs").unwrap().partition(0).unwrap();
+    let mut batch = RecordBatch::new();
+    lines.lines().for_each(|line| batch.push(&Record::new(line)).unwrap());
+    batch.set_note(Some(note)).unwrap();
+    partition.append_batch(&batch, AckLevel::Durable).unwrap();
+    drop(partition);
+    store.close().unwrap();
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidelog::{PartitionView, ReadError, ReadIsolation};
 
-use super::note::{Note, SourceId};
+use super::note::{Note, NoteError, SourceId};
 use super::target::Target;
 use crate::cli::store::read_failure;
 use crate::exit::{Exit, Failure};
@@ -26,9 +26,10 @@ pub(super) fn newest_note(view: &PartitionView, place: &str, source: &SourceId) 
                 }
                 Err(error) => return Err(read_failure(place, error)),
             };
-            let Some(note) = batch.note().and_then(Note::decode) else { continue };
+            let unknown = |error| unknown(place, batch.base_offset().get(), error);
+            let Some(note) = batch.note().map_or(Ok(None), Note::decode).map_err(unknown)? else { continue };
             if note.source == *source {
-                let cut_off = note.end.saturating_sub(batch.next_offset().get());
+                let cut_off = note.cut_off(batch.next_offset().get()).map_err(unknown)?;
                 break 'search Some((note, cut_off));
             }
             if note.run_base < batch.base_offset().get() {
@@ -94,6 +95,15 @@ pub(super) fn are_level(targets: &[Target]) -> bool {
     let position = |target: &Target| target.note.as_ref().map(|note| note.mark.position);
     targets.iter().all(|target| target.note.is_none() || target.whole_note().is_some())
         && targets.windows(2).all(|pair| position(&pair[0]) == position(&pair[1]))
+}
+
+/// A note that may be about the source, or is, and does not tell what is here of it: to import it again might double all of it.
+fn unknown(place: &str, base_offset: u64, error: NoteError) -> Failure {
+    let what = format!(
+        "{place}: it cannot be told what was imported into it; import into another topic, or with the program that imported before: \
+         the batch at offset {base_offset} has"
+    );
+    Failure::because(Exit::Refused, what, error)
 }
 
 fn refused(path: &Path, why: &str) -> Failure {

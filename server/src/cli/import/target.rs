@@ -40,11 +40,11 @@ impl Target {
         Self { number, partition, place, note: None, kept: None, records: 0, run_base: 0, batch: RecordBatch::new() }
     }
 
-    /// Begins a source, of which a note says how much is here, but for some records that were cut off since.
+    /// Begins a source, of which a note says how much is here, but for some of those records, which were cut off since.
     pub(super) fn begin(&mut self, found: Option<(Note, u64)>) {
         let (note, cut_off) = found.unzip();
         let cut_off = cut_off.unwrap_or(0);
-        self.records = note.as_ref().map_or(0, |note| note.partition_records.saturating_sub(cut_off));
+        self.records = note.as_ref().map_or(0, |note| note.partition_records - cut_off);
         self.kept = (cut_off > 0).then_some(self.records);
         self.run_base = self.log_end();
         self.note = note;
