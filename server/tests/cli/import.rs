@@ -353,6 +353,42 @@ fn check_cut(partitions: &str, lines: u64, cut: u64, deleted: u64) {
     assert!(rejects == std::fs::read(sandbox.path("rejects")).unwrap(), "a line is kept aside once");
 }
 
+/// A line that was a record is none with a smaller limit, and the other way round: what is left of the others cannot be told by their number.
+#[test]
+fn what_was_cut_off_is_refused_where_the_rest_is_read_as_other_records() {
+    // A half of a batch, all of one, or more; where a partition ends with a batch, the other one is ahead of it.
+    for (partitions, lines, large, kept) in
+        [("1", 1000, 10, 500), ("1", 1000, 10, 5), ("2", 1000, 10, 200), ("2", 1000, 10, 0), ("2", 5000, 2500, 1000)]
+    {
+        let input: String = (0..lines).map(|line| if line == large { "x".repeat(100_000) + "\n" } else { format!("{line}\n") }).collect();
+        check_other_records(partitions, &input, lines, kept, &[], &["--set", "batch_bytes_max=64KiB"]);
+        check_other_records(partitions, &input, lines - 1, kept, &["--set", "batch_bytes_max=64KiB"], &[]);
+    }
+}
+
+/// Imports so many records, cuts partition 0, and tries to import what went with other settings.
+fn check_other_records(partitions: &str, input: &str, records: usize, kept: u64, before: &[&str], after: &[&str]) {
+    let sandbox = Sandbox::new();
+    sandbox.write("log", input);
+    let import = ["import", "data", "logs", "log", "--partitions", partitions, "--on-error", "skip", "--rejects", "rejects"];
+    sandbox.ok(&[&import[..], before].concat());
+    assert_eq!(sandbox.records(&["logs"]).len(), records);
+    cut_to(&sandbox, "logs", 0, kept);
+    let (log, rejects) = (sandbox.raw("logs"), std::fs::read(sandbox.path("rejects")).unwrap());
+    let run = sandbox.run(&[&import[..], after].concat()).expect(3).says("log was imported as other records, with another batch_bytes_max");
+    assert!(run.stderr.contains(&format!(" where {records} and ")), "{}", run.stderr);
+    assert!(sandbox.raw("logs") == log && std::fs::read(sandbox.path("rejects")).unwrap() == rejects, "nothing is appended or kept aside");
+    sandbox.ok(&[&import[..], before].concat());
+    assert_eq!(sandbox.records(&["logs"]).len(), records);
+}
+
+/// The end of a partition goes.
+fn cut_to(sandbox: &Sandbox, topic: &str, partition: u32, end: u64) {
+    let store = Store::open(sandbox.path("data")).unwrap();
+    store.topic(topic).unwrap().partition(partition).unwrap().truncate_suffix(end).unwrap();
+    store.close().unwrap();
+}
+
 /// What the program noted before a note said where its batch ends: of a file of two lines in one partition, `/a`.
 const VERSION_2: &[u8] = b"IMPORT\0\x02\
     \x63\x0b\x2f\x5e\x61\x78\xe1\x69\x04\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\

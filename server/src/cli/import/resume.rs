@@ -9,6 +9,7 @@ use super::target::Target;
 use crate::cli::store::read_failure;
 use crate::exit::{Exit, Failure};
 use crate::input::{Mark, RecordReader};
+use crate::output::counted;
 
 /// The newest note about `source` in a partition, and how many records of its batch were cut off since.
 pub(super) fn newest_note(view: &PartitionView, place: &str, source: &SourceId) -> Result<Option<(Note, u64)>, Failure> {
@@ -59,9 +60,7 @@ pub(super) fn check_settings(targets: &[Target], path: &Path, settings_crc: u32)
 
 /// Reads the source as far as any partition has it, and refuses it if those bytes have changed.
 pub(super) fn verify(targets: &[Target], path: &Path, reader: &mut RecordReader) -> Result<(), Failure> {
-    let mut marks: Vec<Mark> = targets.iter().filter_map(|target| target.note.as_ref()).map(|note| note.mark).collect();
-    marks.sort_by_key(|mark| mark.position);
-    for mark in &marks {
+    for (_, Note { mark, .. }) in by_position(targets) {
         let Mark { position, .. } = *mark;
         if !reader.skip_to(mark).map_err(Failure::input)? {
             let found = reader.source().position();
@@ -77,6 +76,26 @@ pub(super) fn verify(targets: &[Target], path: &Path, reader: &mut RecordReader)
         return Err(refused(path, &format!("was changed: line {lines} was imported without an end and now goes on")));
     }
     Ok(())
+}
+
+/// The notes in the order of what they say was read, with the places of their partitions.
+pub(super) fn by_position(targets: &[Target]) -> Vec<(usize, &Note)> {
+    let mut notes: Vec<_> = targets.iter().enumerate().filter_map(|(index, target)| Some((index, target.note.as_ref()?))).collect();
+    notes.sort_by_key(|(_, note)| note.mark.position);
+    notes
+}
+
+/// A source that is not read as the records that were imported: `found` of it, and of those in the partition, up to the note's mark.
+pub(super) fn other_records(path: &Path, target: &Target, note: &Note, found: (u64, u64)) -> Failure {
+    let Note { mark: Mark { position, .. }, records, partition_records, .. } = *note;
+    let what = format!(
+        "was imported as other records, with another batch_bytes_max or by another version of this program: its first {position} bytes are {} now, \
+         {} of them of {}, where {records} and {partition_records} were imported; import it with the same settings again",
+        counted(found.0, "record", "records"),
+        found.1,
+        target.place,
+    );
+    refused(path, &what)
 }
 
 /// The lowest note, if every partition has all that its own says: nothing before it is missing anywhere.
