@@ -91,7 +91,15 @@ impl Target {
             return Ok(0);
         }
         let count = self.batch.len() as u64;
-        let end = self.log_end() + count;
+        let partition = match &mut self.partition {
+            Some(partition) => partition,
+            unused => {
+                let partition = unused.insert(store::open_partition(topic, self.number)?);
+                self.run_base = partition.log_end_offset().get();
+                partition
+            }
+        };
+        let end = partition.log_end_offset().get() + count;
         let note = commit.source.map(|source| {
             let note = Note {
                 mark: commit.mark,
@@ -104,12 +112,10 @@ impl Target {
             };
             note.encode()
         });
-        let partition = match &mut self.partition {
-            Some(partition) => partition,
-            unused => unused.insert(store::open_partition(topic, self.number)?),
-        };
         let appended = self.batch.set_note(note.as_deref()).and_then(|()| partition.append_batch(&self.batch, AckLevel::Written));
-        appended.map_err(|error| store::append_failure(&self.place, error))?;
+        let appended = appended.map_err(|error| store::append_failure(&self.place, error))?;
+        // Nobody else appends to it: the store is locked.
+        assert_eq!(appended.last_offset.get() + 1, end, "{}: a batch does not end where its note says", self.place);
         self.batch.clear();
         Ok(count)
     }
