@@ -353,6 +353,74 @@ fn check_cut(partitions: &str, lines: u64, cut: u64, deleted: u64) {
     assert!(rejects == std::fs::read(sandbox.path("rejects")).unwrap(), "a line is kept aside once");
 }
 
+/// Cut, imported again and cut through that: at each time a batch holds a part of what it held, and several say so.
+#[test]
+fn what_was_cut_off_twice_is_imported_again() {
+    for (first, second) in [(1500, 1700), (1500, 1500), (1500, 1200), (1500, 300), (400, 1399), (1, 2), (1, 1), (1001, 2400)] {
+        let sandbox = Sandbox::new();
+        let input: String = (0..2500).map(|line| format!("{line}\n")).collect();
+        sandbox.write("log", &input);
+        let import = ["import", "data", "logs", "log"];
+        sandbox.ok(&import);
+        for cut in [first, second] {
+            cut_to(&sandbox, "logs", 0, cut);
+            let said = sandbox.ok(&import);
+            assert!(said.contains(&format!("imported {} records into logs; {cut} ", 2500 - cut)), "{first} {second}: {said}");
+            assert!(sandbox.raw("logs") == input.as_bytes(), "{first} {second}");
+        }
+        assert!(sandbox.ok(&import).contains("nothing new"));
+    }
+}
+
+/// Keys choose the partition, and records without one take turns: each partition gets back what it lost, in the order of the file.
+#[test]
+fn keyed_records_that_were_cut_off_are_imported_again() {
+    let sandbox = Sandbox::new();
+    let line = |i: usize| if i.is_multiple_of(3) { format!("{{\"id\":{i}}}\n") } else { format!("{{\"id\":{i},\"k\":\"key-{}\"}}\n", i % 20) };
+    let mut input: String = (0..9000).map(line).collect();
+    sandbox.write("events", &input);
+    let import = ["import", "data", "events", "events", "--format", "ndjson", "--key", ".k", "--partitions", "3"];
+    sandbox.ok(&import);
+    let records = |partition: u32| sandbox.records(&["events", "-p", &partition.to_string()]);
+    let all = [0, 1, 2].map(records);
+    let counts = all.each_ref().map(|records| records.len() as u64);
+    assert!(counts.iter().all(|count| *count > 1500), "{counts:?}");
+    for kept in [[1300, counts[1], 0], [counts[0] - 1, 1, 1000], [counts[0], counts[1], 1234], [1, 2, 3]] {
+        (0..3).for_each(|partition| cut_to(&sandbox, "events", partition, kept[partition as usize]));
+        let went = 9000 - kept.iter().sum::<u64>();
+        let said = sandbox.ok(&import);
+        assert!(said.contains(&format!("imported {went} records into events; {} ", 9000 - went)), "{kept:?}: {said}");
+        for (partition, all) in (0..3).zip(&all) {
+            let same = |a: &serde_json::Value, b: &serde_json::Value| ["offset", "key", "value"].iter().all(|field| a[field] == b[field]);
+            let found = records(partition);
+            assert!(found.len() == all.len() && found.iter().zip(all).all(|(a, b)| same(a, b)), "{kept:?}: partition {partition} differs");
+        }
+    }
+    input += "{\"id\":9000}\n";
+    sandbox.write("events", &input);
+    assert!(sandbox.ok(&import).contains("imported 1 record into events; 9000 "));
+}
+
+/// Bytes that were imported and cut off have changed since: what is left of them is not continued with others.
+#[test]
+fn a_file_that_was_changed_where_it_was_cut_off_is_refused() {
+    let sandbox = Sandbox::new();
+    let input: String = (0..1000).map(|line| format!("{line}\n")).collect();
+    sandbox.write("log", &input);
+    let import = ["import", "data", "logs", "log"];
+    sandbox.ok(&import);
+    cut_to(&sandbox, "logs", 0, 500);
+    let cut = sandbox.raw("logs");
+    for changed in [input.replace("\n700\n", "\n7x0\n"), input.replace("\n300\n", "\n3x0\n"), input.replace("\n999\n", "\n"), String::new()] {
+        sandbox.write("log", &changed);
+        sandbox.run(&import).expect(3).says("log was changed");
+        assert!(sandbox.raw("logs") == cut);
+    }
+    sandbox.write("log", &input);
+    assert!(sandbox.ok(&import).contains("imported 500 records into logs; 500 "));
+    assert!(sandbox.raw("logs") == input.as_bytes());
+}
+
 /// A line that was a record is none with a smaller limit, and the other way round: what is left of the others cannot be told by their number.
 #[test]
 fn what_was_cut_off_is_refused_where_the_rest_is_read_as_other_records() {
