@@ -231,7 +231,8 @@ impl RecordReader {
         self.csv.as_ref().map_or(self.units, |csv| csv.line() - 1)
     }
 
-    fn consume_given(&mut self) {
+    /// Passes by the record given last, if one is.
+    pub(crate) fn consume_given(&mut self) {
         if let Some(given) = self.given.take() {
             self.is_mid_line = self.options.format != Format::Frames && !self.source.data()[..given.raw_bytes].ends_with(b"\n");
             self.source.consume(given.raw_bytes);

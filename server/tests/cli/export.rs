@@ -204,8 +204,10 @@ fn a_followed_partition_that_goes_away_keeps_nobody_from_being_exported() {
     }
     sandbox.ok_with(&["append", "data", "logs", "-p", "0"], "two\n");
     fs::rename(log(&sandbox, 1), sandbox.path("away")).unwrap();
-    assert_eq!(follow.0.wait().unwrap().code(), Some(1));
-    let mut said = String::new();
+    assert_eq!(follow.0.wait().unwrap().code(), Some(4), "as where it is gone before the export begins");
+    let (mut said, mut why) = (String::new(), String::new());
+    follow.0.stderr.take().unwrap().read_to_string(&mut why).unwrap();
+    assert_eq!(why, "tidelog: exporting logs/1: topic logs had 3 partitions; gone is: 1\n");
     follow.0.stdout.take().unwrap().read_to_string(&mut said).unwrap();
     assert!(said.ends_with("; 1 of 3 partitions failed\n"), "{said}");
     assert_eq!(ranges(&home(0)), [(0, 0), (1, 1)]);

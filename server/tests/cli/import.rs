@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use serde_json::json;
-use tidelog::Store;
+use tidelog::{AckLevel, Record, RecordBatch, Store};
 
 use crate::sandbox::{Random, Sandbox};
 
@@ -351,6 +351,173 @@ fn check_cut(partitions: &str, lines: u64, cut: u64, deleted: u64) {
         assert!(found == expected, "{partitions} {cut} {deleted}: partition {partition} has {} lines: {found}", found.lines().count());
     }
     assert!(rejects == std::fs::read(sandbox.path("rejects")).unwrap(), "a line is kept aside once");
+}
+
+/// Cut, imported again and cut through that: at each time a batch holds a part of what it held, and several say so.
+#[test]
+fn what_was_cut_off_twice_is_imported_again() {
+    for (first, second) in [(1500, 1700), (1500, 1500), (1500, 1200), (1500, 300), (400, 1399), (1, 2), (1, 1), (1001, 2400)] {
+        let sandbox = Sandbox::new();
+        let input: String = (0..2500).map(|line| format!("{line}\n")).collect();
+        sandbox.write("log", &input);
+        let import = ["import", "data", "logs", "log"];
+        sandbox.ok(&import);
+        for cut in [first, second] {
+            cut_to(&sandbox, "logs", 0, cut);
+            let said = sandbox.ok(&import);
+            assert!(said.contains(&format!("imported {} records into logs; {cut} ", 2500 - cut)), "{first} {second}: {said}");
+            assert!(sandbox.raw("logs") == input.as_bytes(), "{first} {second}");
+        }
+        assert!(sandbox.ok(&import).contains("nothing new"));
+    }
+}
+
+/// Keys choose the partition, and records without one take turns: each partition gets back what it lost, in the order of the file.
+#[test]
+fn keyed_records_that_were_cut_off_are_imported_again() {
+    let sandbox = Sandbox::new();
+    let line = |i: usize| if i.is_multiple_of(3) { format!("{{\"id\":{i}}}\n") } else { format!("{{\"id\":{i},\"k\":\"key-{}\"}}\n", i % 20) };
+    let mut input: String = (0..9000).map(line).collect();
+    sandbox.write("events", &input);
+    let import = ["import", "data", "events", "events", "--format", "ndjson", "--key", ".k", "--partitions", "3"];
+    sandbox.ok(&import);
+    let records = |partition: u32| sandbox.records(&["events", "-p", &partition.to_string()]);
+    let all = [0, 1, 2].map(records);
+    let counts = all.each_ref().map(|records| records.len() as u64);
+    assert!(counts.iter().all(|count| *count > 1500), "{counts:?}");
+    for kept in [[1300, counts[1], 0], [counts[0] - 1, 1, 1000], [counts[0], counts[1], 1234], [1, 2, 3]] {
+        (0..3).for_each(|partition| cut_to(&sandbox, "events", partition, kept[partition as usize]));
+        let went = 9000 - kept.iter().sum::<u64>();
+        let said = sandbox.ok(&import);
+        assert!(said.contains(&format!("imported {went} records into events; {} ", 9000 - went)), "{kept:?}: {said}");
+        for (partition, all) in (0..3).zip(&all) {
+            let same = |a: &serde_json::Value, b: &serde_json::Value| ["offset", "key", "value"].iter().all(|field| a[field] == b[field]);
+            let found = records(partition);
+            assert!(found.len() == all.len() && found.iter().zip(all).all(|(a, b)| same(a, b)), "{kept:?}: partition {partition} differs");
+        }
+    }
+    input += "{\"id\":9000}\n";
+    sandbox.write("events", &input);
+    assert!(sandbox.ok(&import).contains("imported 1 record into events; 9000 "));
+}
+
+/// Bytes that were imported and cut off have changed since: what is left of them is not continued with others.
+#[test]
+fn a_file_that_was_changed_where_it_was_cut_off_is_refused() {
+    let sandbox = Sandbox::new();
+    let input: String = (0..1000).map(|line| format!("{line}\n")).collect();
+    sandbox.write("log", &input);
+    let import = ["import", "data", "logs", "log"];
+    sandbox.ok(&import);
+    cut_to(&sandbox, "logs", 0, 500);
+    let cut = sandbox.raw("logs");
+    for changed in [input.replace("\n700\n", "\n7x0\n"), input.replace("\n300\n", "\n3x0\n"), input.replace("\n999\n", "\n"), String::new()] {
+        sandbox.write("log", &changed);
+        sandbox.run(&import).expect(3).says("log was changed");
+        assert!(sandbox.raw("logs") == cut);
+    }
+    sandbox.write("log", &input);
+    assert!(sandbox.ok(&import).contains("imported 500 records into logs; 500 "));
+    assert!(sandbox.raw("logs") == input.as_bytes());
+}
+
+/// A line that was a record is none with a smaller limit, and the other way round: what is left of the others cannot be told by their number.
+#[test]
+fn what_was_cut_off_is_refused_where_the_rest_is_read_as_other_records() {
+    // A half of a batch, all of one, or more; where a partition ends with a batch, the other one is ahead of it.
+    for (partitions, lines, large, kept) in
+        [("1", 1000, 10, 500), ("1", 1000, 10, 5), ("2", 1000, 10, 200), ("2", 1000, 10, 0), ("2", 5000, 2500, 1000)]
+    {
+        let input: String = (0..lines).map(|line| if line == large { "x".repeat(100_000) + "\n" } else { format!("{line}\n") }).collect();
+        check_other_records(partitions, &input, lines, kept, &[], &["--set", "batch_bytes_max=64KiB"]);
+        check_other_records(partitions, &input, lines - 1, kept, &["--set", "batch_bytes_max=64KiB"], &[]);
+    }
+}
+
+/// Imports so many records, cuts partition 0, and tries to import what went with other settings.
+fn check_other_records(partitions: &str, input: &str, records: usize, kept: u64, before: &[&str], after: &[&str]) {
+    let sandbox = Sandbox::new();
+    sandbox.write("log", input);
+    let import = ["import", "data", "logs", "log", "--partitions", partitions, "--on-error", "skip", "--rejects", "rejects"];
+    sandbox.ok(&[&import[..], before].concat());
+    assert_eq!(sandbox.records(&["logs"]).len(), records);
+    cut_to(&sandbox, "logs", 0, kept);
+    let (log, rejects) = (sandbox.raw("logs"), std::fs::read(sandbox.path("rejects")).unwrap());
+    let run = sandbox.run(&[&import[..], after].concat()).expect(3).says("log was imported as other records, with another batch_bytes_max");
+    assert!(run.stderr.contains(&format!(" where {records} and ")), "{}", run.stderr);
+    assert!(sandbox.raw("logs") == log && std::fs::read(sandbox.path("rejects")).unwrap() == rejects, "nothing is appended or kept aside");
+    sandbox.ok(&[&import[..], before].concat());
+    assert_eq!(sandbox.records(&["logs"]).len(), records);
+}
+
+/// The end of a partition goes.
+fn cut_to(sandbox: &Sandbox, topic: &str, partition: u32, end: u64) {
+    let store = Store::open(sandbox.path("data")).unwrap();
+    store.topic(topic).unwrap().partition(partition).unwrap().truncate_suffix(end).unwrap();
+    store.close().unwrap();
+}
+
+/// What the program noted before a note said where its batch ends: of a file of two lines in one partition, `/a`.
+const VERSION_2: &[u8] = b"IMPORT\0\x02\
+    \x63\x0b\x2f\x5e\x61\x78\xe1\x69\x04\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\
+    \x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x5c\x7b\x70\x69\x02\0\0\0/a";
+
+/// A note that is not understood may be about this very file: it is not imported a second time.
+#[test]
+fn a_note_that_is_not_understood_is_refused() {
+    let newer = [b"IMPORT\0\x04".as_slice(), &VERSION_2[8..]].concat();
+    let malformed = [b"IMPORT\0\x03".as_slice(), &VERSION_2[8..]].concat();
+    for (note, why) in [
+        (VERSION_2, "the batch at offset 0 has: a note of version 2, where version 3 was expected"),
+        (&newer, "a note of version 4, where version 3 was expected"),
+        (&malformed, "a note of version 3 and 70 bytes, which its fields do not fit"),
+    ] {
+        let sandbox = Sandbox::new();
+        append_noted(&sandbox, note, "1\n2\n");
+        sandbox.ok_with(&["append", "data", "logs"], "3\n");
+        sandbox.write("a", "1\n2\n");
+        sandbox.run(&["import", "data", "logs", "a"]).expect(3).says("logs/0: it cannot be told what was imported").says(why);
+        assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n");
+    }
+    let sandbox = Sandbox::new();
+    append_noted(&sandbox, b"of another application", "1\n");
+    sandbox.write("a", "2\n");
+    sandbox.ok(&["import", "data", "logs", "a"]);
+    assert_eq!(sandbox.raw("logs"), b"1\n2\n");
+}
+
+/// A note that says less, or more, than its batch can hold says nothing.
+#[test]
+fn an_impossible_note_is_refused() {
+    for (end, partition_records) in [(0u64, 3u64), (5, 3), (20, 3), (u64::MAX, u64::MAX - 7)] {
+        let sandbox = Sandbox::new();
+        sandbox.write("a", "1\n2\n3\n");
+        sandbox.ok(&["import", "data", "logs", "a"]);
+        let store = Store::open(sandbox.path("data")).unwrap();
+        let partition = store.topic("logs").unwrap().partition(0).unwrap();
+        let view = partition.view();
+        let batch = view.batches_backwards(view.log_end_offset()).unwrap().next().unwrap().unwrap();
+        let mut note = batch.note().unwrap().to_vec();
+        drop((partition, store));
+        note[40..48].copy_from_slice(&partition_records.to_le_bytes());
+        note[56..64].copy_from_slice(&end.to_le_bytes());
+        append_noted(&sandbox, &note, "4\n5\n6\n");
+        let run = sandbox.run(&["import", "data", "logs", "a"]).expect(3).says("the batch at offset 3 has: a note of a batch up to offset");
+        assert!(run.stderr.contains("on a batch that ends before offset 6"), "{}", run.stderr);
+        assert_eq!(sandbox.raw("logs"), b"1\n2\n3\n4\n5\n6\n");
+    }
+}
+
+/// Appends lines as one batch, with a note.
+fn append_noted(sandbox: &Sandbox, note: &[u8], lines: &str) {
+    let store = Store::open(sandbox.path("data")).unwrap();
+    let partition = store.topic("logs").unwrap().partition(0).unwrap();
+    let mut batch = RecordBatch::new();
+    lines.lines().for_each(|line| batch.push(&Record::new(line)).unwrap());
+    batch.set_note(Some(note)).unwrap();
+    partition.append_batch(&batch, AckLevel::Durable).unwrap();
+    drop(partition);
+    store.close().unwrap();
 }
 
 #[test]

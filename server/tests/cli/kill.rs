@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::Value;
+use tidelog::Store;
 
 use crate::sandbox::{Random, Sandbox, checked, json_lines};
 
@@ -126,6 +127,55 @@ fn kill9_import_partitions() {
             assert!(numbers.is_sorted(), "each partition is in the order of the file");
         }
     });
+}
+
+/// Partitions that were all cut off somewhere, imported again, killed at that, and cut off again meanwhile.
+#[test]
+fn kill9_import_of_what_was_cut_off() {
+    let sandbox = Sandbox::new();
+    let mut random = random(6);
+    let lines = (0..20_000).map(|i| match random.below(10) {
+        0 => format!("{{\"n\":{i}}}\n"),
+        1 => format!("bad {i}\n"),
+        _ => format!("{{\"n\":{i},\"k\":\"key-{}\"}}\n", random.below(50)),
+    });
+    sandbox.write("input", lines.collect::<String>());
+    let import = ["import", "data", "events", "input", "--format", "ndjson", "--key", ".k", "--partitions", "3"];
+    let import = [&import[..], &["--on-error", "skip", "--rejects", "rejects", "--set", "batch_bytes_max=64KiB"]].concat();
+    let started = Instant::now();
+    sandbox.ok(&import);
+    let whole = started.elapsed().as_micros() as u64;
+    let raw = || ["0", "1", "2"].map(|partition| sandbox.ok(&["cat", "data", "events", "-p", partition, "--output", "raw"]));
+    let (expected, rejects) = (raw(), std::fs::read(sandbox.path("rejects")).unwrap());
+    let mut kills = 0;
+    while kills < rounds() {
+        // On a machine that has become slower, runs live longer and longer.
+        let mut longest_us = whole;
+        loop {
+            let store = Store::open(sandbox.path("data")).unwrap();
+            let topic = store.topic("events").unwrap();
+            for partition in (0..3).map(|number| topic.partition(number).unwrap()) {
+                // Mostly a little, sometimes all of it.
+                let most = if random.below(4) == 0 { u64::MAX } else { 3000 };
+                let end = partition.log_end_offset().get();
+                partition.truncate_suffix(end - random.below(most.min(end) + 1)).unwrap();
+            }
+            store.close().unwrap();
+            if !kill_after(&sandbox, &import, random.below(longest_us)) {
+                break;
+            }
+            kills += 1;
+            longest_us += longest_us / 16;
+            // Half of the times it goes on from where the kill left it.
+            if random.below(2) == 0 {
+                sandbox.ok(&import);
+                break;
+            }
+        }
+        assert!(raw() == expected, "the records differ after {kills} kills");
+        assert!(std::fs::read(sandbox.path("rejects")).unwrap() == rejects, "a line is kept aside once");
+        assert!(sandbox.ok(&import).contains("nothing new"));
+    }
 }
 
 /// Sources that share a file for the lines kept aside, and have equal ones: killed, with another one imported before they go on, grown.

@@ -138,7 +138,15 @@ pub(crate) fn run(args: &Args) -> Result<Exit, Failure> {
             match job.view().refresh() {
                 Ok(()) if job.has_more() => due.push(job),
                 Ok(()) => {}
-                Err(error) => begun.failed.push(Failed::say(job.view().index(), &store::read_failure(&name_of(job.view()), error))),
+                Err(error) => {
+                    let number = job.view().index();
+                    // Of one that is gone a file is missing; the topic, looked at again, says what the matter is, as before an export begins.
+                    let failure = match store.topic(name).and_then(|topic| topic.partition(number)) {
+                        Err(why) => not_opened(&topic, number, why),
+                        Ok(_) => store::read_failure(&name_of(job.view()), error),
+                    };
+                    begun.failed.push(Failed::say(number, &failure));
+                }
             }
         }
         if !due.is_empty() || !begun.failed.is_empty() {
@@ -178,18 +186,19 @@ impl Failed {
 
 /// The partitions that can be opened; why the others cannot is told.
 fn open(topic: &ReadOnlyTopic, numbers: RangeInclusive<u32>) -> Result<(Vec<PartitionView>, Vec<Failed>), Failure> {
-    let (name, mut views, mut failed) = (topic.name(), Vec::new(), Vec::new());
+    let (mut views, mut failed) = (Vec::new(), Vec::new());
     for number in numbers {
         match store::view(topic, number) {
             Ok(view) => views.push(view),
-            Err(error @ TopicError::NoPartition { .. }) => return Err(store::topic_failure(&name.to_string(), error)),
-            Err(error) => {
-                let failure = Failure::because(store::topic_exit(&error), format!("exporting {name}/{number}"), error);
-                failed.push(Failed::say(number, &failure));
-            }
+            Err(error @ TopicError::NoPartition { .. }) => return Err(store::topic_failure(&topic.name().to_string(), error)),
+            Err(error) => failed.push(Failed::say(number, &not_opened(topic, number, error))),
         }
     }
     Ok((views, failed))
+}
+
+fn not_opened(topic: &ReadOnlyTopic, number: u32, error: TopicError) -> Failure {
+    Failure::because(store::topic_exit(&error), format!("exporting {}/{number}", topic.name()), error)
 }
 
 /// Takes a partition's place in the export, if it must be kept, and puts its files together.

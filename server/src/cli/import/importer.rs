@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tidelog::Topic;
 
-use super::note::SourceId;
+use super::note::{Note, SourceId};
 use super::resume;
 use super::target::{Commit, Target};
 use super::{Args, OnError, Summary};
@@ -109,10 +109,8 @@ impl<'a> Importer<'a> {
         resume::verify(&self.targets, path, &mut reader)?;
         let lowest = resume::lowest(&self.targets).cloned();
         if !resume::are_level(&self.targets) {
-            reader = self.open(path)?;
-            if let Some(note) = &lowest {
-                reader.skip_to(&note.mark).and_then(|_| reader.finish_line()).map_err(Failure::input)?;
-            }
+            self.check_records(path, lowest.as_ref())?;
+            reader = self.open_at(path, lowest.as_ref())?;
         }
         if let Some(note) = &lowest {
             (self.records, self.already_imported) = (note.records, note.records);
@@ -146,18 +144,70 @@ impl<'a> Importer<'a> {
         RecordReader::new(source, self.options.clone()).map_err(Failure::input)
     }
 
+    /// Opens a source behind what a note says of it, or at its start.
+    fn open_at(&self, path: &Path, note: Option<&Note>) -> Result<RecordReader, Failure> {
+        let mut reader = self.open(path)?;
+        if let Some(note) = note {
+            reader.skip_to(&note.mark).and_then(|_| reader.finish_line()).map_err(Failure::input)?;
+        }
+        Ok(reader)
+    }
+
+    /// Refuses a source that is not read as the records that the notes count behind `lowest`: its bytes are the same, but limits and parsers
+    /// may be others, and whoever passes by records by their number would leave some out.
+    fn check_records(&self, path: &Path, lowest: Option<&Note>) -> Result<(), Failure> {
+        let mut reader = self.open_at(path, lowest)?;
+        let mut records = lowest.map_or(0, |note| note.records);
+        let mut partition_records = vec![0; self.targets.len()];
+        let mut is_given = false;
+        for (index, note) in resume::by_position(&self.targets) {
+            // Where the given record begins, or the next one may.
+            while reader.source().position() < note.mark.position {
+                if is_given {
+                    partition_records[self.route(reader.item().key, records)] += 1;
+                    records += 1;
+                    is_given = false;
+                    reader.consume_given();
+                    continue;
+                }
+                match self.advance(&mut reader) {
+                    Ok(false) => break,
+                    Ok(true) => is_given = true,
+                    Err(error) if error.can_skip() => drop(reader.reject(&mut |_| Ok(())).map_err(Failure::input)?),
+                    Err(error) => return Err(Failure::input(error)),
+                }
+            }
+            // What a partition has before `lowest` only its own note says.
+            let of_partition = if lowest.is_some() { note.partition_records } else { partition_records[index] };
+            if (records, of_partition) != (note.records, note.partition_records) {
+                return Err(resume::other_records(path, &self.targets[index], note, (records, of_partition)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on to the next record that fits; false at the end of the source.
+    fn advance(&self, reader: &mut RecordReader) -> Result<bool, InputError> {
+        if !reader.advance()? {
+            return Ok(false);
+        }
+        self.too_long(reader).map_or(Ok(true), Err)
+    }
+
+    /// The place among the targets of record `number` of the source.
+    fn route(&self, key: Option<&[u8]>, number: u64) -> usize {
+        route(self.topic, self.targets.len(), &self.active, key, number)
+    }
+
     /// Takes records until the source ends, or until the input error that is returned.
     fn take_all(&mut self, reader: &mut RecordReader, progress: &Progress) -> Result<Option<InputError>, Failure> {
         loop {
-            let wrong = match reader.advance() {
+            let wrong = match self.advance(reader) {
                 Ok(false) => return Ok(None),
-                Ok(true) => match self.too_long(reader) {
-                    None => {
-                        self.take(reader, progress)?;
-                        continue;
-                    }
-                    Some(error) => error,
-                },
+                Ok(true) => {
+                    self.take(reader, progress)?;
+                    continue;
+                }
                 Err(error) => error,
             };
             if !wrong.can_skip() || !self.keep_aside(reader)? {
@@ -175,7 +225,7 @@ impl<'a> Importer<'a> {
     /// Puts the record that the reader stands at into the batch of its partition, unless it is in the log already.
     fn take(&mut self, reader: &mut RecordReader, progress: &Progress) -> Result<(), Failure> {
         let item = reader.item();
-        let index = route(self.topic, self.targets.len(), &self.active, item.key, self.records);
+        let index = self.route(item.key, self.records);
         if self.targets[index].passes_by(reader.source().position()) {
             self.records += 1;
             self.already_imported += 1;

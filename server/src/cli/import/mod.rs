@@ -36,9 +36,10 @@ Examples:
 An import that was interrupted goes on where it was when it is started again: how far it came is committed with the
 records. A finished file adds nothing. A file that has grown is continued; if it was imported without a newline at its
 end, then only if what follows begins with one: otherwise its last line has changed. A file that was changed is refused
-(exit 3). What was cut off at the end of a partition (truncate_suffix) is imported again. A file whose last records here
-were deleted (delete_prefix) is imported again from its start: what was known of it went with them. The standard input
-cannot be resumed. A topic that does not exist is made.
+(exit 3). What was cut off at the end of a partition (truncate_suffix) is imported again. That, and what partitions were
+at different places of, is refused where the file is not read as the records that it was read as before (exit 3): give the
+same batch_bytes_max again. A file whose last records here were deleted (delete_prefix) is imported again from its start:
+what was known of it went with them. The standard input cannot be resumed. A topic that does not exist is made.
 
 --from-parquet restores partitions: each record gets the offset, time, key, value, headers, term and producer of its row.
 DIR is an export, the directory of a topic in it, or one that holds the Parquet files of one partition and nothing else.

@@ -1,6 +1,6 @@
 //! The note that an import commits with each batch: which source, how far, and how it was read. Bytes to value and back; opens nothing.
 //!
-//! Layout, little-endian: magic 8 B · settings_crc u32 · prefix_crc u32 · position u64 · lines u64 · records u64 · partition_records u64 ·
+//! Layout, little-endian: magic 7 B · version u8 · settings_crc u32 · prefix_crc u32 · position u64 · lines u64 · records u64 · partition_records u64 ·
 //! run_base u64 · end u64 · flags u32 (1: ends in the middle of a line) · source_crc u32 · source_bytes u32 · the last bytes of the
 //! source's path.
 
@@ -48,6 +48,7 @@ impl Note {
     /// The bytes to store.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
+        bytes.push(VERSION);
         bytes.extend(self.settings_crc.to_le_bytes());
         bytes.extend(self.mark.crc32.to_le_bytes());
         for number in [self.mark.position, self.mark.lines, self.records, self.partition_records, self.run_base, self.end] {
@@ -60,9 +61,29 @@ impl Note {
         bytes
     }
 
-    /// The value of stored bytes; `None` if they are another application's, or of a version that this program does not know.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut fields = Fields(bytes.strip_prefix(&MAGIC)?);
+    /// The value of stored bytes; `None` if they are another application's.
+    ///
+    /// # Errors
+    /// [`NoteError::Version`], [`NoteError::Malformed`]: something was imported, and it is not known what.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>, NoteError> {
+        let Some((&found, fields)) = bytes.strip_prefix(&MAGIC).and_then(<[u8]>::split_first) else { return Ok(None) };
+        if found != VERSION {
+            return Err(NoteError::Version { found });
+        }
+        Self::of_fields(Fields(fields)).map(Some).ok_or(NoteError::Malformed { bytes: bytes.len() })
+    }
+
+    /// How many records were cut off the batch that carries this and now ends before `next_offset`.
+    ///
+    /// # Errors
+    /// [`NoteError::Impossible`].
+    pub(crate) fn cut_off(&self, next_offset: u64) -> Result<u64, NoteError> {
+        let Self { end, partition_records, .. } = *self;
+        let cut_off = end.checked_sub(next_offset).filter(|cut_off| *cut_off <= partition_records);
+        cut_off.ok_or(NoteError::Impossible { end, next_offset, partition_records })
+    }
+
+    fn of_fields(mut fields: Fields<'_>) -> Option<Self> {
         let (settings_crc, crc32) = (fields.u32()?, fields.u32()?);
         let (position, lines, records) = (fields.u64()?, fields.u64()?, fields.u64()?);
         let (partition_records, run_base, end) = (fields.u64()?, fields.u64()?, fields.u64()?);
@@ -74,6 +95,35 @@ impl Note {
         let source = SourceId { crc32: source_crc, path_bytes, path_end: fields.0.to_vec() };
         Some(Self { mark, settings_crc, records, partition_records, run_base, end, source })
     }
+}
+
+/// Why it cannot be told what a note says was imported. Import into another topic, or with the program that wrote the note.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoteError {
+    /// Another version of this program wrote it.
+    #[error("a note of version {found}, where version {VERSION} was expected")]
+    Version {
+        /// The version that it says.
+        found: u8,
+    },
+    /// It says that it is of this version, and is not laid out so.
+    #[error("a note of version {VERSION} and {bytes} bytes, which its fields do not fit")]
+    Malformed {
+        /// Its size.
+        bytes: usize,
+    },
+    /// What it says of its batch cannot have been.
+    #[error(
+        "a note of a batch up to offset {end} and of {partition_records} records of the source, on a batch that ends before offset {next_offset}"
+    )]
+    Impossible {
+        /// The offset behind the batch, as the note says.
+        end: u64,
+        /// The offset behind the batch as it is.
+        next_offset: u64,
+        /// Records of the source in the partition, as the note says.
+        partition_records: u64,
+    },
 }
 
 struct Fields<'a>(&'a [u8]);
@@ -92,8 +142,9 @@ impl Fields<'_> {
     }
 }
 
-/// The last byte is the version: persisted, never reused.
-const MAGIC: [u8; 8] = *b"IMPORT\0\x03";
+const MAGIC: [u8; 7] = *b"IMPORT\0";
+/// Persisted, never reused. Versions 1 and 2 did not say where their batch ends.
+const VERSION: u8 = 3;
 const PATH_END_BYTES_MAX: usize = 512;
 
 #[cfg(test)]
@@ -117,7 +168,7 @@ mod tests {
         for path in ["", "/a", &"/long".repeat(800)] {
             let bytes = note(path).encode();
             assert!(bytes.len() <= 1024, "{} bytes", bytes.len());
-            assert_eq!(Note::decode(&bytes), Some(note(path)));
+            assert_eq!(Note::decode(&bytes), Ok(Some(note(path))));
         }
     }
 
@@ -129,14 +180,31 @@ mod tests {
 
     #[test]
     fn other_bytes_are_no_note() {
-        let bytes = note("/a").encode();
-        for cut in 0..bytes.len() {
-            assert_eq!(Note::decode(&bytes[..cut]), None);
+        for bytes in [&b""[..], b"something else", b"IMPORT\0", b"IMPORT \x03", b"TIMED\0\0\x01"] {
+            assert_eq!(Note::decode(bytes), Ok(None));
         }
-        assert_eq!(Note::decode(&[bytes.clone(), vec![0]].concat()), None);
-        assert_eq!(Note::decode(b"something else"), None);
-        let mut newer = bytes;
-        newer[7] = 4;
-        assert_eq!(Note::decode(&newer), None);
+    }
+
+    #[test]
+    fn a_note_that_cannot_be_read_is_not_taken_for_none() {
+        let bytes = note("/a").encode();
+        for cut in MAGIC.len() + 1..bytes.len() {
+            assert_eq!(Note::decode(&bytes[..cut]), Err(NoteError::Malformed { bytes: cut }));
+        }
+        assert_eq!(Note::decode(&[bytes.clone(), vec![0]].concat()), Err(NoteError::Malformed { bytes: bytes.len() + 1 }));
+        for found in [0, 1, 2, 4, 255] {
+            let mut other = bytes.clone();
+            other[7] = found;
+            assert_eq!(Note::decode(&other), Err(NoteError::Version { found }));
+        }
+    }
+
+    #[test]
+    fn no_more_was_cut_off_than_was_there() {
+        let note = note("/a");
+        assert_eq!([14, 13, 8].map(|next_offset| note.cut_off(next_offset)), [Ok(0), Ok(1), Ok(6)]);
+        for next_offset in [0, 7, 15, u64::MAX] {
+            assert_eq!(note.cut_off(next_offset), Err(NoteError::Impossible { end: 14, next_offset, partition_records: 6 }));
+        }
     }
 }

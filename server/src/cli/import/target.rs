@@ -40,11 +40,11 @@ impl Target {
         Self { number, partition, place, note: None, kept: None, records: 0, run_base: 0, batch: RecordBatch::new() }
     }
 
-    /// Begins a source, of which a note says how much is here, but for some records that were cut off since.
+    /// Begins a source, of which a note says how much is here, but for some of those records, which were cut off since.
     pub(super) fn begin(&mut self, found: Option<(Note, u64)>) {
         let (note, cut_off) = found.unzip();
         let cut_off = cut_off.unwrap_or(0);
-        self.records = note.as_ref().map_or(0, |note| note.partition_records.saturating_sub(cut_off));
+        self.records = note.as_ref().map_or(0, |note| note.partition_records - cut_off);
         self.kept = (cut_off > 0).then_some(self.records);
         self.run_base = self.log_end();
         self.note = note;
@@ -91,7 +91,15 @@ impl Target {
             return Ok(0);
         }
         let count = self.batch.len() as u64;
-        let end = self.log_end() + count;
+        let partition = match &mut self.partition {
+            Some(partition) => partition,
+            unused => {
+                let partition = unused.insert(store::open_partition(topic, self.number)?);
+                self.run_base = partition.log_end_offset().get();
+                partition
+            }
+        };
+        let end = partition.log_end_offset().get() + count;
         let note = commit.source.map(|source| {
             let note = Note {
                 mark: commit.mark,
@@ -104,12 +112,10 @@ impl Target {
             };
             note.encode()
         });
-        let partition = match &mut self.partition {
-            Some(partition) => partition,
-            unused => unused.insert(store::open_partition(topic, self.number)?),
-        };
         let appended = self.batch.set_note(note.as_deref()).and_then(|()| partition.append_batch(&self.batch, AckLevel::Written));
-        appended.map_err(|error| store::append_failure(&self.place, error))?;
+        let appended = appended.map_err(|error| store::append_failure(&self.place, error))?;
+        // Nobody else appends to it: the store is locked.
+        assert_eq!(appended.last_offset.get() + 1, end, "{}: a batch does not end where its note says", self.place);
         self.batch.clear();
         Ok(count)
     }
