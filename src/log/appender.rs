@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidelog_format::{
-    FRAME_ALIGN, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES,
-    Seal, SegmentHeader, SegmentId, TimestampNs,
+    Attributes, FRAME_ALIGN, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX,
+    SEGMENT_HEADER_BYTES, Seal, SegmentHeader, SegmentId, TimestampNs,
 };
 
 use crate::clock::{coarse_now, coarse_uptime_ns, now};
@@ -217,8 +217,9 @@ impl Appender {
         index: Arc<GrowingIndex>,
         index_due: u64,
     ) -> Self {
+        let constants = SegmentConstants::of(&active);
         Self {
-            constants: SegmentConstants::of(&active),
+            constants,
             active,
             file,
             store,
@@ -237,7 +238,7 @@ impl Appender {
             spare: None,
             filled: ahead.filled(),
             ahead,
-            fill_due: end.position + FILL_WINDOW_MIN / 4,
+            fill_due: end.position + fill_step(FILL_WINDOW_MIN, constants.capacity),
             fill_window: FILL_WINDOW_MIN,
             fill_since: (end.position, coarse_uptime_ns()),
             zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
@@ -370,7 +371,7 @@ impl Appender {
         if self.position >= self.index_due {
             self.push_index(index_interval);
         }
-        if parts.count != parts.offsets {
+        if parts.count != parts.offsets || parts.attributes.contains(Attributes::CONTROL) {
             self.active.set_dense(false);
         }
         let base_offset = self.next_offset;
@@ -468,8 +469,8 @@ impl Appender {
         let (bytes, took) = (self.position - position, self.fill_since.1 - time);
         let is_slow = u128::from(bytes) * u128::from(BUSY_STEP_NS) < u128::from(took) * u128::from(BUSY_STEP_BYTES);
         self.fill_window = if is_slow { FILL_WINDOW_MIN } else { (self.fill_window * 2).min(FILL_WINDOW_MAX) };
-        self.fill_due = self.position + self.fill_step();
-        if is_slow {
+        self.fill_due = self.position + fill_step(self.fill_window, self.constants.capacity);
+        if is_slow || self.store.is_none() {
             return None;
         }
         let end = (self.position + self.fill_window).min(self.constants.capacity);
@@ -480,14 +481,9 @@ impl Appender {
         Some((self.ahead.clone(), end.min(self.allocated)))
     }
 
-    /// From one look whether to fill ahead to the next.
-    fn fill_step(&self) -> u64 {
-        (self.fill_window / 4).min(self.constants.capacity / 4)
-    }
-
-    /// Whether it appends so much that pages are filled ahead.
+    /// Whether it stores so much into the map that pages are filled ahead.
     pub(crate) fn is_busy(&self) -> bool {
-        self.fill_window > FILL_WINDOW_MIN
+        self.fill_window > FILL_WINDOW_MIN && self.store.is_some()
     }
 
     /// Goes on in a new segment that has its name: seals the old one, as far as the disk lets it.
@@ -537,7 +533,7 @@ impl Appender {
         self.first_epoch = None;
         self.allocation_step = ALLOCATION_STEP_MAX;
         self.fill_since = (self.position, coarse_uptime_ns());
-        self.fill_due = self.position + self.fill_step();
+        self.fill_due = self.position + fill_step(self.fill_window, self.constants.capacity);
         self.zeros.due = self.position;
         self.zeros.since.0 = self.position;
         Rolled { sealed, half_sealed }
@@ -663,6 +659,11 @@ pub(crate) struct ResumeAt {
     pub(crate) sums: Sums,
     pub(crate) next_seq: u64,
     pub(crate) index_interval: u32,
+}
+
+/// From one look whether to fill ahead to the next.
+fn fill_step(window: u64, capacity: u64) -> u64 {
+    window.min(capacity) / 4
 }
 
 /// The map of a segment that is appended to, and the right to store to it; without, reads and writes go through the descriptor.

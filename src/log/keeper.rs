@@ -191,6 +191,8 @@ struct Budget {
 struct Watched {
     log: Arc<Log>,
     due: Instant,
+    /// How much earlier it may be looked at, along with others that are due.
+    slack: Duration,
     dirty_since: Instant,
     appended: u64,
     idle_since: Instant,
@@ -206,13 +208,16 @@ fn tend_due(watched: &mut Vec<Watched>, now: Instant) {
 impl Watched {
     fn new(log: Arc<Log>, now: Instant) -> Self {
         let appended = log.appended_bytes.load(Ordering::Relaxed);
-        Self { log, due: now + TICK, dirty_since: now, appended, idle_since: now }
+        let (due, slack) = match log.policy {
+            SyncPolicy::Interval(interval) => (now + interval.min(TICK), SLACK.min(interval / 4)),
+            SyncPolicy::Group { .. } | SyncPolicy::OsOnly => (now + TICK, SLACK),
+        };
+        Self { log, due, slack, dirty_since: now, appended, idle_since: now }
     }
 
-    /// Whether it is time to look at it, or nearly: then it goes along with those that are due.
+    /// Whether it is time to look at it, or nearly.
     fn is_due(&self, now: Instant) -> bool {
-        let slack = if matches!(self.log.policy, SyncPolicy::Interval(_)) { Duration::ZERO } else { SLACK };
-        self.due <= now + slack
+        self.due <= now + self.slack
     }
 
     /// Does what is due; whether there is more to do later.

@@ -516,7 +516,7 @@ impl Log {
         let capacity = Appender::capacity_for(self.segment_bytes, 0);
         // A failure shows at the roll, which makes one in line.
         let Ok(mut spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
-        if is_busy && !self.syncs_each() {
+        if is_busy {
             spare.fill();
         }
         let mut appender = self.appender.lock();

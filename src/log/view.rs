@@ -220,11 +220,11 @@ impl LogView {
         if offset < entry.to { look(&entry.segment) } else { None }
     }
 
-    /// Up to which offset, `to` at most, each one from `from` on is known to have a record, without looking for it. The end of the log was read
+    /// Up to which offset, `to` at most, each one from `begin` on is known to have a record, without looking for it. The end of the log was read
     /// before, and `to` is not behind it.
-    pub(crate) fn dense_up_to(&self, from: u64, to: u64) -> u64 {
+    pub(crate) fn dense_up_to(&self, begin: u64, to: u64) -> u64 {
         let list = self.list.load();
-        let (first, mut up_to) = (list.find(from).unwrap_or(list.entries.len()), from);
+        let (first, mut up_to) = (list.find(begin).unwrap_or(list.entries.len()), begin);
         for LiveSegment { segment, from, to: below } in &list.entries[first..] {
             if up_to < *from || up_to >= *below || !segment.is_dense() {
                 break;

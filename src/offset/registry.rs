@@ -18,7 +18,7 @@ use crate::topic::{Ack, PartitionKey, Store, TopicName};
 use tidelog_format::Offset;
 
 /// Finds the [`PartitionOffsetManager`] of a partition by its key, and opens the partition at the first question: once, however many ask at once.
-/// Whoever asks later waits for nobody.
+/// Whoever asks later waits for nobody. Of a partition that was never written to, questions are answered without making it.
 ///
 /// ```
 /// use tidelog::{PartitionOffsetRegistry, Record, Store};
@@ -47,7 +47,7 @@ type Managers = HashMap<Arc<PartitionKey>, Arc<PartitionOffsetManager>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct OffsetMetrics {
-    /// Partitions that were asked for.
+    /// Partitions that were appended to, or asked for and had been made before.
     pub partition_count: usize,
     /// The sum of their log ends. Not all that were ever assigned: a cut takes some back, and a restored log may begin anywhere.
     pub total_offsets: u64,
@@ -102,7 +102,7 @@ impl PartitionOffsetRegistry {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn high_water_mark(&self, key: &PartitionKey) -> Result<HighWaterMark, AssignError> {
-        self.with(key, |manager| Ok(manager.high_water_mark()))
+        self.ask(key, |manager| Ok(manager.high_water_mark()), |view| Ok(view.marks().high_water_mark))
     }
 
     /// See [`PartitionView::offset_info`](crate::PartitionView::offset_info).
@@ -110,7 +110,7 @@ impl PartitionOffsetRegistry {
     /// # Errors
     /// As [`get`](Self::get), and [`AssignError::Read`].
     pub fn info(&self, key: &PartitionKey) -> Result<PartitionOffsetInfo, AssignError> {
-        self.with(key, |manager| Ok(manager.info()?))
+        self.ask(key, |manager| Ok(manager.info()?), |view| Ok(view.offset_info()?))
     }
 
     /// What it holds, in numbers.
@@ -148,6 +148,31 @@ impl PartitionOffsetRegistry {
             Some(manager) => ask(manager),
             None => ask(&*self.open(key)?),
         }
+    }
+
+    /// The same, but for a partition that was never written to: its view is asked, and nothing is made of it.
+    #[inline]
+    fn ask<T>(
+        &self,
+        key: &PartitionKey,
+        ask: impl FnOnce(&PartitionOffsetManager) -> Result<T, AssignError>,
+        ask_unmade: impl FnOnce(&PartitionView) -> Result<T, AssignError>,
+    ) -> Result<T, AssignError> {
+        match known(&self.managers.load(), key) {
+            Some(manager) => ask(manager),
+            None => match self.unmade(key)? {
+                Some(view) => ask_unmade(&view),
+                None => ask(&*self.open(key)?),
+            },
+        }
+    }
+
+    /// A partition that was never written to. Once it is, its view does not know of it: it is for one question.
+    #[cold]
+    fn unmade(&self, key: &PartitionKey) -> Result<Option<PartitionView>, AssignError> {
+        let topic = self.store.existing_topic(&key.topic.to_string())?;
+        let number = topic.partition_of_range(key.range).ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
+        Ok(if topic.is_made(number)? { None } else { Some(topic.view(number)?) })
     }
 
     /// A partition to be looked at, if there is one of the key.

@@ -230,7 +230,7 @@ impl Subscription {
     /// count.
     ///
     /// # Errors
-    /// As reading. What is known to be damaged, or found to be, does not count.
+    /// As reading. What is known to be damaged, or found to be, does not count; where it does not look, damage that nobody has found yet does.
     pub fn offset_range(&self, count: u64) -> Result<RecordRange, SubscriptionError> {
         self.view().refresh()?;
         let progress = self.active()?;
@@ -238,7 +238,7 @@ impl Subscription {
         drop(progress); // the reading takes its time
         let mut reader = Reader::new(self.view().clone(), position.get());
         reader.go_on_at(position.get(), followed);
-        let passed = reader.pass_dense(count)?;
+        let passed = if count > 0 { reader.pass_dense(count)? } else { 0 };
         let mut range = RecordRange { start: position, end: reader.offset(), count: passed };
         while range.count < count
             && let Some(item) = reader.next_ref()

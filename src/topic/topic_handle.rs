@@ -86,6 +86,11 @@ impl Topic {
         Ok(PartitionView::of_follower(self.name().to_string(), number, view, follower))
     }
 
+    /// Whether a partition was made: used for writing at some time, with a directory since.
+    pub(crate) fn is_made(&self, number: u32) -> Result<bool, TopicError> {
+        self.state.look(|layout| layout.entry(self.name(), number).map(|entry| entry.made))
+    }
+
     /// What a partition is known by.
     ///
     /// # Errors

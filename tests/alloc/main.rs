@@ -232,4 +232,14 @@ fn a_partition_that_was_never_written_to_takes_little() {
     let looked = measure(|| views = unwritten.iter().map(|&number| topic.view(number).unwrap()).collect::<Vec<_>>());
     let each = looked.bytes_current as u64 / views.len() as u64;
     assert!(each < 1024, "{each} bytes of heap a view of a partition that was never written to");
+    // Asked for in a registry, they take nothing.
+    let (keys, registry): (Vec<_>, _) =
+        (unwritten.iter().map(|&number| topic.partition_key(number).unwrap()).collect(), PartitionOffsetRegistry::new(store.clone()));
+    let asked = measure(|| {
+        for key in &keys {
+            assert_eq!((registry.high_water_mark(key).unwrap().offset(), registry.info(key).unwrap().record_count), (0.into(), 0));
+        }
+    });
+    assert!(asked.bytes_current < 1024, "{} bytes of heap stay of {} questions", asked.bytes_current, keys.len());
+    assert_eq!((registry.metrics().partition_count, directories(0)), (0, 40));
 }

@@ -305,6 +305,11 @@ fn a_partition_that_was_busy_is_slow_again() {
     let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
     append_bytes(&log, 4 << 20);
     append_slowly(&log, &faulty, 2);
+    // What the burst asked for is still filled.
+    while faulty.bytes_written() != 0 {
+        faulty.reset_counts();
+        std::thread::sleep(Duration::from_millis(200));
+    }
     for _ in 0..30 {
         let (appended, written) = append_slowly(&log, &faulty, 1);
         assert!(written <= appended * 3, "{written} bytes made present for {appended}");

@@ -1,5 +1,6 @@
 //! Where a subscription begins, how it gets on and where it may be sent: each operation, and each thing that is none, on real directories.
 
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use tidelog::{
@@ -371,6 +372,23 @@ fn damage_is_told_in_its_place_and_passed_by() {
     subscription.seek_to_offset(299).unwrap();
     let items: Vec<_> = subscription.records().take(3).collect();
     assert!(items[0].is_ok() && items[1].as_ref().is_err_and(SubscriptionError::is_damage) && items[2].is_ok());
+}
+
+/// In a segment that this process began, too, of which it knows each record without a look.
+#[test]
+fn a_range_leaves_out_what_is_known_to_be_damaged() {
+    let (_home, _store, partition) = numbered_log(20);
+    let subscription = partition.subscribe("s", from(OffsetSpec::ExactOffset(0.into()))).unwrap();
+    let range = |end: u64, count| RecordRange { start: 0.into(), end: end.into(), count };
+    assert_eq!(subscription.offset_range(10).unwrap(), range(10, 10));
+    let (path, position) = partition.view().locate(5).unwrap();
+    let file = std::fs::File::options().read(true).write(true).open(path).unwrap();
+    let (mut byte, at) = ([0], position.get() + 75);
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    assert_eq!(subscription.records().take(20).filter(Result::is_err).count(), 1);
+    subscription.seek_to_offset(0).unwrap();
+    assert_eq!(subscription.offset_range(10).unwrap(), range(11, 10));
 }
 
 /// D12: what a group commits is the offset to be read next, and nothing else stands for it.
