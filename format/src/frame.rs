@@ -163,6 +163,11 @@ impl FrameHeader {
         if self.attributes.contains(Attributes::TS_MILLIS) { TimestampNs::from_parts(self.max_ts.get(), 0) } else { self.max_ts }
     }
 
+    /// Records for consumers, which seals, indexes and checkpoints count.
+    pub const fn data_records(&self) -> u32 {
+        if self.attributes.contains(Attributes::CONTROL) { 0 } else { self.record_count }
+    }
+
     /// Bytes of the frame in the file, with padding.
     pub fn stored_bytes(&self) -> usize {
         padded(self.frame_len as usize)

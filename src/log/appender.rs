@@ -194,7 +194,7 @@ impl Appender {
             store.publish(published);
         }
         segment.set_published(published);
-        segment.set_dense(end.position == SEGMENT_HEADER_BYTES as u64);
+        segment.set_dense(end.sums.records == end.next_offset - segment.id.base_offset);
         let index = Arc::new(GrowingIndex::new(&index));
         let active = Arc::new(segment.active(file.clone(), map, index.clone()));
         let last_indexed = index.len().checked_sub(1).and_then(|last| index.entry(last)).map_or(0, |entry| u64::from(entry.position));

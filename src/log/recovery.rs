@@ -595,6 +595,7 @@ pub(crate) fn open_closed(storage: &Arc<dyn Storage>, dir: &Path, file: &LiveFil
     let end = if file.sealed { file.end + tidelog_format::SEAL_BYTES as u64 } else { file.end };
     let segment = Segment::new(storage.clone(), dir, header, published_of(file, end, file.sealed), mapped);
     let _ = segment.sums.set(file.sums); // new, so it is empty
+    segment.set_dense(file.sums.records == file.next_offset - header.base_offset.get());
     if !file.entries.is_empty() {
         segment.set_index(Arc::new(GrowingIndex::new(&all_entries(&**storage, dir, file))));
     }

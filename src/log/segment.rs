@@ -42,7 +42,7 @@ pub(crate) struct Segment {
     used: AtomicBool,
     /// Up to where [`release_pages`](Self::release_pages) has been.
     released: AtomicU32,
-    /// Whether this process appended all that is in it, and a record at each offset.
+    /// Whether each offset in it is known to have a record.
     is_dense: AtomicBool,
 }
 
@@ -139,7 +139,7 @@ impl Segment {
         self.is_dense.load(Ordering::Relaxed)
     }
 
-    /// Said of a new segment, and of one in which an offset is about to be published without a record.
+    /// Said where it is opened or made, and where an offset is about to be published without a record.
     pub(crate) fn set_dense(&self, is_dense: bool) {
         self.is_dense.store(is_dense, Ordering::Relaxed); // published with what it is said of
     }

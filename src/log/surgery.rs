@@ -267,7 +267,7 @@ impl<'a> Copying<'a> {
         let at = self.out.len();
         self.out.extend(&bytes[..frame.header.stored_bytes()]);
         let chain = header.encode_into(&mut self.out[at..], self.header.salt, position);
-        self.seal.records += u64::from(frame.header.record_count);
+        self.seal.records += u64::from(frame.header.data_records());
         if frame.header.record_count > 0 {
             self.seal.max_ts = self.seal.max_ts.max(frame.header.max_ts);
         }

@@ -132,7 +132,7 @@ impl Tail {
             if header.record_count > 0 {
                 end.sums.max_ts = end.sums.max_ts.max(max_timestamp(&header));
             }
-            end.sums.records += u64::from(header.record_count);
+            end.sums.records += u64::from(header.data_records());
             if header.attributes.contains(Attributes::SEAL) {
                 break if seal && end.next_offset == offset { Advance::Sealed } else { Advance::Odd };
             }

@@ -198,7 +198,7 @@ impl Walked {
         if header.record_count > 0 {
             run.max_ts = run.max_ts.max(header.max_ts);
         }
-        run.records += u64::from(header.record_count);
+        run.records += u64::from(header.data_records());
         run.index_len = self.index.len();
         self.epoch = self.epoch.max(header.leader_epoch.get());
         self.note_claim(header, position);

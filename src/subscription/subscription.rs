@@ -225,9 +225,9 @@ impl Subscription {
         Ok(target.result.offset)
     }
 
-    /// The next `count` records from the position on, as a range of offsets; fewer, if there are not so many. Reads the batches that they are in, but
-    /// for segments of which it is known without that each offset has a record: those that this process began. Moves nothing. The filter does not
-    /// count.
+    /// The next `count` records from the position on, as a range of offsets; fewer, if there are not so many. Reads the batches that they are in
+    /// only where it is not known without that each offset has a record: in segments with gaps, and in the last one of a log that another process
+    /// writes. Moves nothing. The filter does not count.
     ///
     /// # Errors
     /// As reading. What is known to be damaged, or found to be, does not count; where it does not look, damage that nobody has found yet does.

@@ -374,7 +374,27 @@ fn damage_is_told_in_its_place_and_passed_by() {
     assert!(items[0].is_ok() && items[1].as_ref().is_err_and(SubscriptionError::is_damage) && items[2].is_ok());
 }
 
-/// In a segment that this process began, too, of which it knows each record without a look.
+/// Whoever opens a log knows of its gaps, in the segment that is appended to and in those before it.
+#[test]
+fn a_range_leaves_out_gaps_after_a_reopening() {
+    for bytes in [1, 60 << 10] {
+        let home = Home::new();
+        let (store, partition) = home.partition(small());
+        restore(&partition, 0, &["0", "1"]);
+        restore(&partition, 5, &["5"]);
+        partition.append(Record::new(&vec![7; bytes])).unwrap(); // the large one ends the first segment
+        partition.append(Record::new(&vec![7; bytes])).unwrap();
+        drop(partition);
+        store.close().unwrap();
+        let (_store, partition) = home.partition(small());
+        let subscription = partition.subscribe("s", from(OffsetSpec::ExactOffset(0.into()))).unwrap();
+        for (count, end) in [(2, 2), (3, 6), (4, 7), (5, 8)] {
+            assert_eq!(subscription.offset_range(count).unwrap(), RecordRange { start: 0.into(), end: end.into(), count }, "{bytes}");
+        }
+    }
+}
+
+/// Also where it is known of each record without a look.
 #[test]
 fn a_range_leaves_out_what_is_known_to_be_damaged() {
     let (_home, _store, partition) = numbered_log(20);
