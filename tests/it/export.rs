@@ -20,7 +20,9 @@ use tidelog::export::{ExportError, ExportReport, GapReason, ParquetCompression, 
 use tidelog::io::fault::{EIO, Fault, Faulty, Op};
 use tidelog::io::sim::{NameModel, SimDisk};
 use tidelog::io::{Disk, Storage};
-use tidelog::{AckLevel, Partition, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Store, StoreOptions, SyncPolicy, TimestampNs};
+use tidelog::{
+    AckLevel, Partition, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TimestampNs,
+};
 
 #[test]
 fn rows_come_back_as_they_were_appended() {
@@ -165,6 +167,43 @@ fn a_later_run_goes_on_behind_the_files_that_are_there() {
     assert_eq!((third.from.get(), third.until.get(), third.kept_files, third.files.len()), (25, 25, 2, 0));
     assert_eq!(fixture.names(), [name(0, 9), name(10, 24)]);
     assert_eq!(fixture.read_all(), rows);
+}
+
+/// D8: files are named by the offsets in them, so that neither exports nor records of one second take each other's place.
+#[test]
+fn d8_exports_of_one_second_have_files_of_their_own() {
+    let fixture = Fixture::new();
+    let values = |count: u64| (0..count).map(|number| number.to_string().into_bytes()).collect::<Vec<_>>();
+    for (offset, value) in (0..).zip(values(5)) {
+        fixture.append([Record::new(&value).timestamp(TimestampNs::new(START_NS))].into_iter());
+        assert_eq!(fixture.export().until.get(), offset + 1);
+    }
+    assert_eq!(fixture.names(), (0..5).map(|offset| name(offset, offset)).collect::<Vec<_>>());
+    let rows = fixture.read_all();
+    assert!(rows.iter().all(|row| row.ts_ns == START_NS));
+    assert_eq!(rows.into_iter().map(|row| row.value.unwrap()).collect::<Vec<_>>(), values(5));
+}
+
+/// D10: what was exported stays in the log, and is read from there alone: each record once and in order, whichever way the reader came.
+#[test]
+fn d10_after_an_export_nothing_is_read_twice() {
+    let fixture = Fixture::new();
+    fixture.append_odd(0..100);
+    fixture.export();
+    fixture.append_odd(100..150);
+    fixture.export();
+    fixture.append_odd(150..160);
+    let partition = fixture.partition();
+    let beside = Store::open_read_only(fixture.dir.path().join("data")).unwrap().topic("odd").unwrap().partition(0).unwrap();
+    for view in [partition.view(), &beside] {
+        let read = |start: Start| view.read(start).unwrap().map(|record| record.unwrap().offset().get()).collect::<Vec<_>>();
+        assert_eq!(read(Start::Earliest), (0..160).collect::<Vec<_>>());
+        assert_eq!(read(Start::Offset(90.into())), (90..160).collect::<Vec<_>>());
+        assert_eq!(read(Start::Time(TimestampNs::new(i64::MIN))), (0..160).collect::<Vec<_>>());
+    }
+    partition.delete_prefix(120).unwrap();
+    let left: Vec<u64> = partition.read(Start::Earliest).unwrap().map(|record| record.unwrap().offset().get()).collect();
+    assert_eq!(left, (120..160).collect::<Vec<_>>(), "what was deleted does not come back out of a file");
 }
 
 #[test]

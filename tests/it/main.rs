@@ -13,6 +13,7 @@ mod checkpoints;
 mod compaction;
 mod concurrency;
 mod consumer_protocol;
+mod counterparts;
 mod cuts;
 mod damage;
 mod decision_table;

@@ -1,6 +1,9 @@
 //! Batches that are brought back to where they stood: in order, in their terms, behind holes; what does not fit is refused and moves nothing.
 
-use tidelog::{BatchPlace, LeaderEpoch, Offset, Partition, ReadError, Record, RecordBatch, RestoreError, StoreOptions, SyncPolicy, TimestampNs};
+use tidelog::{
+    BatchPlace, LeaderEpoch, Offset, OffsetSeeker, OffsetSpec, Partition, PartitionOffsetManager, ReadError, Record, RecordBatch, RestoreError,
+    StoreOptions, SubscriptionOptions, SyncPolicy, TimestampNs,
+};
 
 /// A record as tests compare it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,6 +105,31 @@ fn restored_batches_come_in_order() {
     restore(101, 6).unwrap();
     assert_eq!(rows_of(&partition).iter().map(|row| (row.offset, row.term)).collect::<Vec<_>>(), [(100, 5), (101, 6)]);
     assert_eq!(partition.view().info().unwrap().segments, 2, "a term has segments of its own");
+}
+
+/// D19: an offset is served as itself, also where its number would do as a time in seconds or in nanoseconds.
+#[test]
+fn d19_an_offset_above_a_billion_is_no_time() {
+    for base in [1_000_000_000, 1_000_000_001, 1_700_000_000_000_000_000] {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || options().open(dir.path()).unwrap().topic("t").unwrap().partition(0).unwrap();
+        let at = |seconds: u64| TimestampNs::new(seconds.cast_signed() * 1_000_000_000);
+        let rows: Vec<Row> = (0..100).map(|number| Row { offset: base + number, ts_ns: at(number).get(), ..row(number, 0) }).collect();
+        restore(&open(), &rows, 10).unwrap();
+        let partition = open();
+        assert!(rows_of(&partition) == rows, "from {base}");
+        for (number, row) in (0..).zip(&rows) {
+            let offset = partition.get(row.offset).unwrap().offset().get();
+            assert_eq!((offset, partition.view().offset_for_time(at(number)).unwrap().unwrap().get()), (row.offset, row.offset));
+        }
+        let seeker = OffsetSeeker::new(partition.view().clone());
+        assert_eq!(seeker.seek_to_timestamp(TimestampNs::new(base.cast_signed())).unwrap().is_some(), base < 99_000_000_000);
+        let options = SubscriptionOptions::new().start(OffsetSpec::ExactOffset((base + 40).into()));
+        assert_eq!(partition.subscribe("s", options).unwrap().next_record().unwrap().unwrap().offset(), base + 40);
+        let info = PartitionOffsetManager::new(partition.clone()).info().unwrap();
+        assert_eq!((info.earliest.offset().get(), info.latest.unwrap().get(), info.record_count), (base, base + 99, 100));
+        assert_eq!(partition.append(Record::new("x")).unwrap().base_offset, base + 100);
+    }
 }
 
 /// A reader that waits at the start of an empty log is told where the log begins now.

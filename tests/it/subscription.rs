@@ -450,6 +450,21 @@ fn d12_a_group_resumes_at_the_offset_that_it_committed() {
     assert_eq!(resumed.next_record().unwrap().unwrap().value().unwrap(), numbered(3));
 }
 
+/// The answer at an offset is the same however often it is asked for, beside appends too.
+#[test]
+fn repeated_reads_at_same_offset() {
+    let (_home, _store, partition) = numbered_log(50);
+    let subscription = partition.subscribe("s", from(OffsetSpec::ExactOffset(20.into()))).unwrap();
+    for round in 0..20 {
+        subscription.seek_to_offset(20).unwrap();
+        let page = subscription.page_within(PageLimits { records: 10, ..PageLimits::default() }).unwrap();
+        assert_eq!(offsets(&page), (20..30).collect::<Vec<_>>());
+        assert!(page.records.iter().all(|record| record.value().unwrap() == numbered(record.offset().get())));
+        append_numbered(&partition, 50 + round..51 + round);
+    }
+    assert_eq!((subscription.position().get(), drain(&subscription)), (30, (30..70).collect()));
+}
+
 /// Several threads at one subscription: each record goes to one of them, and none is lost.
 #[test]
 fn clones_share_a_place() {
