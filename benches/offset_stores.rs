@@ -84,7 +84,7 @@ fn saves(table: &mut Table, ours: &Side, bare: &Side) {
             bare_next += BATCH;
         }
     };
-    table.run("SQLOffsetStorage/SaveCheckpoint", &format!("{BATCH} to a sync"), Some(65_540), count, save, save_bare);
+    table.run("BenchmarkSQLOffsetStorage/SaveCheckpoint", &format!("{BATCH} to a sync"), Some(65_540), count, save, save_bare);
 
     let row = |offset: usize| OffsetMapping { offset: (offset as u64).into(), timestamp: TimestampNs::new(offset as i64), bytes: 100 };
     let (mut next, mut bare_next) = (0, 0);
@@ -106,7 +106,7 @@ fn saves(table: &mut Table, ours: &Side, bare: &Side) {
             bare_next += BATCH;
         }
     };
-    table.run("SQLOffsetStorage/SaveOffsetMapping", &format!("{BATCH} to a sync"), Some(125_868), count, save, save_bare);
+    table.run("BenchmarkSQLOffsetStorage/SaveOffsetMapping", &format!("{BATCH} to a sync"), Some(125_868), count, save, save_bare);
 
     let stats = PartitionStats { record_count: 7, total_bytes: 700, latest: Some(6.into()), ..PartitionStats::empty(TimestampNs::new(1)) };
     [ours, bare].iter().for_each(|side| side.store.save_stats(&side.key, stats).unwrap());
@@ -119,12 +119,12 @@ fn loads(table: &mut Table, ours: &Side, bare: &Side) {
     let load = || (0..count).for_each(|_| sink(store.load_checkpoint(key).unwrap().unwrap()));
     let load_bare =
         || (0..count).for_each(|_| sink(statement.query_row([&bare.text], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))).unwrap()));
-    table.run("SQLOffsetStorage/LoadCheckpoint", "", Some(11_723), count, load, load_bare);
+    table.run("BenchmarkSQLOffsetStorage/LoadCheckpoint", "", Some(11_723), count, load, load_bare);
 
     let mut statement = bare.statement("SELECT MAX(kafka_offset) FROM offset_mappings WHERE partition_key = ?1");
     let load = || (0..count).for_each(|_| sink(store.highest_offset(key).unwrap().unwrap()));
     let load_bare = || (0..count).for_each(|_| sink(statement.query_row([&bare.text], |row| row.get::<_, i64>(0)).unwrap()));
-    table.run("SQLOffsetStorage/GetHighestOffset", "", Some(15_102), count, load, load_bare);
+    table.run("BenchmarkSQLOffsetStorage/GetHighestOffset", "", Some(15_102), count, load, load_bare);
 
     let mut statement = bare.statement(
         "SELECT kafka_offset, smq_timestamp, message_size FROM offset_mappings
@@ -141,7 +141,7 @@ fn loads(table: &mut Table, ours: &Side, bare: &Side) {
                 assert_eq!(found.unwrap().collect::<Result<Vec<_>, _>>().unwrap().len(), rows);
             }
         };
-        table.run(&format!("SQLOffsetStorage/{name}"), &format!("{rows} rows"), theirs, count, read, read_bare);
+        table.run(&format!("BenchmarkSQLOffsetStorage/{name}"), &format!("{rows} rows"), theirs, count, read, read_bare);
     }
 
     let mut statement = bare.statement(
@@ -155,7 +155,7 @@ fn loads(table: &mut Table, ours: &Side, bare: &Side) {
             sink(statement.query_row([&bare.text], all).unwrap());
         }
     };
-    table.run("SQLOffsetStorage/GetPartitionStats", "", Some(820_000), count, load, load_bare);
+    table.run("BenchmarkSQLOffsetStorage/GetPartitionStats", "", Some(820_000), count, load, load_bare);
 }
 
 /// As the plan's code has it: an offset is assigned, and each hundredth is noted as a checkpoint. Here the assignment appends a record.
@@ -174,7 +174,7 @@ fn assignments(table: &mut Table, dir: &BenchDir) {
     let key = |number: u32| topic.partition_key(number).unwrap();
     let append = |key: &PartitionKey| (0..count).for_each(|_| sink(registry.assign(key, Record::new(&[7; 100])).unwrap()));
     let memory = MemoryOffsetStore::new();
-    table.run("InMemoryVsSQL/InMemory", "beside appends alone", Some(2_972), count, || assign(&memory, &key(0)), || append(&key(1)));
+    table.run("BenchmarkInMemoryVsSQL/InMemory", "beside appends alone", Some(2_972), count, || assign(&memory, &key(0)), || append(&key(1)));
 
     let (ours, bare) = (Side::new(&dir.path("assigned.db")), Side::new(&dir.path("assigned-bare.db")));
     let assign_bare = || {
@@ -187,7 +187,7 @@ fn assignments(table: &mut Table, dir: &BenchDir) {
             }
         }
     };
-    table.run("InMemoryVsSQL/SQL", &format!("a sync every {NOTE_EVERY}"), Some(30_364), count, || assign(&ours.store, &key(2)), assign_bare);
+    table.run("BenchmarkInMemoryVsSQL/SQL", &format!("a sync every {NOTE_EVERY}"), Some(30_364), count, || assign(&ours.store, &key(2)), assign_bare);
 }
 
 /// Takes what came of an operation, which therefore has to come of it.

@@ -22,10 +22,10 @@
 //!
 //! What the compiler and this file cannot see, the engine owes:
 //!
-//! - **D1**: no byte below a published end is changed by other means: [`write_at`](super::File::write_at), another mapping of the file,
+//! - **E1**: no byte below a published end is changed by other means: [`write_at`](super::File::write_at), another mapping of the file,
 //!   another process. The engine never rewrites a published position and holds the lock of its directory. Shown by
 //!   `records_that_are_held_stay_as_they_are` and `a_store_has_one_writer`.
-//! - **D2**: words of a [`SharedWords`] are changed as words, never by writing to the file. Shown by `marks_of_two_states_are_never_read_together`.
+//! - **E2**: words of a [`SharedWords`] are changed as words, never by writing to the file. Shown by `marks_of_two_states_are_never_read_together`.
 //!
 //! # Not memory safety, yet the caller's duty
 //!
@@ -159,7 +159,7 @@ impl SegmentMap {
             not_published(from, to, end);
         }
         // SAFETY: M1 (`from..to` lies in the mapping, which `self` keeps alive), M2 and M3 (below the published end, so no slot covers it),
-        // M4 (the Acquire load above saw the store that published it) and D1: initialized and immutable for the life of the slice.
+        // M4 (the Acquire load above saw the store that published it) and E1: initialized and immutable for the life of the slice.
         unsafe { slice::from_raw_parts(self.0.raw.as_ptr().add(from), to - from) }
     }
 
@@ -516,7 +516,7 @@ impl SharedWords {
     #[inline]
     fn word_u64(&self, position: usize) -> &std::sync::atomic::AtomicU64 {
         self.check(position, size_of::<u64>());
-        // SAFETY: M1 (eight bytes in the mapping that `self` keeps alive, aligned because it starts at a page) and D2 (every access to them is
+        // SAFETY: M1 (eight bytes in the mapping that `self` keeps alive, aligned because it starts at a page) and E2 (every access to them is
         // atomic). It leaves this file only if the mapping is writable (M5); else it is loaded, with orders and sizes that take no write.
         unsafe { std::sync::atomic::AtomicU64::from_ptr(self.raw.as_mut_ptr().add(position).cast()) }
     }

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use postgres::{Client, NoTls};
 use tidelog::{
     CommittedOffset, GroupId, GroupMetadata, LeaderEpoch, MemberMetadata, OffsetAndEpoch, OffsetCheckpoint, OffsetMapping, OffsetStore,
-    OffsetStoreError, PartitionKey, PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
+    OffsetStoreError, PartitionKey, PartitionStats, PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
 };
 
 use crate::postgres_server::Schema;
@@ -111,41 +111,89 @@ fn the_first_three_versions_are_those_of_the_plan() {
     }
 }
 
-/// A store of each version, as it would be found, comes up to date with all that it holds, goes back, and up again.
+/// A store of each version, as it would be found, with a row in each of its tables, comes up to date with all that it holds, goes back, and up again.
+/// What it was given by then that the older version has no place for is gone.
 #[test]
 fn stores_of_every_version_go_up_and_down() {
-    for version in 1..=PostgresOffsetStore::LATEST_VERSION {
+    let newest = PostgresOffsetStore::LATEST_VERSION;
+    for version in 1..=newest {
         let Some(schema) = Schema::new() else { return };
         PostgresOffsetStore::migrate(&schema.url, version).unwrap();
-        let (mut db, t) = (schema.admin(), key("t").to_string());
-        db.execute("INSERT INTO partition_offset_checkpoints VALUES ($1, 4096, 0, 1024, 7, 41, 5)", &[&t]).unwrap();
-        let row = "INSERT INTO offset_mappings (partition_key, kafka_offset, smq_timestamp, message_size, created_at) VALUES ($1, $2, 3, 4, 5)";
-        (0..20i64).for_each(|offset| assert_eq!(db.execute(row, &[&t, &offset]).unwrap(), 1));
-        if version >= 3 {
-            let row = "INSERT INTO partition_metadata (partition_key, ring_size, range_start, range_stop, unix_time_ns, created_at, last_activity_at)
-                       VALUES ($1, 4096, 0, 1024, 7, 8, 9)";
-            db.execute(row, &[&t]).unwrap();
-        }
+        (1..=version).for_each(|brought| fill(&mut schema.admin(), brought));
         let before = dump(&schema);
-        let check = |store: &PostgresOffsetStore| {
-            assert_eq!(store.load_checkpoint(&key("t")).unwrap(), Some(OffsetCheckpoint { offset: 41.into(), saved_at: TimestampNs::new(5) }));
-            assert_eq!(store.highest_offset(&key("t")).unwrap(), Some(19.into()));
-            let first = OffsetMapping { offset: 0.into(), timestamp: TimestampNs::new(3), bytes: 4 };
-            assert_eq!(store.mappings(&key("t"), 0.into()..100.into(), 100).unwrap()[0], first);
-            let stats = store.partition_stats(&key("t")).unwrap();
-            assert_eq!(stats.map(|stats| (stats.record_count, stats.counted_at)), (version >= 3).then_some((0, TimestampNs::new(9))));
-        };
-        check(&PostgresOffsetStore::connect(&schema.url).unwrap());
-        assert_eq!(PostgresOffsetStore::version(&schema.url).unwrap(), PostgresOffsetStore::LATEST_VERSION);
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), version);
+        assert_eq!(PostgresOffsetStore::version(&schema.url).unwrap(), newest);
         PostgresOffsetStore::migrate(&schema.url, version).unwrap();
         assert_eq!(dump(&schema), before, "version {version}: down is not what it was before up");
-        check(&PostgresOffsetStore::connect(&schema.url).unwrap());
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), version);
+        (version + 1..=newest).for_each(|brought| fill(&mut schema.admin(), brought));
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), newest);
+        PostgresOffsetStore::migrate(&schema.url, version).unwrap();
+        assert_eq!(dump(&schema), before, "version {version}: down is not what it was before there was more");
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), version);
         PostgresOffsetStore::migrate(&schema.url, 0).unwrap();
         assert_eq!(PostgresOffsetStore::version(&schema.url).unwrap(), 0);
         assert!(matches!(PostgresOffsetStore::open_existing(&schema.url), Err(OffsetStoreError::NotFound { .. })));
         assert!(PostgresOffsetStore::connect(&schema.url).unwrap().partitions().unwrap().is_empty());
         assert!(matches!(PostgresOffsetStore::migrate(&schema.url, 99), Err(OffsetStoreError::Unsupported { found: 99, .. })));
     }
+}
+
+/// A row in what a version brought, by the statements of that day.
+fn fill(db: &mut Client, version: u32) {
+    let t = key("t").to_string();
+    let row = match version {
+        1 => {
+            let row = "INSERT INTO offset_mappings (partition_key, kafka_offset, smq_timestamp, message_size, created_at) VALUES ($1, $2, 3, 4, 5)";
+            (0..20i64).for_each(|offset| assert_eq!(db.execute(row, &[&t, &offset]).unwrap(), 1));
+            "INSERT INTO partition_offset_checkpoints VALUES ($1, 4096, 0, 1024, 7, 41, 5)"
+        }
+        3 => "INSERT INTO partition_metadata (partition_key, ring_size, range_start, range_stop, unix_time_ns, created_at, last_activity_at, record_count, total_size)
+              VALUES ($1, 4096, 0, 1024, 7, 8, 9, 6, 7)",
+        4 => "INSERT INTO consumer_group_positions VALUES ('g', $1, 18, 2, 'noted', 19, 20)",
+        5 => "UPDATE partition_metadata SET earliest_offset = 10, latest_offset = 15, first_record_at = 16, last_record_at = 17 WHERE partition_key = $1",
+        6 => {
+            db.execute("INSERT INTO consumer_groups VALUES ('g', 23, 'consumer', 'range', 'm', 24)", &[]).unwrap();
+            let row = "INSERT INTO consumer_group_members VALUES ('g', 'm', 'i', 'c', 'h', 21, 22, '\\x0102', '\\x03')";
+            assert_eq!(db.execute(row, &[]).unwrap(), 1);
+            return;
+        }
+        _ => return, // no place for rows
+    };
+    assert_eq!(db.execute(row, &[&t]).unwrap(), 1);
+}
+
+/// What a store holds that was filled as of `version`.
+fn check_filled(store: &PostgresOffsetStore, version: u32) {
+    let t = key("t");
+    assert_eq!(store.load_checkpoint(&t).unwrap(), Some(OffsetCheckpoint { offset: 41.into(), saved_at: TimestampNs::new(5) }));
+    assert_eq!(store.highest_offset(&t).unwrap(), Some(19.into()));
+    let first = OffsetMapping { offset: 0.into(), timestamp: TimestampNs::new(3), bytes: 4 };
+    assert_eq!(store.mappings(&t, 0.into()..100.into(), 100).unwrap()[0], first);
+    let mut stats = PartitionStats { record_count: 6, total_bytes: 7, ..PartitionStats::empty(TimestampNs::new(9)) };
+    if version >= 5 {
+        (stats.earliest, stats.latest) = (Some(10.into()), Some(15.into()));
+        (stats.first_record_at, stats.last_record_at) = (Some(TimestampNs::new(16)), Some(TimestampNs::new(17)));
+    }
+    assert_eq!(store.partition_stats(&t).unwrap(), (version >= 3).then_some(stats));
+    let mut position = CommittedOffset { leader_epoch: Some(LeaderEpoch::new(2)), ..CommittedOffset::new(18, TimestampNs::new(19)) };
+    (position.metadata, position.expires_at) = ("noted".to_owned(), Some(TimestampNs::new(20)));
+    assert_eq!(store.fetch(&group(), &t).unwrap(), (version >= 4).then_some(position));
+    let member = MemberMetadata {
+        instance_id: Some("i".to_owned()),
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        session_timeout_ms: 21,
+        rebalance_timeout_ms: 22,
+        subscription: vec![1, 2],
+        assignment: vec![3],
+    };
+    let (protocol, leader) = (Some("range".to_owned()), Some("m".to_owned()));
+    let members = [("m".to_owned(), member)].into();
+    let metadata =
+        GroupMetadata { generation: 23, protocol_type: "consumer".to_owned(), protocol, leader, members, changed_at: TimestampNs::new(24) };
+    assert_eq!(store.load_group(&group()).unwrap(), (version >= 6).then_some(metadata));
+    assert_eq!(store.groups().unwrap(), if version >= 4 { vec![group()] } else { vec![] });
 }
 
 /// A migration that fails in the middle leaves the version before it, whole.

@@ -4,8 +4,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use tidelog::{
-    AckLevel, BatchPlace, Filter, GroupPosition, LeaderEpoch, MemoryOffsetStore, Offset, OffsetSpec, OffsetSpecError, OffsetStore, OffsetType, Page,
-    PageLimits, Partition, ReadError, Record, RecordRange, SeekOutcome, Store, Subscription, SubscriptionError, SubscriptionOptions,
+    AckLevel, BatchPlace, Filter, GroupPosition, LeaderEpoch, LogOffsetStore, MemoryOffsetStore, Offset, OffsetSpec, OffsetSpecError, OffsetStore,
+    OffsetType, Page, PageLimits, Partition, ReadError, Record, RecordRange, SeekOutcome, Store, Subscription, SubscriptionError,
+    SubscriptionOptions,
 };
 
 use crate::reading_support::{Home, append_numbered, batch, numbered, small, ts};
@@ -23,7 +24,7 @@ pub(crate) fn drain(subscription: &Subscription) -> Vec<u64> {
     std::iter::from_fn(|| subscription.next_record().unwrap()).map(|record| record.offset().get()).collect()
 }
 
-pub(crate) fn group(partition: &Partition, name: &str, store: &Arc<MemoryOffsetStore>) -> GroupPosition {
+pub(crate) fn group(partition: &Partition, name: &str, store: &Arc<impl OffsetStore + 'static>) -> GroupPosition {
     GroupPosition { group: name.parse().unwrap(), partition: partition.key().clone(), store: store.clone() }
 }
 
@@ -415,7 +416,7 @@ fn a_range_leaves_out_what_is_known_to_be_damaged() {
 #[test]
 fn d12_a_group_resumes_at_the_offset_that_it_committed() {
     let (home, store, partition) = numbered_log(10);
-    let positions = Arc::new(MemoryOffsetStore::new());
+    let positions = Arc::new(LogOffsetStore::open(&store).unwrap());
     let options = |spec| from(spec).group(group(&partition, "g", &positions));
     let first = partition.subscribe("1", options(OffsetSpec::ResumeOrEarliest)).unwrap();
     assert_eq!(first.started().outcome, SeekOutcome::NothingCommitted);
@@ -439,12 +440,13 @@ fn d12_a_group_resumes_at_the_offset_that_it_committed() {
     partition.delete_prefix(2).unwrap();
     assert!(matches!(first.commit_offset(1, ""), Err(SubscriptionError::OffsetOutOfRange { .. })));
     assert_eq!(positions.fetch(&"g".parse().unwrap(), partition.key()).unwrap().unwrap(), committed, "nothing of it was done");
-    // Over a restart too.
+    // Over a restart too, of both.
     let key = partition.key().clone();
-    drop((first, late, loner, partition));
+    drop((first, late, loner, partition, positions));
     store.close().unwrap();
-    let (_store, reopened) = home.partition(small());
+    let (store, reopened) = home.partition(small());
     assert_eq!(reopened.key(), &key);
+    let positions = Arc::new(LogOffsetStore::open_existing(&store).unwrap());
     let options = from(OffsetSpec::ResumeOrLatest).group(group(&reopened, "g", &positions));
     let resumed = reopened.subscribe("5", options).unwrap();
     assert_eq!(resumed.next_record().unwrap().unwrap().value().unwrap(), numbered(3));

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::{
-    CommittedOffset, GroupId, GroupMetadata, GroupPosition, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore, OffsetStoreError,
-    Partition, PartitionKey, PartitionStats, PartitionView, ReadError, Store, SubscriptionError, TimestampNs, TopicName,
+    CommittedOffset, GroupId, GroupMetadata, Offset, OffsetCheckpoint, OffsetMapping, OffsetSpec, OffsetStore, OffsetStoreError, Partition,
+    PartitionKey, PartitionStats, PartitionView, ReadError, Store, SubscriptionError, TimestampNs, TopicName,
 };
 
 use crate::reading_support::{Home, append_numbered, faulty, numbered};
@@ -160,7 +160,7 @@ fn a_group_whose_store_fails_does_not_begin_elsewhere() {
     let home = Home::new();
     let (_store, partition) = home.partition(crate::reading_support::small());
     append_numbered(&partition, 0..10);
-    let group = GroupPosition { store: Arc::new(Broken), ..group(&partition, "g", &Arc::default()) };
+    let group = group(&partition, "g", &Arc::new(Broken));
     for spec in [OffsetSpec::ResumeOrEarliest, OffsetSpec::ResumeOrLatest] {
         assert!(matches!(partition.subscribe("s", from(spec).group(group.clone())), Err(SubscriptionError::Store(_))));
     }

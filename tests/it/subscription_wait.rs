@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tidelog::{AckLevel, Filter, OffsetSpec, PageLimits, Partition, Record, Store, Subscription, SubscriptionError, SubscriptionOptions, SyncPolicy};
+use tidelog::{
+    AckLevel, Filter, LogOffsetStore, OffsetSpec, PageLimits, Partition, Record, SeekOutcome, Store, Subscription, SubscriptionError,
+    SubscriptionOptions, SyncPolicy,
+};
 
 use crate::reading_support::{Home, append_numbered, eventually, numbered, small};
 use crate::subscription::{drain, from, offsets};
@@ -279,10 +282,11 @@ fn end_to_end_offset_flow() {
     let acks: Vec<_> = (0..5u64).map(|number| partition.append(Record::new(&numbered(number)).key("k")).unwrap().base_offset.get()).collect();
     assert_eq!(acks, [0, 1, 2, 3, 4]);
     // Create and use a subscription.
-    let positions = Arc::new(tidelog::MemoryOffsetStore::new());
-    let group = crate::subscription::group(&partition, "g", &positions);
-    let options = || SubscriptionOptions::new().group(group.clone());
-    let subscription = partition.subscribe("s", options()).unwrap();
+    let options = |store: &Store, partition: &Partition| {
+        let positions = Arc::new(LogOffsetStore::open(store).unwrap());
+        SubscriptionOptions::new().group(crate::subscription::group(partition, "g", &positions))
+    };
+    let subscription = partition.subscribe("s", options(&store, &partition)).unwrap();
     let page = subscription.page_within(PageLimits { records: 3, ..PageLimits::default() }).unwrap();
     assert_eq!((offsets(&page), subscription.lag().unwrap()), (vec![0, 1, 2], 2));
     // Seek, and look at ranges.
@@ -293,12 +297,13 @@ fn end_to_end_offset_flow() {
     // Numbers.
     let info = subscription.info();
     assert_eq!((info.position.get(), info.lag, info.is_at_end, info.records_delivered, info.is_active), (2, 3, false, 4, true));
-    // Over a restart.
+    // Over a restart, of the positions as well.
     drop((partition, subscription));
     store.close().unwrap();
     let store = Store::open(home.path()).unwrap();
     let partition = store.topic("t").unwrap().partition(0).unwrap();
-    let subscription = partition.subscribe("s", options()).unwrap();
+    let subscription = partition.subscribe("s", options(&store, &partition)).unwrap();
+    assert_eq!(subscription.started().outcome, SeekOutcome::Resumed);
     partition.append(Record::new(&numbered(5))).unwrap();
     assert_eq!(drain(&subscription), [2, 3, 4, 5]);
 }

@@ -1,5 +1,5 @@
-//! The transcripts of the documentation, run: each command behind a `$`, and what it prints. Numbers that no run has in common are passed over, and
-//! so is a block below a comment that begins with `not run`, and says why.
+//! The transcripts of the documentation, run: each command behind a `$`, and what it prints; and statements of SQL that stand
+//! by themselves. Numbers that no run has in common are passed over, and so is a block below a comment that begins with `not run`, and says why.
 
 use std::path::Path;
 use std::process::Command;
@@ -33,6 +33,25 @@ fn offset_stores() {
 #[cfg(feature = "sqlite")]
 fn sql() {
     check("docs/sql.md");
+}
+
+/// The statements that stand by themselves, each on a record that it finds.
+#[test]
+#[cfg(feature = "sqlite")]
+fn sql_statements() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sql.md")).unwrap();
+    let sandbox = Sandbox::new();
+    let store = tidelog::Store::open(sandbox.path("data")).unwrap();
+    let record = tidelog::Record::new("12 apples").header("trace-id", Some(b"7c"));
+    store.topic("orders").unwrap().partition(0).unwrap().append(record).unwrap();
+    store.close().unwrap();
+    let statements: Vec<_> = page.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(!statements.is_empty());
+    for statement in statements {
+        let rows: Vec<_> =
+            sandbox.ok(&["sql", "data", statement]).lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(rows, ["0 7c"], "{statement}");
+    }
 }
 
 /// The blocks of a page, one after the other, in a directory with the program and the sample data.

@@ -531,6 +531,26 @@ fn the_same_file_under_another_path_is_the_same_source_if_it_is_a_link() {
     assert_eq!(sandbox.raw("logs"), b"one\n");
 }
 
+/// The notes of an import keep the path of the source, and none of the store.
+#[test]
+fn a_store_that_was_moved_after_an_import_opens_and_the_import_goes_on() {
+    let sandbox = Sandbox::new();
+    sandbox.write("log", "one\ntwo\n");
+    sandbox.ok(&["import", "data", "logs", "log"]);
+    std::fs::create_dir(sandbox.path("elsewhere")).unwrap();
+    std::fs::rename(sandbox.path("data"), sandbox.path("elsewhere/moved")).unwrap();
+    let import = ["import", "elsewhere/moved", "logs", "log"];
+    let values = || sandbox.run(&["cat", "elsewhere/moved", "logs", "--output", "raw"]).expect(0).text();
+    let said = sandbox.ok(&import);
+    assert!(said.contains("nothing new"), "{said}");
+    assert_eq!(values(), "one\ntwo\n");
+    sandbox.write("log", "one\ntwo\nthree\n");
+    sandbox.ok(&import);
+    assert_eq!(values(), "one\ntwo\nthree\n");
+    sandbox.ok(&["verify", "elsewhere/moved"]);
+    assert!(!sandbox.path("data").exists());
+}
+
 #[test]
 fn other_settings_for_the_same_source_are_refused() {
     let sandbox = Sandbox::new();
