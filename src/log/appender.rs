@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tidelog_format::{
-    Attributes, FRAME_ALIGN, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX,
-    SEGMENT_HEADER_BYTES, Seal, SegmentHeader, SegmentId, TimestampNs,
+    FRAME_ALIGN, FrameHeader, IndexEntry, LeaderEpoch, NO_CLAIM, OFFSET_MAX, Offset, Position, SEAL_BYTES, SEGMENT_BYTES_MAX, SEGMENT_HEADER_BYTES,
+    Seal, SegmentHeader, SegmentId, TimestampNs,
 };
 
 use crate::clock::{coarse_now, coarse_uptime_ns, now};
@@ -371,14 +371,15 @@ impl Appender {
         if self.position >= self.index_due {
             self.push_index(index_interval);
         }
-        if parts.count != parts.offsets || parts.attributes.contains(Attributes::CONTROL) {
+        let records = parts.data_records();
+        if records != parts.offsets {
             self.active.set_dense(false);
         }
         let base_offset = self.next_offset;
         self.next_offset += u64::from(parts.offsets);
         self.position += parts.stored_bytes() as u64;
         self.chain = chain;
-        self.sums.records += u64::from(parts.count);
+        self.sums.records += u64::from(records);
         self.sums.max_ts = self.sums.max_ts.max(max_ts);
         self.first_epoch.get_or_insert(self.epoch);
         Assigned { base_offset, next_offset: self.next_offset, append_ts }

@@ -85,6 +85,8 @@ pub(crate) struct LogEnd {
     pub(crate) position: u64,
     pub(crate) chain: u32,
     pub(crate) next_offset: u64,
+    /// In the segment.
+    pub(crate) records: u64,
     pub(crate) max_ts: TimestampNs,
     pub(crate) appended_bytes: u64,
 }
@@ -615,6 +617,7 @@ impl Log {
             position: appender.position,
             chain: appender.chain,
             next_offset: appender.next_offset,
+            records: appender.sums.records,
             max_ts: appender.sums.max_ts,
             appended_bytes: self.appended_bytes.load(Ordering::Relaxed),
         }
@@ -671,14 +674,13 @@ impl Log {
     }
 
     fn write_active_index(&self, end: LogEnd) {
-        let active = {
+        let segment = {
             let appender = self.appender.lock();
             if appender.seq() != end.seq {
                 return;
             }
-            (appender.active.clone(), appender.sums.records)
+            appender.active.clone()
         };
-        let (segment, records_now) = active;
         let Some(index) = segment.growing_index() else { return };
         let entries: Vec<_> = index.entries().into_iter().filter(|entry| u64::from(entry.position) < end.position).collect();
         let header = IndexHeader {
@@ -688,7 +690,7 @@ impl Log {
             entries: 0,
             covered: Position::new(end.position),
             next_offset: Offset::new(end.next_offset),
-            records: records_now.min(end.next_offset - segment.id.base_offset),
+            records: end.records,
             max_ts: end.max_ts,
             chain: end.chain,
             sealed: false,

@@ -254,6 +254,11 @@ impl FrameParts {
         Self { frame_len, body_crc, attributes: Attributes::default(), count: 0, offsets, times }
     }
 
+    /// As [`FrameHeader::data_records`].
+    pub(crate) fn data_records(&self) -> u32 {
+        if self.attributes.contains(Attributes::CONTROL) { 0 } else { self.count }
+    }
+
     /// Bytes in the file.
     pub(crate) fn stored_bytes(&self) -> usize {
         padded(self.frame_len)

@@ -151,6 +151,7 @@ impl Tail {
         }
         if sealed {
             let _ = self.segment.sums.set(end.sums); // sealed once
+            self.segment.set_dense(end.sums.records == end.next_offset - self.segment.id.base_offset);
         }
         (self.end, self.index.due) = (end, due);
     }

@@ -95,6 +95,18 @@ pub struct Marks {
 }
 
 impl Marks {
+    /// Of a log that nothing was ever appended to.
+    pub(super) fn of_empty_log() -> Self {
+        let begin = Offset::new(0);
+        Self {
+            log_start: LogStart(begin),
+            durable_end: DurableEnd(begin),
+            high_water_mark: HighWaterMark(begin),
+            log_end: LogEnd(begin),
+            last_stable: LastStable(begin),
+        }
+    }
+
     /// Offsets that committed readers can see: those from the log start to the high water mark.
     pub fn visible(&self) -> u64 {
         self.high_water_mark.offset().get().saturating_sub(self.log_start.offset().get())

@@ -32,6 +32,23 @@ pub struct PartitionOffsetInfo {
     pub last_timestamp: Option<TimestampNs>,
 }
 
+impl PartitionOffsetInfo {
+    /// Of a log that nothing was ever appended to.
+    pub(super) fn of_empty_log() -> Self {
+        let Marks { log_start, high_water_mark, durable_end, log_end, .. } = Marks::of_empty_log();
+        Self {
+            earliest: log_start,
+            latest: None,
+            high_water_mark,
+            durable_end,
+            next: log_end,
+            record_count: 0,
+            first_timestamp: None,
+            last_timestamp: None,
+        }
+    }
+}
+
 /// The time of the first record that can be read, once it was read: it stays what it is until the log start moves, or a suffix is cut off.
 #[derive(Debug, Clone, Default)]
 pub(super) struct FirstTime(Arc<Mutex<Option<(Since, TimestampNs)>>>);

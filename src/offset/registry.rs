@@ -11,7 +11,7 @@ use crate::error::TopicError;
 use crate::log::{PartitionView, Record, RecordBatch};
 use crate::offset::assign_error::AssignError;
 use crate::offset::manager::PartitionOffsetManager;
-use crate::offset::marks::HighWaterMark;
+use crate::offset::marks::{HighWaterMark, Marks};
 use crate::offset::offset_range::OffsetRange;
 use crate::offset::partition_offset_info::PartitionOffsetInfo;
 use crate::topic::{Ack, PartitionKey, Store, TopicName};
@@ -102,7 +102,7 @@ impl PartitionOffsetRegistry {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn high_water_mark(&self, key: &PartitionKey) -> Result<HighWaterMark, AssignError> {
-        self.ask(key, |manager| Ok(manager.high_water_mark()), |view| Ok(view.marks().high_water_mark))
+        self.ask(key, |manager| Ok(manager.high_water_mark()), || Marks::of_empty_log().high_water_mark)
     }
 
     /// See [`PartitionView::offset_info`](crate::PartitionView::offset_info).
@@ -110,7 +110,7 @@ impl PartitionOffsetRegistry {
     /// # Errors
     /// As [`get`](Self::get), and [`AssignError::Read`].
     pub fn info(&self, key: &PartitionKey) -> Result<PartitionOffsetInfo, AssignError> {
-        self.ask(key, |manager| Ok(manager.info()?), |view| Ok(view.offset_info()?))
+        self.ask(key, |manager| Ok(manager.info()?), PartitionOffsetInfo::of_empty_log)
     }
 
     /// What it holds, in numbers.
@@ -150,29 +150,27 @@ impl PartitionOffsetRegistry {
         }
     }
 
-    /// The same, but for a partition that was never written to: its view is asked, and nothing is made of it.
+    /// The same, but a partition that was never made stays so, and is answered for as an empty log.
     #[inline]
     fn ask<T>(
         &self,
         key: &PartitionKey,
         ask: impl FnOnce(&PartitionOffsetManager) -> Result<T, AssignError>,
-        ask_unmade: impl FnOnce(&PartitionView) -> Result<T, AssignError>,
+        of_empty_log: impl FnOnce() -> T,
     ) -> Result<T, AssignError> {
         match known(&self.managers.load(), key) {
             Some(manager) => ask(manager),
-            None => match self.unmade(key)? {
-                Some(view) => ask_unmade(&view),
-                None => ask(&*self.open(key)?),
-            },
+            None if self.is_made(key)? => ask(&*self.open(key)?),
+            None => Ok(of_empty_log()),
         }
     }
 
-    /// A partition that was never written to. Once it is, its view does not know of it: it is for one question.
+    /// Whether a partition was made: before anybody was handed it, so that nothing was ever appended to one that was not.
     #[cold]
-    fn unmade(&self, key: &PartitionKey) -> Result<Option<PartitionView>, AssignError> {
+    fn is_made(&self, key: &PartitionKey) -> Result<bool, AssignError> {
         let topic = self.store.existing_topic(&key.topic.to_string())?;
         let number = topic.partition_of_range(key.range).ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
-        Ok(if topic.is_made(number)? { None } else { Some(topic.view(number)?) })
+        Ok(topic.is_made(number)?)
     }
 
     /// A partition to be looked at, if there is one of the key.

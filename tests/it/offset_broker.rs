@@ -148,6 +148,11 @@ fn broker_offset_manager_get_offset_metrics() {
     let broker = Broker::open(&home);
     broker.ends();
     assert_eq!((broker.registry.metrics().partition_count, broker.registry.metrics().total_offsets), (2, 3), "nothing is made by a question");
+    for key in &broker.keys {
+        let topic = broker.store.existing_topic(&key.topic.to_string()).unwrap();
+        let view = topic.view(topic.partition_of_range(key.range).unwrap()).unwrap();
+        assert_eq!(broker.registry.info(key).unwrap(), view.offset_info().unwrap(), "the same of whoever looks");
+    }
 }
 
 #[test]

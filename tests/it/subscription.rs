@@ -2,14 +2,19 @@
 
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tidelog::io::fault::{Fault, Op};
 use tidelog::{
     AckLevel, BatchPlace, Filter, GroupPosition, LeaderEpoch, LogOffsetStore, MemoryOffsetStore, Offset, OffsetSpec, OffsetSpecError, OffsetStore,
     OffsetType, Page, PageLimits, Partition, ReadError, Record, RecordRange, SeekOutcome, Store, Subscription, SubscriptionError,
     SubscriptionOptions,
 };
 
-use crate::reading_support::{Home, append_numbered, batch, numbered, small, ts};
+use tidelog_format::CHECKPOINT_NAME;
+
+use crate::reading_support::{Home, append_numbered, batch, faulty, numbered, small, ts};
+use crate::support::copy_tree;
 
 pub(crate) fn from(start: OffsetSpec) -> SubscriptionOptions {
     SubscriptionOptions::new().start(start)
@@ -392,6 +397,35 @@ fn a_range_leaves_out_gaps_after_a_reopening() {
         for (count, end) in [(2, 2), (3, 6), (4, 7), (5, 8)] {
             assert_eq!(subscription.offset_range(count).unwrap(), RecordRange { start: 0.into(), end: end.into(), count }, "{bytes}");
         }
+    }
+}
+
+/// The index of a log that grows counts the records of what it covers, and none that come while it is on its way.
+#[test]
+fn a_range_leaves_out_gaps_after_a_kill_beside_a_checkpoint() {
+    let (home, copy) = (Home::new(), Home::new());
+    let (faulty, options) = faulty();
+    let (store, partition) = home.partition(options.without_threads());
+    restore(&partition, 0, &["0", "1"]);
+    restore(&partition, 5, &["5"]);
+    append_batches(&partition, 5 << 20); // an index comes every 4 MiB
+    faulty.inject(Fault::at(Op::Write).on_path(CHECKPOINT_NAME).slow(Duration::from_millis(500)));
+    std::thread::scope(|scope| {
+        scope.spawn(|| store.run_background());
+        while faulty.fired() == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        (0..20).for_each(|_| _ = partition.append_with(Record::new("late"), AckLevel::Written).unwrap());
+    });
+    copy_tree(home.path(), copy.path());
+    let (_store, partition) = copy.partition(small().segment_bytes(64 << 20).background_recovery(false));
+    let subscription = partition.subscribe("s", from(OffsetSpec::ExactOffset(0.into()))).unwrap();
+    assert_eq!(subscription.offset_range(3).unwrap(), RecordRange { start: 0.into(), end: 6.into(), count: 3 });
+}
+
+fn append_batches(partition: &Partition, bytes: usize) {
+    for _ in 0..bytes / (64 << 10) {
+        partition.append_with(Record::new(&[7; 64 << 10]), AckLevel::Written).unwrap();
     }
 }
 

@@ -114,8 +114,8 @@ impl Target {
         });
         let appended = self.batch.set_note(note.as_deref()).and_then(|()| partition.append_batch(&self.batch, AckLevel::Written));
         let appended = appended.map_err(|error| store::append_failure(&self.place, error))?;
-        // Nobody else appends to it: the store is locked.
-        assert_eq!(appended.last_offset.get() + 1, end, "{}: a batch does not end where its note says", self.place);
+        // Nobody else appends to it: the store is locked. And if it were so, the next run would refuse the note.
+        debug_assert_eq!(appended.last_offset.get() + 1, end, "{}: a batch does not end where its note says", self.place);
         self.batch.clear();
         Ok(count)
     }
