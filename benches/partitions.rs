@@ -1,6 +1,7 @@
 //! What an append costs when it goes round robin over many partitions of one store, as a curve over their number, single and in batches of 100;
 //! the first of the curve, one partition, is the mark. Up to 100 partitions, as each is made with syncs, or `TIDELOG_BENCH_PARTITIONS`: 10,000 is
-//! the whole curve. Ends with a drawing of it, in Mermaid, of the medians.
+//! the whole curve. `TIDELOG_BENCH_CHECKPOINT_BUDGET` sets how much may wait for checkpoints, which cost most where it is used up. Ends with a
+//! drawing of the curve, in Mermaid, of the medians.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
 
 mod marks;
@@ -82,7 +83,11 @@ fn append(partition: &Partition, values: &Values, batch: &mut RecordBatch, batch
 
 /// As many as a topic takes in each.
 fn open(path: &Path, count: usize) -> (Store, Vec<Partition>) {
-    let store = options().open(path).unwrap();
+    let options = match std::env::var("TIDELOG_BENCH_CHECKPOINT_BUDGET") {
+        Ok(budget) => options().set("checkpoint_budget_bytes", &budget).unwrap(),
+        Err(_) => options(),
+    };
+    let store = options.open(path).unwrap();
     let mut partitions = Vec::with_capacity(count);
     while partitions.len() < count {
         let in_topic = (count - partitions.len()).min(TOPIC_PARTITIONS_MAX) as u32;

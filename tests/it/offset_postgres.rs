@@ -4,10 +4,11 @@ use std::sync::Barrier;
 
 use postgres::{Client, NoTls};
 use tidelog::{
-    CommittedOffset, GroupId, GroupMetadata, LeaderEpoch, MemberMetadata, OffsetAndEpoch, OffsetCheckpoint, OffsetMapping, OffsetStore,
-    OffsetStoreError, PartitionKey, PartitionStats, PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
+    CommittedOffset, GroupId, GroupMetadata, LeaderEpoch, MemberMetadata, OffsetAndEpoch, OffsetStore, OffsetStoreError, PartitionKey,
+    PostgresOffsetStore, PostgresPositions, RingRange, TimestampNs,
 };
 
+use crate::offset_stores::check_filled;
 use crate::postgres_server::Schema;
 
 fn key(topic: &str) -> PartitionKey {
@@ -121,16 +122,16 @@ fn stores_of_every_version_go_up_and_down() {
         PostgresOffsetStore::migrate(&schema.url, version).unwrap();
         (1..=version).for_each(|brought| fill(&mut schema.admin(), brought));
         let before = dump(&schema);
-        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), version);
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), &key("t"), &group(), version);
         assert_eq!(PostgresOffsetStore::version(&schema.url).unwrap(), newest);
         PostgresOffsetStore::migrate(&schema.url, version).unwrap();
         assert_eq!(dump(&schema), before, "version {version}: down is not what it was before up");
-        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), version);
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), &key("t"), &group(), version);
         (version + 1..=newest).for_each(|brought| fill(&mut schema.admin(), brought));
-        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), newest);
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), &key("t"), &group(), newest);
         PostgresOffsetStore::migrate(&schema.url, version).unwrap();
         assert_eq!(dump(&schema), before, "version {version}: down is not what it was before there was more");
-        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), version);
+        check_filled(&PostgresOffsetStore::connect(&schema.url).unwrap(), &key("t"), &group(), version);
         PostgresOffsetStore::migrate(&schema.url, 0).unwrap();
         assert_eq!(PostgresOffsetStore::version(&schema.url).unwrap(), 0);
         assert!(matches!(PostgresOffsetStore::open_existing(&schema.url), Err(OffsetStoreError::NotFound { .. })));
@@ -161,39 +162,6 @@ fn fill(db: &mut Client, version: u32) {
         _ => return, // no place for rows
     };
     assert_eq!(db.execute(row, &[&t]).unwrap(), 1);
-}
-
-/// What a store holds that was filled as of `version`.
-fn check_filled(store: &PostgresOffsetStore, version: u32) {
-    let t = key("t");
-    assert_eq!(store.load_checkpoint(&t).unwrap(), Some(OffsetCheckpoint { offset: 41.into(), saved_at: TimestampNs::new(5) }));
-    assert_eq!(store.highest_offset(&t).unwrap(), Some(19.into()));
-    let first = OffsetMapping { offset: 0.into(), timestamp: TimestampNs::new(3), bytes: 4 };
-    assert_eq!(store.mappings(&t, 0.into()..100.into(), 100).unwrap()[0], first);
-    let mut stats = PartitionStats { record_count: 6, total_bytes: 7, ..PartitionStats::empty(TimestampNs::new(9)) };
-    if version >= 5 {
-        (stats.earliest, stats.latest) = (Some(10.into()), Some(15.into()));
-        (stats.first_record_at, stats.last_record_at) = (Some(TimestampNs::new(16)), Some(TimestampNs::new(17)));
-    }
-    assert_eq!(store.partition_stats(&t).unwrap(), (version >= 3).then_some(stats));
-    let mut position = CommittedOffset { leader_epoch: Some(LeaderEpoch::new(2)), ..CommittedOffset::new(18, TimestampNs::new(19)) };
-    (position.metadata, position.expires_at) = ("noted".to_owned(), Some(TimestampNs::new(20)));
-    assert_eq!(store.fetch(&group(), &t).unwrap(), (version >= 4).then_some(position));
-    let member = MemberMetadata {
-        instance_id: Some("i".to_owned()),
-        client_id: "c".to_owned(),
-        client_host: "h".to_owned(),
-        session_timeout_ms: 21,
-        rebalance_timeout_ms: 22,
-        subscription: vec![1, 2],
-        assignment: vec![3],
-    };
-    let (protocol, leader) = (Some("range".to_owned()), Some("m".to_owned()));
-    let members = [("m".to_owned(), member)].into();
-    let metadata =
-        GroupMetadata { generation: 23, protocol_type: "consumer".to_owned(), protocol, leader, members, changed_at: TimestampNs::new(24) };
-    assert_eq!(store.load_group(&group()).unwrap(), (version >= 6).then_some(metadata));
-    assert_eq!(store.groups().unwrap(), if version >= 4 { vec![group()] } else { vec![] });
 }
 
 /// A migration that fails in the middle leaves the version before it, whole.

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 use tidelog::{
-    CommittedOffset, GroupId, GroupMetadata, LeaderEpoch, MemberMetadata, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError,
-    PartitionKey, PartitionStats, RingRange, SqliteOffsetStore, TimestampNs,
+    CommittedOffset, GroupId, OffsetCheckpoint, OffsetMapping, OffsetStore, OffsetStoreError, PartitionKey, RingRange, SqliteOffsetStore, TimestampNs,
 };
 
+use crate::offset_stores::check_filled;
 use crate::support::{copy_tree, fingerprint, tempdir};
 
 fn key(topic: &str) -> PartitionKey {
@@ -122,17 +122,17 @@ fn stores_of_every_version_go_up_and_down() {
         SqliteOffsetStore::migrate(&file, version).unwrap();
         (1..=version).for_each(|brought| fill(&Connection::open(&file).unwrap(), brought));
         let before = dump(&file);
-        check_filled(&SqliteOffsetStore::open(&file).unwrap(), version);
+        check_filled(&SqliteOffsetStore::open(&file).unwrap(), &key("t"), &group(), version);
         assert_eq!(SqliteOffsetStore::version(&file).unwrap(), newest);
         SqliteOffsetStore::migrate(&file, version).unwrap();
         assert_eq!(SqliteOffsetStore::version(&file).unwrap(), version);
         assert_eq!(dump(&file), before, "version {version}: down is not what it was before up");
-        check_filled(&SqliteOffsetStore::open(&file).unwrap(), version);
+        check_filled(&SqliteOffsetStore::open(&file).unwrap(), &key("t"), &group(), version);
         (version + 1..=newest).for_each(|brought| fill(&Connection::open(&file).unwrap(), brought));
-        check_filled(&SqliteOffsetStore::open(&file).unwrap(), newest);
+        check_filled(&SqliteOffsetStore::open(&file).unwrap(), &key("t"), &group(), newest);
         SqliteOffsetStore::migrate(&file, version).unwrap();
         assert_eq!(dump(&file), before, "version {version}: down is not what it was before there was more");
-        check_filled(&SqliteOffsetStore::open(&file).unwrap(), version);
+        check_filled(&SqliteOffsetStore::open(&file).unwrap(), &key("t"), &group(), version);
     }
 }
 
@@ -158,39 +158,6 @@ fn fill(db: &Connection, version: u32) {
         _ => return, // no place for rows
     };
     assert_eq!(db.execute(row, [&t]).unwrap(), 1);
-}
-
-/// What a store holds that was filled as of `version`.
-fn check_filled(store: &SqliteOffsetStore, version: u32) {
-    let t = key("t");
-    assert_eq!(store.load_checkpoint(&t).unwrap(), Some(OffsetCheckpoint { offset: 41.into(), saved_at: TimestampNs::new(5) }));
-    assert_eq!(store.highest_offset(&t).unwrap(), Some(19.into()));
-    let first = OffsetMapping { offset: 0.into(), timestamp: TimestampNs::new(3), bytes: 4 };
-    assert_eq!(store.mappings(&t, 0.into()..100.into(), 100).unwrap()[0], first);
-    let mut stats = PartitionStats { record_count: 6, total_bytes: 7, ..PartitionStats::empty(TimestampNs::new(9)) };
-    if version >= 5 {
-        (stats.earliest, stats.latest) = (Some(10.into()), Some(15.into()));
-        (stats.first_record_at, stats.last_record_at) = (Some(TimestampNs::new(16)), Some(TimestampNs::new(17)));
-    }
-    assert_eq!(store.partition_stats(&t).unwrap(), (version >= 3).then_some(stats));
-    let mut position = CommittedOffset { leader_epoch: Some(LeaderEpoch::new(2)), ..CommittedOffset::new(18, TimestampNs::new(19)) };
-    (position.metadata, position.expires_at) = ("noted".to_owned(), Some(TimestampNs::new(20)));
-    assert_eq!(store.fetch(&group(), &t).unwrap(), (version >= 4).then_some(position));
-    let member = MemberMetadata {
-        instance_id: Some("i".to_owned()),
-        client_id: "c".to_owned(),
-        client_host: "h".to_owned(),
-        session_timeout_ms: 21,
-        rebalance_timeout_ms: 22,
-        subscription: vec![1, 2],
-        assignment: vec![3],
-    };
-    let (protocol, leader) = (Some("range".to_owned()), Some("m".to_owned()));
-    let members = [("m".to_owned(), member)].into();
-    let metadata =
-        GroupMetadata { generation: 23, protocol_type: "consumer".to_owned(), protocol, leader, members, changed_at: TimestampNs::new(24) };
-    assert_eq!(store.load_group(&group()).unwrap(), (version >= 6).then_some(metadata));
-    assert_eq!(store.groups().unwrap(), if version >= 4 { vec![group()] } else { vec![] });
 }
 
 /// Everything that stands in a file.

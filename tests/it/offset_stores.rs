@@ -614,3 +614,36 @@ fn what_came_of_a_change_is_told_without_syncs() {
         assert_eq!(notes.delete_group(&group("g")).unwrap(), 1);
     }
 }
+
+/// What an SQL store holds that its own test filled as of `version`, for one partition and one group.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn check_filled(store: &dyn OffsetStore, partition: &PartitionKey, group: &GroupId, version: u32) {
+    assert_eq!(store.load_checkpoint(partition).unwrap(), Some(OffsetCheckpoint { offset: 41.into(), saved_at: TimestampNs::new(5) }));
+    assert_eq!(store.highest_offset(partition).unwrap(), Some(19.into()));
+    let first = OffsetMapping { offset: 0.into(), timestamp: TimestampNs::new(3), bytes: 4 };
+    assert_eq!(store.mappings(partition, 0.into()..100.into(), 100).unwrap()[0], first);
+    let mut stats = PartitionStats { record_count: 6, total_bytes: 7, ..PartitionStats::empty(TimestampNs::new(9)) };
+    if version >= 5 {
+        (stats.earliest, stats.latest) = (Some(10.into()), Some(15.into()));
+        (stats.first_record_at, stats.last_record_at) = (Some(TimestampNs::new(16)), Some(TimestampNs::new(17)));
+    }
+    assert_eq!(store.partition_stats(partition).unwrap(), (version >= 3).then_some(stats));
+    let mut position = CommittedOffset { leader_epoch: Some(tidelog::LeaderEpoch::new(2)), ..CommittedOffset::new(18, TimestampNs::new(19)) };
+    (position.metadata, position.expires_at) = ("noted".to_owned(), Some(TimestampNs::new(20)));
+    assert_eq!(store.fetch(group, partition).unwrap(), (version >= 4).then_some(position));
+    let member = MemberMetadata {
+        instance_id: Some("i".to_owned()),
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        session_timeout_ms: 21,
+        rebalance_timeout_ms: 22,
+        subscription: vec![1, 2],
+        assignment: vec![3],
+    };
+    let (protocol, leader) = (Some("range".to_owned()), Some("m".to_owned()));
+    let members = [("m".to_owned(), member)].into();
+    let metadata =
+        GroupMetadata { generation: 23, protocol_type: "consumer".to_owned(), protocol, leader, members, changed_at: TimestampNs::new(24) };
+    assert_eq!(store.load_group(group).unwrap(), (version >= 6).then_some(metadata));
+    assert_eq!(store.groups().unwrap(), if version >= 4 { vec![group.clone()] } else { vec![] });
+}
