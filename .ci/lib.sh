@@ -3,7 +3,7 @@
 
 # Build output and tools stay outside the clone.
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-${TMPDIR:-/tmp}/tidelog-target}"
-export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 CARGO_NET_RETRY=10
 # Nobody debugs what is built here: a panic names its place all the same.
 export CARGO_PROFILE_DEV_DEBUG="${CARGO_PROFILE_DEV_DEBUG:-0}"
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
@@ -53,15 +53,16 @@ scratch() {
 # step NAME COMMAND...: runs it in a subshell with its time printed; a failure is counted and the next step still runs.
 steps_passed=0 steps_failed=() steps_skipped=() step_times=()
 step() {
-    local name=$1 start=$SECONDS code=0
+    local name=$1 start=$SECONDS code=0 printed
     shift
     printf '\n==== %s\n' "$name"
+    printed=$scratch_root/printed-by-step
     set +e
     (
         set -euo pipefail
         "$@"
-    )
-    code=$?
+    ) 2>&1 | tee "$printed"
+    code=${PIPESTATUS[0]}
     set -e
     local took=$((SECONDS - start))
     if ((code == skipped)) && [[ ${CI:-} != true ]]; then
@@ -72,16 +73,21 @@ step() {
         step_times+=("$(printf '%5d s  ok       %s' "$took" "$name")")
     else
         steps_failed+=("$name")
+        cp "$printed" "$scratch_root/printed-by-failed-${#steps_failed[@]}"
         step_times+=("$(printf '%5d s  FAILED   %s' "$took" "$name")")
     fi
     printf '==== %s: %d s, exit code %d\n' "$name" "$took" "$code"
 }
 
-# Prints what the steps came to; its exit code is the run's.
+# Prints what the steps came to, and of those that failed what they printed last: often nothing else is kept. Its exit code is the run's.
 steps_summary() {
+    local number
     printf '\n==== %d s in all\n' "$SECONDS"
     printf '%s\n' "${step_times[@]}"
-    if ((${#steps_failed[@]})); then printf 'FAILED: %s\n' "${steps_failed[@]}"; fi
+    for number in "${!steps_failed[@]}"; do
+        printf '\nFAILED: %s; it printed last:\n' "${steps_failed[number]}"
+        tail -n 30 "$scratch_root/printed-by-failed-$((number + 1))" | cut -c 1-500
+    done
     if ((${#steps_skipped[@]})); then printf 'SKIPPED: %s\n' "${steps_skipped[@]}"; fi
     printf '\nsteps: %d passed, %d failed, %d skipped\n' "$steps_passed" "${#steps_failed[@]}" "${#steps_skipped[@]}"
     ((${#steps_failed[@]} == 0))
