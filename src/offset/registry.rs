@@ -1,9 +1,10 @@
 //! The offset managers of a store, by partition key. Makes no topic, and knows nothing of a partition that the partition does not.
 
-use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use crate::config::AckLevel;
@@ -36,12 +37,22 @@ use tidelog_format::Offset;
 pub struct PartitionOffsetRegistry {
     store: Store,
     level: AckLevel,
-    managers: ArcSwap<Managers>,
-    /// How often topics were let go of. Held while the map is replaced, not while a partition is opened.
+    /// By a part of the key's hash: an opening replaces one of them.
+    shards: Box<[ArcSwap<Managers>]>,
+    hasher: RandomState,
+    /// How often topics were let go of. Held while a map is replaced, not while a partition is opened.
     replacing: Mutex<u64>,
 }
 
-type Managers = HashMap<Arc<PartitionKey>, Arc<PartitionOffsetManager>>;
+/// By the hash of the key, which is looked at once for the shard and its table.
+type Managers = HashTable<Entry>;
+
+#[derive(Debug, Clone)]
+struct Entry {
+    hash: u64,
+    key: Arc<PartitionKey>,
+    manager: Arc<PartitionOffsetManager>,
+}
 
 /// What a registry holds, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,12 +67,12 @@ pub struct OffsetMetrics {
 impl PartitionOffsetRegistry {
     /// Of no partition yet. What is assigned is durable when a call returns.
     pub fn new(store: Store) -> Self {
-        Self { store, level: AckLevel::Durable, managers: ArcSwap::default(), replacing: Mutex::new(0) }
+        Self { store, level: AckLevel::Durable, shards: empty_shards(), hasher: RandomState::new(), replacing: Mutex::new(0) }
     }
 
     /// The same, with calls that return as soon as this is true of what they assigned.
     pub fn ack_level(self, level: AckLevel) -> Self {
-        Self { level, managers: ArcSwap::default(), ..self }
+        Self { level, shards: empty_shards(), ..self }
     }
 
     /// The store.
@@ -74,7 +85,8 @@ impl PartitionOffsetRegistry {
     /// # Errors
     /// [`AssignError::Topic`], [`AssignError::NoPartition`]: the next call tries again.
     pub fn get(&self, key: &PartitionKey) -> Result<Arc<PartitionOffsetManager>, AssignError> {
-        match known(&self.managers.load(), key) {
+        let hash = self.hash_of(key);
+        match known(&self.shard(hash).load(), hash, key) {
             Some(manager) => Ok(manager.clone()),
             None => self.open(key),
         }
@@ -115,21 +127,27 @@ impl PartitionOffsetRegistry {
 
     /// What it holds, in numbers.
     pub fn metrics(&self) -> OffsetMetrics {
-        let managers = self.managers.load();
-        let ends = managers.values().map(|manager| manager.next_offset().offset().get());
-        let total_offsets = ends.fold(0, u64::saturating_add);
-        OffsetMetrics { partition_count: managers.len(), total_offsets }
+        let mut metrics = OffsetMetrics::default();
+        for managers in self.shards.iter().map(ArcSwap::load) {
+            metrics.partition_count += managers.len();
+            let ends = managers.iter().map(|entry| entry.manager.next_offset().offset().get());
+            metrics.total_offsets = ends.fold(metrics.total_offsets, u64::saturating_add);
+        }
+        metrics
     }
 
     /// Lets go of a topic's partitions; returns how many there were. A topic that is deleted needs none of it: it is not found any more.
     pub fn forget_topic(&self, topic: &TopicName) -> usize {
         let mut forgets = self.replacing.lock();
         *forgets += 1;
-        let mut managers = (**self.managers.load()).clone();
-        let before = managers.len();
-        managers.retain(|key, _| key.topic != *topic);
-        let forgotten = before - managers.len();
-        self.managers.store(Arc::new(managers));
+        let mut forgotten = 0;
+        for shard in &self.shards {
+            let mut managers = (**shard.load()).clone();
+            let before = managers.len();
+            managers.retain(|entry| entry.key.topic != *topic);
+            forgotten += before - managers.len();
+            shard.store(Arc::new(managers));
+        }
         forgotten
     }
 
@@ -144,7 +162,8 @@ impl PartitionOffsetRegistry {
     /// Asks the manager of a partition, without counting its owners.
     #[inline]
     fn with<T>(&self, key: &PartitionKey, ask: impl FnOnce(&PartitionOffsetManager) -> Result<T, AssignError>) -> Result<T, AssignError> {
-        match known(&self.managers.load(), key) {
+        let hash = self.hash_of(key);
+        match known(&self.shard(hash).load(), hash, key) {
             Some(manager) => ask(manager),
             None => ask(&*self.open(key)?),
         }
@@ -158,7 +177,8 @@ impl PartitionOffsetRegistry {
         ask: impl FnOnce(&PartitionOffsetManager) -> Result<T, AssignError>,
         of_empty_log: impl FnOnce() -> T,
     ) -> Result<T, AssignError> {
-        match known(&self.managers.load(), key) {
+        let hash = self.hash_of(key);
+        match known(&self.shard(hash).load(), hash, key) {
             Some(manager) => ask(manager),
             None if self.is_made(key)? => ask(&*self.open(key)?),
             None => Ok(of_empty_log()),
@@ -175,7 +195,8 @@ impl PartitionOffsetRegistry {
 
     /// A partition to be looked at, if there is one of the key.
     pub(super) fn view(&self, key: &PartitionKey) -> Result<Option<PartitionView>, TopicError> {
-        if let Some(manager) = known(&self.managers.load(), key) {
+        let hash = self.hash_of(key);
+        if let Some(manager) = known(&self.shard(hash).load(), hash, key) {
             return Ok(Some(manager.partition().view().clone()));
         }
         let topic = self.store.existing_topic(&key.topic.to_string())?;
@@ -191,22 +212,46 @@ impl PartitionOffsetRegistry {
         let number = topic.partition_of_range(key.range).ok_or_else(|| AssignError::NoPartition { key: key.clone() })?;
         let opened = PartitionOffsetManager::new(topic.partition(number)?).ack_level(self.level);
         let forgets = self.replacing.lock();
-        let managers = self.managers.load();
-        if let Some(manager) = known(&managers, key) {
+        let hash = self.hash_of(key);
+        let shard = self.shard(hash);
+        let managers = shard.load();
+        if let Some(manager) = known(&managers, hash, key) {
             return Ok(manager.clone());
         }
         let opened = Arc::new(opened);
         if *forgets == forgets_before {
             let mut managers = (**managers).clone();
-            managers.insert(Arc::new(key.clone()), opened.clone());
-            self.managers.store(Arc::new(managers));
+            // Of a topic that was deleted, if there is one.
+            if let Ok(gone) = managers.find_entry(hash, |entry| *entry.key == *key) {
+                gone.remove();
+            }
+            managers.insert_unique(hash, Entry { hash, key: Arc::new(key.clone()), manager: opened.clone() }, |entry| entry.hash);
+            shard.store(Arc::new(managers));
         }
         Ok(opened)
     }
+
+    #[inline]
+    fn hash_of(&self, key: &PartitionKey) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
+    /// By bits that the table itself does not go by: it takes the lowest and the highest.
+    #[inline]
+    fn shard(&self, hash: u64) -> &ArcSwap<Managers> {
+        &self.shards[(hash >> 32) as usize % SHARDS]
+    }
+}
+
+fn empty_shards() -> Box<[ArcSwap<Managers>]> {
+    std::iter::repeat_with(ArcSwap::default).take(SHARDS).collect()
 }
 
 /// The manager of a partition that is still there: a topic that was made anew under the name of a deleted one is another.
 #[inline]
-fn known<'a>(managers: &'a Managers, key: &PartitionKey) -> Option<&'a Arc<PartitionOffsetManager>> {
-    managers.get(key).filter(|manager| manager.partition().view().check_there().is_ok())
+fn known<'a>(managers: &'a Managers, hash: u64, key: &PartitionKey) -> Option<&'a Arc<PartitionOffsetManager>> {
+    let entry = managers.find(hash, |entry| *entry.key == *key)?;
+    entry.manager.partition().view().check_there().is_ok().then_some(&entry.manager)
 }
+
+const SHARDS: usize = 64;
