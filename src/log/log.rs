@@ -34,7 +34,7 @@ pub(crate) struct Log {
     pub(crate) batch_bytes_max: u64,
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
     pub(super) durable_word: AtomicU64,
-    /// Bytes appended since the open.
+    /// Bytes appended since the open, and those that it found not synced.
     pub(super) appended_bytes: AtomicU64,
     pub(crate) index_interval: u32,
     /// Whether the keeper has this partition on its list.
@@ -136,7 +136,9 @@ impl Log {
         keeper: Arc<Keeper>,
         page: Option<&Arc<LivePage>>,
     ) -> Result<Arc<Self>, OpenError> {
-        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, report } = recover(&storage, dir, RecoverHow::of(options))?;
+        let recovered = recover(&storage, dir, RecoverHow::of(options))?;
+        let Recovered { uuid, appender, list, log_start, next_offset, checkpoint, unsynced, report } = recovered;
+        let durable_end = unsynced.as_ref().map_or(next_offset, |unsynced| unsynced.durable_end);
         let view = LogView::of_writer(storage, dir, uuid, options.sync_policy == SyncPolicy::OsOnly, page.and_then(|page| page.slot(uuid)));
         view.set_damage(report.damage.clone());
         view.set_findings(report.findings.clone());
@@ -144,12 +146,16 @@ impl Log {
             |seq: &u64| Some(*seq),
             || {
                 view.set_list(list);
-                view.set_marks(Marks { log_start, written_end: next_offset, durable_end: next_offset });
+                view.set_marks(Marks { log_start, written_end: next_offset, durable_end });
                 appender.seq()
             },
         );
-        let durable_word = durable_word(appender.seq(), appender.position);
-        let indexed = AtomicU64::new(appender.position);
+        let (seq, position) = unsynced.as_ref().map_or((appender.seq(), appender.position), |unsynced| unsynced.durable_at);
+        let durable_word = durable_word(seq, position);
+        let unsynced_bytes = unsynced.as_ref().map_or(0, |unsynced| unsynced.bytes);
+        // Of what is to be synced, the index that is there tells no more than a part.
+        let indexed = AtomicU64::new(if unsynced.is_some() { 0 } else { appender.position });
+        let unsynced = unsynced.map_or_else(Unsynced::default, |left| Unsynced { sealed: left.sealed, names: left.names, ..Unsynced::default() });
         let log = Arc::new_cyclic(|this| Self {
             view: Arc::new(view),
             report,
@@ -161,11 +167,11 @@ impl Log {
             group: GroupCommit::default(),
             acks: Waiters::default(),
             durable_word: AtomicU64::new(durable_word),
-            unsynced: Mutex::default(),
+            unsynced: Mutex::new(unsynced),
             round: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
             poison: OnceLock::new(),
-            appended_bytes: AtomicU64::new(0),
+            appended_bytes: AtomicU64::new(unsynced_bytes),
             synced_bytes: AtomicU64::new(0),
             checkpointed_bytes: AtomicU64::new(0),
             indexed_position: indexed,
@@ -180,6 +186,9 @@ impl Log {
         });
         let holder: Weak<Self> = Arc::downgrade(&log);
         maps::register(holder);
+        if log.uncheckpointed_bytes() > 0 || log.has_unsynced_names() {
+            log.queue();
+        }
         Ok(log)
     }
 

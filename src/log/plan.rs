@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) lost: bool,
     /// Everything live at or behind this is not known durable: index into `live`, position.
     pub(crate) durable: (usize, u64),
+    /// Everything below this is known durable: at most what is before that.
+    pub(crate) durable_end: u64,
     pub(crate) scanned_bytes: u64,
 }
 
@@ -61,6 +63,13 @@ pub(crate) struct LiveFile {
     pub(crate) entries: Vec<tidelog_format::IndexEntry>,
     /// Whether there is an index file for all of it.
     pub(crate) has_index: bool,
+}
+
+impl LiveFile {
+    /// End of what is stored of it, with its seal.
+    pub(crate) fn stored_end(&self) -> u64 {
+        self.segment.len.min(self.end + if self.sealed { SEAL_BYTES as u64 } else { 0 })
+    }
 }
 
 /// Where appending goes on.
@@ -629,6 +638,7 @@ impl<'a> Judge<'a> {
             next_offset,
             terms: self.terms,
             durable: self.durable.min(nothing_unproven),
+            durable_end: durable_next.clamp(log_start, next_offset),
             live: self.live,
             damage: self.damage,
             tail,

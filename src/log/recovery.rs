@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidelog_format::{Checkpoint, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, Terms, TimestampNs};
 
 use crate::clock::now;
-use crate::config::{Config, OnDamage};
+use crate::config::{Config, OnDamage, SyncPolicy};
 use crate::error::{DamagedRange, IoContext, IoError, OpenError};
 use crate::io::{Access, File, Kind, Published, Storage, read_file, read_full_at, replace_file, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
@@ -58,7 +58,22 @@ pub(crate) struct Recovered {
     pub(crate) log_start: u64,
     pub(crate) next_offset: u64,
     pub(crate) checkpoint: CheckpointFile,
+    /// What is left to sync, if anything is.
+    pub(crate) unsynced: Option<LeftUnsynced>,
     pub(crate) report: RecoveryReport,
+}
+
+/// What was written before the open and is to be synced like what is appended after it. Its pages are as an append leaves them.
+#[derive(Debug)]
+pub(crate) struct LeftUnsynced {
+    /// Segments before the active one.
+    pub(crate) sealed: Vec<Arc<Segment>>,
+    /// Their names and that of the active one.
+    pub(crate) names: u64,
+    pub(crate) bytes: u64,
+    /// Below this offset, and before this position in the segment of this number, everything is durable.
+    pub(crate) durable_end: u64,
+    pub(crate) durable_at: (u64, u64),
 }
 
 /// How a partition is opened.
@@ -67,11 +82,19 @@ pub(crate) struct RecoverHow {
     pub(crate) segment_bytes: u64,
     pub(crate) index_interval: u32,
     pub(crate) on_damage: OnDamage,
+    /// Whether what a kill left in order is synced by the partition in its own time, not by the open: nobody was promised that it is durable,
+    /// and everybody sees it all the same.
+    pub(crate) leaves_unsynced: bool,
 }
 
 impl RecoverHow {
     pub(crate) fn of(config: &Config) -> Self {
-        Self { segment_bytes: config.segment_bytes, index_interval: config.index_interval_bytes, on_damage: config.on_damage }
+        Self {
+            segment_bytes: config.segment_bytes,
+            index_interval: config.index_interval_bytes,
+            on_damage: config.on_damage,
+            leaves_unsynced: config.sync_policy == SyncPolicy::OsOnly,
+        }
     }
 }
 
@@ -154,7 +177,7 @@ impl Unproven {
     pub(crate) fn note(&self) -> Result<(), OpenError> {
         let Self { storage, dir, how, uuid, files, plan } = self;
         let apply = Apply { storage, dir, how: *how, uuid: *uuid, files, plan, quarantined: Vec::new() };
-        apply.write_indexes()?;
+        apply.write_indexes(plan.live.len())?;
         let Some(last) = plan.live.last() else { return Ok(()) };
         let _ = write_index(&**storage, dir, last.segment.id, index_header(last, false), &all_entries(&**storage, dir, last)); // derived
         CheckpointFile::new(storage.clone(), dir, files.slots.counter, plan.terms).store(apply.checkpoint(TailFacts::of_file(last)))?;
@@ -200,9 +223,12 @@ impl Apply<'_> {
         self.clear_the_way()?;
         let plan = self.plan;
         self.correct_headers()?;
+        if self.how.leaves_unsynced && self.is_as_appended() {
+            return self.leave_unsynced();
+        }
         self.write_back(|file, path| file.sync().at("sync", path))?;
         self.cut_torn_seals()?;
-        self.write_indexes()?;
+        self.write_indexes(plan.live.len())?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
             Tail::New { base, prev_end, chain, restarted } => Some(self.new_tail(base, prev_end, chain, restarted)?),
@@ -225,6 +251,48 @@ impl Apply<'_> {
         }
         self.set_aside()?;
         self.unlink_superseded()?;
+        let recovered = self.recovered(appender, list, checkpoint, None);
+        if recovered.report.is_notable() {
+            write_report(&**self.storage, self.dir, &recovered.report)?;
+        }
+        Ok(recovered)
+    }
+
+    /// Opens a log that a kill left in order as if what is not known durable had just been appended: written again, so that the next sync meets
+    /// it, through the descriptors that will be synced.
+    fn leave_unsynced(mut self) -> Result<Recovered, OpenError> {
+        let plan = self.plan;
+        let (first, position) = plan.durable;
+        // An index must reach no further than what is durable.
+        self.write_indexes(first)?;
+        let (appender, list) = self.open_tail(None)?;
+        let checkpoint = CheckpointFile::new(self.storage.clone(), self.dir, self.files.slots.counter, plan.terms);
+        let mut unsynced = LeftUnsynced {
+            sealed: Vec::new(),
+            names: (plan.live.len() - first) as u64,
+            bytes: 0,
+            durable_end: plan.durable_end,
+            durable_at: (plan.live[first].segment.id.seq, position),
+        };
+        for (number, (file, entry)) in plan.live.iter().zip(&list.entries).enumerate().skip(first) {
+            let from = if number == first { position } else { 0 };
+            let end = file.stored_end();
+            let segment = &entry.segment;
+            write_again(&*segment.writable()?, &file.segment.path, from, end)?;
+            unsynced.bytes += end.saturating_sub(from);
+            if number + 1 < plan.live.len() {
+                // Its index is written once it is synced, if it is known here.
+                if !file.entries.is_empty() {
+                    let _ = segment.chain_out.set(file.chain); // new, so it is empty
+                }
+                unsynced.sealed.push(segment.clone());
+            }
+        }
+        Ok(self.recovered(appender, list, checkpoint, Some(unsynced)))
+    }
+
+    fn recovered(&mut self, appender: Appender, list: SegmentList, checkpoint: CheckpointFile, unsynced: Option<LeftUnsynced>) -> Recovered {
+        let plan = self.plan;
         let report = RecoveryReport {
             log_start_offset: plan.log_start,
             next_offset: plan.next_offset,
@@ -232,12 +300,9 @@ impl Apply<'_> {
             scanned_bytes: plan.scanned_bytes,
             damage: plan.damage.clone(),
             findings: plan.findings.clone(),
-            quarantined: self.quarantined,
+            quarantined: std::mem::take(&mut self.quarantined),
         };
-        if report.is_notable() {
-            write_report(&**self.storage, self.dir, &report)?;
-        }
-        Ok(Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, report })
+        Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, unsynced, report }
     }
 
     fn remove_unfinished(&self) -> Result<(), OpenError> {
@@ -255,6 +320,14 @@ impl Apply<'_> {
         let is_all_live = plan.superseded.is_empty() && plan.cut.is_empty() && plan.torn_seals.is_empty();
         let is_writable = files.meta.as_ref().is_some_and(|meta| meta.check_writable().is_ok());
         plan.tail == Tail::InPlace && is_silent && is_all_live && is_writable && files.slots.is_settled
+    }
+
+    /// Whether all that is there to do is to sync records, as behind an append.
+    fn is_as_appended(&self) -> bool {
+        let (files, plan) = (self.files, self.plan);
+        let unproven = plan.live.get(plan.durable.0..).and_then(<[_]>::split_last);
+        let is_sealed = unproven.is_some_and(|(_, closed)| closed.iter().all(|file| file.sealed));
+        self.is_in_order() && is_sealed && plan.durable_end < plan.next_offset && files.slots.found.is_empty()
     }
 
     /// Takes away what is no regular file but has the name of one that is written anew.
@@ -283,11 +356,11 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Indexes of segments that nothing is appended to any more, where they are missing. Derived, so a failure costs time alone; but where
-    /// the header is gone, the index is the copy of the salt that later opens go by.
-    fn write_indexes(&self) -> Result<(), OpenError> {
+    /// Indexes of segments before number `below` that nothing is appended to any more, where they are missing. Derived, so a failure costs time
+    /// alone; but where the header is gone, the index is the copy of the salt that later opens go by.
+    fn write_indexes(&self, below: usize) -> Result<(), OpenError> {
         let closed = self.plan.live.len() - usize::from(self.plan.tail == Tail::InPlace);
-        for file in self.plan.live[..closed].iter().filter(|file| !file.has_index) {
+        for file in self.plan.live[..closed.min(below)].iter().filter(|file| !file.has_index) {
             // Its first frame has an entry, if it was walked.
             let entries = if file.entries.is_empty() {
                 match self.walk_again(file) {
@@ -328,24 +401,13 @@ impl Apply<'_> {
     fn write_back(&self, sync: impl Fn(&dyn File, &Path) -> Result<(), IoError>) -> Result<(), OpenError> {
         let (first, position) = self.plan.durable;
         for (number, file) in self.plan.live.iter().enumerate().skip(first) {
-            let from = if number == first { position } else { 0 };
-            let end = file.segment.len.min(file.end + if file.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 });
+            let (from, end) = (if number == first { position } else { 0 }, file.stored_end());
             if from >= end {
                 continue;
             }
             let path = &file.segment.path;
             let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
-            let mut bytes = vec![0; WRITE_BACK_BYTES.min((end - from) as usize)];
-            let mut at = from;
-            loop {
-                let want = (end - at).min(bytes.len() as u64) as usize;
-                let read = read_full_at(&*writable, &mut bytes[..want], at).at("read", path)?;
-                if read == 0 {
-                    break;
-                }
-                write_all_at(&*writable, &bytes[..read], at).at("write", path)?;
-                at += read as u64;
-            }
+            write_again(&*writable, path, from, end)?;
             sync(&*writable, path)?;
         }
         Ok(())
@@ -568,6 +630,22 @@ impl Apply<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Writes a part of a file again with its own bytes.
+fn write_again(file: &dyn File, path: &Path, from: u64, end: u64) -> Result<(), IoError> {
+    let mut bytes = vec![0; WRITE_BACK_BYTES.min(end.saturating_sub(from) as usize)];
+    let mut at = from;
+    while at < end {
+        let want = (end - at).min(bytes.len() as u64) as usize;
+        let read = read_full_at(file, &mut bytes[..want], at).at("read", path)?;
+        if read == 0 {
+            break;
+        }
+        write_all_at(file, &bytes[..read], at).at("write", path)?;
+        at += read as u64;
+    }
+    Ok(())
 }
 
 /// The directory of what is set aside in the partition in `dir`, made if it is not there.

@@ -22,7 +22,7 @@ use crate::log::repair::{Graft, PartitionRepair, Stretch, Surgery};
 /// # Errors
 /// [`OpenError`]. Whatever was done by then is whole, and the next repair goes on from there.
 pub(crate) fn repair(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -> Result<PartitionRepair, OpenError> {
-    let how = RecoverHow { on_damage: OnDamage::Isolate, ..how };
+    let how = RecoverHow { on_damage: OnDamage::Isolate, leaves_unsynced: false, ..how };
     let mut report = Surgery::plan(storage, dir, how.index_interval)?.report();
     if report.is_empty() {
         return Ok(report);

@@ -109,7 +109,7 @@ pub enum SubscriptionError {
         position: Offset,
     },
     /// What power loss may take away cannot be committed: its offset would then be given to a record that the group passes by. Outside the writer's
-    /// process only; try again once it has synced, or, of what a killed one left, once the store was opened for writing. Or commit `durable_end`.
+    /// process only; try again once it has synced, or, of what a killed one left, once the next one has. Or commit `durable_end`.
     #[error("offset {requested} cannot be committed yet: the log is durable up to {durable_end}")]
     NotDurable {
         /// The offset given.

@@ -211,7 +211,11 @@ impl Run {
         }
         let (log_start, end) = (log.log_start_offset().get(), log.log_end_offset().get());
         model.check_bounds(log_start, end)?;
-        model.settle(log_start, end);
+        let durable = log.durable_end_offset().get();
+        if self.policy != SyncPolicy::OsOnly && durable < end {
+            return Err(format!("recovery shows {durable} as durable of {end}"));
+        }
+        model.settle(log_start, end, durable);
         check_log(log.view(), model, "after recovery")
     }
 

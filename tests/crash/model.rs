@@ -51,13 +51,13 @@ impl Model {
         self.durable = self.durable.min(offset);
     }
 
-    /// What was found after a cut is what the log is from then on.
-    pub(crate) fn settle(&mut self, log_start: u64, end: u64) {
+    /// What was found after a cut is what the log is from then on; what was durable stays so, whatever recovery knows of it.
+    pub(crate) fn settle(&mut self, log_start: u64, end: u64, durable: u64) {
         if self.deleting == Some(log_start) {
             self.delete_prefix(log_start);
         }
         self.truncate(end);
-        self.durable = end;
+        self.set_durable(durable);
         (self.deleting, self.is_made) = (None, true);
     }
 

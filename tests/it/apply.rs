@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tidelog::io::Disk;
 use tidelog::io::fault::{Call, EIO, Fault, Faulty, Op};
-use tidelog::{AckLevel, Found, OpenError, Partition, ReadError, RecoveryReport, Store, TopicError, Verdict};
+use tidelog::{AckLevel, Found, OpenError, Partition, ReadError, RecoveryReport, Store, SyncPolicy, TopicError, Verdict};
 use tidelog_format::{CHECKPOINT_NAME, Checkpoint, FileName, IndexHeader, META_NAME, Meta, Offset, SEAL_BYTES, SegmentHeader, SegmentId};
 
 use crate::support::{Durable, Lab, TOPIC, append, assert_same, copy_tree, fingerprint, names, options, partition, partition_dir, read_all, tempdir};
@@ -15,8 +15,12 @@ const ENOENT: i32 = 2;
 
 /// A store on a disk that counts and fails, whose partition nobody opened yet.
 fn store_on(lab: &Lab) -> (Faulty, Store) {
+    store_with(lab, SyncPolicy::OsOnly)
+}
+
+fn store_with(lab: &Lab, policy: SyncPolicy) -> (Faulty, Store) {
     let faulty = Faulty::new(Arc::new(Disk::new()));
-    let store = options().without_threads().storage(Arc::new(faulty.clone())).open(lab.tmp.path()).unwrap();
+    let store = options().sync_policy(policy).without_threads().storage(Arc::new(faulty.clone())).open(lab.tmp.path()).unwrap();
     faulty.reset_counts();
     (faulty, store)
 }
@@ -69,10 +73,11 @@ fn an_open_of_what_was_closed_changes_nothing() {
 /// What is written again, then the names, then the checkpoint that says so.
 #[test]
 fn a_checkpoint_comes_behind_the_syncs_of_what_it_names() {
-    for lab in [dirty(), torn()] {
-        let (faulty, store) = store_on(&lab);
+    for (lab, policy) in [(dirty(), SyncPolicy::default()), (dirty(), SyncPolicy::OsOnly), (torn(), SyncPolicy::OsOnly)] {
+        let (faulty, store) = store_with(&lab, policy);
         faulty.record_calls();
         drop(partition(&store).unwrap());
+        store.run_background();
         let calls = faulty.recorded_calls();
         let is_of = |call: &Call, part: &str| call.path.to_string_lossy().contains(part);
         let slot = calls.iter().position(|call| call.op == Op::Write && is_of(call, CHECKPOINT_NAME)).unwrap();
@@ -179,9 +184,18 @@ fn the_index_of_the_tail_is_kept_while_it_says_what_is_there() {
 fn only_segments_that_are_full_get_an_index() {
     let lab = Lab::three_segments(Durable::Before(30));
     let segments = lab.segments();
-    let (_store, log) = lab.open();
-    assert_eq!(segments.iter().map(|segment| segment.index_path().exists()).collect::<Vec<_>>(), [true, true, false]);
-    drop(log);
+    let (_faulty, store) = store_on(&lab);
+    let log = partition(&store).unwrap();
+    let have_index = || segments.iter().map(|segment| segment.index_path().exists()).collect::<Vec<_>>();
+    assert_eq!(have_index(), [false; 3], "none reaches further than what was synced");
+    store.run_background();
+    assert_eq!(have_index(), [true, true, false]);
+    drop((log, store));
+    let lab = Lab::three_segments(Durable::Before(30));
+    let segments = lab.segments();
+    let (_faulty, store) = store_with(&lab, SyncPolicy::default());
+    let _log = partition(&store).unwrap();
+    assert_eq!(segments.iter().map(|segment| segment.index_path().exists()).collect::<Vec<_>>(), [true, true, false], "synced by the open");
     // One whose seal was taken at its word too.
     let lab = Lab::closed(|partition, oracle| append(partition, oracle, 150, 1000, AckLevel::Durable));
     let segment = &lab.segments()[0];

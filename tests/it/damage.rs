@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
-use tidelog::{AckLevel, Found, OpenError, ReadError, Record, Store, TopicError, Verdict};
+use tidelog::{AckLevel, Found, OpenError, ReadError, Record, Store, SyncPolicy, TopicError, Verdict};
 use tidelog_format::{Attributes, CHECKPOINT_NAME, Frame, IndexHeader, META_NAME, Offset, Position, SegmentId, crc32, encode_index};
 
 use crate::support::{
@@ -118,14 +118,30 @@ fn rot_and_a_torn_tail_in_one_segment_are_told_apart() {
 /// A sync failed, the process was killed, the next open finds the records in the page cache: it must write them again before it claims them.
 #[test]
 fn what_may_never_have_reached_the_disk_is_written_again_before_it_is_claimed() {
+    written_again_before_it_is_claimed(SyncPolicy::default());
+    written_again_before_it_is_claimed(SyncPolicy::OsOnly);
+}
+
+/// By the open; where nobody was promised that it is durable, the open writes it, and the background syncs it as if it had been appended.
+fn written_again_before_it_is_claimed(policy: SyncPolicy) {
     let lab = Lab::three_segments(Durable::Before(30));
     let from = lab.segments()[0].frame_of(30).position;
     let faulty = Faulty::new(Arc::new(Disk::new()));
     let storage: Arc<dyn Storage> = Arc::new(faulty.clone());
-    let store = options().storage(storage).open(lab.tmp.path()).unwrap();
+    let store = options().sync_policy(policy).without_threads().storage(storage).open(lab.tmp.path()).unwrap();
     faulty.record_calls();
     let partition = partition(&store).unwrap();
-    let calls = faulty.recorded_calls();
+    let mut calls = faulty.recorded_calls();
+    assert_eq!((partition.high_water_mark().get(), partition.log_end_offset().get()), (150, 150), "everybody sees all of it");
+    if policy == SyncPolicy::OsOnly {
+        assert_eq!(partition.durable_end_offset(), 30);
+        let waited_for = calls.iter().find(|call| call.path.starts_with(lab.dir()) && matches!(call.op, Op::Sync | Op::SyncDir));
+        assert_eq!(waited_for, None, "the open waits for no sync");
+        faulty.record_calls();
+        store.run_background();
+        calls.extend(faulty.recorded_calls());
+    }
+    assert_eq!(partition.durable_end_offset(), 150);
     let claimed = calls.iter().position(|call| call.op == Op::Write && call.path.ends_with(CHECKPOINT_NAME)).unwrap();
     for (number, segment) in lab.segments().iter().enumerate() {
         let of_it = |op| calls[..claimed].iter().enumerate().filter(move |(_, call)| call.op == op && call.path == segment.path);

@@ -282,7 +282,9 @@ fn a_header_that_was_put_together_is_of_the_term_of_its_frames() {
 #[test]
 fn an_index_that_recovery_makes_is_believed() {
     let lab = Lab::three_segments(Durable::Before(30));
-    let (_store, _log) = lab.open();
+    let store = options().without_threads().open(lab.tmp.path()).unwrap();
+    let _log = partition(&store).unwrap();
+    store.run_background();
     let image = Lab { tmp: tempdir(), oracle: Oracle::new() };
     copy_tree(lab.tmp.path(), image.tmp.path());
     let report = report(&image);
