@@ -466,10 +466,17 @@ impl Appender {
 
     #[cold]
     fn next_window(&mut self) -> Option<(Arc<Ahead>, u64)> {
-        let (position, time) = std::mem::replace(&mut self.fill_since, (self.position, coarse_uptime_ns()));
-        let (bytes, took) = (self.position - position, self.fill_since.1 - time);
-        let is_slow = u128::from(bytes) * u128::from(BUSY_STEP_NS) < u128::from(took) * u128::from(BUSY_STEP_BYTES);
-        self.fill_window = if is_slow { FILL_WINDOW_MIN } else { (self.fill_window * 2).min(FILL_WINDOW_MAX) };
+        let ((position, time), now) = (self.fill_since, coarse_uptime_ns());
+        let took = now - time;
+        // What it appends in a step of time: as much is to be ahead. Until one is over, what it has appended already.
+        let bytes = (u128::from(self.position - position) * u128::from(BUSY_STEP_NS) / u128::from(took.max(BUSY_STEP_NS))) as u64;
+        let is_slow = took >= BUSY_STEP_NS && bytes < BUSY_STEP_BYTES;
+        let window = if is_slow { FILL_WINDOW_MIN } else { bytes.clamp(2 * FILL_WINDOW_MIN, FILL_WINDOW_MAX) };
+        if took >= BUSY_STEP_NS {
+            (self.fill_since, self.fill_window) = ((self.position, now), window);
+        } else {
+            self.fill_window = self.fill_window.max(window.min(2 * self.fill_window));
+        }
         self.fill_due = self.position + fill_step(self.fill_window, self.constants.capacity);
         if is_slow || self.store.is_none() {
             return None;

@@ -222,12 +222,13 @@ impl Segment {
         Ok(file)
     }
 
-    /// Takes pages that were stored to, and are about to be synced, out of the page tables, unless they are few.
+    /// Takes pages that were stored to, and are about to be synced, out of the page tables, unless they are few; with them those that were made
+    /// present ahead, which the sync writes as well.
     pub(crate) fn release_pages(&self) {
         let Some(Some(map)) = self.map.get() else { return };
         let (from, to) = (self.released.load(Ordering::Relaxed), map.published().end);
         // What fails here costs the sync time.
-        if to.saturating_sub(from) >= RELEASE_FROM_BYTES && map.release(from as usize, to as usize).is_ok() {
+        if to.saturating_sub(from) >= RELEASE_FROM_BYTES && map.release(from as usize & !(PAGE_BYTES - 1), map.len()).is_ok() {
             self.released.store(to, Ordering::Relaxed);
         }
     }
@@ -423,3 +424,4 @@ pub(crate) struct Place {
 const LOAD_AFTER_LOOKUPS: u32 = 16;
 /// A call for fewer pages costs more than it saves.
 const RELEASE_FROM_BYTES: u32 = 128 << 10;
+const PAGE_BYTES: usize = 4096;

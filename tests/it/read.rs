@@ -215,7 +215,8 @@ fn synced_pages_are_not_mapped() {
     let before = mapped_kib();
     partition.flush().unwrap();
     let after = mapped_kib();
-    assert!(before >= 1000 && after < before - 900, "{before} KiB before the sync, {after} KiB behind it");
+    // Nor what was made present ahead.
+    assert!(before >= 1000 && after <= 16, "{before} KiB before the sync, {after} KiB behind it");
     assert!(partition.read_from(0).unwrap().all(|record| record.unwrap().value().unwrap() == [7; 1000]));
 }
 
