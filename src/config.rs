@@ -34,8 +34,8 @@ pub enum SyncPolicy {
     /// A sync every interval; a durable append pulls it forward. The high water mark is the durable end.
     Interval(Duration),
     /// The operating system decides; the engine syncs in the background at each roll and every 64 MiB. A durable append still
-    /// waits for a sync of its own. The high water mark is the written end. An open after a kill syncs nothing either: what was written before
-    /// is synced within a second or so, or by whoever asks for it.
+    /// waits for a sync of its own. The high water mark is the written end. An open after a kill that left all in order does not wait for
+    /// a sync either: what was written before is synced behind it, as soon as the background comes to it, or by whoever asks for it.
     OsOnly,
 }
 

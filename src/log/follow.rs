@@ -263,7 +263,7 @@ impl Follower {
         }
         let end = plan.next_offset;
         // Without a page of its own, what a writer has not yet checkpointed is not known to be durable. Without a writer it is shown all the same:
-        // the next one makes it durable before it appends.
+        // the next one makes it durable before it appends, or, under `OsOnly`, shows it as not more durable than what it appends.
         let durable_end = files.slots.newest.map(|slot| before_newer_cuts(slot, &files).durable_next_offset.get());
         let durable_end = durable_end.map_or(plan.log_start, |durable_end| durable_end.clamp(plan.log_start, end));
         let high_water_mark = if self.storage.is_locked(&self.store_dir).unwrap_or(true) { durable_end } else { end };

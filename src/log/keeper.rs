@@ -240,7 +240,7 @@ impl Watched {
         }
         log.finish_sealed();
         let idle = now - self.idle_since >= IDLE;
-        if idle && log.uncheckpointed_bytes() > 0 {
+        if log.owes_checkpoint() || idle && log.uncheckpointed_bytes() > 0 {
             let _ = log.write_checkpoint(); // likewise
         }
         self.due = now + self.next_tick(unsynced, grown);
@@ -261,7 +261,7 @@ impl Watched {
             && match self.log.policy {
                 SyncPolicy::Group { max_bytes, .. } => unsynced >= max_bytes || now - self.dirty_since >= GROUP_DELAY,
                 SyncPolicy::Interval(interval) => now - self.dirty_since >= interval,
-                SyncPolicy::OsOnly => unsynced >= OS_ONLY_BYTES || self.log.has_sealed_unsynced(),
+                SyncPolicy::OsOnly => unsynced >= OS_ONLY_BYTES || self.log.has_sealed_unsynced() || self.log.owes_checkpoint(),
             }
     }
 

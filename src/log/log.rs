@@ -34,7 +34,7 @@ pub(crate) struct Log {
     pub(crate) batch_bytes_max: u64,
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
     pub(super) durable_word: AtomicU64,
-    /// Bytes appended since the open, and those that it found not synced.
+    /// Bytes appended since the open, and those that it found behind the last checkpoint.
     pub(super) appended_bytes: AtomicU64,
     pub(crate) index_interval: u32,
     /// Whether the keeper has this partition on its list.
@@ -56,6 +56,8 @@ pub(crate) struct Log {
     /// What of the appended bytes was synced, and checkpointed.
     pub(super) synced_bytes: AtomicU64,
     pub(super) checkpointed_bytes: AtomicU64,
+    /// What the open found behind the last checkpoint, and left there.
+    found_bytes: u64,
     pub(super) indexed_position: AtomicU64,
     /// Held while a segment is made ahead.
     making_spare: Mutex<()>,
@@ -152,7 +154,7 @@ impl Log {
         );
         let (seq, position) = unsynced.as_ref().map_or((appender.seq(), appender.position), |unsynced| unsynced.durable_at);
         let durable_word = durable_word(seq, position);
-        let unsynced_bytes = unsynced.as_ref().map_or(0, |unsynced| unsynced.bytes);
+        let (found_bytes, found_synced) = unsynced.as_ref().map_or((0, 0), |unsynced| (unsynced.scanned, unsynced.scanned - unsynced.bytes));
         // Of what is to be synced, the index that is there tells no more than a part.
         let indexed = AtomicU64::new(if unsynced.is_some() { 0 } else { appender.position });
         let unsynced = unsynced.map_or_else(Unsynced::default, |left| Unsynced { sealed: left.sealed, names: left.names, ..Unsynced::default() });
@@ -171,8 +173,9 @@ impl Log {
             round: Mutex::new(()),
             checkpoint: Mutex::new(checkpoint),
             poison: OnceLock::new(),
-            appended_bytes: AtomicU64::new(unsynced_bytes),
-            synced_bytes: AtomicU64::new(0),
+            found_bytes,
+            appended_bytes: AtomicU64::new(found_bytes),
+            synced_bytes: AtomicU64::new(found_synced),
             checkpointed_bytes: AtomicU64::new(0),
             indexed_position: indexed,
             queued: AtomicBool::new(false),
@@ -186,7 +189,7 @@ impl Log {
         });
         let holder: Weak<Self> = Arc::downgrade(&log);
         maps::register(holder);
-        if log.uncheckpointed_bytes() > 0 || log.has_unsynced_names() {
+        if log.owes_checkpoint() {
             log.queue();
         }
         Ok(log)
@@ -609,6 +612,11 @@ impl Log {
     /// Bytes that recovery would have to scan.
     pub(crate) fn uncheckpointed_bytes(&self) -> u64 {
         self.appended_bytes.load(Ordering::Relaxed).saturating_sub(self.checkpointed_bytes.load(Ordering::Relaxed))
+    }
+
+    /// Whether what was there before the open is still to be synced and checkpointed.
+    pub(super) fn owes_checkpoint(&self) -> bool {
+        self.checkpointed_bytes.load(Ordering::Relaxed) < self.found_bytes
     }
 
     pub(crate) fn is_poisoned(&self) -> bool {

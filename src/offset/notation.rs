@@ -108,7 +108,8 @@ fn fits(
     view: &PartitionView,
     mode: MappingMode,
 ) -> Result<bool, OffsetStoreError> {
-    let end = view.durable_end_offset();
+    // What was noted was durable then. It may not be known to be so any more: after a kill, until the log was synced again.
+    let end = view.log_end_offset();
     let time_of = |offset: Offset| match view.get(offset) {
         Ok(record) => Ok(Some(record.timestamp())),
         Err(ReadError::OffsetOutOfRange { .. } | ReadError::Corrupt { .. }) => Ok(None),

@@ -145,8 +145,10 @@ impl PartitionOffsetRegistry {
             let mut managers = (**shard.load()).clone();
             let before = managers.len();
             managers.retain(|entry| entry.key.topic != *topic);
-            forgotten += before - managers.len();
-            shard.store(Arc::new(managers));
+            if managers.len() < before {
+                forgotten += before - managers.len();
+                shard.store(Arc::new(managers));
+            }
         }
         forgotten
     }

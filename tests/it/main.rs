@@ -95,3 +95,4 @@ mod tokio;
 mod topics;
 #[cfg(feature = "parquet")]
 mod typed_export;
+mod unsynced;

@@ -208,8 +208,8 @@ fn a_partition_on_another_file_system_is_recovered_by_itself() {
     *after.mounted_elsewhere.lock() = Some("t/2");
     let faulty = Faulty::new(after);
     faulty.record_calls();
-    let options = StoreOptions::new().storage(Arc::new(faulty.clone())).sync_policy(SyncPolicy::OsOnly).without_threads();
-    options.open("/store").unwrap().recover_all();
+    let store = StoreOptions::new().storage(Arc::new(faulty.clone())).without_threads().open("/store").unwrap();
+    store.recover_all();
     let calls = faulty.recorded_calls();
     let is_segment_of =
         |path: &Path, number: u32| path.starts_with(format!("/store/topics/default/t/{number}")) && path.extension() == Some("log".as_ref());
