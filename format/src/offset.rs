@@ -115,6 +115,11 @@ impl TimestampNs {
 
     /// The time `millis` milliseconds and `sub_millis` nanoseconds; saturates at the ends of `i64`.
     pub const fn from_parts(millis: i64, sub_millis: u32) -> Self {
+        if let Some(start) = millis.checked_mul(NANOS_PER_MILLI)
+            && let Some(nanos) = start.checked_add(sub_millis as i64)
+        {
+            return Self(nanos);
+        }
         // In 128 bits, because the lowest millisecond of an i64 begins below i64::MIN.
         let nanos = millis as i128 * NANOS_PER_MILLI as i128 + sub_millis as i128;
         if nanos >= i64::MAX as i128 {

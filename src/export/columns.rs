@@ -124,6 +124,7 @@ impl Columns {
     }
 
     /// Adds a record, and what the declared columns take of it.
+    #[inline]
     pub(super) fn push(&mut self, record: &RecordRef<'_>, part: BatchPart) {
         let row = Row {
             // An offset is at most i64::MAX.
@@ -140,7 +141,7 @@ impl Columns {
 
     /// Adds a row, and nothing to the declared columns.
     #[inline]
-    pub(super) fn push_row<'a>(&mut self, row: Row<'_>, headers: impl Iterator<Item = Header<'a>>) {
+    pub(super) fn push_row<'a>(&mut self, row: Row<'_>, headers: impl ExactSizeIterator<Item = Header<'a>>) {
         self.offsets.push(row.offset);
         self.ts_ns.push(row.ts_ns);
         self.keys.push(row.key);
@@ -220,7 +221,11 @@ pub(super) struct Headers {
 impl Headers {
     /// Adds those of a row; returns their bytes.
     #[inline]
-    fn push<'a>(&mut self, headers: impl Iterator<Item = Header<'a>>) -> usize {
+    fn push<'a>(&mut self, headers: impl ExactSizeIterator<Item = Header<'a>>) -> usize {
+        if headers.len() == 0 {
+            self.counts.push(0);
+            return 0;
+        }
         let (mut count, mut bytes) = (0, 0);
         for Header { name, value } in headers {
             self.names.push(Some(name.as_bytes()));

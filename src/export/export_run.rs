@@ -117,6 +117,7 @@ impl Run<'_> {
         Ok(true)
     }
 
+    #[inline]
     fn row(&mut self, record: &RecordRef<'_>, part: BatchPart) -> Result<(), ExportError> {
         let (offset, ts_ns) = (record.offset().get(), record.timestamp().get());
         if self.open.as_ref().is_some_and(|open| self.is_full(open, offset)) {
@@ -126,7 +127,9 @@ impl Run<'_> {
             Some(open) => {
                 open.contents.extent.add_row(offset, ts_ns);
                 open.contents.leader_epoch = part.leader_epoch;
-                open.contents.gaps.append(&mut self.left_out);
+                if !self.left_out.is_empty() {
+                    open.contents.gaps.append(&mut self.left_out);
+                }
             }
             None => {
                 let file = ExportFile::create(self.directory, offset, &schema(self.columns.declared()), self.export.compression)?;

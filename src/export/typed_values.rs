@@ -51,10 +51,14 @@ impl TypedValues {
     }
 
     /// Adds the row of the record at `offset`.
+    #[inline]
     pub(super) fn push(&mut self, offset: u64, value: Option<&[u8]>) {
-        if self.columns.is_empty() {
-            return;
+        if !self.columns.is_empty() {
+            self.push_cells(offset, value);
         }
+    }
+
+    fn push_cells(&mut self, offset: u64, value: Option<&[u8]>) {
         let mut found = vec![None; self.arrays.len()];
         if let Some(value) = value {
             let paths = self.columns.iter().map(|column| Some(&column.path));

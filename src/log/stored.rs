@@ -191,13 +191,18 @@ impl StoredBatch {
     /// The records, borrowed: nothing is copied, counted or allocated.
     #[inline]
     pub fn records(&self) -> BatchRecords<'_> {
-        BatchRecords { batch: self, bytes: self.bytes(), at: 0, number: 0, next_delta: 0 }
+        BatchRecords { batch: self, bytes: self.bytes(), packed: self.packed(), at: 0, number: 0, next_delta: 0 }
+    }
+
+    /// The packed nanoseconds, if the batch has them.
+    #[inline]
+    fn packed(&self) -> Option<(&NanosBlock, &[u8])> {
+        self.nanos.as_ref().map(|nanos| (nanos, self.frame.slice(self.packed.0, self.packed.1)))
     }
 
     #[inline]
     fn timestamp(&self, delta_ms: i64, number: u32) -> TimestampNs {
-        let packed = self.nanos.as_ref().map(|nanos| (nanos, self.frame.slice(self.packed.0, self.packed.1)));
-        timestamp(&self.header, packed, delta_ms, number)
+        timestamp(&self.header, self.packed(), delta_ms, number)
     }
 
     /// The record at `at` of the record section, and where the next one begins. `None` behind the last one.
@@ -294,6 +299,7 @@ pub(crate) fn max_timestamp(header: &FrameHeader) -> TimestampNs {
 pub struct BatchRecords<'a> {
     batch: &'a StoredBatch,
     bytes: &'a [u8],
+    packed: Option<(&'a NanosBlock, &'a [u8])>,
     at: usize,
     number: u32,
     /// Offsets only ever grow: a record with a lower one is passed by.
@@ -324,7 +330,8 @@ impl<'a> Iterator for BatchRecords<'a> {
             }
         };
         self.next_delta = view.span.offset_delta + 1;
-        Some(Ok(self.batch.record_ref(view, self.number - 1)))
+        let timestamp = timestamp(&self.batch.header, self.packed, view.span.timestamp_delta_ms, self.number - 1);
+        Some(Ok(RecordRef { offset: self.batch.offset(view.span.offset_delta), timestamp, view }))
     }
 }
 
