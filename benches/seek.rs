@@ -151,5 +151,5 @@ const STEP_NS: i64 = 1_000_000;
 const OUT_OF_ORDER: usize = 1000;
 const SEEKS: usize = 1000;
 /// Each of them reads half of the log.
-const SEEKS_FROM_START: usize = 20;
+const SEEKS_FROM_START: usize = 200;
 const ROUNDS: usize = 5;
