@@ -35,7 +35,8 @@ pub enum SyncPolicy {
     Interval(Duration),
     /// The operating system decides; the engine syncs in the background at each roll and every 64 MiB. A durable append still
     /// waits for a sync of its own. The high water mark is the written end. An open after a kill that left all in order does not wait for
-    /// a sync either: what was written before is synced behind it, as soon as the background comes to it, or by whoever asks for it.
+    /// a sync either, if it comes before the recovery in the background does: what was written before is synced behind it, as soon as the background
+    /// comes to it, or by whoever asks for it. What stands in the way of that sync shows at the next append.
     OsOnly,
 }
 

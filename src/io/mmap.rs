@@ -23,7 +23,7 @@
 //! What the compiler and this file cannot see, the engine owes:
 //!
 //! - **E1**: no byte below a published end is changed by other means: [`write_at`](super::File::write_at), another mapping of the file,
-//!   another process. The engine never rewrites a published position and holds the lock of its directory. Shown by
+//!   another process. The engine writes to a published position only what stands there, while it opens a log, and holds the lock of its directory. Shown by
 //!   `records_that_are_held_stay_as_they_are` and `a_store_has_one_writer`.
 //! - **E2**: words of a [`SharedWords`] are changed as words, never by writing to the file. Shown by `marks_of_two_states_are_never_read_together`.
 //!
@@ -219,7 +219,7 @@ impl SegmentMap {
         }
     }
 
-    /// Takes the whole pages of `from..to` out of this process's page tables; who looks at them next finds them in the page cache again. To write
+    /// Takes the pages of `from..to`, but for a last one that is not whole, out of this process's page tables; who looks at them next finds them in the page cache again. To write
     /// back a page that can be stored to, the kernel first takes that right from it, and tells every processor, page by page.
     ///
     /// Does nothing to memory that belongs to no file: it would be lost.
@@ -231,7 +231,7 @@ impl SegmentMap {
         if from > to || to > self.len() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bytes {from}..{to} released of {}", self.len())));
         }
-        let (from, to) = (from.next_multiple_of(page_size()), to / page_size() * page_size());
+        let (from, to) = (from / page_size() * page_size(), to / page_size() * page_size());
         if !self.0.is_file || from >= to {
             return Ok(());
         }

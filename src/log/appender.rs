@@ -50,7 +50,7 @@ pub(crate) struct Appender {
     ahead: Arc<Ahead>,
     /// How far ahead the next request to fill goes.
     fill_window: u64,
-    /// Position and time of the last look.
+    /// Position and time of the last look that ended a step of time.
     fill_since: (u64, u64),
     zeros: ZerosAhead,
     frame: Vec<u8>,
@@ -467,7 +467,7 @@ impl Appender {
     #[cold]
     fn next_window(&mut self) -> Option<(Arc<Ahead>, u64)> {
         let ((position, time), now) = (self.fill_since, coarse_uptime_ns());
-        let took = now - time;
+        let took = now.saturating_sub(time);
         // What it appends in a step of time: as much is to be ahead. Until one is over, what it has appended already.
         let bytes = (u128::from(self.position - position) * u128::from(BUSY_STEP_NS) / u128::from(took.max(BUSY_STEP_NS))) as u64;
         let is_slow = took >= BUSY_STEP_NS && bytes < BUSY_STEP_BYTES;
@@ -740,7 +740,7 @@ const BUSY_STEP_NS: u64 = 20_000_000;
 const SLOW_PIECE_BYTES: u64 = 16 << 10;
 /// Of a partition that is not busy; a busy one has twice as much at least.
 const FILL_WINDOW_MIN: u64 = 256 << 10;
-/// Below 1 MiB appends wait for pages, above 4 MiB nothing is gained (measured).
+/// Above 4 MiB nothing is gained (measured).
 const FILL_WINDOW_MAX: u64 = 4 << 20;
 /// From here on, one write costs less than making pages present and storing to them (measured).
 const WRITE_FROM_BYTES: usize = 64 << 10;

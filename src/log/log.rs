@@ -34,7 +34,7 @@ pub(crate) struct Log {
     pub(crate) batch_bytes_max: u64,
     /// How far everything is durable: low half of the segment's seq, position in units of 8 bytes. Read under the append lock.
     pub(super) durable_word: AtomicU64,
-    /// Bytes appended since the open, and those that it found behind the last checkpoint.
+    /// Bytes appended since the open, and those that it left to be synced.
     pub(super) appended_bytes: AtomicU64,
     pub(crate) index_interval: u32,
     /// Whether the keeper has this partition on its list.
@@ -56,7 +56,7 @@ pub(crate) struct Log {
     /// What of the appended bytes was synced, and checkpointed.
     pub(super) synced_bytes: AtomicU64,
     pub(super) checkpointed_bytes: AtomicU64,
-    /// What the open found behind the last checkpoint, and left there.
+    /// What the open left to be synced.
     found_bytes: u64,
     pub(super) indexed_position: AtomicU64,
     /// Held while a segment is made ahead.
@@ -154,7 +154,7 @@ impl Log {
         );
         let (seq, position) = unsynced.as_ref().map_or((appender.seq(), appender.position), |unsynced| unsynced.durable_at);
         let durable_word = durable_word(seq, position);
-        let (found_bytes, found_synced) = unsynced.as_ref().map_or((0, 0), |unsynced| (unsynced.scanned, unsynced.scanned - unsynced.bytes));
+        let found_bytes = unsynced.as_ref().map_or(0, |unsynced| unsynced.bytes);
         // Of what is to be synced, the index that is there tells no more than a part.
         let indexed = AtomicU64::new(if unsynced.is_some() { 0 } else { appender.position });
         let unsynced = unsynced.map_or_else(Unsynced::default, |left| Unsynced { sealed: left.sealed, names: left.names, ..Unsynced::default() });
@@ -175,7 +175,7 @@ impl Log {
             poison: OnceLock::new(),
             found_bytes,
             appended_bytes: AtomicU64::new(found_bytes),
-            synced_bytes: AtomicU64::new(found_synced),
+            synced_bytes: AtomicU64::new(0),
             checkpointed_bytes: AtomicU64::new(0),
             indexed_position: indexed,
             queued: AtomicBool::new(false),

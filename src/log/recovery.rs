@@ -71,8 +71,6 @@ pub(crate) struct LeftUnsynced {
     /// Their names and that of the active one.
     pub(crate) names: u64,
     pub(crate) bytes: u64,
-    /// With what is synced behind the last checkpoint, which another recovery would read again.
-    pub(crate) scanned: u64,
     /// Below this offset, and before this position in the segment of this number, everything is durable.
     pub(crate) durable_end: u64,
     pub(crate) durable_at: (u64, u64),
@@ -273,7 +271,6 @@ impl Apply<'_> {
             sealed: Vec::new(),
             names: (plan.live.len() - first) as u64,
             bytes: 0,
-            scanned: 0,
             durable_end: plan.durable_end,
             durable_at: (plan.live[first].segment.id.seq, position),
         };
@@ -291,7 +288,6 @@ impl Apply<'_> {
                 unsynced.sealed.push(segment.clone());
             }
         }
-        unsynced.scanned = plan.scanned_bytes.max(unsynced.bytes);
         Ok(self.recovered(appender, list, checkpoint, Some(unsynced)))
     }
 

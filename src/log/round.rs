@@ -145,7 +145,7 @@ impl<'log> Round<'log> {
         self.log.view.durable_end() >= self.end && self.sealed.is_empty() && !self.has_new_names
     }
 
-    /// Takes pages that were stored to through the map out of the page tables, which a sync would do one by one.
+    /// Takes pages that the sync will write out of the page tables, which it would do one by one.
     pub(super) fn release_pages(&self) {
         if !self.log.syncs_each() {
             self.sealed.iter().chain([&self.active]).for_each(|segment| segment.release_pages());

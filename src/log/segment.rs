@@ -228,7 +228,7 @@ impl Segment {
         let Some(Some(map)) = self.map.get() else { return };
         let (from, to) = (self.released.load(Ordering::Relaxed), map.published().end);
         // What fails here costs the sync time.
-        if to.saturating_sub(from) >= RELEASE_FROM_BYTES && map.release(from as usize & !(PAGE_BYTES - 1), map.len()).is_ok() {
+        if to.saturating_sub(from) >= RELEASE_FROM_BYTES && map.release(from as usize, map.len()).is_ok() {
             self.released.store(to, Ordering::Relaxed);
         }
     }
@@ -424,4 +424,3 @@ pub(crate) struct Place {
 const LOAD_AFTER_LOOKUPS: u32 = 16;
 /// A call for fewer pages costs more than it saves.
 const RELEASE_FROM_BYTES: u32 = 128 << 10;
-const PAGE_BYTES: usize = 4096;

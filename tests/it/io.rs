@@ -374,8 +374,13 @@ fn released_pages_hold_what_was_stored() {
             map.release(from, to).unwrap();
             assert!(held.iter().all(|&byte| byte == 7) && map.bytes(0, 50_000).len() == 50_000, "{from}..{to}");
         }
-        store.slot(50_000, 8).fill(8);
+        // A page that is being stored to is found again as well.
+        let slot = store.slot(50_000, 8);
+        slot[..4].fill(8);
+        map.release(0, 64 << 10).unwrap();
+        slot[4..].fill(8);
         store.publish(Published { end: 50_008, next: 2, ..Published::default() });
+        assert_eq!(map.bytes(50_000, 50_008), [8; 8]);
         map.release(0, 50_008).unwrap();
         assert_eq!((map.bytes(49_999, 50_002), read(&*file, 49_999, 3).as_slice()), (&[7, 8, 8][..], &[7, 8, 8][..]));
         for (from, to) in [(0, (64 << 10) + 1), (2, 1), (usize::MAX, usize::MAX)] {
