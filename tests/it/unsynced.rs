@@ -158,8 +158,8 @@ fn notes_of_offsets_go_on_behind_a_kill() {
     let notes = MemoryOffsetStore::new();
     let note = |partition: &Partition| note_partition(&notes, partition.key(), partition.view(), MappingMode::Full).unwrap();
     let noted = {
-        let (store, partition) = lab.open();
-        store.run_background();
+        let (_store, partition) = lab.open();
+        partition.flush().unwrap();
         note(&partition)
     };
     assert_eq!(noted.record_count, 150);
