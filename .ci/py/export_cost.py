@@ -137,6 +137,7 @@ def compare(tidelog, store, topic, work, rounds):
         measured = {name: [] for name in writers}
         for _ in range(rounds):
             for name, write in writers.items():
+                os.sync()  # what the one before left to the kernel is not this one's
                 measured[name].append(write())
         medians = {name: [statistics.median(column) for column in zip(*runs)] for name, runs in measured.items()}
         own_wall, own_cpu, _ = next(iter(medians.values()))

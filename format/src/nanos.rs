@@ -66,6 +66,7 @@ pub fn pack_nanos(values: &[u32], out: &mut Vec<u8>) -> Option<NanosBlock> {
 }
 
 /// The value of record number `index` of a batch; `None` past the end of `packed` and for a value that no millisecond has.
+#[inline]
 pub fn unpack_nano(block: &NanosBlock, packed: &[u8], index: u32) -> Option<u32> {
     let bit = index as usize * usize::from(block.width);
     let rest = packed.get(bit / 8..)?;

@@ -114,6 +114,7 @@ impl TimestampNs {
     }
 
     /// The time `millis` milliseconds and `sub_millis` nanoseconds; saturates at the ends of `i64`.
+    #[inline]
     pub const fn from_parts(millis: i64, sub_millis: u32) -> Self {
         if let Some(start) = millis.checked_mul(NANOS_PER_MILLI)
             && let Some(nanos) = start.checked_add(sub_millis as i64)

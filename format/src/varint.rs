@@ -37,13 +37,12 @@ pub fn put_varint(out: &mut [u8], mut at: usize, value: i64) -> usize {
 // In line: where one ends, the next begins, and a position that is handed back through memory holds up all that follow.
 #[inline(always)]
 pub fn get_varint(bytes: &[u8], at: usize) -> Result<(i64, usize), DecodeError> {
-    if let Some(&byte) = bytes.get(at)
-        && byte < 0x80
-    {
-        return Ok((unzigzag(byte.into()), at + 1));
+    let Some(&low) = bytes.get(at) else { return get_long_varint(bytes, at) };
+    if low < 0x80 {
+        return Ok((unzigzag(low.into()), at + 1));
     }
     // Lengths of 64 to 8,191 bytes.
-    if let Some(&[low, high]) = bytes.get(at..at.saturating_add(2))
+    if let Some(&high) = bytes.get(at + 1)
         && high < 0x80
     {
         return Ok((unzigzag(u64::from(low & 0x7f) | u64::from(high) << 7), at + 2));

@@ -1,9 +1,9 @@
 //! One run of an export: from the log's records to rows, files and gaps. Decides nothing about where it begins.
 
-use tidelog_format::Offset;
+use tidelog_format::{DecodeError, Offset};
 
 use crate::error::ReadError;
-use crate::export::columns::{BatchPart, Columns};
+use crate::export::columns::{BatchPart, COUNTED_MAX, Columns};
 use crate::export::encoders::Encoders;
 use crate::export::error::ExportError;
 use crate::export::export_directory::ExportDirectory;
@@ -100,7 +100,12 @@ impl Run<'_> {
     /// Whether the run may go on.
     fn batch(&mut self, batch: &StoredBatch) -> Result<bool, ExportError> {
         let part = BatchPart { leader_epoch: batch.leader_epoch(), producer_id: batch.producer_id() };
-        for record in batch.records() {
+        let is_within = self.next <= batch.base_offset().get() && batch.next_offset() <= self.until;
+        let mut records = batch.records();
+        loop {
+            let room = if is_within { self.room_for(batch) } else { 0 };
+            let next = self.plain_rows(records.by_ref().take(room), part).map_or_else(|error| Some(Err(error)), |()| records.next());
+            let Some(record) = next else { break };
             match record {
                 Ok(record) if record.offset() < self.next => {}
                 Ok(record) if record.offset() >= self.until => break,
@@ -115,6 +120,31 @@ impl Run<'_> {
         // Offsets of a compacted batch may have no record. What lies behind the end is for the next run.
         self.next = self.next.max(batch.next_offset().get().min(self.until));
         Ok(true)
+    }
+
+    /// How many of the records of a batch, or of those that are left of it, are sure to become rows of the open file, and to end nothing.
+    fn room_for(&self, batch: &StoredBatch) -> usize {
+        let Some(open) = self.open.as_ref().filter(|_| self.left_out.is_empty()) else { return 0 };
+        let bytes = batch.record_bytes();
+        let in_file = open.bytes + (self.columns.bytes() + bytes.saturating_mul(COUNTED_MAX)) as u64;
+        if in_file >= self.export.bytes_per_file || batch.next_offset().get() - open.contents.extent.last >= DIFFERENCE_MAX {
+            return 0;
+        }
+        let rows = self.export.rows_per_file.saturating_sub(open.contents.extent.rows);
+        self.columns.room_for(bytes).min(usize::try_from(rows).unwrap_or(usize::MAX))
+    }
+
+    /// Makes rows of records for which there is room. What [`row`](Self::row) looks at for each, is looked at once.
+    fn plain_rows<'a>(&mut self, records: impl Iterator<Item = Result<RecordRef<'a>, DecodeError>>, part: BatchPart) -> Result<(), DecodeError> {
+        let before = self.columns.len();
+        let done = self.columns.push_plain(records, part);
+        let (offsets, ts_ns) = (&self.columns.offsets[before..], &self.columns.ts_ns[before..]);
+        if let (Some(open), Some(last)) = (&mut self.open, offsets.last()) {
+            open.contents.extent.add_rows(offsets, ts_ns);
+            open.contents.leader_epoch = part.leader_epoch;
+            self.next = last.cast_unsigned() + 1;
+        }
+        done
     }
 
     #[inline]

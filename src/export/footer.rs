@@ -46,6 +46,14 @@ impl Extent {
         Self { first: offset, last: offset, rows: 1, min_ts_ns: ts_ns, max_ts_ns: ts_ns }
     }
 
+    /// Adds rows in the order of their offsets.
+    pub(super) fn add_rows(&mut self, offsets: &[i64], ts_ns: &[i64]) {
+        self.last = offsets.last().map_or(self.last, |last| last.cast_unsigned());
+        self.rows += offsets.len() as u64;
+        self.min_ts_ns = ts_ns.iter().copied().fold(self.min_ts_ns, i64::min);
+        self.max_ts_ns = ts_ns.iter().copied().fold(self.max_ts_ns, i64::max);
+    }
+
     pub(super) fn add_row(&mut self, offset: u64, ts_ns: i64) {
         self.last = offset;
         self.rows += 1;

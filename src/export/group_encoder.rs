@@ -35,7 +35,7 @@ impl GroupEncoder<'_> {
             self.numbers(0, &pages, &columns.offsets, true)?,
             self.numbers(1, &pages, &columns.ts_ns, times == Times::VeryNear)?,
             self.numbers(2, &pages, &ts, times != Times::Apart)?,
-            self.keys(3, &pages, &columns.keys)?,
+            self.keys(3, &pages, &mut columns.keys)?,
         ];
         chunks.push(self.values(VALUE_COLUMN, columns)?);
         chunks.extend([
@@ -76,7 +76,7 @@ impl GroupEncoder<'_> {
         Ok(writer.close_with(Statistics::int64(Some(min), Some(max), None, Some(0), false), index.build()?))
     }
 
-    fn keys(&mut self, column: usize, pages: &[Range<usize>], keys: &Strings) -> Result<Chunk, ParquetError> {
+    fn keys(&mut self, column: usize, pages: &[Range<usize>], keys: &mut Strings) -> Result<Chunk, ParquetError> {
         let mut writer = self.writer(column);
         let is_there: Vec<Runs<bool>> = keys.is_there.portions(pages.iter().map(Range::len)).collect();
         let mut strings = StringPages::begin(keys, is_there.iter().map(count_of), &mut writer)?;
@@ -84,6 +84,9 @@ impl GroupEncoder<'_> {
             let (buffer, encoding) = strings.next(count_of(is_there));
             writer.page(PageRows::flat(page.len()), encoding, buffer, &levels_of(&is_there.map(u32::from), OPTIONAL))?;
         }
+        let different = strings.different;
+        drop(strings);
+        keys.different = different;
         Ok(writer.close())
     }
 
@@ -180,13 +183,14 @@ struct StringPages<'a> {
     next_place: usize,
     /// Entries of the dictionary at the end of each page that goes by it.
     entries: std::vec::IntoIter<usize>,
-    has_dictionary: bool,
+    /// Entries of the dictionary.
+    different: usize,
 }
 
 impl<'a> StringPages<'a> {
     /// Writes the dictionary of pages with so many strings each.
     fn begin(strings: &'a Strings, pages: impl Iterator<Item = usize>, writer: &mut ChunkWriter<'_>) -> Result<Self, ParquetError> {
-        let (mut dictionary, mut places, mut entries) = (Dictionary::new(), Vec::new(), Vec::new());
+        let (mut dictionary, mut places, mut entries) = (Dictionary::with_capacity(strings.different), Vec::new(), Vec::new());
         let mut rest = strings.iter();
         for page in pages {
             if dictionary.bytes() > DICTIONARY_BYTES_MAX {
@@ -195,11 +199,11 @@ impl<'a> StringPages<'a> {
             places.extend(rest.by_ref().take(page).map(|string| dictionary.place_of(string)));
             entries.push(dictionary.len());
         }
-        let has_dictionary = dictionary.len() > 0;
-        if has_dictionary {
-            writer.dictionary(dictionary.len(), dictionary.into_page())?;
+        let different = dictionary.len();
+        if different > 0 {
+            writer.dictionary(different, dictionary.into_page())?;
         }
-        Ok(Self { strings: Box::new(rest), places, next_place: 0, entries: entries.into_iter(), has_dictionary })
+        Ok(Self { strings: Box::new(rest), places, next_place: 0, entries: entries.into_iter(), different })
     }
 
     /// The next page, of so many strings.
@@ -210,7 +214,7 @@ impl<'a> StringPages<'a> {
             return (buffer, Encoding::PLAIN);
         };
         // Before the first entry there is none in a page.
-        let entries = entries.max(usize::from(self.has_dictionary));
+        let entries = entries.max(self.different.min(1));
         let (mut buffer, encoding) = begin_places(entries);
         if len > 0 {
             encode_hybrid(&self.places[self.next_place..][..len], width_of_places(entries), buffer.tail());

@@ -99,8 +99,10 @@ pub(super) fn sorting() -> Vec<SortingColumn> {
 
 /// How the times of a row group may be encoded: files of 5 M rows at a few milliseconds from each other take a tenth less as differences.
 pub(super) fn times_of(ts_ns: &[i64]) -> Times {
-    let differences = ts_ns.windows(2).map(|pair| i128::from(pair[1]) - i128::from(pair[0]));
+    // One that an i64 does not hold is far above the limits as well when it is cut short.
+    let differences = ts_ns.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
     let (min, max) = differences.fold((0, 0), |(min, max), difference| (difference.min(min), difference.max(max)));
+    let (min, max) = (i128::from(min), i128::from(max));
     // Rounded down to microseconds, a difference is off by less than one.
     if max - min < i128::from(DIFFERENCE_MAX) {
         Times::VeryNear

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Offset, Position, Single, TimestampNs, resync};
 
 use crate::error::IoError;
+use crate::log::record_times::max_timestamp;
 use crate::log::segment::{Chunk, Owner, Place, Segment, frames_end};
-use crate::log::stored::{SingleAt, StoredBatch, Unreadable, max_timestamp};
+use crate::log::stored::{SingleAt, StoredBatch, Unreadable};
 use crate::log::view::LiveSegment;
 
 /// A place in one live segment.

@@ -23,6 +23,7 @@ mod plan;
 mod poll_end;
 mod reader;
 mod record_batch;
+mod record_times;
 mod recover_many;
 mod recovery;
 mod repair;

@@ -83,10 +83,17 @@ impl Chunk {
         self.owner.slice((position - self.start) as usize, (self.end - self.start) as usize)
     }
 
-    /// The heap that it stands in, if that is large enough and nobody else looks at it.
-    fn into_buffer(self, len: usize) -> Option<Arc<[u8]>> {
+    /// The heap that it stands in, if that has room for `want` bytes and nobody else looks at it, and how many of those from `position` on it begins
+    /// with then.
+    fn into_buffer(self, position: u64, want: usize) -> Option<(Arc<[u8]>, usize)> {
+        let held = self.from(position).len().min(want);
         let Owner::Heap(mut bytes) = self.owner else { return None };
-        (bytes.len() >= len && Arc::get_mut(&mut bytes).is_some()).then_some(bytes)
+        let buffer = Arc::get_mut(&mut bytes).filter(|buffer| buffer.len() >= want)?;
+        if held > 0 {
+            let from = (position - self.start) as usize;
+            buffer.copy_within(from..from + held, 0);
+        }
+        Some((bytes, held))
     }
 }
 
@@ -245,7 +252,7 @@ impl Segment {
     }
 
     /// Bytes from `position` on: all frames that are published where the segment is mapped, else about `want` of them, fewer at the end. They are
-    /// read into what a chunk that is spent was read into, unless that is looked at still.
+    /// read into what a chunk that is spent was read into, unless that is looked at still; what it holds of them is not read again.
     pub(crate) fn chunk(&self, position: u64, want: usize, spent: Option<Chunk>) -> Result<Chunk, IoError> {
         let end = self.frames_end();
         if let Some(map) = self.map()? {
@@ -253,10 +260,12 @@ impl Segment {
         }
         let file = self.readable()?;
         let want = (end.saturating_sub(position)).min(want as u64) as usize;
-        let mut bytes = spent.and_then(|spent| spent.into_buffer(want)).unwrap_or_else(|| std::iter::repeat_n(0, want).collect());
+        let (mut bytes, held) =
+            spent.and_then(|spent| spent.into_buffer(position, want)).unwrap_or_else(|| (std::iter::repeat_n(0, want).collect(), 0));
         let buffer = Arc::get_mut(&mut bytes).expect("nobody else has it");
-        let read = read_full_at(&*file, &mut buffer[..want], position).at("read", &self.path())?;
-        Ok(Chunk { end: position + read as u64, owner: Owner::Heap(bytes), _file: Some(file), start: position })
+        let behind = position + held as u64;
+        let read = read_full_at(&*file, &mut buffer[held..want], behind).at("read", &self.path())?;
+        Ok(Chunk { end: behind + read as u64, owner: Owner::Heap(bytes), _file: Some(file), start: position })
     }
 
     /// The map, made at the first read; `None` where none is wanted or to be had.

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use tidelog_format::{
     Attributes, Codec, DecodeError, Frame, FrameHeader, Header, HeaderIter, LeaderEpoch, NanosBlock, Offset, Position, Producer, RecordSpan,
-    RecordView, TimestampNs, unpack_nano,
+    RecordView, TimestampNs,
 };
 
 use crate::config::codec_name;
 use crate::io::SegmentMap;
 use crate::log::codec::decompress;
+use crate::log::record_times::{RecordTimes, max_timestamp};
 use crate::log::seen;
 use crate::log::segment::Owner;
 
@@ -180,6 +181,11 @@ impl StoredBatch {
         self.plain.as_ref().map_or_else(|| self.frame.clone(), |plain| Owner::Heap(plain.clone()))
     }
 
+    /// Bytes that its records take, not compressed.
+    pub(crate) fn record_bytes(&self) -> usize {
+        self.bytes().len()
+    }
+
     #[inline]
     fn bytes(&self) -> &[u8] {
         match &self.plain {
@@ -191,7 +197,7 @@ impl StoredBatch {
     /// The records, borrowed: nothing is copied, counted or allocated.
     #[inline]
     pub fn records(&self) -> BatchRecords<'_> {
-        BatchRecords { batch: self, bytes: self.bytes(), packed: self.packed(), at: 0, number: 0, next_delta: 0 }
+        BatchRecords { batch: self, bytes: self.bytes(), times: RecordTimes::new(&self.header, self.packed()), at: 0, number: 0, next_delta: 0 }
     }
 
     /// The packed nanoseconds, if the batch has them.
@@ -202,7 +208,7 @@ impl StoredBatch {
 
     #[inline]
     fn timestamp(&self, delta_ms: i64, number: u32) -> TimestampNs {
-        timestamp(&self.header, self.packed(), delta_ms, number)
+        RecordTimes::new(&self.header, self.packed()).at(delta_ms, number)
     }
 
     /// The record at `at` of the record section, and where the next one begins. `None` behind the last one.
@@ -269,37 +275,12 @@ impl StoredBatch {
     }
 }
 
-/// The time of record `number` of a frame, whose packed nanoseconds, if it has them, are given.
-#[inline]
-fn timestamp(header: &FrameHeader, packed: Option<(&NanosBlock, &[u8])>, delta_ms: i64, number: u32) -> TimestampNs {
-    const HEADER_TIMES: u32 = Attributes::LOG_APPEND_TIME.0 | Attributes::TS_MILLIS.0;
-    if delta_ms == 0 && packed.is_none() && header.attributes.0 & HEADER_TIMES == 0 {
-        return header.base_ts;
-    }
-    if header.attributes.contains(Attributes::LOG_APPEND_TIME) {
-        return max_timestamp(header);
-    }
-    if header.attributes.contains(Attributes::TS_MILLIS) {
-        return TimestampNs::from_parts(header.base_ts.get().saturating_add(delta_ms), 0);
-    }
-    let sub_millis = match packed {
-        None => header.base_ts.sub_millis(),
-        Some((nanos, bytes)) => unpack_nano(nanos, bytes, number).unwrap_or(0),
-    };
-    TimestampNs::from_parts(header.base_ts.millis().saturating_add(delta_ms), sub_millis)
-}
-
-/// Highest time of a record in a frame, in nanoseconds whatever the header holds.
-pub(crate) fn max_timestamp(header: &FrameHeader) -> TimestampNs {
-    if header.attributes.contains(Attributes::TS_MILLIS) { TimestampNs::from_parts(header.max_ts.get(), 0) } else { header.max_ts }
-}
-
 /// The records of one batch, borrowed.
 #[derive(Debug, Clone)]
 pub struct BatchRecords<'a> {
     batch: &'a StoredBatch,
     bytes: &'a [u8],
-    packed: Option<(&'a NanosBlock, &'a [u8])>,
+    times: RecordTimes<'a>,
     at: usize,
     number: u32,
     /// Offsets only ever grow: a record with a lower one is passed by.
@@ -309,7 +290,7 @@ pub struct BatchRecords<'a> {
 impl<'a> Iterator for BatchRecords<'a> {
     type Item = Result<RecordRef<'a>, DecodeError>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         let view = loop {
             if self.at >= self.bytes.len() {
@@ -330,7 +311,7 @@ impl<'a> Iterator for BatchRecords<'a> {
             }
         };
         self.next_delta = view.span.offset_delta + 1;
-        let timestamp = timestamp(&self.batch.header, self.packed, view.span.timestamp_delta_ms, self.number - 1);
+        let timestamp = self.times.at(view.span.timestamp_delta_ms, self.number - 1);
         Some(Ok(RecordRef { offset: self.batch.offset(view.span.offset_delta), timestamp, view }))
     }
 }
@@ -423,7 +404,7 @@ impl StoredRecord {
         }
         Some(Self {
             offset,
-            timestamp: timestamp(header, packed, span.timestamp_delta_ms, delta),
+            timestamp: RecordTimes::new(header, packed).at(span.timestamp_delta_ms, delta),
             leader_epoch: header.leader_epoch,
             producer_id: frame.blocks.producer.map(|producer| producer.id),
             records: (from, from + frame.records.len()),

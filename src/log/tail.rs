@@ -11,8 +11,8 @@ use crate::error::{IoContext, IoError};
 use crate::io::{Access, File, Storage, read_full_at};
 use crate::log::appender::published;
 use crate::log::offset_index::{GrowingIndex, StoredIndex};
+use crate::log::record_times::max_timestamp;
 use crate::log::segment::{Segment, Sums};
-use crate::log::stored::max_timestamp;
 use crate::log::view::{LiveSegment, SegmentList};
 
 /// The segment that grows, and how far its frames were verified.

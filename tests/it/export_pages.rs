@@ -103,6 +103,21 @@ proptest! {
 }
 
 #[test]
+fn offsets_too_far_apart_for_a_file_begin_another() {
+    const FAR: u64 = 1 << 27;
+    let dir = tempfile::tempdir().unwrap();
+    let mut rows = rows(&[(900, Stretch::Of(3), Stretch::Of(300), 0, 1)]);
+    for row in &mut rows[300..] {
+        row.offset += if row.offset < 600 { FAR - 2 } else { 2 * FAR };
+    }
+    let original = options().open(dir.path().join("original")).unwrap().topic("t").unwrap().partition(0).unwrap();
+    restore(&original, &rows, 100).unwrap();
+    let report = ParquetExport::new(original.view(), dir.path().join("out")).run(&mut |_| {}).unwrap();
+    let files: Vec<_> = report.files.iter().map(|file| (file.first.get(), file.last.get(), file.rows)).collect();
+    assert_eq!(files, [(0, FAR + 597, 600), (2 * FAR + 600, 2 * FAR + 899, 300)]);
+}
+
+#[test]
 fn a_dictionary_that_becomes_too_large_is_given_up_at_a_page() {
     let pages_of_keys = |stretches: &[_], compression| {
         let (_dir, _, metadata) = check(&rows(stretches), compression);

@@ -1,5 +1,6 @@
 //! Differences of neighbouring numbers, packed. Source: Encodings.md of parquet-format, "Delta Encoding (DELTA_BINARY_PACKED)".
 
+use crate::export::pages::bits::put_bits;
 use crate::export::pages::varint::{put_varint, put_zigzag};
 
 /// Appends numbers, in blocks as parquet-java and pyarrow cut them.
@@ -20,7 +21,13 @@ pub(in crate::export) fn encode_deltas(numbers: &[i64], out: &mut Vec<u8>) {
 }
 
 fn put_block(deltas: &[i64], out: &mut Vec<u8>) {
-    let least = deltas.iter().copied().min().unwrap_or_default();
+    // Offsets of a log without gaps, and times of batches that have one.
+    if deltas.iter().all(|delta| *delta == deltas[0]) {
+        put_zigzag(out, deltas[0]);
+        out.extend([0; BLOCK / MINI_BLOCK]);
+        return;
+    }
+    let least = deltas.iter().copied().fold(i64::MAX, i64::min);
     put_zigzag(out, least);
     let widths_at = out.len();
     // Of mini-blocks that hold nothing there is a width and no more.
@@ -37,18 +44,10 @@ fn put_block(deltas: &[i64], out: &mut Vec<u8>) {
 
 /// A mini-block is always whole.
 fn pack(deltas: &[i64], least: i64, width: u32, out: &mut Vec<u8>) {
-    let end = out.len() + MINI_BLOCK / 8 * width as usize;
-    let (mut word, mut bits) = (0u128, 0);
-    for delta in deltas {
-        word |= u128::from(delta.wrapping_sub(least).cast_unsigned()) << bits;
-        bits += width;
-        if bits >= u64::BITS {
-            out.extend_from_slice(&(word as u64).to_le_bytes());
-            word >>= u64::BITS;
-            bits -= u64::BITS;
-        }
-    }
-    out.extend_from_slice(&(word as u64).to_le_bytes());
+    let bytes = MINI_BLOCK / 8 * width as usize;
+    out.reserve(bytes);
+    let end = out.len() + bytes;
+    put_bits(deltas.iter().map(|delta| delta.wrapping_sub(least).cast_unsigned()), width, out);
     out.resize(end, 0);
 }
 

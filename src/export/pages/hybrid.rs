@@ -2,6 +2,7 @@
 
 use std::iter::repeat_n;
 
+use crate::export::pages::bits::put_bits;
 use crate::export::pages::runs::Runs;
 use crate::export::pages::varint::put_varint;
 
@@ -72,17 +73,7 @@ fn pack(numbers: &[u32], width: u32, out: &mut Vec<u8>) {
     put_varint(out, (groups as u64) << 1 | 1);
     out.reserve(groups * width as usize);
     let end = out.len() + groups * width as usize;
-    let (mut word, mut bits) = (0u64, 0);
-    for &number in numbers {
-        word |= u64::from(number) << bits;
-        bits += width;
-        if bits >= 32 {
-            out.extend_from_slice(&(word as u32).to_le_bytes());
-            word >>= 32;
-            bits -= 32;
-        }
-    }
-    out.extend_from_slice(&word.to_le_bytes());
+    put_bits(numbers.iter().map(|number| u64::from(*number)), width, out);
     // What is missing of the last group is zero.
     out.resize(end, 0);
 }

@@ -1,5 +1,6 @@
 //! Parquet's column chunks as bytes, page by page, each page with its checksum. Knows no file, and no record.
 
+mod bits;
 mod chunk;
 mod delta;
 mod dictionary;
@@ -18,4 +19,4 @@ pub(super) use hybrid::{encode_hybrid, encode_runs, put_levels, width_of};
 pub(super) use page_buffer::PageBuffer;
 pub(super) use page_compressor::PageCompressor;
 pub(super) use runs::Runs;
-pub(super) use strings::{PlainStrings, put_plain};
+pub(super) use strings::{PlainStrings, put_plain, put_short};

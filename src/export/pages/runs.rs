@@ -20,6 +20,7 @@ impl<T: PartialEq + Copy> Runs<T> {
     #[inline]
     pub(in crate::export) fn extend(&mut self, number: T, count: usize) {
         match self.runs.last_mut() {
+            _ if count == 0 => {}
             Some((last, so_far)) if *last == number => *so_far += count,
             _ => self.runs.push((number, count)),
         }
