@@ -134,9 +134,11 @@ impl Columns {
     /// How many records of a batch, which take so many bytes in it, are sure to end no page and no group. None where columns are declared: their
     /// values may take more than what they come from.
     pub(super) fn room_for(&self, bytes: usize) -> usize {
-        let bytes = bytes.saturating_mul(COUNTED_MAX);
-        let fits = (self.bytes - self.page_bytes).saturating_add(bytes) < PAGE_BYTES && self.bytes.saturating_add(bytes) < GROUP_BYTES;
-        if fits && self.declared().is_empty() { PAGE_ROWS - 1 - self.len() % PAGE_ROWS } else { 0 }
+        if !self.declared().is_empty() {
+            return 0;
+        }
+        let end = self.bytes.saturating_add(bytes.saturating_mul(COUNTED_MAX));
+        if end - self.page_bytes < PAGE_BYTES && end < GROUP_BYTES { PAGE_ROWS - 1 - self.len() % PAGE_ROWS } else { 0 }
     }
 
     /// Adds records of one batch for which there is [room](Self::room_for), before the first that cannot be read, which is returned.

@@ -104,7 +104,8 @@ impl Run<'_> {
         let mut records = batch.records();
         loop {
             let room = if is_within { self.room_for(batch) } else { 0 };
-            let next = self.plain_rows(records.by_ref().take(room), part).map_or_else(|error| Some(Err(error)), |()| records.next());
+            let done = if room > 0 { self.plain_rows(records.by_ref().take(room), part) } else { Ok(()) };
+            let next = done.map_or_else(|error| Some(Err(error)), |()| records.next());
             let Some(record) = next else { break };
             match record {
                 Ok(record) if record.offset() < self.next => {}
@@ -126,7 +127,7 @@ impl Run<'_> {
     fn room_for(&self, batch: &StoredBatch) -> usize {
         let Some(open) = self.open.as_ref().filter(|_| self.left_out.is_empty()) else { return 0 };
         let bytes = batch.record_bytes();
-        let in_file = open.bytes + (self.columns.bytes() + bytes.saturating_mul(COUNTED_MAX)) as u64;
+        let in_file = open.bytes + self.columns.bytes().saturating_add(bytes.saturating_mul(COUNTED_MAX)) as u64;
         if in_file >= self.export.bytes_per_file || batch.next_offset().get() - open.contents.extent.last >= DIFFERENCE_MAX {
             return 0;
         }

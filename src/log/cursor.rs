@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tidelog_format::{Attributes, DecodeError, FRAME_HEADER_BYTES, Frame, FrameHeader, Offset, Position, Single, TimestampNs, resync};
 
 use crate::error::IoError;
-use crate::log::record_times::max_timestamp;
 use crate::log::segment::{Chunk, Owner, Place, Segment, frames_end};
 use crate::log::stored::{SingleAt, StoredBatch, Unreadable};
 use crate::log::view::LiveSegment;
@@ -98,7 +97,7 @@ impl Cursor {
         let passed = |frame: &Frame<'_>| Passed {
             base_offset: frame.header.base_offset.get(),
             next_offset: frame.header.next_offset().get(),
-            max_ts: if frame.header.record_count == 0 { TimestampNs::new(i64::MIN) } else { max_timestamp(&frame.header) },
+            max_ts: if frame.header.record_count == 0 { TimestampNs::new(i64::MIN) } else { frame.header.max_timestamp() },
             end: position + frame.header.stored_bytes() as u64,
         };
         let mut asked = FRAME_HEADER_BYTES;

@@ -235,7 +235,10 @@ impl Watched {
         if unsynced == 0 {
             self.dirty_since = now;
         } else if self.is_sync_due(now) {
-            let _ = log.flush(); // a failure poisons the partition, and shows at the next append
+            // Behind as much a checkpoint costs little: it begins with the same sync.
+            let is_long = log.uncheckpointed_bytes() >= OS_ONLY_BYTES;
+            // A failure poisons the partition, and shows at the next append.
+            let _ = if is_long { log.write_checkpoint() } else { log.flush().map(drop) };
             self.dirty_since = now;
         }
         log.finish_sealed();

@@ -20,7 +20,7 @@ impl<'a> RecordTimes<'a> {
     #[inline]
     pub(crate) fn new(header: &FrameHeader, packed: Option<(&'a NanosBlock, &'a [u8])>) -> Self {
         if header.attributes.contains(Attributes::LOG_APPEND_TIME) {
-            return Self::One(max_timestamp(header));
+            return Self::One(header.max_timestamp());
         }
         match packed {
             _ if header.attributes.contains(Attributes::TS_MILLIS) => Self::Millis(header.base_ts.get()),
@@ -48,9 +48,32 @@ fn behind(base: TimestampNs, delta_ms: i64) -> TimestampNs {
     nanos.map_or_else(|| TimestampNs::from_parts(base.millis().saturating_add(delta_ms), base.sub_millis()), TimestampNs::new)
 }
 
-/// Highest time of a record in a frame, in nanoseconds whatever the header holds.
-pub(crate) fn max_timestamp(header: &FrameHeader) -> TimestampNs {
-    if header.attributes.contains(Attributes::TS_MILLIS) { TimestampNs::from_parts(header.max_ts.get(), 0) } else { header.max_ts }
-}
-
 const NANOS_PER_MILLI: i64 = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// In 128 bits, where nothing overflows before the end.
+    fn expected(base_ms: i64, nanos: i64, delta_ms: i64) -> i64 {
+        let exact = (i128::from(base_ms) + i128::from(delta_ms)) * i128::from(NANOS_PER_MILLI) + i128::from(nanos);
+        exact.clamp(i64::MIN.into(), i64::MAX.into()) as i64
+    }
+
+    #[test]
+    fn times_are_exact_and_stop_at_the_ends() {
+        let edges =
+            [i64::MIN, i64::MIN + 1, i64::MIN / NANOS_PER_MILLI, -1_000_001, -1, 0, 1, 999_999, i64::MAX / NANOS_PER_MILLI, i64::MAX - 1, i64::MAX];
+        let near = |edge: i64| (-3..=3).map(move |step| edge.saturating_add(step));
+        for base in edges.into_iter().flat_map(near) {
+            for delta_ms in edges.into_iter().flat_map(near) {
+                let (ms, nanos) = (base.div_euclid(NANOS_PER_MILLI), base.rem_euclid(NANOS_PER_MILLI));
+                let at = |times: RecordTimes<'_>| times.at(delta_ms, 0).get();
+                assert_eq!(at(RecordTimes::Behind(TimestampNs::new(base))), expected(ms, nanos, delta_ms), "{base} ns and {delta_ms} ms");
+                assert_eq!(at(RecordTimes::Millis(base)), expected(base, 0, delta_ms), "{base} ms and {delta_ms} ms");
+                let (block, packed) = (NanosBlock { width: 1, min: 7, crc: 0 }, [1]);
+                assert_eq!(at(RecordTimes::Nanos(ms, &block, &packed)), expected(ms, 8, delta_ms), "{ms} ms, {delta_ms} ms and 8 ns");
+            }
+        }
+    }
+}

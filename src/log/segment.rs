@@ -83,17 +83,23 @@ impl Chunk {
         self.owner.slice((position - self.start) as usize, (self.end - self.start) as usize)
     }
 
-    /// The heap that it stands in, if that has room for `want` bytes and nobody else looks at it, and how many of those from `position` on it begins
-    /// with then.
-    fn into_buffer(self, position: u64, want: usize) -> Option<(Arc<[u8]>, usize)> {
+    /// A buffer for `want` bytes from `position` on, and how many of them it begins with, which stood here: the one that the chunk stands in, if that
+    /// is large enough and nobody else looks at it.
+    fn into_buffer(mut self, position: u64, want: usize) -> (Arc<[u8]>, usize) {
         let held = self.from(position).len().min(want);
-        let Owner::Heap(mut bytes) = self.owner else { return None };
-        let buffer = Arc::get_mut(&mut bytes).filter(|buffer| buffer.len() >= want)?;
-        if held > 0 {
-            let from = (position - self.start) as usize;
-            buffer.copy_within(from..from + held, 0);
+        let from = position.wrapping_sub(self.start) as usize; // of no meaning where nothing is held
+        if let Owner::Heap(bytes) = &mut self.owner
+            && let Some(buffer) = Arc::get_mut(bytes)
+            && buffer.len() >= want
+        {
+            if held > 0 {
+                buffer.copy_within(from..from + held, 0);
+            }
+            return (bytes.clone(), held);
         }
-        Some((bytes, held))
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, want).collect();
+        Arc::get_mut(&mut bytes).expect("nobody else has it")[..held].copy_from_slice(&self.from(position)[..held]);
+        (bytes, held)
     }
 }
 
@@ -260,8 +266,7 @@ impl Segment {
         }
         let file = self.readable()?;
         let want = (end.saturating_sub(position)).min(want as u64) as usize;
-        let (mut bytes, held) =
-            spent.and_then(|spent| spent.into_buffer(position, want)).unwrap_or_else(|| (std::iter::repeat_n(0, want).collect(), 0));
+        let (mut bytes, held) = spent.map_or_else(|| (std::iter::repeat_n(0, want).collect(), 0), |spent| spent.into_buffer(position, want));
         let buffer = Arc::get_mut(&mut bytes).expect("nobody else has it");
         let behind = position + held as u64;
         let read = read_full_at(&*file, &mut buffer[held..want], behind).at("read", &self.path())?;

@@ -10,7 +10,7 @@ use tidelog_format::{
 use crate::config::codec_name;
 use crate::io::SegmentMap;
 use crate::log::codec::decompress;
-use crate::log::record_times::{RecordTimes, max_timestamp};
+use crate::log::record_times::RecordTimes;
 use crate::log::seen;
 use crate::log::segment::Owner;
 
@@ -168,7 +168,7 @@ impl StoredBatch {
 
     /// Highest time of a record.
     pub fn max_timestamp(&self) -> TimestampNs {
-        max_timestamp(&self.header)
+        self.header.max_timestamp()
     }
 
     /// Whether readers see its records: not a seal, a pad or a control batch.
@@ -182,6 +182,7 @@ impl StoredBatch {
     }
 
     /// Bytes that its records take, not compressed.
+    #[cfg(feature = "parquet")]
     pub(crate) fn record_bytes(&self) -> usize {
         self.bytes().len()
     }

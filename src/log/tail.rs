@@ -11,7 +11,6 @@ use crate::error::{IoContext, IoError};
 use crate::io::{Access, File, Storage, read_full_at};
 use crate::log::appender::published;
 use crate::log::offset_index::{GrowingIndex, StoredIndex};
-use crate::log::record_times::max_timestamp;
 use crate::log::segment::{Segment, Sums};
 use crate::log::view::{LiveSegment, SegmentList};
 
@@ -130,7 +129,7 @@ impl Tail {
             end.position += stored as u64;
             (end.next_offset, end.chain) = (header.next_offset().get(), chain);
             if header.record_count > 0 {
-                end.sums.max_ts = end.sums.max_ts.max(max_timestamp(&header));
+                end.sums.max_ts = end.sums.max_ts.max(header.max_timestamp());
             }
             end.sums.records += u64::from(header.data_records());
             if header.attributes.contains(Attributes::SEAL) {

@@ -23,6 +23,9 @@ use tidelog::io::{Disk, Storage};
 use tidelog::{
     AckLevel, Partition, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Start, Store, StoreOptions, SyncPolicy, TimestampNs,
 };
+use tidelog_format::{Frame, FrameHeader, Position, RecordSpan};
+
+use crate::support::{Lab, append_batch};
 
 #[test]
 fn rows_come_back_as_they_were_appended() {
@@ -274,6 +277,30 @@ fn damage_is_left_out_and_reported() {
     let said = key_values(&file.path);
     assert_eq!((&said["tidelog.dense"], &said["tidelog.gaps"]), (&"false".to_owned(), gaps));
     assert_eq!(read(&file.path), [&rows[..100], &rows[150..]].concat());
+}
+
+/// A batch with a right checksum and a record without a length: what stands before that is exported.
+#[test]
+fn a_record_that_cannot_be_read_ends_its_batch() {
+    let lab = Lab::closed(|partition, oracle| (0..3).for_each(|_| append_batch(partition, oracle, 3, 100, AckLevel::Durable)));
+    let segment = &lab.segments()[0];
+    let spot = segment.frame_of(3);
+    let (at, mut body_crc) = (spot.position as usize, 0);
+    segment.edit(|bytes| {
+        let frame = Frame::decode(&bytes[at..], segment.header.salt, Position::new(spot.position)).unwrap();
+        let records = at + (frame.records.as_ptr().addr() - bytes[at..].as_ptr().addr());
+        let end = records + frame.records.len();
+        let second = RecordSpan::skip(&bytes[..end], records).unwrap();
+        bytes[second] = 1; // a length of -1
+        body_crc = FrameHeader::body_crc_of(spot.frame_len as usize, &bytes[records..end]);
+    });
+    segment.rewrite_header(spot, |header| header.body_crc = body_crc);
+    let (_store, partition) = lab.open();
+    let out = tempfile::tempdir().unwrap();
+    let report = ParquetExport::new(partition.view(), out.path()).allow_gaps(true).run(&mut |_| {}).unwrap();
+    assert_eq!(report.gaps.iter().map(|gap| (gap.from.get(), gap.to.get())).collect::<Vec<_>>(), [(4, 6)]);
+    let offsets: Vec<_> = read(&report.files[0].path).into_iter().map(|row| row.offset).collect();
+    assert_eq!((report.files.len(), offsets), (1, vec![0, 1, 2, 3, 6, 7, 8]));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! What a file holds is judged by the parquet crate, which reads it and its checksums.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -10,7 +10,8 @@ use parquet::basic::{Encoding, PageType};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader};
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tidelog::export::{ParquetCompression, ParquetExport, ParquetImport};
+use tidelog::export::{ParquetCompression, ParquetExport, ParquetImport, TypedColumn, TypedColumns};
+use tidelog::{AckLevel, Record, RecordBatch};
 
 use crate::reading_support::Random;
 use crate::restore::{Row, options, restore, rows_of};
@@ -84,10 +85,14 @@ fn check(rows: &[Row], compression: ParquetCompression) -> (TempDir, PathBuf, Pa
         assert_eq!(found, row);
     }
     let path = report.files[0].path.clone();
+    let metadata = metadata(&path);
+    (dir, path, metadata)
+}
+
+fn metadata(path: &Path) -> ParquetMetaData {
     let options = ParquetMetaDataOptions::new().with_encoding_stats_as_mask(false);
     let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Required).with_metadata_options(Some(options));
-    let metadata = reader.parse_and_finish(&File::open(&path).unwrap()).unwrap();
-    (dir, path, metadata)
+    reader.parse_and_finish(&File::open(path).unwrap()).unwrap()
 }
 
 proptest! {
@@ -115,6 +120,26 @@ fn offsets_too_far_apart_for_a_file_begin_another() {
     let report = ParquetExport::new(original.view(), dir.path().join("out")).run(&mut |_| {}).unwrap();
     let files: Vec<_> = report.files.iter().map(|file| (file.first.get(), file.last.get(), file.rows)).collect();
     assert_eq!(files, [(0, FAR + 597, 600), (2 * FAR + 600, 2 * FAR + 899, 300)]);
+}
+
+#[test]
+fn pages_of_declared_columns_end_where_others_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let partition = options().open(dir.path().join("data")).unwrap().topic("t").unwrap().partition(0).unwrap();
+    let values: Vec<String> = (0..9000).map(|number| format!(r#"{{"n":{number}}}"#)).collect();
+    for values in values.chunks(1000) {
+        let mut batch = RecordBatch::new();
+        values.iter().for_each(|value| batch.push(&Record::new(value)).unwrap());
+        partition.append_batch(&batch, AckLevel::Durable).unwrap();
+    }
+    let n = TypedColumn::new("n", ".n".parse().unwrap(), "int64".parse().unwrap());
+    let export = ParquetExport::new(partition.view(), dir.path().join("out")).columns(TypedColumns::new([n]).unwrap());
+    let report = export.run(&mut |_| {}).unwrap();
+    assert_eq!((report.rows(), report.unfit.len()), (9000, 0));
+    let metadata = metadata(&report.files[0].path);
+    let pages =
+        metadata.page_index().unwrap().offset_index(0, 0).unwrap().page_locations().iter().map(|page| page.first_row_index).collect::<Vec<_>>();
+    assert_eq!(pages, [0, 4096, 8192]);
 }
 
 #[test]

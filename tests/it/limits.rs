@@ -111,6 +111,38 @@ fn a_seek_reads_little() {
     check_seeks(&faulty, partition.view(), records);
 }
 
+/// Frames of a quarter of what is read at once, so that most reads end within one.
+#[test]
+fn a_scan_without_maps_reads_nothing_twice() {
+    let home = Home::new();
+    let (store, partition) = home.partition(StoreOptions::new());
+    for number in 0..40 {
+        partition.append(Record::new(&[number; 137_000])).unwrap();
+    }
+    drop(partition);
+    store.close().unwrap();
+    let (faulty, seam) = faulty();
+    faulty.allow_mapping(false);
+    let view = seam.open_read_only(home.path()).unwrap().topic("t").unwrap().partition(0).unwrap();
+    let scan = |held: usize| {
+        let mut last = Vec::new();
+        let mut records = 0;
+        for found in view.read_from(0).unwrap() {
+            // What somebody looks at still is left as it is.
+            last.push(found.unwrap());
+            records += 1;
+            last.drain(..last.len().saturating_sub(held));
+        }
+        records
+    };
+    for held in [0, 3] {
+        faulty.reset_counts();
+        assert_eq!(scan(held), 40);
+        let bytes = faulty.bytes_read();
+        assert!((40 * 137_000..40 * 137_000 + SEEK_BYTES_MAX).contains(&bytes), "{bytes} bytes read, {held} records held");
+    }
+}
+
 /// A reader without maps keeps no descriptor of the segments it has left behind.
 #[test]
 fn a_long_log_takes_few_descriptors() {
@@ -331,6 +363,24 @@ fn append_bytes(log: &Partition, bytes: usize) {
     for _ in 0..bytes / 512 {
         log.append_with(Record::new(&[7; 512]), AckLevel::Written).unwrap();
     }
+}
+
+/// One that never stops has a checkpoint behind what is synced of it, long before the budget is used up.
+#[test]
+fn a_busy_partition_is_checkpointed_as_it_is_synced() {
+    const SYNCED: usize = 64 << 20;
+    let home = Home::new();
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let log = store.create_topic("busy", 1).unwrap().partition(0).unwrap();
+    append_bytes(&log, SYNCED + (1 << 20));
+    for _ in 0..190 {
+        if store.uncheckpointed_bytes() < SYNCED as u64 / 2 {
+            return;
+        }
+        append_bytes(&log, 512);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    panic!("{} bytes are left", store.uncheckpointed_bytes());
 }
 
 /// Many partitions, each with little, none of them ever idle.

@@ -45,11 +45,6 @@ impl PageBuffer {
         self.bytes.len() - self.start
     }
 
-    /// Bytes that it can have as it is.
-    pub(in crate::export) fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
     /// The vector, to be used again.
     pub(in crate::export) fn into_vec(self) -> Vec<u8> {
         self.bytes

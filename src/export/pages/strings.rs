@@ -42,8 +42,8 @@ impl PlainStrings {
     }
 
     pub(in crate::export) fn end_page(&mut self) {
-        // As large as the one before it, which grew step by step, unless that is larger than most.
-        let bytes = self.free.pop().unwrap_or_else(|| Vec::with_capacity(self.last.buffer.capacity().min(2 * PAGE_BYTES)));
+        // With room for as much as the one before it, which grew step by step, unless that was huge.
+        let bytes = self.free.pop().unwrap_or_else(|| Vec::with_capacity((self.last.buffer.len() * 9 / 8).min(2 * PAGE_BYTES)));
         let next = StringPage::new(bytes);
         self.full.push(std::mem::replace(&mut self.last, next));
     }
