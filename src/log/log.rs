@@ -157,7 +157,12 @@ impl Log {
         let found_bytes = unsynced.as_ref().map_or(0, |unsynced| unsynced.bytes);
         // Of what is to be synced, the index that is there tells no more than a part.
         let indexed = AtomicU64::new(if unsynced.is_some() { 0 } else { appender.position });
-        let unsynced = unsynced.map_or_else(Unsynced::default, |left| Unsynced { sealed: left.sealed, names: left.names, ..Unsynced::default() });
+        let unsynced = unsynced.map_or_else(Unsynced::default, |left| Unsynced {
+            again: left.again,
+            sealed: left.sealed,
+            names: left.names,
+            ..Unsynced::default()
+        });
         let log = Arc::new_cyclic(|this| Self {
             view: Arc::new(view),
             report,
@@ -602,6 +607,7 @@ impl Log {
     pub(super) fn mark_durable(&self, end: LogEnd) {
         self.durable_word.store(durable_word(end.seq, end.position), Ordering::Release);
         let mut unsynced = self.unsynced.lock();
+        unsynced.again.clear();
         let sealed = std::mem::take(&mut unsynced.sealed);
         unsynced.finished.extend(sealed);
         unsynced.names_synced = unsynced.names;

@@ -44,6 +44,7 @@ mod verify;
 mod view;
 mod waiters;
 mod walk;
+mod write_again;
 
 pub use backward::{BackwardBatches, BackwardReader};
 pub use decision::{Found, Verdict};

@@ -18,6 +18,7 @@ use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
 use crate::log::segment::{Segment, Sums};
 use crate::log::view::{LiveSegment, SegmentList};
 use crate::log::walk::{WalkLimit, WalkStart, walk};
+use crate::log::write_again::{WriteAgain, write_again};
 
 /// What an open found and did: a value, and a JSON file beside the log if there was anything to tell.
 #[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize)]
@@ -63,9 +64,11 @@ pub(crate) struct Recovered {
     pub(crate) report: RecoveryReport,
 }
 
-/// What was written before the open and is to be synced like what is appended after it. Its pages are as an append leaves them.
+/// What was written before the open and is to be synced like what is appended after it.
 #[derive(Debug)]
 pub(crate) struct LeftUnsynced {
+    /// What the first sync begins with.
+    pub(crate) again: Vec<WriteAgain>,
     /// Segments before the active one.
     pub(crate) sealed: Vec<Arc<Segment>>,
     /// Their names and that of the active one.
@@ -258,8 +261,8 @@ impl Apply<'_> {
         Ok(recovered)
     }
 
-    /// Opens a log that a kill left in order as if what is not known durable had just been appended: written again, so that the next sync meets
-    /// it, through the descriptors that will be synced.
+    /// Opens a log that a kill left in order as if what is not known durable had just been appended. The first sync writes it again before, through
+    /// the descriptors that it syncs, which are opened here: they tell of what fails from now on.
     fn leave_unsynced(mut self) -> Result<Recovered, OpenError> {
         let plan = self.plan;
         let (first, position) = plan.durable;
@@ -268,6 +271,7 @@ impl Apply<'_> {
         let (appender, list) = self.open_tail(None)?;
         let checkpoint = CheckpointFile::new(self.storage.clone(), self.dir, self.files.slots.counter, plan.terms);
         let mut unsynced = LeftUnsynced {
+            again: Vec::new(),
             sealed: Vec::new(),
             names: (plan.live.len() - first) as u64,
             bytes: 0,
@@ -278,7 +282,8 @@ impl Apply<'_> {
             let from = if number == first { position } else { 0 };
             let end = file.stored_end();
             let segment = &entry.segment;
-            write_again(&*segment.writable()?, &file.segment.path, from, end)?;
+            segment.writable()?;
+            unsynced.again.push(WriteAgain { segment: segment.clone(), from, frames_end: file.end, end });
             unsynced.bytes += end.saturating_sub(from);
             if number + 1 < plan.live.len() {
                 // Its index is written once it is synced, if it is known here.
@@ -632,22 +637,6 @@ impl Apply<'_> {
     }
 }
 
-/// Writes a part of a file again with its own bytes.
-fn write_again(file: &dyn File, path: &Path, from: u64, end: u64) -> Result<(), IoError> {
-    let mut bytes = vec![0; WRITE_BACK_BYTES.min(end.saturating_sub(from) as usize)];
-    let mut at = from;
-    while at < end {
-        let want = (end - at).min(bytes.len() as u64) as usize;
-        let read = read_full_at(file, &mut bytes[..want], at).at("read", path)?;
-        if read == 0 {
-            break;
-        }
-        write_all_at(file, &bytes[..read], at).at("write", path)?;
-        at += read as u64;
-    }
-    Ok(())
-}
-
 /// The directory of what is set aside in the partition in `dir`, made if it is not there.
 ///
 /// # Errors
@@ -730,7 +719,6 @@ fn report_number(name: &str) -> Option<u64> {
     }
 }
 
-const WRITE_BACK_BYTES: usize = 1 << 20;
 const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
 const REPORTS_KEPT: usize = 16;
 const FIRST_BYTES: u64 = 64 << 10;

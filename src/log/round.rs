@@ -8,10 +8,13 @@ use parking_lot::MutexGuard;
 use crate::error::{IoContext, IoError};
 use crate::log::log::{Log, durable_word};
 use crate::log::segment::Segment;
+use crate::log::write_again::WriteAgain;
 
 /// What the next sync has to do besides the active segment.
 #[derive(Debug, Default)]
 pub(super) struct Unsynced {
+    /// What an open left to be written again, before anything is synced.
+    pub(super) again: Vec<WriteAgain>,
     pub(super) sealed: Vec<Arc<Segment>>,
     /// Synced, but not yet cut to their size and indexed.
     pub(super) finished: Vec<Arc<Segment>>,
@@ -53,11 +56,10 @@ impl Log {
     /// One sync round: sealed segments, the active one, names; then, and only then, the durable end. Joins no sync of other partitions.
     pub(super) fn sync_round(&self) {
         let Some(round) = self.begin_round(self.round.lock()) else { return };
-        round.release_pages();
-        let outcome = match &self.shared_sync {
+        let outcome = round.prepare().and_then(|()| match &self.shared_sync {
             Some(shared) => shared.sync_alone(|| round.sync_files()),
             None => round.sync_files(),
-        };
+        });
         let durable = round.settle(&outcome);
         self.announce(durable);
     }
@@ -70,14 +72,15 @@ impl Log {
         if round.has_nothing_new() {
             return;
         }
-        round.release_pages();
         let mut company = Vec::new();
-        // Who waits for this partition alone need not wait for a sync of others too.
-        let outcome = if self.is_wanted.load(Ordering::Relaxed) {
-            shared.sync(|| round.sync_files(), &mut company)
-        } else {
-            shared.sync_alone(|| round.sync_files())
-        };
+        let outcome = round.prepare().and_then(|()| {
+            // Who waits for this partition alone need not wait for a sync of others too.
+            if self.is_wanted.load(Ordering::Relaxed) {
+                shared.sync(|| round.sync_files(), &mut company)
+            } else {
+                shared.sync_alone(|| round.sync_files())
+            }
+        });
         let durable = round.settle(&outcome);
         self.announce(durable);
         drop(company); // told once no round's lock is held
@@ -87,7 +90,8 @@ impl Log {
     pub(super) fn come_along(&self) -> Option<Round<'_>> {
         self.is_wanted.store(false, Ordering::Relaxed); // what is appended from here on may be wanted anew
         let round = self.begin_round(self.round.try_lock()?)?;
-        (!round.has_nothing_new()).then_some(round)
+        // What an open left would hold up the others.
+        (!round.has_nothing_new() && self.unsynced.lock().again.is_empty()).then_some(round)
     }
 
     /// What was appended is to be durable soon: a sync that other partitions wait for may take it along.
@@ -143,6 +147,16 @@ impl Log {
 impl<'log> Round<'log> {
     fn has_nothing_new(&self) -> bool {
         self.log.view.durable_end() >= self.end && self.sealed.is_empty() && !self.has_new_names
+    }
+
+    /// Does what a sync has to find done.
+    fn prepare(&self) -> Result<(), IoError> {
+        // Nobody else writes there, and whoever cuts waits for the round.
+        let again = self.log.unsynced.lock().again.clone();
+        again.iter().try_for_each(WriteAgain::run)?;
+        self.log.unsynced.lock().again.clear();
+        self.release_pages();
+        Ok(())
     }
 
     /// Takes pages that the sync will write out of the page tables, which it would do one by one.

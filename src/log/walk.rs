@@ -146,23 +146,41 @@ pub(crate) fn walk(file: &dyn File, path: &Path, salt: u64, base: u64, start: Wa
 /// The next offset and the chain behind the frame that ends at `end`, if one does: found over the headers of those from `start` on, whatever
 /// offsets they hold.
 pub(crate) fn frame_before(file: &dyn File, path: &Path, salt: u64, start: u64, end: u64) -> Result<Option<(u64, u32)>, IoError> {
+    let mut found = None;
+    let is_reached = each_frame(file, path, salt, (start, end), |frame| {
+        found = Some((frame.header.next_offset().get(), frame.chain_after()));
+        true
+    })?;
+    Ok(found.filter(|_| is_reached))
+}
+
+/// Whether frames that are right, each linked to the one before it, fill the file from `start` to `end`, whatever offsets they hold.
+pub(crate) fn are_whole(file: &dyn File, path: &Path, salt: u64, start: u64, end: u64) -> Result<bool, IoError> {
+    let mut chain = None;
+    each_frame(file, path, salt, (start, end), |frame| {
+        let is_linked = chain.replace(frame.chain_after()).is_none_or(|before| before == frame.header.chain);
+        is_linked && frame.verify_body().is_ok()
+    })
+}
+
+/// Looks at the frames from `start` to `end`, by right headers, until a look says no; whether they end there.
+fn each_frame(file: &dyn File, path: &Path, salt: u64, (start, end): (u64, u64), mut look: impl FnMut(&Frame<'_>) -> bool) -> Result<bool, IoError> {
     let mut window = Window::new(file, path, end);
-    let (mut at, mut found) = (start, None);
+    let mut at = start;
     while at < end {
         let needed = match Frame::decode(window.from(at, 1)?, salt, Position::new(at)) {
-            Ok(frame) => {
-                found = Some((frame.header.next_offset().get(), frame.chain_after()));
+            Ok(frame) if look(&frame) => {
                 at += frame.header.stored_bytes() as u64;
                 continue;
             }
             Err(DecodeError::Truncated { needed, .. }) => needed,
-            Err(_) => return Ok(None),
+            _ => return Ok(false),
         };
         if !window.extend(at, needed)? {
-            return Ok(None);
+            return Ok(false);
         }
     }
-    Ok(found.filter(|_| at == end))
+    Ok(at == end)
 }
 
 /// Offsets that are this far behind the first of their segment have no place in its published word, and no writer stores them there.

@@ -118,6 +118,7 @@ fn what_is_written_back_is_what_is_live() {
     let (faulty, store) = store_on(&lab);
     faulty.record_calls();
     let _log = partition(&store).unwrap();
+    store.run_background();
     let calls = faulty.recorded_calls();
     let written = calls.iter().filter(|call| call.op == Op::Write && call.path.extension().is_some_and(|name| name == "log"));
     assert_eq!(written.map(|call| call.bytes).sum::<u64>(), expected);

@@ -137,6 +137,7 @@ fn written_again_before_it_is_claimed(policy: SyncPolicy) {
         assert_eq!(partition.durable_end_offset(), 30);
         let waited_for = calls.iter().find(|call| call.path.starts_with(lab.dir()) && matches!(call.op, Op::Sync | Op::SyncDir));
         assert_eq!(waited_for, None, "the open waits for no sync");
+        assert!(!calls.iter().any(|call| call.op == Op::Write), "and writes nothing");
         faulty.record_calls();
         store.run_background();
         calls.extend(faulty.recorded_calls());

@@ -105,6 +105,24 @@ fn the_keeper_syncs_them_together() {
     }
 }
 
+/// It is to be written again before a sync: what another partition syncs does not make it durable.
+#[test]
+fn what_a_kill_left_goes_along_with_nobody() {
+    let disk = SimDisk::new(1, NameModel::Strict);
+    let options = |storage| StoreOptions::new().storage(storage).sync_scope(SyncScope::FileSystem).sync_policy(SyncPolicy::OsOnly);
+    let (_store, before) = open(options(Arc::new(disk.clone())));
+    before.iter().for_each(|partition| _ = partition.append_with(Record::new("left"), AckLevel::Written).unwrap());
+    let faulty = Faulty::new(Arc::new(disk.kill()));
+    let (store, partitions) = open(options(Arc::new(faulty.clone())).background_recovery(false));
+    assert!(partitions.iter().all(|partition| partition.durable_end_offset() == 0));
+    faulty.record_calls();
+    store.run_background();
+    assert!(partitions.iter().all(|partition| partition.durable_end_offset() == 1));
+    let calls = faulty.recorded_calls();
+    let written = calls.iter().filter(|call| call.op == Op::Write && call.path.extension().is_some_and(|name| name == "log"));
+    assert_eq!(written.count(), MANY as usize);
+}
+
 /// What a failed sync of the file system was to make durable may be anybody's: no partition is believed after it.
 #[test]
 fn a_failure_poisons_whoever_has_something_to_sync() {

@@ -54,6 +54,26 @@ fn bounds(partition: &Partition) -> (u64, u64) {
     (partition.log_start_offset().get(), next)
 }
 
+/// What was only in memory at the open may be gone before it is written again: then nothing of it is claimed, and nothing more is appended.
+#[test]
+fn what_has_changed_since_the_open_is_not_claimed() {
+    let lab = Lab::three_segments(Durable::Before(30));
+    for segment in lab.segments() {
+        let copy = tempdir();
+        copy_tree(lab.tmp.path(), copy.path());
+        let store = options().sync_policy(SyncPolicy::OsOnly).without_threads().open(copy.path()).unwrap();
+        let partition = partition(&store).unwrap();
+        let spot = segment.frame_of(segment.header.base_offset.get().max(30) + 1);
+        let path = copy.path().join(segment.path.strip_prefix(lab.tmp.path()).unwrap());
+        let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[0; 8], spot.end() - 16).unwrap();
+        let told = partition.flush().unwrap_err().to_string();
+        assert!(told.contains("have changed since"), "{told}");
+        assert_eq!(partition.durable_end_offset(), 30);
+        assert!(partition.append_with(Record::new("more"), AckLevel::Written).is_err());
+    }
+}
+
 /// What is done first, and what a power cut behind it must leave: from where, and at least up to where.
 type First = fn(&SimDisk, &Store, &Partition) -> (u64, u64);
 
