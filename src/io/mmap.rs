@@ -23,8 +23,8 @@
 //! What the compiler and this file cannot see, the engine owes:
 //!
 //! - **E1**: no byte below a published end is changed by other means: [`write_at`](super::File::write_at), another mapping of the file,
-//!   another process. The engine writes to a published position only what stands there, while it opens a log, and holds the lock of its directory. Shown by
-//!   `records_that_are_held_stay_as_they_are` and `a_store_has_one_writer`.
+//!   another process. The engine writes to a published position only what stands there: while it opens a log, and before the first sync behind that. It
+//!   holds the lock of its directory until such a sync is over. Shown by `records_that_are_held_stay_as_they_are` and `a_store_has_one_writer`.
 //! - **E2**: words of a [`SharedWords`] are changed as words, never by writing to the file. Shown by `marks_of_two_states_are_never_read_together`.
 //!
 //! # Not memory safety, yet the caller's duty

@@ -607,7 +607,7 @@ impl Log {
     pub(super) fn mark_durable(&self, end: LogEnd) {
         self.durable_word.store(durable_word(end.seq, end.position), Ordering::Release);
         let mut unsynced = self.unsynced.lock();
-        unsynced.again.clear();
+        debug_assert!(unsynced.again.is_empty(), "whoever moves the end has synced what the open left");
         let sealed = std::mem::take(&mut unsynced.sealed);
         unsynced.finished.extend(sealed);
         unsynced.names_synced = unsynced.names;
@@ -719,7 +719,11 @@ impl Log {
             sealed: false,
         };
         if write_index(&*self.view.storage, &self.view.dir, segment.id, header, &entries).is_ok() {
-            self.indexed_position.store(end.position, Ordering::Relaxed);
+            // A roll meanwhile begins to count anew.
+            let appender = self.appender.lock();
+            if appender.seq() == end.seq {
+                self.indexed_position.store(end.position, Ordering::Relaxed);
+            }
         }
     }
 
@@ -816,6 +820,8 @@ impl Log {
             }
         }
         let closed = self.close_files();
+        // One that found no poison may be writing again what the open left: until it is over the directory is ours.
+        drop(self.round.lock());
         self.wake_everybody();
         closed
     }

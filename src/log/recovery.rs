@@ -283,7 +283,7 @@ impl Apply<'_> {
             let end = file.stored_end();
             let segment = &entry.segment;
             segment.writable()?;
-            unsynced.again.push(WriteAgain { segment: segment.clone(), from, frames_end: file.end, end });
+            unsynced.again.push(WriteAgain { segment: segment.clone(), from, end });
             unsynced.bytes += end.saturating_sub(from);
             if number + 1 < plan.live.len() {
                 // Its index is written once it is synced, if it is known here.

@@ -90,8 +90,8 @@ impl Log {
     pub(super) fn come_along(&self) -> Option<Round<'_>> {
         self.is_wanted.store(false, Ordering::Relaxed); // what is appended from here on may be wanted anew
         let round = self.begin_round(self.round.try_lock()?)?;
-        // What an open left would hold up the others.
-        (!round.has_nothing_new() && self.unsynced.lock().again.is_empty()).then_some(round)
+        // Much that an open left would hold up the others. What fails here fails again in a round of its own, which tells of it.
+        (!round.has_nothing_new() && round.bytes_to_write_again() <= ALONG_BYTES_MAX && round.prepare().is_ok()).then_some(round)
     }
 
     /// What was appended is to be durable soon: a sync that other partitions wait for may take it along.
@@ -149,6 +149,10 @@ impl<'log> Round<'log> {
         self.log.view.durable_end() >= self.end && self.sealed.is_empty() && !self.has_new_names
     }
 
+    fn bytes_to_write_again(&self) -> u64 {
+        self.log.unsynced.lock().again.iter().map(WriteAgain::len).sum()
+    }
+
     /// Does what a sync has to find done.
     fn prepare(&self) -> Result<(), IoError> {
         // Nobody else writes there, and whoever cuts waits for the round.
@@ -160,7 +164,7 @@ impl<'log> Round<'log> {
     }
 
     /// Takes pages that the sync will write out of the page tables, which it would do one by one.
-    pub(super) fn release_pages(&self) {
+    fn release_pages(&self) {
         if !self.log.syncs_each() {
             self.sealed.iter().chain([&self.active]).for_each(|segment| segment.release_pages());
         }
@@ -194,3 +198,6 @@ impl<'log> Round<'log> {
         Some(end)
     }
 }
+
+/// What a partition may have to write again before a sync of others: a few milliseconds.
+const ALONG_BYTES_MAX: u64 = 1 << 20;

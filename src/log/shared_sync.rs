@@ -62,7 +62,6 @@ impl SharedSync {
             drop(running);
             return self.sync_alone(alone);
         }
-        rounds.iter().for_each(|(_, round)| round.release_pages());
         let outcome = self.file_system.sync().at("sync the file system of", &self.directory);
         if let Err(error) = &outcome {
             let _ = self.broken.set(error.clone()); // nobody else sets it

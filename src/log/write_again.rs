@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use tidelog_format::SEGMENT_HEADER_BYTES;
+use tidelog_format::{SEGMENT_HEADER_BYTES, SegmentHeader};
 
 use crate::error::{IoContext, IoError};
 use crate::io::{File, read_full_at, write_all_at};
@@ -15,22 +15,32 @@ use crate::log::walk::are_whole;
 #[derive(Debug, Clone)]
 pub(crate) struct WriteAgain {
     pub(crate) segment: Arc<Segment>,
+    /// 0, or where a frame begins.
     pub(crate) from: u64,
-    /// Where its last frame ends, but for a seal.
-    pub(crate) frames_end: u64,
+    /// Where the last frame or the seal ends.
     pub(crate) end: u64,
 }
 
 impl WriteAgain {
+    /// Its bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.end.saturating_sub(self.from)
+    }
+
     /// Writes it again with its own bytes, so that the next sync meets it, and verifies it once more: pages that were clean meanwhile the kernel
     /// may have let go, and read anew from a disk that never got them.
     ///
     /// # Errors
     /// [`IoError`], also if it is not what the open verified.
     pub(crate) fn run(&self) -> Result<(), IoError> {
-        let (file, path, salt) = (self.segment.writable()?, self.segment.path(), self.segment.header.salt);
+        let (file, path, header) = (self.segment.writable()?, self.segment.path(), self.segment.header);
         write_again(&*file, &path, self.from, self.end)?;
-        if are_whole(&*file, &path, salt, self.from.max(SEGMENT_HEADER_BYTES as u64), self.frames_end)? {
+        let mut bytes = [0; SEGMENT_HEADER_BYTES];
+        let is_named = self.from > 0 || {
+            read_full_at(&*file, &mut bytes, 0).at("read", &path)?;
+            SegmentHeader::decode(&bytes).is_ok_and(|found| found == header)
+        };
+        if is_named && are_whole(&*file, &path, header.salt, self.from.max(SEGMENT_HEADER_BYTES as u64), self.end)? {
             return Ok(());
         }
         Err(IoError::new("sync", &path, io::Error::new(io::ErrorKind::InvalidData, "records that were there at the open have changed since")))

@@ -122,7 +122,7 @@ fn what_may_never_have_reached_the_disk_is_written_again_before_it_is_claimed() 
     written_again_before_it_is_claimed(SyncPolicy::OsOnly);
 }
 
-/// By the open; where nobody was promised that it is durable, the open writes it, and the background syncs it as if it had been appended.
+/// By the open; where nobody was promised that it is durable, in the background, as if it had been appended.
 fn written_again_before_it_is_claimed(policy: SyncPolicy) {
     let lab = Lab::three_segments(Durable::Before(30));
     let from = lab.segments()[0].frame_of(30).position;

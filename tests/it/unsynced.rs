@@ -58,15 +58,18 @@ fn bounds(partition: &Partition) -> (u64, u64) {
 #[test]
 fn what_has_changed_since_the_open_is_not_claimed() {
     let lab = Lab::three_segments(Durable::Before(30));
-    for segment in lab.segments() {
+    let segments = lab.segments();
+    let records = segments.iter().map(|segment| (segment, segment.frame_of(segment.header.base_offset.get().max(30) + 1).end() - 16));
+    let headers = segments[1..].iter().map(|segment| (segment, 0));
+    let seals = segments[..2].iter().map(|segment| (segment, segment.seal().position + 70));
+    for (segment, at) in records.chain(headers).chain(seals) {
         let copy = tempdir();
         copy_tree(lab.tmp.path(), copy.path());
         let store = options().sync_policy(SyncPolicy::OsOnly).without_threads().open(copy.path()).unwrap();
         let partition = partition(&store).unwrap();
-        let spot = segment.frame_of(segment.header.base_offset.get().max(30) + 1);
         let path = copy.path().join(segment.path.strip_prefix(lab.tmp.path()).unwrap());
         let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&file, &[0; 8], spot.end() - 16).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &[!segment.bytes()[at as usize]], at).unwrap();
         let told = partition.flush().unwrap_err().to_string();
         assert!(told.contains("have changed since"), "{told}");
         assert_eq!(partition.durable_end_offset(), 30);
