@@ -143,12 +143,39 @@ impl Compaction {
     }
 }
 
-/// The offset behind some rows, which begin at `from` or behind it, end with `last` at the most, and are in order.
+/// The offset behind some rows, which begin at `from` or behind it, end with `last` at the most, and are in order, no two too far apart for a file.
 fn behind(rows: &RecordBatch, from: u64, last: u64) -> Result<u64, String> {
     let mut next = from;
     for &offset in rows[OFFSET].as_primitive::<Int64Type>().values() {
+        let last = last.min(next + DIFFERENCE_MAX - 2);
         let found = u64::try_from(offset).ok().filter(|found| (next..=last).contains(found));
         next = found.ok_or_else(|| format!("it has a row of offset {offset} where one of {next} to {last} is expected"))? + 1;
     }
     Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+
+    use super::*;
+
+    #[test]
+    fn rows_are_in_order_and_within_a_files_reach() {
+        const FAR: i64 = DIFFERENCE_MAX.cast_signed();
+        let of = |offsets: &[i64]| {
+            let column: ArrayRef = Arc::new(Int64Array::from(offsets.to_vec()));
+            behind(&RecordBatch::try_from_iter([(OFFSET, column)]).unwrap(), 5, 1 << 40)
+        };
+        assert_eq!(of(&[5, 6, 9]), Ok(10));
+        assert_eq!(of(&[5, 4 + FAR]), Ok(5 + DIFFERENCE_MAX));
+        for (offsets, found) in
+            [(&[5, 5 + FAR][..], 5 + FAR), (&[5, 1 << 39], 1 << 39), (&[6, 5], 5), (&[6, 6], 6), (&[4], 4), (&[-1], -1), (&[1 << 41], 1 << 41)]
+        {
+            let reason = of(offsets).unwrap_err();
+            assert!(reason.starts_with(&format!("it has a row of offset {found} where one of ")), "{reason}");
+        }
+    }
 }
