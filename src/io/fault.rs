@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage, write_all_at};
+use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SegmentWindow, SharedWords, Storage, write_all_at};
 
 /// EIO, the error of a failed device.
 pub const EIO: i32 = 5;
@@ -452,6 +452,14 @@ impl File for FaultyFile {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "mapping is switched off"));
         }
         self.inner.map(len, store)
+    }
+
+    fn map_window(&self, from: usize, len: usize) -> io::Result<SegmentWindow> {
+        self.shared.plain(self.call(Op::Map, from as u64, len as u64))?;
+        if !self.shared.mapping.load(Ordering::SeqCst) {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "mapping is switched off"));
+        }
+        self.inner.map_window(from, len)
     }
 
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {

@@ -14,7 +14,7 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, FileType, FlockOperation, Mode, O
 use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
-use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SegmentWindow, SharedWords, Storage};
 
 /// The real file system.
 ///
@@ -231,6 +231,10 @@ impl File for DiskFile {
         } else {
             Ok((SegmentMap::read_only(&self.file, len)?, None))
         }
+    }
+
+    fn map_window(&self, from: usize, len: usize) -> io::Result<SegmentWindow> {
+        SegmentWindow::of_file(&self.file, from, len)
     }
 
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {

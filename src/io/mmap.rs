@@ -10,7 +10,7 @@
 //! - **M2 watermark**: `published.end` never decreases and is at most `len`. A slice to read lies below it, a slice to store lies at or
 //!   above it, so the two never overlap. Shown by `the_watermark_parts_readers_from_the_writer` and `an_exposed_end_never_goes_back`.
 //! - **M3 one storer**: a mapping that is stored to has exactly one [`SegmentStore`], which is not `Clone` and hands out one slot at a time
-//!   (`&mut self`). While it lives nobody else moves the watermark. Shown by `the_watermark_parts_readers_from_the_writer` and, under loom,
+//!   (`&mut self`), of the mapping or of the window that it has now. While it lives nobody else moves the watermark. Shown by `the_watermark_parts_readers_from_the_writer` and, under loom,
 //!   `a_store_that_is_dropped_hands_its_watermark_on`.
 //! - **M4 order**: the watermark is raised by a Release store (or read-modify-write) after the bytes below it are in place, and read by an
 //!   Acquire load before they are looked at. Shown by `what_is_published_was_stored_before`, under Miri and loom: `.ci/miri`, `.ci/loom`.
@@ -26,6 +26,7 @@
 //!   another process. The engine writes to a published position only what stands there: while it opens a log, and before the first sync behind that. It
 //!   holds the lock of its directory until such a sync is over. Shown by `records_that_are_held_stay_as_they_are` and `a_store_has_one_writer`.
 //! - **E2**: words of a [`SharedWords`] are changed as words, never by writing to the file. Shown by `marks_of_two_states_are_never_read_together`.
+//! - **E3**: a window that a store is given is of the file that it stores to. Shown by `a_window_shows_what_the_mapping_does`.
 //!
 //! # Not memory safety, yet the caller's duty
 //!
@@ -37,8 +38,7 @@
 
 use std::fs::File;
 use std::io;
-use std::ops::Range;
-use std::ptr::NonNull;
+use std::ops::{Deref, Range};
 use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -122,9 +122,8 @@ impl SegmentMap {
     }
 
     fn with_store(raw: MmapRaw, is_file: bool) -> (Self, SegmentStore) {
-        let start = NonNull::new(raw.as_mut_ptr()).expect("a mapping is never at address zero");
         let map = Self(Arc::new(Mapping::new(raw, true, is_file)));
-        (map.clone(), SegmentStore { start, allocated: 0, last: Published::default(), map })
+        (map.clone(), SegmentStore { origin: map.0.raw.as_mut_ptr(), reach: 0, allocated: 0, last: Published::default(), map, window: None })
     }
 
     /// Bytes mapped; only those below the published end can be looked at.
@@ -208,15 +207,7 @@ impl SegmentMap {
         if !self.0.writable {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "populating a mapping that is for reading alone"));
         }
-        if from.checked_add(len).is_none_or(|to| to > self.len()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("populating {len} bytes at {from} of {}", self.len())));
-        }
-        loop {
-            match self.0.raw.advise_range(Advice::PopulateWrite, from, len) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
-            }
-        }
+        self.0.raw.populate(from, len)
     }
 
     /// Takes the pages of `from..to`, but for a last one that is not whole, out of this process's page tables; who looks at them next finds them in the page cache again. To write
@@ -228,15 +219,7 @@ impl SegmentMap {
     ///
     /// `InvalidInput` for a range outside the mapping, else what the kernel says; nothing depends on it.
     pub fn release(&self, from: usize, to: usize) -> io::Result<()> {
-        if from > to || to > self.len() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bytes {from}..{to} released of {}", self.len())));
-        }
-        let (from, to) = (from / page_size() * page_size(), to / page_size() * page_size());
-        if !self.0.is_file || from >= to {
-            return Ok(());
-        }
-        // SAFETY: M1 (the range lies in the mapping) and M6: whoever holds a slice or a slot of it finds the same bytes there.
-        unsafe { self.0.raw.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) }
+        if self.0.is_file { self.0.raw.release(from, to) } else { Ok(()) }
     }
 
     /// Tells the kernel that reads jump about: no read-ahead.
@@ -268,11 +251,62 @@ impl SegmentMap {
 /// The one half of a mapped segment that stores and publishes.
 #[derive(Debug)]
 pub struct SegmentStore {
-    /// Copies of what the mapping holds: readers that poll the watermark take its cache line away, and an append must not wait for it.
-    start: NonNull<u8>,
-    allocated: usize,
+    /// Where position 0 is mapped, or would be if the window began there.
+    origin: *mut u8,
+    /// Up to which position it may store now: what is allocated, as far as the window goes.
+    reach: usize,
+    /// A copy of what the mapping holds: readers that poll the watermark take its cache line away, and an append must not wait for it.
     last: Published,
+    allocated: usize,
     map: SegmentMap,
+    window: Option<SegmentWindow>,
+}
+
+/// A part of a file, mapped once more, to store through. A processor finds a page by tables, and those of a small mapping stay near where those of many
+/// large ones come from memory. Shows nothing; a clone is the same mapping.
+#[derive(Debug, Clone)]
+pub struct SegmentWindow {
+    raw: Arc<RawMap>,
+    /// Position in the file of its first byte.
+    from: usize,
+}
+
+impl SegmentWindow {
+    /// Maps `len` bytes of a file that is open for writing, from `from` on, which is a multiple of the page size.
+    pub(super) fn of_file(file: &File, from: usize, len: usize) -> io::Result<Self> {
+        if !from.is_multiple_of(page_size()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("a window at {from}, pages have {} bytes", page_size())));
+        }
+        let raw = MmapOptions::new().offset(from as u64).len(len).map_raw(file)?;
+        Ok(Self { raw: Arc::new(RawMap::new(raw)), from })
+    }
+
+    /// The positions that it covers.
+    #[must_use]
+    pub fn range(&self) -> Range<usize> {
+        self.from..self.from + self.raw.len()
+    }
+
+    /// As [`SegmentMap::populate`], of the positions `from..from + len`.
+    ///
+    /// # Errors
+    ///
+    /// As there; `InvalidInput` for a range outside the window.
+    pub fn populate(&self, from: usize, len: usize) -> io::Result<()> {
+        let Some(at) = from.checked_sub(self.from) else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("populating at {from}, before the window at {}", self.from)));
+        };
+        self.raw.populate(at, len)
+    }
+
+    /// As [`SegmentMap::release`], of all of it.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn release(&self) -> io::Result<()> {
+        self.raw.release(0, self.raw.len())
+    }
 }
 
 impl SegmentStore {
@@ -284,18 +318,20 @@ impl SegmentStore {
     #[inline]
     #[must_use]
     pub fn slot(&mut self, at: usize, len: usize) -> &mut [u8] {
-        if at < self.last.end as usize || at > self.allocated || len > self.allocated - at {
+        if at < self.last.end as usize || at > self.reach || len > self.reach - at {
             self.no_slot(at, len);
         }
-        // SAFETY: M1 (`at + len <= allocated <= len` of the mapping, which `self.map` keeps alive), M5 (a store half exists), M2 (at or above
-        // the published end, so no reader's slice covers it) and M3 (`&mut self`: no other slot lives, and nothing is published meanwhile).
-        unsafe { slice::from_raw_parts_mut(self.start.as_ptr().add(at), len) }
+        // SAFETY: M1 (`at + len <= reach`, which lies in the mapping that `origin` is of, and `self.map` or `self.window` keeps alive; a window begins at
+        // or below the published end, and that at or below `at`), M5 (a store half exists, a window is mapped with the right), M2 (at or above the
+        // published end, so no reader's slice covers it, in this mapping or, by E3, the other) and M3 (`&mut self`: no other slot lives, and nothing is
+        // published meanwhile).
+        unsafe { slice::from_raw_parts_mut(self.origin.wrapping_add(at), len) }
     }
 
     /// As [`SegmentMap::prefetch`], of the `len` bytes at `at`.
     #[inline(always)]
     pub fn prefetch(&self, at: usize, len: usize) {
-        prefetch_at(self.start.as_ptr().wrapping_add(at), len);
+        prefetch_at(self.origin.wrapping_add(at), len);
     }
 
     /// Lets readers see what lies below the new end: one Release store.
@@ -339,9 +375,45 @@ impl SegmentStore {
             self.map.len()
         );
         self.allocated = allocated;
+        self.set_reach();
     }
 
-    /// Up to which position bytes can be stored. 0 in a new mapping.
+    /// Stores through a window from here on, or through the mapping again. The caller sees to it that the window is of the same file.
+    ///
+    /// # Panics
+    ///
+    /// If the window begins behind the published end.
+    pub fn set_window(&mut self, window: Option<SegmentWindow>) {
+        self.origin = match &window {
+            Some(window) => {
+                let end = self.last.end as usize;
+                assert!(window.from <= end, "a window that begins at {}, published is up to {end}", window.from);
+                window.raw.as_mut_ptr().wrapping_sub(window.from)
+            }
+            None => self.map.0.raw.as_mut_ptr(),
+        };
+        self.window = window;
+        self.set_reach();
+    }
+
+    fn set_reach(&mut self) {
+        self.reach = self.window.as_ref().map_or(self.allocated, |window| self.allocated.min(window.range().end));
+    }
+
+    /// Whether it stores through a window.
+    #[must_use]
+    pub fn has_window(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// Up to which position bytes can be stored now: what is allocated, as far as the window goes.
+    #[inline]
+    #[must_use]
+    pub fn reach(&self) -> usize {
+        self.reach
+    }
+
+    /// Up to which position the file has blocks. 0 in a new mapping.
     #[inline]
     #[must_use]
     pub fn allocated(&self) -> usize {
@@ -358,7 +430,7 @@ impl SegmentStore {
     #[cold]
     #[inline(never)]
     fn no_slot(&self, at: usize, len: usize) -> ! {
-        panic!("a slot of {len} bytes at {at} is not between the published end {} and {} allocated bytes", self.last.end, self.allocated)
+        panic!("a slot of {len} bytes at {at} is not between the published end {} and {} bytes to store to", self.last.end, self.reach)
     }
 
     #[cold]
@@ -375,9 +447,9 @@ impl Drop for SegmentStore {
     }
 }
 
-// SAFETY: `start` points into the mapping that `map` owns (M1), which no thread is tied to; the only access through it needs `&mut self` (M3).
+// SAFETY: `origin` is of a mapping that `map` or `window` owns (M1), which no thread is tied to; the only access through it needs `&mut self` (M3).
 unsafe impl Send for SegmentStore {}
-// SAFETY: `&SegmentStore` gives no access to the memory behind `start`.
+// SAFETY: `&SegmentStore` gives no access to the memory behind `origin`.
 unsafe impl Sync for SegmentStore {}
 
 /// Shared words in a mapped file, or in memory alone. A clone is the same mapping.
@@ -537,7 +609,7 @@ impl SharedWords {
 
 #[derive(Debug)]
 struct Mapping {
-    raw: MmapRaw,
+    raw: RawMap,
     published: AtomicU64,
     writable: bool,
     /// Else it is memory alone.
@@ -553,14 +625,57 @@ pub(crate) fn segment_maps() -> usize {
     SEGMENT_MAPS.load(Ordering::Relaxed)
 }
 
-impl Mapping {
-    fn new(raw: MmapRaw, is_stored_to: bool, is_file: bool) -> Self {
+/// A mapping of the kernel's, counted.
+#[derive(Debug)]
+struct RawMap(MmapRaw);
+
+impl RawMap {
+    fn new(raw: MmapRaw) -> Self {
         SEGMENT_MAPS.fetch_add(1, Ordering::Relaxed);
-        Self { raw, published: AtomicU64::new(0), writable: is_stored_to, is_file, has_store: AtomicBool::new(is_stored_to) }
+        Self(raw)
+    }
+
+    fn populate(&self, from: usize, len: usize) -> io::Result<()> {
+        if from.checked_add(len).is_none_or(|to| to > self.len()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("populating {len} bytes at {from} of {}", self.len())));
+        }
+        loop {
+            match self.advise_range(Advice::PopulateWrite, from, len) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Of a file.
+    fn release(&self, from: usize, to: usize) -> io::Result<()> {
+        if from > to || to > self.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("bytes {from}..{to} released of {}", self.len())));
+        }
+        let (from, to) = (from / page_size() * page_size(), to / page_size() * page_size());
+        if from >= to {
+            return Ok(());
+        }
+        // SAFETY: M1 (the range lies in the mapping) and M6: whoever holds a slice or a slot of it finds the same bytes there.
+        unsafe { self.unchecked_advise_range(UncheckedAdvice::DontNeed, from, to - from) }
     }
 }
 
-impl Drop for Mapping {
+impl Deref for RawMap {
+    type Target = MmapRaw;
+
+    fn deref(&self) -> &MmapRaw {
+        &self.0
+    }
+}
+
+impl Mapping {
+    fn new(raw: MmapRaw, is_stored_to: bool, is_file: bool) -> Self {
+        Self { raw: RawMap::new(raw), published: AtomicU64::new(0), writable: is_stored_to, is_file, has_store: AtomicBool::new(is_stored_to) }
+    }
+}
+
+impl Drop for RawMap {
     fn drop(&mut self) {
         SEGMENT_MAPS.fetch_sub(1, Ordering::Relaxed);
     }

@@ -36,7 +36,7 @@ pub(crate) use file::{boot_id, maps_of_process_max};
 pub use loom_words::SharedWords;
 #[cfg(not(tidelog_loom))]
 pub use mmap::SharedWords;
-pub use mmap::{Published, SegmentMap, SegmentStore};
+pub use mmap::{Published, SegmentMap, SegmentStore, SegmentWindow};
 pub(crate) use mmap::{prefetch, segment_maps};
 
 /// A file system, or something that behaves like one. Paths are used as given.
@@ -100,6 +100,12 @@ pub trait File: Send + Sync + Debug + 'static {
     /// Maps the first `len` bytes for reading; they may reach past the end of the file, where nobody may look.
     /// With `store`, the second value is the one half that may store; the file must be open for writing.
     fn map(&self, len: usize, store: bool) -> io::Result<(SegmentMap, Option<SegmentStore>)>;
+    /// Maps `len` bytes from `from` on, a multiple of the page size, for [`SegmentStore::set_window`]; the file must be open for writing.
+    /// An error of kind `Unsupported` where there is no such way.
+    fn map_window(&self, from: usize, len: usize) -> io::Result<SegmentWindow> {
+        let _ = (from, len);
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Maps the first `len` bytes, which must be there, as words shared between processes.
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords>;
 }

@@ -48,6 +48,11 @@ pub(crate) fn has_room() -> bool {
     segment_maps() < most
 }
 
+/// Whether there is room for a map that nobody misses.
+pub(crate) fn has_plenty() -> bool {
+    segment_maps() < most() / 4 * 3
+}
+
 /// Changes how many segments this process maps at most: half of what the kernel allows, unless said. Records that are held keep theirs mapped.
 #[cfg(feature = "test-util")]
 pub fn limit_maps(most: usize) {

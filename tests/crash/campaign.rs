@@ -55,7 +55,12 @@ struct Process {
 
 impl Run {
     fn options(&self, storage: impl Storage) -> StoreOptions {
-        StoreOptions::new().storage(Arc::new(storage)).sync_policy(self.policy).segment_bytes(64 << 10).without_threads()
+        StoreOptions::new().storage(Arc::new(storage)).sync_policy(self.policy).segment_bytes(self.segment_bytes()).without_threads()
+    }
+
+    /// Small ones end often; a slow partition stores through windows of large ones.
+    fn segment_bytes(&self) -> u64 {
+        if self.seed % 4 == 3 { 4 << 20 } else { 64 << 10 }
     }
 
     /// Now and then, as a store does with the partitions that nobody has asked for.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidelog::io::fault::{Call, Fault, Faulty, Op};
-use tidelog::io::{Access, Disk, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+use tidelog::io::{Access, Disk, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SegmentWindow, SharedWords, Storage};
 use tidelog::{AckLevel, Partition, PartitionOffsetRegistry, ReadIsolation, Record, SyncPolicy, Verdict};
 use tidelog_format::CHECKPOINT_NAME;
 
@@ -159,6 +159,9 @@ impl File for HookedFile {
             return Err(io::ErrorKind::OutOfMemory.into());
         }
         self.0.map(len, store)
+    }
+    fn map_window(&self, from: usize, len: usize) -> io::Result<SegmentWindow> {
+        self.0.map_window(from, len)
     }
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {
         self.0.map_words(len, store)

@@ -237,6 +237,51 @@ fn a_mapping_and_the_file_are_the_same_bytes() {
     });
 }
 
+/// E3: what is stored through a window is in the file and in the mapping, and goes no further than the window.
+#[test]
+fn a_window_shows_what_the_mapping_does() {
+    const MIB: usize = 1 << 20;
+    check_all(|storage, path| {
+        let file = storage.create(&path.join("f")).unwrap();
+        file.set_len(MIB as u64).unwrap();
+        let (map, store) = file.map(MIB, true).unwrap();
+        let mut store = store.unwrap();
+        let to = |end: usize| Published { end: end as u32, next: end as u32, ..Published::default() };
+        store.set_allocated(MIB);
+        let mut end = 0;
+        for (from, len) in [(0, 64 << 10), (64 << 10, 128 << 10), (192 << 10, 8192)] {
+            let window = file.map_window(from, len).unwrap();
+            assert_eq!(window.range(), from..from + len);
+            window.populate(from, len).unwrap();
+            assert_eq!(kind_of(window.populate(from, len + 1)), ErrorKind::InvalidInput);
+            if from > 0 {
+                assert_eq!(kind_of(window.populate(from - 4096, 4096)), ErrorKind::InvalidInput);
+            }
+            store.publish(to(from + 16));
+            store.set_window(Some(window.clone()));
+            assert_eq!((store.has_window(), store.reach(), store.allocated()), (true, from + len, MIB));
+            refused("bytes to store to", || store.slot(from + len - 8, 16).len());
+            refused("bytes to store to", || store.slot(from + 8, 8).len());
+            store.slot(from + 16, 8).copy_from_slice(b"begin...");
+            store.slot(from + len - 8, 8).copy_from_slice(b"end.....");
+            window.release().unwrap();
+            end = from + len;
+            store.publish(to(end));
+            assert_eq!((map.bytes(from + 16, from + 24), map.bytes(end - 8, end)), (&b"begin..."[..], &b"end....."[..]));
+            assert_eq!((read(&*file, from as u64 + 16, 8), read(&*file, end as u64 - 8, 8)), (b"begin...".to_vec(), b"end.....".to_vec()));
+        }
+        refused("a window that begins at", || store.set_window(Some(file.map_window(256 << 10, 4096).unwrap())));
+        store.set_window(None);
+        assert_eq!((store.has_window(), store.reach()), (false, MIB));
+        store.slot(end, 8).copy_from_slice(b"mapping.");
+        store.publish(to(end + 8));
+        assert_eq!(read(&*file, end as u64, 8), b"mapping.");
+        assert_eq!(kind_of(file.map_window(8, 4096)), ErrorKind::InvalidInput);
+        let read_only = storage.open(&path.join("f"), Access::Read).unwrap();
+        assert_eq!(kind_of(read_only.map_window(0, 4096)), ErrorKind::PermissionDenied);
+    });
+}
+
 #[test]
 fn the_watermark_parts_readers_from_the_writer() {
     let (map, mut store) = SegmentMap::anonymous(4096).unwrap();

@@ -365,19 +365,19 @@ fn append_bytes(log: &Partition, bytes: usize) {
     }
 }
 
-/// One that never stops has a checkpoint behind what is synced of it, long before the budget is used up.
+/// One that never stops has a checkpoint behind what is synced of it, long before the budget is used up or a segment ends.
 #[test]
 fn a_busy_partition_is_checkpointed_as_it_is_synced() {
     const SYNCED: usize = 64 << 20;
     let home = Home::new();
-    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(1 << 30).open(home.path()).unwrap();
     let log = store.create_topic("busy", 1).unwrap().partition(0).unwrap();
     append_bytes(&log, SYNCED + (1 << 20));
-    for _ in 0..180 {
+    for _ in 0..120 {
         if store.uncheckpointed_bytes() < SYNCED as u64 / 2 {
             return;
         }
-        // A sync may have come just before it was as much: on to the next.
+        // A sync may have come just before it was as much: on to the next, within the budget.
         append_bytes(&log, 1 << 20);
         std::thread::sleep(Duration::from_millis(50));
     }

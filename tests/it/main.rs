@@ -96,3 +96,4 @@ mod topics;
 #[cfg(feature = "parquet")]
 mod typed_export;
 mod unsynced;
+mod windows;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::file::DiskFile;
-use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SharedWords, Storage};
+use super::{Access, Entry, File, FileSystem, Kind, Lock, SegmentMap, SegmentStore, SegmentWindow, SharedWords, Storage};
 
 mod image;
 mod medium;
@@ -346,6 +346,11 @@ impl File for SimFile {
             drop(self.for_writing()?);
         }
         self.bytes.map(len, store)
+    }
+
+    fn map_window(&self, from: usize, len: usize) -> io::Result<SegmentWindow> {
+        drop(self.for_writing()?);
+        self.bytes.map_window(from, len)
     }
 
     fn map_words(&self, len: usize, store: bool) -> io::Result<SharedWords> {
