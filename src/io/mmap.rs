@@ -45,6 +45,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use memmap2::{Advice, MmapMut, MmapOptions, MmapRaw, UncheckedAdvice};
+use parking_lot::Mutex;
 use rustix::param::page_size;
 
 use super::atomic::{AtomicBool, AtomicU64};
@@ -207,7 +208,11 @@ impl SegmentMap {
         if !self.0.writable {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "populating a mapping that is for reading alone"));
         }
-        self.0.raw.populate(from, len)
+        let window = self.0.window.lock().clone();
+        match window.filter(|window| window.from <= from && from.saturating_add(len) <= window.range().end) {
+            Some(window) => window.raw.populate(from - window.from, len),
+            None => self.0.raw.populate(from, len),
+        }
     }
 
     /// Takes the pages of `from..to`, but for a last one that is not whole, out of this process's page tables; who looks at them next finds them in the page cache again. To write
@@ -219,7 +224,13 @@ impl SegmentMap {
     ///
     /// `InvalidInput` for a range outside the mapping, else what the kernel says; nothing depends on it.
     pub fn release(&self, from: usize, to: usize) -> io::Result<()> {
-        if self.0.is_file { self.0.raw.release(from, to) } else { Ok(()) }
+        if !self.0.is_file {
+            return Ok(());
+        }
+        self.0.raw.release(from, to)?;
+        let Some(window) = self.0.window.lock().clone() else { return Ok(()) };
+        let (from, to) = (from.max(window.from), to.min(window.range().end));
+        if from < to { window.raw.release(from - window.from, to - window.from) } else { Ok(()) }
     }
 
     /// Tells the kernel that reads jump about: no read-ahead.
@@ -286,27 +297,6 @@ impl SegmentWindow {
     pub fn range(&self) -> Range<usize> {
         self.from..self.from + self.raw.len()
     }
-
-    /// As [`SegmentMap::populate`], of the positions `from..from + len`.
-    ///
-    /// # Errors
-    ///
-    /// As there; `InvalidInput` for a range outside the window.
-    pub fn populate(&self, from: usize, len: usize) -> io::Result<()> {
-        let Some(at) = from.checked_sub(self.from) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("populating at {from}, before the window at {}", self.from)));
-        };
-        self.raw.populate(at, len)
-    }
-
-    /// As [`SegmentMap::release`], of all of it.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn release(&self) -> io::Result<()> {
-        self.raw.release(0, self.raw.len())
-    }
 }
 
 impl SegmentStore {
@@ -314,7 +304,7 @@ impl SegmentStore {
     ///
     /// # Panics
     ///
-    /// If a byte of it is published or not allocated.
+    /// If a byte of it is published or not allocated, or lies behind the window.
     #[inline]
     #[must_use]
     pub fn slot(&mut self, at: usize, len: usize) -> &mut [u8] {
@@ -378,7 +368,8 @@ impl SegmentStore {
         self.set_reach();
     }
 
-    /// Stores through a window from here on, or through the mapping again. The caller sees to it that the window is of the same file.
+    /// Stores through a window from here on, or through the mapping again. The caller sees to it that the window is of the same file. What is made present
+    /// or released of the mapping is of the window, too, as far as it goes.
     ///
     /// # Panics
     ///
@@ -392,6 +383,7 @@ impl SegmentStore {
             }
             None => self.map.0.raw.as_mut_ptr(),
         };
+        self.map.0.window.lock().clone_from(&window);
         self.window = window;
         self.set_reach();
     }
@@ -442,6 +434,7 @@ impl SegmentStore {
 
 impl Drop for SegmentStore {
     fn drop(&mut self) {
+        *self.map.0.window.lock() = None;
         // After the last slot: from here on `expose` may raise the watermark.
         self.map.0.has_store.store(false, Ordering::Release);
     }
@@ -615,12 +608,14 @@ struct Mapping {
     /// Else it is memory alone.
     is_file: bool,
     has_store: AtomicBool,
+    /// What its store goes through, if that is not this mapping.
+    window: Mutex<Option<SegmentWindow>>,
 }
 
-/// Segments that are mapped in this process.
+/// Maps of segments in this process, and windows.
 static SEGMENT_MAPS: AtomicUsize = AtomicUsize::new(0);
 
-/// How many segments are mapped in this process, those that a record which is held keeps mapped among them.
+/// How many maps of segments this process has, windows and those that a record which is held keeps mapped among them.
 pub(crate) fn segment_maps() -> usize {
     SEGMENT_MAPS.load(Ordering::Relaxed)
 }
@@ -671,7 +666,14 @@ impl Deref for RawMap {
 
 impl Mapping {
     fn new(raw: MmapRaw, is_stored_to: bool, is_file: bool) -> Self {
-        Self { raw: RawMap::new(raw), published: AtomicU64::new(0), writable: is_stored_to, is_file, has_store: AtomicBool::new(is_stored_to) }
+        Self {
+            raw: RawMap::new(raw),
+            published: AtomicU64::new(0),
+            writable: is_stored_to,
+            is_file,
+            has_store: AtomicBool::new(is_stored_to),
+            window: Mutex::new(None),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
-use crate::io::{File, SegmentMap, SegmentWindow, write_all_at};
+use crate::io::{File, SegmentMap, write_all_at};
 
 /// The pages of one segment file ahead of its appender.
 ///
@@ -17,21 +17,14 @@ pub(crate) struct Ahead {
     file: Arc<dyn File>,
     map: Option<SegmentMap>,
     filled: AtomicU64,
-    filler: Mutex<Filler>,
-}
-
-#[derive(Debug, Default)]
-struct Filler {
     /// Whether the file belongs to nobody who appends any more.
-    is_stopped: bool,
-    /// What the appender stores through, if that is not the map.
-    window: Option<SegmentWindow>,
+    is_stopped: Mutex<bool>,
 }
 
 impl Ahead {
     /// Of a file that holds nothing but zeros from `filled` on.
     pub(crate) fn new(file: Arc<dyn File>, map: Option<SegmentMap>, filled: u64) -> Self {
-        Self { file, map, filled: AtomicU64::new(filled), filler: Mutex::default() }
+        Self { file, map, filled: AtomicU64::new(filled), is_stopped: Mutex::new(false) }
     }
 
     /// Up to where frames may be stored.
@@ -42,22 +35,17 @@ impl Ahead {
 
     /// Takes the bytes up to `end` for frames, without making them present.
     pub(crate) fn take(&self, end: u64) {
-        let _writing = self.filler.lock();
+        let _writing = self.is_stopped.lock();
         self.filled.fetch_max(end, Ordering::AcqRel);
-    }
-
-    /// The appender stores through a window from here on, or through the map again.
-    pub(crate) fn set_window(&self, window: Option<SegmentWindow>) {
-        self.filler.lock().window = window;
     }
 
     /// Takes the bytes up to `end` for frames, and makes them present, up to a multiple of `piece_bytes`, but not from `limit` on, up to which the
     /// file has blocks.
     pub(crate) fn take_present(&self, end: u64, piece_bytes: u64, limit: u64) {
-        let filler = self.filler.lock();
+        let _writing = self.is_stopped.lock();
         let to = end.next_multiple_of(piece_bytes).min(limit);
         while self.filled() < end {
-            if !self.fill_piece(to, &filler) {
+            if !self.fill_piece(to) {
                 self.filled.fetch_max(end, Ordering::AcqRel);
             }
         }
@@ -66,8 +54,8 @@ impl Ahead {
     /// Makes the bytes up to `to` present, piece by piece, so that an appender in need never waits for more than one.
     pub(crate) fn fill_to(&self, to: u64) {
         loop {
-            let filler = self.filler.lock();
-            if filler.is_stopped || self.filled() >= to || !self.fill_piece(to, &filler) {
+            let is_stopped = self.is_stopped.lock();
+            if *is_stopped || self.filled() >= to || !self.fill_piece(to) {
                 return;
             }
         }
@@ -75,23 +63,20 @@ impl Ahead {
 
     /// Nothing is written any more once this returns.
     pub(crate) fn stop(&self) {
-        self.filler.lock().is_stopped = true;
+        *self.is_stopped.lock() = true;
     }
 
-    /// Whether there was something below `limit`, and it could be written.
-    fn fill_piece(&self, limit: u64, filler: &Filler) -> bool {
+    /// Whether there was something below `limit`, and it could be written. Called under the lock.
+    fn fill_piece(&self, limit: u64) -> bool {
         let from = self.filled();
         let to = ((from / PIECE_BYTES + 1) * PIECE_BYTES).min(limit);
         if to <= from || write_all_at(&*self.file, &ZEROS[..(to - from) as usize], from).is_err() {
             return false; // what is wrong shows at the append itself
         }
-        let (page, end) = ((from / PAGE_BYTES * PAGE_BYTES) as usize, to as usize);
-        // A page that is not there costs its first store a little more.
-        let _ = match (&filler.window, &self.map) {
-            (Some(window), _) => window.populate(page, end - page),
-            (None, Some(map)) => map.populate(page, end - page),
-            (None, None) => Ok(()),
-        };
+        if let Some(map) = &self.map {
+            let page = from / PAGE_BYTES * PAGE_BYTES;
+            let _ = map.populate(page as usize, (to - page) as usize); // a page that is not there costs its first store a little more
+        }
         self.filled.store(to, Ordering::Release);
         true
     }

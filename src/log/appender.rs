@@ -11,7 +11,7 @@ use tidelog_format::{
 
 use crate::clock::{coarse_now, coarse_uptime_ns, now};
 use crate::error::{IoContext, IoError};
-use crate::io::{File, Published, SegmentMap, SegmentStore, SegmentWindow, Storage, allocate_or_zero, write_all_at, write_zeros};
+use crate::io::{File, Published, SegmentMap, SegmentStore, Storage, allocate_or_zero, write_all_at, write_zeros};
 use crate::log::ahead::Ahead;
 use crate::log::maps;
 use crate::log::offset_index::GrowingIndex;
@@ -437,11 +437,12 @@ impl Appender {
     /// The filler is behind, or was not asked, or the window ends.
     #[cold]
     fn take_unfilled(&mut self, end: u64, mapped: bool) {
-        if mapped {
+        // What the filler has made present since it was looked at is so in the map.
+        if mapped && end > self.ahead.filled().min(self.reach()) {
             self.aim(end);
             let piece_bytes = if self.is_busy() { FILL_WINDOW_MIN } else { SLOW_PIECE_BYTES };
             self.ahead.take_present(end, piece_bytes, self.reach());
-        } else {
+        } else if !mapped {
             self.ahead.take(end);
         }
         self.filled = self.ahead.filled().min(self.reach());
@@ -454,26 +455,26 @@ impl Appender {
 
     /// Sees to it that what is stored up to `end` has a window, if that pays: of partitions that are busy there are few, and a window would not last.
     fn aim(&mut self, end: u64) {
-        let has_window = self.store.as_ref().is_some_and(SegmentStore::has_window);
-        let wants_window = !self.is_busy() && self.constants.capacity >= WINDOW_FROM_BYTES;
-        if has_window && (!wants_window || end > self.reach()) {
-            self.set_window(None);
-        } else if has_window || !wants_window {
-            return;
+        let wants_window = !self.is_busy() && self.constants.capacity > WINDOW_ABOVE_BYTES;
+        let Some(store) = &mut self.store else { return };
+        if store.has_window() {
+            if wants_window && end <= store.reach() as u64 {
+                return;
+            }
+            store.set_window(None);
         }
         if wants_window && maps::has_plenty() {
             let from = self.position / WINDOW_ALIGN * WINDOW_ALIGN;
             let len = WINDOW_BYTES.min(self.constants.capacity - from);
-            self.set_window(self.file.map_window(from as usize, len as usize).ok());
+            store.set_window(self.file.map_window(from as usize, len as usize).ok());
         }
     }
 
-    fn set_window(&mut self, window: Option<SegmentWindow>) {
-        self.ahead.set_window(window.clone());
-        self.active.set_window(window.clone());
-        if let Some(store) = &mut self.store {
-            store.set_window(window);
-        }
+    /// Does without a window, if it has one; whether it had.
+    pub(crate) fn give_window_back(&mut self) -> bool {
+        let Some(store) = self.store.as_mut().filter(|store| store.has_window()) else { return false };
+        store.set_window(None);
+        true
     }
 
     #[inline(always)]
@@ -542,7 +543,6 @@ impl Appender {
         };
         let bytes = seal.encode(Position::new(self.position), claim(self.position, durable));
         self.ahead.stop();
-        self.set_window(None);
         // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
         // the next one begins.
         let mut half_sealed = None;
@@ -608,7 +608,6 @@ impl Appender {
     /// may be lower than that of the tail.
     pub(crate) fn replace(&mut self, fresh: Self) -> Option<Spare> {
         self.ahead.stop();
-        self.set_window(None);
         std::mem::replace(self, fresh).spare
     }
 
@@ -777,13 +776,12 @@ const SLOW_PIECE_BYTES: u64 = 16 << 10;
 const FILL_WINDOW_MIN: u64 = 256 << 10;
 /// Above 4 MiB nothing is gained (measured).
 const FILL_WINDOW_MAX: u64 = 4 << 20;
-/// Partitions that are not busy are many, and each page of each is looked up anew: in windows of up to 8 MiB they took a third to half of what they took in
-/// maps of 16 MiB and more (measured, 10,000 partitions).
+/// Partitions that are not busy are many, and each page of each is looked up anew: where maps, or windows, have up to 8 MiB, that takes a third to half of what
+/// it takes from 9 MiB on (measured, 10,000 partitions).
+const WINDOW_ABOVE_BYTES: u64 = 8 << 20;
 const WINDOW_BYTES: u64 = 1 << 20;
 /// A page, whatever its size.
 const WINDOW_ALIGN: u64 = 64 << 10;
-/// A smaller map is as good as a window.
-const WINDOW_FROM_BYTES: u64 = 2 * WINDOW_BYTES;
 /// From here on, one write costs less than making pages present and storing to them (measured).
 const WRITE_FROM_BYTES: usize = 64 << 10;
 /// Zeros ahead of frames: the first step, the longest, and how many bytes a sync may cover for them to pay.

@@ -812,6 +812,7 @@ impl Log {
             }
             appender.closed = true;
             appender.stop_filling();
+            appender.give_window_back();
             if !self.is_poisoned() {
                 appender.trim();
             }
@@ -843,11 +844,14 @@ impl Log {
 
 impl MapHolder for Log {
     fn give_back(&self, most: usize) -> usize {
+        // Who asks may hold the lock of an appender, this one's even.
+        let windows = usize::from(self.appender.try_lock().is_some_and(|mut appender| appender.give_window_back()));
+        let most = most - windows.min(most);
         let list = self.view.list();
         let closed = list.entries.split_last().map_or(&[][..], |(_, closed)| closed);
         let idle: Vec<_> = closed.iter().filter(|entry| entry.segment.is_idle()).take(most).collect();
         if idle.is_empty() {
-            return 0;
+            return windows;
         }
         self.view.change_list(|list| {
             for entry in &idle {
@@ -858,7 +862,7 @@ impl MapHolder for Log {
                 }
             }
         });
-        idle.len()
+        windows + idle.len()
     }
 }
 

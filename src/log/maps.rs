@@ -1,4 +1,4 @@
-//! How many segments this process maps: the kernel gives it some 65,000 maps, and others want some too. Knows logs as what can give maps back.
+//! How many maps of segments this process has: the kernel gives it some 65,000, and others want some too. Knows logs as what can give maps back.
 
 use std::collections::VecDeque;
 use std::sync::Weak;
@@ -48,7 +48,7 @@ pub(crate) fn has_room() -> bool {
     segment_maps() < most
 }
 
-/// Whether there is room for a map that nobody misses.
+/// Whether there is room for a map that can be done without, and for others behind it.
 pub(crate) fn has_plenty() -> bool {
     segment_maps() < most() / 4 * 3
 }

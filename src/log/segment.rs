@@ -10,7 +10,7 @@ use tidelog_format::{FRAME_ALIGN, IndexEntry, Offset, SEAL_BYTES, SEGMENT_HEADER
 
 use crate::error::{IoContext, IoError};
 use crate::io::mmap::Published;
-use crate::io::{Access, File, SegmentMap, SegmentWindow, Storage, read_full_at};
+use crate::io::{Access, File, SegmentMap, Storage, read_full_at};
 use crate::log::maps;
 use crate::log::offset_index::{GrowingIndex, StoredIndex};
 
@@ -28,8 +28,6 @@ pub(crate) struct Segment {
     /// For writers: kept from creation to last sync, because a failed write-back is reported once per open file.
     writable: Mutex<Option<Arc<dyn File>>>,
     map: OnceLock<Option<SegmentMap>>,
-    /// What is stored through, if that is not the map.
-    window: Mutex<Option<SegmentWindow>>,
     /// The descriptor of those who read now without a map.
     readable: Mutex<Option<Weak<dyn File>>>,
     /// What is published, as long as there is no map.
@@ -136,7 +134,6 @@ impl Segment {
             storage,
             writable: Mutex::new(None),
             map: OnceLock::new(),
-            window: Mutex::new(None),
             readable: Mutex::new(None),
             known: AtomicU64::new(published.pack()),
             index: RwLock::new(None),
@@ -238,22 +235,13 @@ impl Segment {
         Ok(file)
     }
 
-    /// Says what is stored through, if that is not the map.
-    pub(crate) fn set_window(&self, window: Option<SegmentWindow>) {
-        *self.window.lock() = window;
-    }
-
     /// Takes pages that were stored to, and are about to be synced, out of the page tables, unless they are few; with them those that were made
     /// present ahead, which the sync writes as well.
     pub(crate) fn release_pages(&self) {
         let Some(Some(map)) = self.map.get() else { return };
         let (from, to) = (self.released.load(Ordering::Relaxed), map.published().end);
-        if to.saturating_sub(from) < RELEASE_FROM_BYTES {
-            return;
-        }
-        let window = self.window.lock().clone();
         // What fails here costs the sync time.
-        if map.release(from as usize, map.len()).and_then(|()| window.map_or(Ok(()), |window| window.release())).is_ok() {
+        if to.saturating_sub(from) >= RELEASE_FROM_BYTES && map.release(from as usize, map.len()).is_ok() {
             self.released.store(to, Ordering::Relaxed);
         }
     }

@@ -60,7 +60,7 @@ impl Run {
 
     /// Small ones end often; a slow partition stores through windows of large ones.
     fn segment_bytes(&self) -> u64 {
-        if self.seed % 4 == 3 { 4 << 20 } else { 64 << 10 }
+        if self.seed % 4 == 3 { 16 << 20 } else { 64 << 10 }
     }
 
     /// Now and then, as a store does with the partitions that nobody has asked for.

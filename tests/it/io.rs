@@ -252,19 +252,16 @@ fn a_window_shows_what_the_mapping_does() {
         for (from, len) in [(0, 64 << 10), (64 << 10, 128 << 10), (192 << 10, 8192)] {
             let window = file.map_window(from, len).unwrap();
             assert_eq!(window.range(), from..from + len);
-            window.populate(from, len).unwrap();
-            assert_eq!(kind_of(window.populate(from, len + 1)), ErrorKind::InvalidInput);
-            if from > 0 {
-                assert_eq!(kind_of(window.populate(from - 4096, 4096)), ErrorKind::InvalidInput);
-            }
             store.publish(to(from + 16));
-            store.set_window(Some(window.clone()));
+            store.set_window(Some(window));
+            // Of the window where it covers that, else of the mapping.
+            [(from, len), (from, 4096), (from, len + 4096), (0, MIB)].into_iter().for_each(|(at, len)| map.populate(at, len).unwrap());
             assert_eq!((store.has_window(), store.reach(), store.allocated()), (true, from + len, MIB));
             refused("bytes to store to", || store.slot(from + len - 8, 16).len());
             refused("bytes to store to", || store.slot(from + 8, 8).len());
             store.slot(from + 16, 8).copy_from_slice(b"begin...");
             store.slot(from + len - 8, 8).copy_from_slice(b"end.....");
-            window.release().unwrap();
+            [(0, MIB), (from, from + len), (from + len, MIB), (0, from)].into_iter().for_each(|(at, to)| map.release(at, to).unwrap());
             end = from + len;
             store.publish(to(end));
             assert_eq!((map.bytes(from + 16, from + 24), map.bytes(end - 8, end)), (&b"begin..."[..], &b"end....."[..]));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tidelog::{AckLevel, CutError, PartitionView, ReadError, ReadIsolation, Record, RecordBatch, Start, StoreOptions, SyncPolicy};
 
 use crate::reading_support::{Home, append_numbered, batch, check_numbered, faulty, numbered, small, ts};
-use crate::support::segments;
+use crate::support::{mapped_kib, segments};
 
 fn out_of_range<T>(result: Result<T, ReadError>, requested: u64, earliest: u64, latest: u64) {
     match result {
@@ -205,16 +205,10 @@ fn borrowed_records_are_verified() {
 fn synced_pages_are_not_mapped() {
     let home = Home::new();
     let (_store, partition) = home.partition(StoreOptions::new().sync_policy(SyncPolicy::OsOnly).without_threads());
-    let mapped_kib = || {
-        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
-        let of_segment = maps.split_once(&*home.partition_dir().to_string_lossy()).unwrap().1;
-        let rss = of_segment.lines().find_map(|line| line.strip_prefix("Rss:")?.trim().strip_suffix(" kB")).unwrap();
-        rss.trim().parse::<u64>().unwrap()
-    };
     (0..1000).for_each(|_| _ = partition.append_with(Record::new(&[7; 1000]), AckLevel::Written).unwrap());
-    let before = mapped_kib();
+    let before = mapped_kib(&home.partition_dir());
     partition.flush().unwrap();
-    let after = mapped_kib();
+    let after = mapped_kib(&home.partition_dir());
     // Nor what was made present ahead.
     assert!(before >= 1000 && after <= 16, "{before} KiB before the sync, {after} KiB behind it");
     assert!(partition.read_from(0).unwrap().all(|record| record.unwrap().value().unwrap() == [7; 1000]));

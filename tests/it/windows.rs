@@ -8,19 +8,24 @@ use tidelog::io::Disk;
 use tidelog::io::fault::{EIO, Fault, Faulty, Op};
 use tidelog::{AckLevel, Partition, Record, StoreOptions, SyncPolicy};
 
-use crate::support::{partition, tempdir, value};
+use crate::support::{mapped_kib, partition, partition_dir, tempdir, value};
 
-const RECORD_BYTES: usize = 40_000;
+const RECORD_BYTES: usize = 60_000;
 const WINDOW_BYTES: u64 = 1 << 20;
 
 fn options(disk: &Faulty) -> StoreOptions {
     StoreOptions::new().sync_policy(SyncPolicy::OsOnly).storage(Arc::new(disk.clone()))
 }
 
+/// Now and then one that is written rather than stored, perhaps over the end of the window.
+fn value_at(offset: u64) -> Vec<u8> {
+    value(offset, if offset % 20 == 7 { 200_000 } else { RECORD_BYTES })
+}
+
 fn append(partition: &Partition, records: usize, pause: Duration) {
     for _ in 0..records {
         let offset = partition.log_end_offset().get();
-        partition.append_with(Record::new(&value(offset, RECORD_BYTES)), AckLevel::Written).unwrap();
+        partition.append_with(Record::new(&value_at(offset)), AckLevel::Written).unwrap();
         sleep(pause);
     }
 }
@@ -29,7 +34,7 @@ fn check(partition: &Partition, records: u64) {
     let mut next = 0;
     for record in partition.view().read_from(0).unwrap() {
         let record = record.unwrap();
-        assert_eq!((record.offset().get(), record.value().unwrap()), (next, &value(next, RECORD_BYTES)[..]));
+        assert_eq!((record.offset().get(), record.value().unwrap()), (next, &value_at(next)[..]));
         next += 1;
     }
     assert_eq!(next, records);
@@ -63,12 +68,26 @@ fn a_slow_partition_goes_from_window_to_window() {
     let slow = windows(&disk);
     assert!(!slow.is_empty() && slow[0] > 72 * RECORD_BYTES as u64, "{slow:?}");
     check(&log, 120);
-    assert_eq!(held.value().unwrap(), value(0, RECORD_BYTES));
+    assert_eq!(held.value().unwrap(), value_at(0));
 
     log.flush().unwrap();
     drop((store, log));
     let store = options(&disk).open(dir.path()).unwrap();
     check(&partition(&store).unwrap(), 120);
+}
+
+/// Also where its pages are mapped twice.
+#[test]
+fn synced_pages_of_a_slow_partition_are_not_mapped() {
+    let (dir, disk) = (tempdir(), Faulty::new(Arc::new(Disk::new())));
+    let store = options(&disk).without_threads().open(dir.path()).unwrap();
+    let log = partition(&store).unwrap();
+    append(&log, 4, SLOW);
+    let before = mapped_kib(&partition_dir(dir.path()));
+    log.flush().unwrap();
+    let after = mapped_kib(&partition_dir(dir.path()));
+    assert!(before >= 4 * RECORD_BYTES as u64 / 1024 && after <= 16, "{before} KiB before the sync, {after} KiB behind it");
+    check(&log, 4);
 }
 
 /// As on a kernel that gives this process no more maps.
@@ -86,5 +105,5 @@ fn a_window_that_is_not_to_be_had_is_done_without() {
     check(&log, 80);
 }
 
-/// Longer than the time in which a busy partition appends 64 KiB.
-const SLOW: Duration = Duration::from_millis(25);
+/// Well above the time in which a busy partition appends a record or so.
+const SLOW: Duration = Duration::from_millis(45);

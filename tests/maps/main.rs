@@ -152,3 +152,30 @@ fn a_log_of_very_many_segments_takes_half_of_the_maps() {
     println!("{segments} segments read through: {mapped} mapped, of {allowed} maps that the kernel allows");
     assert!(mapped <= allowed / 2);
 }
+
+/// A window through which a slow partition stores is given back before another partition goes without a map.
+#[test]
+fn windows_make_room_for_maps() {
+    let _alone = limited();
+    let tmp = tempfile::tempdir().unwrap();
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(tmp.path()).unwrap();
+    let topic = store.create_topic("slow", LIMIT as u32 - 1).unwrap();
+    let (mut partitions, mut most) = (Vec::new(), 0);
+    for number in 0..topic.partition_count() {
+        thread::sleep(Duration::from_millis(110)); // as above
+        let partition = topic.partition(number).unwrap();
+        append(&partition, 1);
+        partitions.push(partition);
+        most = most.max(mapped(tmp.path()));
+    }
+    assert!(most > LIMIT / 2 && most <= LIMIT, "{most} maps at once");
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    for number in 0..topic.partition_count() {
+        assert!(maps.contains(&format!("/slow/{number}/")), "partition {number} has no map");
+    }
+    for partition in &partitions {
+        append(partition, 3);
+        (0..4).for_each(|offset| check(partition, offset));
+    }
+    assert!(mapped(tmp.path()) <= LIMIT);
+}
