@@ -1,5 +1,6 @@
 //! Assigns offsets and stores frames: everything that happens under a partition's append lock. Never syncs, never waits for a reader.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +19,11 @@ use crate::log::offset_index::GrowingIndex;
 use crate::log::record_batch::{Encoded, FrameParts};
 use crate::log::segment::{Segment, Sums};
 use crate::log::stage::{Outcome, Run};
+
+thread_local! {
+    /// A frame that is about to be written. Not the partition's: that of many would be cold, and much memory.
+    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The end of the log, held by whoever appends. What each append needs stands first, in few cache lines: with many partitions they come from memory.
 #[derive(Debug)]
@@ -53,7 +59,6 @@ pub(crate) struct Appender {
     /// Position and time of the last look that ended a step of time.
     fill_since: (u64, u64),
     zeros: ZerosAhead,
-    frame: Vec<u8>,
 }
 
 /// What an append needs of the active segment's header, which stands elsewhere.
@@ -242,7 +247,6 @@ impl Appender {
             fill_window: FILL_WINDOW_MIN,
             fill_since: (end.position, coarse_uptime_ns()),
             zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
-            frame: Vec::new(),
             closed: false,
             refusal: None,
         }
@@ -389,11 +393,14 @@ impl Appender {
     fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, syncs: &AtomicU64) -> Result<u32, StoreFailure> {
         let stored = batch.parts.stored_bytes();
         self.zeros_before(stored, syncs);
-        self.frame.resize(stored, 0);
-        batch.store(&mut self.frame);
-        let chain = header.encode_into(&mut self.frame, self.constants.salt, Position::new(self.position));
-        write_or_restore(&*self.file, &mut self.frame, self.position, &self.active)?;
-        Ok(chain)
+        FRAME.with_borrow_mut(|frame| {
+            frame.resize(stored, 0);
+            batch.store(frame);
+            let chain = header.encode_into(frame, self.constants.salt, Position::new(self.position));
+            write_or_restore(&*self.file, frame, self.position, &self.active)?;
+            frame.shrink_to(FRAME_KEPT_BYTES);
+            Ok(chain)
+        })
     }
 
     /// Zeros ahead of what is about to be written, when they are due.
@@ -427,7 +434,8 @@ impl Appender {
     /// Takes the next `stored` bytes for a frame; whether to store it into the map, if that is wanted.
     #[inline]
     fn take(&mut self, stored: usize, mapped: bool) -> bool {
-        let (end, mapped) = (self.position + stored as u64, mapped && stored < WRITE_FROM_BYTES && self.store.is_some());
+        let is_small = stored < SLOW_WRITE_FROM_BYTES || stored < WRITE_FROM_BYTES && self.is_busy();
+        let (end, mapped) = (self.position + stored as u64, mapped && is_small && self.store.is_some());
         if end > self.filled {
             self.take_unfilled(end, mapped);
         }
@@ -784,6 +792,10 @@ const WINDOW_BYTES: u64 = 1 << 20;
 const WINDOW_ALIGN: u64 = 64 << 10;
 /// From here on, one write costs less than making pages present and storing to them (measured).
 const WRITE_FROM_BYTES: usize = 64 << 10;
+/// The same of a slow partition, whose pages are made present few at a time.
+const SLOW_WRITE_FROM_BYTES: usize = 4 << 10;
+/// Of the buffer of a large one.
+const FRAME_KEPT_BYTES: usize = 1 << 20;
 /// Zeros ahead of frames: the first step, the longest, and how many bytes a sync may cover for them to pay.
 const ZEROS_MIN: u64 = 16 << 10;
 const ZEROS_MAX: u64 = 256 << 10;

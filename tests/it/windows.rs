@@ -10,7 +10,10 @@ use tidelog::{AckLevel, Partition, Record, StoreOptions, SyncPolicy};
 
 use crate::support::{mapped_kib, partition, partition_dir, tempdir, value};
 
-const RECORD_BYTES: usize = 60_000;
+/// As large as what is stored rather than written, and so many that a partition is slow that appends them now and then.
+const RECORD_BYTES: usize = 3500;
+const STEP_RECORDS: u64 = 17;
+const STEP_BYTES: u64 = STEP_RECORDS * RECORD_BYTES as u64;
 const WINDOW_BYTES: u64 = 1 << 20;
 
 fn options(disk: &Faulty) -> StoreOptions {
@@ -19,25 +22,27 @@ fn options(disk: &Faulty) -> StoreOptions {
 
 /// Now and then one that is written rather than stored, perhaps over the end of the window.
 fn value_at(offset: u64) -> Vec<u8> {
-    value(offset, if offset % 20 == 7 { 200_000 } else { RECORD_BYTES })
+    value(offset, if offset % 300 == 199 { 66_000 } else { RECORD_BYTES })
 }
 
-fn append(partition: &Partition, records: usize, pause: Duration) {
-    for _ in 0..records {
-        let offset = partition.log_end_offset().get();
-        partition.append_with(Record::new(&value_at(offset)), AckLevel::Written).unwrap();
+fn append(partition: &Partition, steps: usize, pause: Duration) {
+    for _ in 0..steps {
+        for _ in 0..STEP_RECORDS {
+            let offset = partition.log_end_offset().get();
+            partition.append_with(Record::new(&value_at(offset)), AckLevel::Written).unwrap();
+        }
         sleep(pause);
     }
 }
 
-fn check(partition: &Partition, records: u64) {
+fn check(partition: &Partition, steps: u64) {
     let mut next = 0;
     for record in partition.view().read_from(0).unwrap() {
         let record = record.unwrap();
         assert_eq!((record.offset().get(), record.value().unwrap()), (next, &value_at(next)[..]));
         next += 1;
     }
-    assert_eq!(next, records);
+    assert_eq!(next, steps * STEP_RECORDS);
 }
 
 /// Where windows began since this was asked, in the order in which they were mapped.
@@ -66,7 +71,7 @@ fn a_slow_partition_goes_from_window_to_window() {
     assert!(busy.len() <= 1, "a partition that is busy goes on through windows: {busy:?}");
     append(&log, 48, SLOW); // uses up what is ready ahead
     let slow = windows(&disk);
-    assert!(!slow.is_empty() && slow[0] > 72 * RECORD_BYTES as u64, "{slow:?}");
+    assert!(!slow.is_empty() && slow[0] > 72 * STEP_BYTES, "{slow:?}");
     check(&log, 120);
     assert_eq!(held.value().unwrap(), value_at(0));
 
@@ -86,7 +91,7 @@ fn synced_pages_of_a_slow_partition_are_not_mapped() {
     let before = mapped_kib(&partition_dir(dir.path()));
     log.flush().unwrap();
     let after = mapped_kib(&partition_dir(dir.path()));
-    assert!(before >= 4 * RECORD_BYTES as u64 / 1024 && after <= 16, "{before} KiB before the sync, {after} KiB behind it");
+    assert!(before >= 4 * STEP_BYTES / 1024 && after <= 16, "{before} KiB before the sync, {after} KiB behind it");
     check(&log, 4);
 }
 
@@ -105,5 +110,5 @@ fn a_window_that_is_not_to_be_had_is_done_without() {
     check(&log, 80);
 }
 
-/// Well above the time in which a busy partition appends a record or so.
+/// Well above the time in which a busy partition appends as much.
 const SLOW: Duration = Duration::from_millis(45);
