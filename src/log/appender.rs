@@ -1,6 +1,6 @@
 //! Assigns offsets and stores frames: everything that happens under a partition's append lock. Never syncs, never waits for a reader.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,7 +22,7 @@ use crate::log::stage::{Outcome, Run};
 
 thread_local! {
     /// A frame that is about to be written. Not the partition's: that of many would be cold, and much memory.
-    static FRAME: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static FRAME: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// The end of the log, held by whoever appends. What each append needs stands first, in few cache lines: with many partitions they come from memory.
@@ -35,7 +35,7 @@ pub(crate) struct Appender {
     pub(crate) chain: u32,
     pub(crate) epoch: LeaderEpoch,
     allocated: u64,
-    /// What is known of how far it is filled.
+    /// What is known of how far it is filled, as far as the window goes.
     filled: u64,
     /// Where it is time to look whether pages are to be filled ahead.
     fill_due: u64,
@@ -120,7 +120,7 @@ pub(crate) struct NewSegment {
 /// How an append is to be stored.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StoreHow<'log> {
-    /// By stores into the map rather than by a write: for what is not synced at once.
+    /// Whether stores into the map will do: for what is not synced at once.
     pub(crate) mapped: bool,
     pub(crate) index_interval: u32,
     /// Durable position in the active segment, if there is one.
@@ -312,7 +312,7 @@ impl Appender {
         let mapped = self.take(stored, how.mapped);
         let chain = match &mut self.store {
             Some(store) if mapped => store_frame(store.slot(self.position as usize, stored), batch, &header, salt, position),
-            _ => self.store_by_write(batch, &header, how.syncs)?,
+            _ => self.store_by_write(batch, &header, how)?,
         };
         let assigned = self.advance(&batch.parts, chain, append_ts, how.index_interval);
         self.publish(false);
@@ -390,17 +390,24 @@ impl Appender {
     }
 
     #[inline(never)]
-    fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, syncs: &AtomicU64) -> Result<u32, StoreFailure> {
+    fn store_by_write(&mut self, batch: &Encoded<'_>, header: &FrameHeader, how: StoreHow<'_>) -> Result<u32, StoreFailure> {
         let stored = batch.parts.stored_bytes();
-        self.zeros_before(stored, syncs);
-        FRAME.with_borrow_mut(|frame| {
+        if !how.mapped {
+            self.zeros_before(stored, how.syncs);
+        }
+        // Taken, so that whoever appends within a write, or at the end of a thread, finds another.
+        let mut frame = FRAME.try_with(Cell::take).unwrap_or_default();
+        if frame.len() < stored {
             frame.resize(stored, 0);
-            batch.store(frame);
-            let chain = header.encode_into(frame, self.constants.salt, Position::new(self.position));
-            write_or_restore(&*self.file, frame, self.position, &self.active)?;
-            frame.shrink_to(FRAME_KEPT_BYTES);
-            Ok(chain)
-        })
+        }
+        let slot = &mut frame[..stored];
+        batch.store(slot);
+        let chain = header.encode_into(slot, self.constants.salt, Position::new(self.position));
+        let written = write_or_restore(&*self.file, slot, self.position, &self.active);
+        frame.truncate(FRAME_KEPT_BYTES);
+        frame.shrink_to(FRAME_KEPT_BYTES);
+        let _ = FRAME.try_with(|kept| kept.set(frame)); // a thread that ends keeps none
+        written.map(|()| chain)
     }
 
     /// Zeros ahead of what is about to be written, when they are due.
@@ -445,15 +452,19 @@ impl Appender {
     /// The filler is behind, or was not asked, or the window ends.
     #[cold]
     fn take_unfilled(&mut self, end: u64, mapped: bool) {
-        // What the filler has made present since it was looked at is so in the map.
-        if mapped && end > self.ahead.filled().min(self.reach()) {
+        if !mapped {
+            self.ahead.take(end);
+        } else if end > self.ready() {
             self.aim(end);
             let piece_bytes = if self.is_busy() { FILL_WINDOW_MIN } else { SLOW_PIECE_BYTES };
             self.ahead.take_present(end, piece_bytes, self.reach());
-        } else if !mapped {
-            self.ahead.take(end);
         }
-        self.filled = self.ahead.filled().min(self.reach());
+        self.filled = self.ready();
+    }
+
+    /// Up to where pages are present, as far as it can store.
+    fn ready(&self) -> u64 {
+        self.ahead.filled().min(self.reach())
     }
 
     /// Up to where it can store now.
@@ -517,9 +528,6 @@ impl Appender {
             self.fill_window = self.fill_window.max(window.min(2 * self.fill_window));
         }
         self.fill_due = self.position + fill_step(self.fill_window, self.constants.capacity);
-        if self.is_busy() {
-            self.aim(self.position);
-        }
         if is_slow || self.store.is_none() {
             return None;
         }

@@ -11,7 +11,7 @@ use crate::io::{maps_of_process_max, segment_maps};
 
 /// Has maps that it can do without.
 pub(crate) trait MapHolder: Send + Sync {
-    /// Gives back up to `most` maps that nobody used since it was asked last; returns how many.
+    /// Gives back up to `most` maps: the window of an appender, and maps that nobody used since it was asked last. Returns how many.
     fn give_back(&self, most: usize) -> usize;
 }
 

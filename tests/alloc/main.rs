@@ -80,6 +80,21 @@ fn appends_by_write_and_in_batches_allocate_nothing() {
     assert!(found <= steady(6000, 0), "{found} allocations in 6,000 appends");
 }
 
+/// Large and small in turns, as a thread that appends to several partitions does: the buffer is the thread's, and it keeps no large one.
+#[test]
+fn writes_of_all_sizes_allocate_nothing_and_leave_little() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_store, partition) = open(dir.path(), SyncPolicy::default(), 256 << 20);
+    let values: [&[u8]; 2] = [&vec![7; 11_000], &vec![7; 900_000]];
+    let append = |value: &[u8]| assert!(partition.append_with(Record::new(value), AckLevel::Written).is_ok());
+    values.into_iter().cycle().take(20).for_each(append);
+    let found = measure(|| values.into_iter().cycle().take(100).for_each(append)).count_total;
+    assert!(found <= steady(100, 0), "{found} allocations in 100 appends");
+    let huge = vec![7; 8 << 20];
+    let left = measure(|| append(&huge)).bytes_current;
+    assert!(left < 9 << 20, "{left} bytes are left of an append of 8 MiB");
+}
+
 /// They are staged for whoever leads the next sync, here always the same.
 #[test]
 fn durable_appends_allocate_nothing() {

@@ -328,6 +328,28 @@ fn a_slow_partition_is_filled_little_ahead() {
     assert!(written <= appended * 3 / 2, "{written} bytes made present for {appended}");
 }
 
+/// Nor is anything written ahead of batches that are written themselves, however often a partition is synced.
+#[test]
+fn nothing_is_filled_ahead_of_what_a_slow_partition_writes() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_policy(SyncPolicy::OsOnly).without_threads().open(home.path()).unwrap();
+    let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
+    append_bytes(&log, 1);
+    let mut appended = 0;
+    faulty.reset_counts();
+    for _ in 0..20 {
+        log.append_with(Record::new(&[7; 11_000]), AckLevel::Written).unwrap();
+        log.flush().unwrap();
+        appended += 11_000;
+    }
+    assert!(
+        faulty.bytes_written() >= appended && faulty.bytes_written() <= appended * 3 / 2,
+        "{} bytes written for {appended}",
+        faulty.bytes_written()
+    );
+}
+
 /// Neither in the segment that is appended to nor in the one that is made ahead of the next roll.
 #[test]
 fn a_partition_that_was_busy_is_slow_again() {
@@ -379,7 +401,7 @@ fn a_busy_partition_is_checkpointed_as_it_is_synced() {
         }
         // A sync may have come just before it was as much: on to the next, within the budget.
         append_bytes(&log, 1 << 20);
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(Duration::from_millis(100));
     }
     panic!("{} bytes are left", store.uncheckpointed_bytes());
 }
