@@ -10,8 +10,8 @@
 //! - **M2 watermark**: `published.end` never decreases and is at most `len`. A slice to read lies below it, a slice to store lies at or
 //!   above it, so the two never overlap. Shown by `the_watermark_parts_readers_from_the_writer` and `an_exposed_end_never_goes_back`.
 //! - **M3 one storer**: a mapping that is stored to has exactly one [`SegmentStore`], which is not `Clone` and hands out one slot at a time
-//!   (`&mut self`), of the mapping or of the window that it has now. While it lives nobody else moves the watermark. Shown by `the_watermark_parts_readers_from_the_writer` and, under loom,
-//!   `a_store_that_is_dropped_hands_its_watermark_on`.
+//!   (`&mut self`), of the mapping or of the window that it has now. While it lives nobody else moves the watermark. Shown by
+//!   `the_watermark_parts_readers_from_the_writer` and, under loom, `a_store_that_is_dropped_hands_its_watermark_on`.
 //! - **M4 order**: the watermark is raised by a Release store (or read-modify-write) after the bytes below it are in place, and read by an
 //!   Acquire load before they are looked at. Shown by `what_is_published_was_stored_before`, under Miri and loom: `.ci/miri`, `.ci/loom`.
 //! - **M5 rights**: a slot or a word to store to comes only from a mapping made with the right to write. Shown by
