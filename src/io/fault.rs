@@ -2,7 +2,7 @@
 //!
 //! After an injected error everything else works as before: what a power cut or a failed sync does to bytes is not shown here.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -424,6 +424,11 @@ impl File for FaultyFile {
         let written = self.inner.write_at(&bytes[..limit], position)?;
         self.shared.bytes_written.fetch_add(written as u64, Ordering::SeqCst);
         Ok(written)
+    }
+
+    fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.write_at(&bytes, position)
     }
 
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {

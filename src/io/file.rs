@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder};
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -195,6 +195,10 @@ impl File for DiskFile {
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
         FileExt::write_at(&self.file, bytes, position)
+    }
+
+    fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&self.file, pieces, position)?)
     }
 
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {

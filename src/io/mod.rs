@@ -8,7 +8,7 @@
 
 use std::ffi::OsString;
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,6 +84,11 @@ pub trait File: Send + Sync + Debug + 'static {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes from `bytes`; returns how many, perhaps fewer than asked for.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
+    /// As [`write_at`](Self::write_at), from several pieces one behind the other; unless it is known better, from the first that is not empty.
+    fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        let piece = pieces.iter().find(|piece| !piece.is_empty());
+        piece.map_or(Ok(0), |piece| self.write_at(piece, position))
+    }
     /// Reserves blocks for `position..position + len` and grows the file to hold them; what was not there reads as zeros.
     /// An error of kind `Unsupported` where the file system cannot: then write zeros.
     fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
@@ -176,6 +181,24 @@ pub(crate) fn write_all_at(file: &dyn File, bytes: &[u8], position: u64) -> io::
         match file.write_at(&bytes[written..], position + written as u64) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Writes all of several pieces one behind the other, going on after short writes and interruptions.
+pub(crate) fn write_all_vectored_at(file: &dyn File, mut pieces: &mut [IoSlice<'_>], position: u64) -> io::Result<()> {
+    let mut at = position;
+    IoSlice::advance_slices(&mut pieces, 0); // past empty ones
+    while !pieces.is_empty() {
+        match file.write_vectored_at(pieces, at) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                at += count as u64;
+                IoSlice::advance_slices(&mut pieces, count);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

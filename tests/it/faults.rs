@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::io::{Disk, Storage};
-use tidelog::{AckLevel, AppendError, CutError, Partition, ReadIsolation, Record, Store, SyncError, SyncPolicy, TopicError, Verdict};
+use tidelog::{
+    AckLevel, AppendError, CutError, Partition, ReadIsolation, Record, RecordBatch, Store, SyncError, SyncPolicy, TimestampNs, TopicError, Verdict,
+};
 use tidelog_format::SegmentId;
 
 use crate::support::{
@@ -116,6 +118,52 @@ fn a_store_survives_short_and_torn_writes() {
     at_every_call(GROUP, "torn once", |fault| fault.torn(70, ENOSPC));
     at_every_call(GROUP, "torn from then on", |fault| fault.torn(9, EIO).from_then_on());
     at_every_call(GROUP, "short", |fault| fault.short(13));
+}
+
+/// A note, records, packed times and padding, written from where each is.
+#[test]
+fn a_large_batch_is_stored_whole_or_not_at_all_wherever_its_write_ends() {
+    let (dir, (faulty, storage)) = (tempdir(), faulty());
+    faulty.allow_mapping(false); // or it may be stored into the map
+    let store = options().segment_bytes(4 << 20).storage(storage).open(dir.path()).unwrap();
+    let log = partition(&store).unwrap();
+    let mut batch = RecordBatch::new();
+    let records: Vec<_> = (0..41).map(|serial| (value(serial, 127), TimestampNs::new(1_700_000_000_000_000_000 + 77_777 * serial as i64))).collect();
+    records.iter().for_each(|(value, time)| batch.push(&Record::new(value).timestamp(*time)).unwrap());
+    batch.set_note(Some(b"a note of odd length")).unwrap();
+    let mut batches = 0;
+    let mut append = |fault: Option<Fault>| {
+        fault.into_iter().for_each(|fault| faulty.inject(fault.on_path(".log")));
+        let outcome = log.append_batch(&batch, AckLevel::Written);
+        faulty.heal();
+        batches += u64::from(outcome.is_ok());
+        outcome
+    };
+    append(None).unwrap();
+    let stored = log.read_from(0).unwrap().next_batch().unwrap().unwrap().stored_bytes();
+    for limit in (0..stored as usize).step_by(61).chain([63, 64, 65, 87, 88, 96, 97, stored as usize - 1]) {
+        assert!(matches!(append(Some(Fault::at(Op::Write).torn(limit, ENOSPC))), Err(AppendError::Io(_))), "torn at {limit}");
+        if limit > 0 {
+            append(Some(Fault::at(Op::Write).short(limit).from_then_on())).unwrap_or_else(|error| panic!("{limit} at a time: {error}"));
+        }
+    }
+    let check = |log: &Partition| {
+        let mut reader = log.read_from(0).unwrap();
+        let stored: Vec<_> = std::iter::from_fn(|| reader.next_batch()).map(Result::unwrap).collect();
+        assert_eq!(stored.len() as u64, batches);
+        for stored in &stored {
+            assert_eq!(stored.note(), Some(&b"a note of odd length"[..]));
+            let seen: Vec<_> =
+                stored.records().map(|record| record.unwrap()).map(|record| (record.value().unwrap().to_vec(), record.timestamp())).collect();
+            assert!(seen == records, "the batch at {} is not what was appended", stored.base_offset());
+        }
+    };
+    check(&log);
+    store.close().unwrap();
+    let store = options().open(dir.path()).unwrap();
+    let log = partition(&store).unwrap();
+    assert!(log.recovery_report().findings.iter().all(|finding| finding.verdict == Verdict::Silent), "{:#?}", log.recovery_report());
+    check(&log);
 }
 
 /// A torn end, a segment behind it, a stray, an unfinished file, a segment below the log start: all that recovery has work with.

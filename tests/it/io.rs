@@ -1,7 +1,7 @@
 //! What every storage owes the engine, asked of the disk and of the disk behind faults; then the faults themselves. No log in here.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, IoSlice};
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -31,6 +31,25 @@ fn what_is_written_is_read() {
         assert_eq!(read(&*file, 9, 100), b"9\0\0ab");
         assert_eq!(file.read_at(&mut [0; 4], 14).unwrap(), 0);
         assert_eq!(get(storage, &path.join("f")), b"0123456789\0\0ab");
+    });
+}
+
+#[test]
+fn pieces_are_written_one_behind_the_other() {
+    check_all(|storage, path| {
+        let file = storage.create(&path.join("f")).unwrap();
+        let pieces = ["", "01", "", "234", "5"].map(|piece| IoSlice::new(piece.as_bytes()));
+        let mut rest = pieces;
+        let (mut left, mut at) = (&mut rest[..], 3);
+        while !left.is_empty() {
+            let written = file.write_vectored_at(left, at).unwrap();
+            assert!(written > 0, "nothing is written of what there is");
+            at += written as u64;
+            IoSlice::advance_slices(&mut left, written);
+        }
+        assert_eq!((at, read(&*file, 0, 9)), (9, b"\0\0\x00012345".to_vec()));
+        assert_eq!(file.write_vectored_at(&pieces[..1], 0).unwrap(), 0);
+        assert_eq!(file.write_vectored_at(&[], 0).unwrap(), 0);
     });
 }
 
@@ -566,7 +585,8 @@ fn reads_and_writes_are_short_and_writes_are_torn() {
     assert_eq!(file.write_at(b"abcdefgh", 0).unwrap(), 3);
     faulty.inject(Fault::anywhere().torn(2, EIO));
     file.sync().unwrap();
-    assert_eq!(file.write_at(b"defgh", 3).unwrap_err().raw_os_error(), Some(EIO));
+    let pieces = ["d", "efgh"].map(|piece| IoSlice::new(piece.as_bytes()));
+    assert_eq!(file.write_vectored_at(&pieces, 3).unwrap_err().raw_os_error(), Some(EIO));
     assert_eq!(fs::read(directory.path().join("f")).unwrap(), b"abcde");
     faulty.inject(Fault::anywhere().short(1).from_then_on());
     let mut buffer = [0; 5];
