@@ -411,24 +411,24 @@ impl File for FaultyFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        let limit = match self.shared.enter(self.call(Op::Write, position, bytes.len() as u64)) {
-            Some(Effect::Short(limit)) => limit.min(bytes.len()),
-            Some(Effect::Torn(limit, errno)) => {
-                let through = &bytes[..limit.min(bytes.len())];
-                write_all_at(&*self.inner, through, position)?;
-                self.shared.bytes_written.fetch_add(through.len() as u64, Ordering::SeqCst);
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            effect => failed(effect).map(|()| bytes.len())?,
-        };
-        let written = self.inner.write_at(&bytes[..limit], position)?;
-        self.shared.bytes_written.fetch_add(written as u64, Ordering::SeqCst);
-        Ok(written)
+        self.write_vectored_at(&[IoSlice::new(bytes)], position)
     }
 
     fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        let bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
-        self.write_at(&bytes, position)
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let first = |limit| pieces.iter().flat_map(|piece| piece.iter().copied()).take(limit).collect::<Vec<u8>>();
+        let written = match self.shared.enter(self.call(Op::Write, position, len as u64)) {
+            Some(Effect::Short(limit)) => self.inner.write_at(&first(limit), position)?,
+            Some(Effect::Torn(limit, errno)) => {
+                let through = first(limit);
+                write_all_at(&*self.inner, &through, position)?;
+                self.shared.bytes_written.fetch_add(through.len() as u64, Ordering::SeqCst);
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            effect => failed(effect).and_then(|()| self.inner.write_vectored_at(pieces, position))?,
+        };
+        self.shared.bytes_written.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
     }
 
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {

@@ -84,7 +84,9 @@ pub trait File: Send + Sync + Debug + 'static {
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
     /// Writes from `bytes`; returns how many, perhaps fewer than asked for.
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize>;
-    /// As [`write_at`](Self::write_at), from several pieces one behind the other; unless it is known better, from the first that is not empty.
+    /// Writes from several pieces, some perhaps empty, that stand one behind the other in the file; returns how many bytes, perhaps fewer than there
+    /// are, 0 only if there are none. The default is one [`write_at`](Self::write_at) of the first that is not empty: who wraps another file
+    /// passes it on.
     fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
         let piece = pieces.iter().find(|piece| !piece.is_empty());
         piece.map_or(Ok(0), |piece| self.write_at(piece, position))

@@ -120,50 +120,54 @@ fn a_store_survives_short_and_torn_writes() {
     at_every_call(GROUP, "short", |fault| fault.short(13));
 }
 
-/// A note, records, packed times and padding, written from where each is.
+/// Header and note, records, packed times, padding: written from where each is. What does not get there leaves zeros, not half a batch.
 #[test]
 fn a_large_batch_is_stored_whole_or_not_at_all_wherever_its_write_ends() {
     let (dir, (faulty, storage)) = (tempdir(), faulty());
     faulty.allow_mapping(false); // or it may be stored into the map
-    let store = options().segment_bytes(4 << 20).storage(storage).open(dir.path()).unwrap();
+    let store = options().segment_bytes(16 << 20).storage(storage).open(dir.path()).unwrap();
     let log = partition(&store).unwrap();
-    let mut batch = RecordBatch::new();
-    let records: Vec<_> = (0..41).map(|serial| (value(serial, 127), TimestampNs::new(1_700_000_000_000_000_000 + 77_777 * serial as i64))).collect();
-    records.iter().for_each(|(value, time)| batch.push(&Record::new(value).timestamp(*time)).unwrap());
-    batch.set_note(Some(b"a note of odd length")).unwrap();
-    let mut batches = 0;
-    let mut append = |fault: Option<Fault>| {
-        fault.into_iter().for_each(|fault| faulty.inject(fault.on_path(".log")));
-        let outcome = log.append_batch(&batch, AckLevel::Written);
-        faulty.heal();
-        batches += u64::from(outcome.is_ok());
-        outcome
-    };
-    append(None).unwrap();
-    let stored = log.read_from(0).unwrap().next_batch().unwrap().unwrap().stored_bytes();
-    for limit in (0..stored as usize).step_by(61).chain([63, 64, 65, 87, 88, 96, 97, stored as usize - 1]) {
-        assert!(matches!(append(Some(Fault::at(Op::Write).torn(limit, ENOSPC))), Err(AppendError::Io(_))), "torn at {limit}");
-        if limit > 0 {
-            append(Some(Fault::at(Op::Write).short(limit).from_then_on())).unwrap_or_else(|error| panic!("{limit} at a time: {error}"));
+    for value_bytes in [127, 2345] {
+        let mut batch = RecordBatch::new();
+        let time = |serial| TimestampNs::new(1_700_000_000_000_000_000 + 77_777 * serial as i64);
+        let records: Vec<_> = (0..41).map(|serial| (value(serial, value_bytes), time(serial))).collect();
+        records.iter().for_each(|(value, time)| batch.push(&Record::new(value).timestamp(*time)).unwrap());
+        batch.set_note(Some(b"a note of an odd length")).unwrap();
+        let begin = log.log_end_offset().get();
+        log.append_batch(&batch, AckLevel::Written).unwrap();
+        let (first, mut batches) = (log.read_from(begin).unwrap().next_batch().unwrap().unwrap(), 1);
+        // Header, nanoseconds, note with its length; records; up to 7 bytes of padding.
+        let (stored, head) = (first.stored_bytes() as usize, 64 + 8 + (4 + 23_usize).next_multiple_of(8));
+        let edges = [0, 64, head, head + batch.bytes(), stored - 7, stored].map(|edge| edge.saturating_sub(1)..=edge + 1);
+        for limit in edges.into_iter().flatten().chain((0..stored).step_by(stored / 50)).filter(|limit| (1..stored).contains(limit)) {
+            let end = first.position().get() + batches * stored as u64;
+            faulty.inject(Fault::at(Op::Write).on_path(".log").torn(limit, ENOSPC));
+            assert!(matches!(log.append_batch(&batch, AckLevel::Written), Err(AppendError::Io(_))), "torn at {limit}");
+            let name = names(&partition_dir(dir.path())).into_iter().find(|name| name.ends_with(".log")).unwrap();
+            let file = std::fs::read(partition_dir(dir.path()).join(name)).unwrap();
+            assert!(file[end as usize..].iter().all(|byte| *byte == 0), "something is left of a batch that was torn at {limit}");
+            faulty.inject(Fault::at(Op::Write).on_path(".log").short(limit).from_then_on());
+            log.append_batch(&batch, AckLevel::Written).unwrap_or_else(|error| panic!("{limit} at a time: {error}"));
+            faulty.heal();
+            batches += 1;
+        }
+        let mut reader = log.read_from(begin).unwrap();
+        let read: Vec<_> = std::iter::from_fn(|| reader.next_batch()).map(Result::unwrap).collect();
+        assert_eq!(read.len() as u64, batches);
+        for read in &read {
+            assert_eq!(read.note(), Some(&b"a note of an odd length"[..]));
+            let seen: Vec<_> =
+                read.records().map(|record| record.unwrap()).map(|record| (record.value().unwrap().to_vec(), record.timestamp())).collect();
+            assert!(seen == records, "the batch at {} is not what was appended", read.base_offset());
         }
     }
-    let check = |log: &Partition| {
-        let mut reader = log.read_from(0).unwrap();
-        let stored: Vec<_> = std::iter::from_fn(|| reader.next_batch()).map(Result::unwrap).collect();
-        assert_eq!(stored.len() as u64, batches);
-        for stored in &stored {
-            assert_eq!(stored.note(), Some(&b"a note of odd length"[..]));
-            let seen: Vec<_> =
-                stored.records().map(|record| record.unwrap()).map(|record| (record.value().unwrap().to_vec(), record.timestamp())).collect();
-            assert!(seen == records, "the batch at {} is not what was appended", stored.base_offset());
-        }
-    };
-    check(&log);
+    let end = log.log_end_offset();
     store.close().unwrap();
     let store = options().open(dir.path()).unwrap();
     let log = partition(&store).unwrap();
-    assert!(log.recovery_report().findings.iter().all(|finding| finding.verdict == Verdict::Silent), "{:#?}", log.recovery_report());
-    check(&log);
+    let report = log.recovery_report();
+    assert!(report.findings.iter().all(|finding| finding.verdict == Verdict::Silent) && log.log_end_offset() == end, "{report:#?}");
+    assert_eq!(log.read_from(0).unwrap().map(Result::unwrap).count() as u64, end.get());
 }
 
 /// A torn end, a segment behind it, a stray, an unfinished file, a segment below the log start: all that recovery has work with.

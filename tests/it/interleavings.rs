@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -144,6 +144,9 @@ impl File for HookedFile {
     }
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
         self.0.write_at(bytes, position)
+    }
+    fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
+        self.0.write_vectored_at(pieces, position)
     }
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
         self.0.allocate(position, len)

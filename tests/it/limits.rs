@@ -351,6 +351,50 @@ fn nothing_is_filled_ahead_of_what_a_slow_partition_writes() {
     );
 }
 
+/// One append is no rate.
+#[test]
+fn nothing_is_filled_behind_one_large_batch() {
+    const BYTES: u64 = 100_000;
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let topic = store.create_topic("slow", 8).unwrap();
+    let logs: Vec<_> = (0..8).map(|number| topic.partition(number).unwrap()).collect();
+    faulty.reset_counts();
+    for log in &logs {
+        log.append_with(Record::new(&[7; BYTES as usize]), AckLevel::Written).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let appended = BYTES * logs.len() as u64;
+    assert!(faulty.bytes_written() >= appended && faulty.bytes_written() <= appended * 3 / 2, "{} bytes for {appended}", faulty.bytes_written());
+}
+
+/// What is larger is written from where it is, with one call.
+#[test]
+fn a_busy_partition_stores_what_is_smaller_than_128_kib() {
+    const ROUNDS: usize = 50;
+    let lens = [65_000, 100_000, 130_900, 131_072];
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let log = store.create_topic("busy", 1).unwrap().partition(0).unwrap();
+    append_bytes(&log, 4 << 20);
+    let begin = log.log_end_offset();
+    let value_at = |number: usize| vec![number as u8; lens[number % lens.len()]];
+    faulty.record_calls();
+    (0..ROUNDS * lens.len()).for_each(|number| _ = log.append_with(Record::new(&value_at(number)), AckLevel::Written).unwrap());
+    let calls = faulty.recorded_calls();
+    let (mut reader, mut written) = (log.read_from(begin).unwrap(), [0; 4]);
+    for number in 0..ROUNDS * lens.len() {
+        let frame = reader.next_batch().unwrap().unwrap();
+        assert!(frame.records().next().unwrap().unwrap().value().unwrap() == value_at(number), "record {number}");
+        let place = (frame.position().get(), frame.stored_bytes());
+        written[number % lens.len()] += usize::from(calls.iter().any(|call| call.op == Op::Write && (call.position, call.bytes) == place));
+    }
+    // On a machine that stands still for a while it is slow for once.
+    assert!(written[3] == ROUNDS && written[..3].iter().all(|written| *written < ROUNDS / 2), "of {ROUNDS} each, {written:?} were written");
+}
+
 /// Neither in the segment that is appended to nor in the one that is made ahead of the next roll.
 #[test]
 fn a_partition_that_was_busy_is_slow_again() {

@@ -23,7 +23,7 @@ fn options(disk: &Faulty) -> StoreOptions {
 
 /// Now and then one that is written rather than stored, perhaps over the end of the window.
 fn value_at(offset: u64) -> Vec<u8> {
-    value(offset, if offset % 300 == 199 { 66_000 } else { RECORD_BYTES })
+    value(offset, if offset % 300 == 199 { 140_000 } else { RECORD_BYTES })
 }
 
 fn append(partition: &Partition, steps: usize, pause: Duration) {
