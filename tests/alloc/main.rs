@@ -1,6 +1,8 @@
 //! Appending and reading in the steady state allocate nothing: counted by an allocator that is the whole process's, hence a binary of its own.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, which clippy.toml does not know")]
 
+use std::os::unix::fs::MetadataExt;
+
 use allocation_counter::measure;
 use tidelog::{
     AckLevel, Filter, OffsetSpec, PageLimits, Partition, PartitionOffsetRegistry, Record, RecordBatch, Start, Store, StoreOptions, Subscription,
@@ -257,4 +259,32 @@ fn a_partition_that_was_never_written_to_takes_little() {
     });
     assert!(asked.bytes_current < 1024, "{} bytes of heap stay of {} questions", asked.bytes_current, keys.len());
     assert_eq!((registry.metrics().partition_count, directories(0)), (0, 40));
+}
+
+/// As many as there are, each with little in it: what a store of many slow logs takes.
+#[test]
+#[allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "blocks are not behind `tidelog::io`")]
+fn a_thousand_partitions_with_a_record_each_take_little() {
+    const PARTITIONS: u32 = 1000;
+    let dir = tempfile::tempdir().unwrap();
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).open(dir.path()).unwrap();
+    let topic = store.create_topic("t", PARTITIONS).unwrap();
+    let mut partitions = Vec::with_capacity(PARTITIONS as usize);
+    let made = measure(|| {
+        for number in 0..PARTITIONS {
+            let partition = topic.partition(number).unwrap();
+            partition.append_with(Record::new(&VALUE), AckLevel::Written).unwrap();
+            partitions.push(partition);
+        }
+    });
+    let heap = made.bytes_current / i64::from(PARTITIONS);
+    assert!(heap > 0 && heap <= 16 << 10, "{heap} bytes of heap each");
+    let mut disk = 0;
+    for number in 0..PARTITIONS {
+        for entry in std::fs::read_dir(dir.path().join(format!("topics/default/t/{number}"))).unwrap() {
+            disk += entry.unwrap().metadata().unwrap().blocks() * 512;
+        }
+    }
+    let disk = disk / u64::from(PARTITIONS);
+    assert!(disk > 0 && disk <= 128 << 10, "{disk} bytes of disk each");
 }

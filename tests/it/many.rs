@@ -77,6 +77,23 @@ fn many_partitions_recover_at_first_touch_and_behind_it() {
     }
 }
 
+#[test]
+fn partitions_have_no_threads() {
+    if let Some((dir, how)) = other() {
+        let store = options().open(&dir).unwrap();
+        let topic = store.create_topic("t", 200).unwrap();
+        for number in 0..how.parse().unwrap() {
+            topic.partition(number).unwrap().append_with(Record::new(&[7; 4096]), AckLevel::Written).unwrap();
+        }
+        return tell("threads", std::fs::read_dir("/proc/self/task").unwrap().count());
+    }
+    let [one, many] = [1, 200].map(|partitions| {
+        let home = Home::new();
+        Other::start("many::partitions_have_no_threads", home.path(), &partitions.to_string()).hear("threads")
+    });
+    assert_eq!(one, many, "threads of a process with one partition, and with 200");
+}
+
 fn maps_of(dir: &std::path::Path) -> usize {
     let dir = dir.to_str().unwrap();
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().filter(|line| line.contains(dir)).count()
