@@ -2,7 +2,7 @@
 //!
 //! Every cell starts from an empty directory and in a process of its own, writes the same values, and reads back what it wrote before it
 //! counts. Each row has a mark, plain code that does the least possible. A round runs all cells in a new order; the table has the medians of all
-//! rounds. What each log calls before an append returns was seen by `strace -f -c` of its cells alone.
+//! rounds. That each log makes the calls which the table names is checked by `.ci/traced`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -66,7 +66,12 @@ fn main() -> ExitCode {
     };
     let cells = cells.run(rounds, kept);
     let table = table::Table::new(&cells, rounds, scale);
-    print!("{}", if asked.best { table.best_markdown() } else { table.markdown() });
+    let text = match asked.form {
+        Form::Full => table.markdown(),
+        Form::Best => table.best_markdown(),
+        Form::Short => table.short_markdown(),
+    };
+    print!("{text}");
     if let Some(path) = asked.svg
         && let Err(error) = std::fs::write(&path, chart::svg(&table))
     {
@@ -81,18 +86,25 @@ struct Asked {
     filters: Vec<String>,
     svg: Option<String>,
     keep: Option<String>,
-    best: bool,
+    form: Form,
+}
+
+enum Form {
+    Full,
+    Best,
+    Short,
 }
 
 impl Asked {
     /// None if there is an option that is not known, or without its file.
     fn new(arguments: Vec<String>) -> Option<Self> {
-        let (mut asked, mut arguments) = (Self { filters: Vec::new(), svg: None, keep: None, best: false }, arguments.into_iter());
+        let (mut asked, mut arguments) = (Self { filters: Vec::new(), svg: None, keep: None, form: Form::Full }, arguments.into_iter());
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--svg" => asked.svg = Some(arguments.next()?),
                 "--keep" => asked.keep = Some(arguments.next()?),
-                "--best" => asked.best = true,
+                "--best" => asked.form = Form::Best,
+                "--short" => asked.form = Form::Short,
                 option if option.starts_with('-') => return None,
                 _ => asked.filters.push(argument),
             }
@@ -117,11 +129,12 @@ fn number_from(variable: &str, otherwise: f64) -> f64 {
     number
 }
 
-const USAGE: &str = "usage: tidelog-rivals [--best] [--svg FILE] [--keep FILE] [FILTER]...
+const USAGE: &str = "usage: tidelog-rivals [--best | --short] [--svg FILE] [--keep FILE] [FILTER]...
 Measures tidelog beside other logs and stores and beside plain code, and prints a Markdown table. Progress goes to stderr.
 Exit codes: 1 a cell failed, or the file could not be written; 2 nothing is named so, or an option is not known.
 
   --best                the best other log of each row alone
+  --short               the same of fewer rows, without CPU times and marks
   --svg FILE            draws the table as well, as bars
   --keep FILE           keeps what is measured there, and does not measure again what is in it: a run that was ended goes on
   FILTER                ROW:LOG, parts of the names of both, or a part of one of them; only the cells that one of the filters is for.

@@ -70,6 +70,23 @@ pub(crate) const ROWS: &[Row] = &[
     row("4 M of 100 B, in batches of 1,000", What::Footprint, 4_000_000, 100),
 ];
 
+/// Of these rows: what they are called where there is little room, and what an append survives.
+pub(crate) const SHORT: &[(&str, &str, &str)] = &[
+    ("single append, 100 B, survives a kill", "single append", "`kill -9`"),
+    ("single append, 16 KiB, survives a kill", "single append of 16 KiB", "`kill -9`"),
+    ("batches of 100, 100 B, survive a kill", "batches of 100", "`kill -9`"),
+    ("batches of 1,000, 100 B, survive a kill", "batches of 1,000", "`kill -9`"),
+    ("batches of 100, 16 KiB, survive a kill", "batches of 100 of 16 KiB", "`kill -9`"),
+    ("durable append, one thread, 100 B", "one thread", "power loss"),
+    ("durable append, 8 threads, 100 B", "8 threads", "power loss"),
+    ("durable append, 64 threads, 100 B", "64 threads", "power loss"),
+    ("scan, 100 B in batches of 1,000", "scan, batches of 1,000", ""),
+    ("scan, 1 KiB in batches of 1,000", "scan of 1 KiB, batches of 1,000", ""),
+    ("random read by number, 100 B one by one", "random read", ""),
+    ("reopen after a clean close, 10 M of 100 B", "open after a clean close, 10 M records", ""),
+    ("reopen after kill -9, 10 M of 100 B", "open after `kill -9`, 10 M records", ""),
+];
+
 const fn row(name: &'static str, what: What, records: usize, value_bytes: usize) -> Row {
     Row { name, what, records, value_bytes, mark: None }
 }

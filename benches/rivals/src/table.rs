@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::cells::Cell;
 use crate::log::{Entry, Opens, Reads};
-use crate::rows::{End, Line, ROWS, Row, Unit};
+use crate::rows::{End, Line, ROWS, Row, SHORT, Unit};
 use crate::sample::{Sample, median};
 
 /// All that was measured.
@@ -90,6 +90,23 @@ impl Table {
             let own = self.own(line).map_or("-".to_owned(), |own| line.cell(own, best));
             let other = self.best_other(line).map_or("-".to_owned(), |(at, other)| format!("{} {}", line.cell(other, best), self.logs[at].name));
             let _ = writeln!(text, "| {} | {} | {own} | {other} | {} |", line.line.name, line.mark_cell(), self.ratios(line));
+        }
+        text
+    }
+
+    /// A choice of rows, with what an append of each survives, for those who look once.
+    pub(crate) fn short_markdown(&self) -> String {
+        let mut text = "| | survives | tidelog | best other | ratio |\n|---|---|--:|--:|--:|\n".to_owned();
+        for (row, name, survives) in SHORT {
+            let line = self.lines.iter().find(|line| line.row.name == *row && line.line.at == 0);
+            let Some((line, own)) = line.and_then(|line| Some((line, self.own(line)?))) else { continue };
+            let Some((at, other)) = self.best_other(line) else { continue };
+            let [left, right] = [(own, other), (other, own)].map(|(figures, than)| {
+                let shown = shown(line.line.unit, figures.value);
+                if figures.value <= than.value { format!("**{shown}**") } else { shown }
+            });
+            let note = if self.logs[at].reads == Reads::Trusting { ", without checksums" } else { "" };
+            let _ = writeln!(text, "| {name} | {survives} | {left} | {right} {}{note} | {} |", self.logs[at].name, ratio(own, other.value));
         }
         text
     }

@@ -1,7 +1,9 @@
-//! [fjall](https://docs.rs/fjall): keys are numbers. `PersistMode::Buffer` hands its journal to the kernel, `SyncData` is fdatasync.
+//! [fjall](https://docs.rs/fjall): keys are numbers. `PersistMode::Buffer` "flushes data to OS buffers", `SyncData` "flushes data using `fdatasync`".
+//! Its "built-in compression" is off, as random bytes gain nothing from it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fjall::config::CompressionPolicy;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
@@ -16,16 +18,20 @@ pub(crate) const ENTRY: Entry = Entry {
     defers: true,
     open: |dir, survives| {
         let database = Database::builder(dir).open().expect("it opens");
-        let keyspace = database.keyspace("bench", KeyspaceCreateOptions::default).expect("it is made");
+        let keyspace = database.keyspace("bench", uncompressed).expect("it is made");
         let mode = if survives == Survives::Kill { PersistMode::Buffer } else { PersistMode::SyncData };
         Box::new(Fjall { database, keyspace, mode, next: 0 })
     },
     share: Some(|dir| {
         let database = Database::builder(dir).open().expect("it opens");
-        let keyspace = database.keyspace("bench", KeyspaceCreateOptions::default).expect("it is made");
+        let keyspace = database.keyspace("bench", uncompressed).expect("it is made");
         Box::new(Many { database, keyspace, next: AtomicU64::new(0) })
     }),
 };
+
+fn uncompressed() -> KeyspaceCreateOptions {
+    KeyspaceCreateOptions::default().data_block_compression_policy(CompressionPolicy::disabled())
+}
 
 struct Fjall {
     database: Database,

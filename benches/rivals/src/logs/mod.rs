@@ -36,6 +36,7 @@ pub(crate) const LOGS: &[Entry] = &[
     raft_engine::ENTRY,
     mrecordlog::ENTRY,
     lmdb::ENTRY,
+    lmdb::MAPPED,
     redb::ENTRY,
     fjall::ENTRY,
     sled::ENTRY,

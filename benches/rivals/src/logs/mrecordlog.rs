@@ -1,4 +1,5 @@
-//! [mrecordlog](https://docs.rs/mrecordlog): `SyncPolicy::OnAppend` flushes its buffer to the file; nothing is ever synced. All records are in
+//! [mrecordlog](https://docs.rs/mrecordlog): `SyncPolicy::OnAppend`, "sync and flush at each operation", flushes its buffer to the file, and syncs
+//! nothing. All records are in
 //! memory too, which is where it reads them.
 
 use mrecordlog::{MultiRecordLog, SyncPolicy};

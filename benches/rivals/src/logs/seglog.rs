@@ -1,5 +1,5 @@
 //! [seglog](https://docs.rs/seglog): a buffered writer of one preallocated file. Its recovery keeps what a commit marker stands behind, and
-//! `commit` writes one and calls fdatasync: it has nothing less. Values are found by their position alone.
+//! `commit` "writes a commit marker covering all records appended since the last commit, then syncs" (fdatasync): it has nothing less. Values are found by their position alone.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! [sled](https://docs.rs/sled): keys are numbers. What was not flushed is in its own memory; `flush` calls sync_file_range and no more, which
+//! [sled](https://docs.rs/sled): keys are numbers; `HighThroughput`, to "maximize write throughput while potentially using more disk space". What was not flushed is in its own memory; `flush` calls sync_file_range and no more, which
 //! leaves the file's size and the device's cache alone: it survives a kill, and is not counted for the loss of power.
 
 use crate::log::{Entry, Log, Opens, Reads};

@@ -1,4 +1,5 @@
-//! SQLite by [rusqlite](https://docs.rs/rusqlite), WAL mode, one prepared insert: `synchronous=OFF` against a kill, `FULL`, which is fsync a
+//! SQLite by [rusqlite](https://docs.rs/rusqlite), WAL mode ("significantly faster in most scenarios"), one prepared insert: `synchronous=OFF`
+//! against a kill ("if the application running SQLite crashes, the data will be safe"), `FULL`, which is fsync a
 //! commit, against the loss of power. What is still in the WAL has checksums, the pages of the database have none.
 
 use rusqlite::Connection;

@@ -1,4 +1,5 @@
-//! [wal-db](https://docs.rs/wal-db): `append` is one positioned write, `append_and_sync` joins others in one fdatasync. Values are found by
+//! [wal-db](https://docs.rs/wal-db): `append` "returns when the record is in the operating system's page cache", by one positioned write; in
+//! `append_and_sync` "concurrent `sync` calls coalesce into one fsync", an fdatasync. It has no batches. Values are found by
 //! their position alone.
 
 use wal_db::{FileStore, Wal};

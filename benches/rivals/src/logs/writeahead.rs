@@ -1,4 +1,5 @@
-//! [writeahead](https://docs.rs/writeahead): a thread of its own writes and calls fdatasync for all who wait. It acknowledges nothing less.
+//! [writeahead](https://docs.rs/writeahead): "a write is acknowledged only after it is fdatasync'd to the active log file" by a thread of its own: it
+//! has nothing less. "Writes that arrive while an fsync is in flight coalesce". The defaults, of which only a larger queue than one for 64 could matter.
 
 use std::path::Path;
 
