@@ -1,5 +1,5 @@
 //! How late a follower that sleeps sees an append, from before the append to after the read, beside a bare hand-over by mutex and condvar
-//! between the same two threads' likes in the same run.
+//! between the same two threads' likes in the same run. Ends with the medians of both.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
 
 mod marks;
@@ -14,31 +14,47 @@ use marks::engine::{open, remove};
 use tidelog::{AckLevel, Partition, Record};
 
 fn follow(criterion: &mut Criterion) {
-    let dir = BenchDir::new();
+    let (dir, mut late, mut mark_late) = (BenchDir::new(), Vec::new(), Vec::new());
     let mut group = criterion.benchmark_group("follow");
     group.sample_size(10).measurement_time(Duration::from_secs(2)).warm_up_time(Duration::from_millis(500));
     group.bench_function("tail of a partition", |bencher| {
         bencher.iter_custom(|records| {
             let path = dir.path("engine");
             let partition = open(&path);
-            let took = by_partition(&partition, records);
+            let delays = by_partition(&partition, records);
             remove(partition, &path, records as usize);
-            took
+            sum(&mut late, delays)
         });
     });
-    group.bench_function("mark: condvar", |bencher| bencher.iter_custom(by_condvar));
+    group.bench_function("mark: condvar", |bencher| bencher.iter_custom(|records| sum(&mut mark_late, by_condvar(records))));
+    if let (Some(late), Some(mark)) = (median_us(late), median_us(mark_late)) {
+        println!("median: {late:.1} us, by condvar {mark:.1} us: {:.2}x as late", late / mark);
+    }
 }
 
-/// What was seen last, and how late all of it was; zero is nothing yet.
+/// Of these delays, which are kept with the others.
+fn sum(all: &mut Vec<u64>, delays: Vec<u64>) -> Duration {
+    let sum = delays.iter().sum();
+    all.extend(delays);
+    Duration::from_nanos(sum)
+}
+
+fn median_us(mut delays: Vec<u64>) -> Option<f64> {
+    delays.sort_unstable();
+    delays.get(delays.len() / 2).map(|ns| *ns as f64 / 1e3)
+}
+
+/// How much was seen, and how late each.
 #[derive(Default)]
 struct Seen {
     count: AtomicU64,
-    late_ns: AtomicU64,
+    late_ns: Mutex<Vec<u64>>,
 }
 
 impl Seen {
     fn see(&self, sent: Instant) {
-        self.late_ns.fetch_add(sent.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let late = sent.elapsed();
+        self.late_ns.lock().unwrap().push(late.as_nanos() as u64);
         self.count.fetch_add(1, Ordering::Release);
     }
 
@@ -50,12 +66,12 @@ impl Seen {
         std::thread::sleep(GOES_TO_SLEEP);
     }
 
-    fn late(&self) -> Duration {
-        Duration::from_nanos(self.late_ns.load(Ordering::Relaxed))
+    fn into_late(self) -> Vec<u64> {
+        self.late_ns.into_inner().unwrap()
     }
 }
 
-fn by_partition(partition: &Partition, records: u64) -> Duration {
+fn by_partition(partition: &Partition, records: u64) -> Vec<u64> {
     let (seen, epoch) = (Seen::default(), Instant::now());
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -79,10 +95,10 @@ fn by_partition(partition: &Partition, records: u64) -> Duration {
             seen.wait_for(number);
         }
     });
-    seen.late()
+    seen.into_late()
 }
 
-fn by_condvar(records: u64) -> Duration {
+fn by_condvar(records: u64) -> Vec<u64> {
     let (seen, slot, filled) = (Seen::default(), Mutex::new(None), Condvar::new());
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -100,7 +116,7 @@ fn by_condvar(records: u64) -> Duration {
             seen.wait_for(number);
         }
     });
-    seen.late()
+    seen.into_late()
 }
 
 const GOES_TO_SLEEP: Duration = Duration::from_micros(200);

@@ -1,5 +1,5 @@
 //! What an append costs when it goes round robin over many partitions of one store, as a curve over their number, single and in batches of 100,
-//! beside plain writes of as many values into as many files. Up to 100 partitions, as each is made with syncs, or `TIDELOG_BENCH_PARTITIONS`: 10,000 is
+//! these beside plain writes of as many values into as many files. Up to 100 partitions, as each is made with syncs, or `TIDELOG_BENCH_PARTITIONS`: 10,000 is
 //! the whole curve. `TIDELOG_BENCH_CHECKPOINT_BUDGET` sets how much may wait for checkpoints, which cost most where it is used up. Ends with a
 //! drawing of the curve, in Mermaid, of the medians.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
@@ -83,10 +83,10 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, curve: &mut Curve, count: u
     next
 }
 
-/// The curves as a Mermaid chart.
+/// The curves as a Mermaid chart, which has no legend.
 fn draw(curves: &[Curve]) {
     let list = |figures: Vec<String>| figures.join(", ");
-    let names = curves.iter().map(|((name, _), _)| (*name).to_owned()).collect();
+    let names = curves.iter().enumerate().map(|(number, ((name, _), _))| format!("{name} ({})", number + 1)).collect();
     println!("xychart-beta\n    title \"Round robin over partitions: {}\"", list(names));
     println!("    x-axis \"partitions\" [{}]", list(curves[0].1.iter().map(|(count, _)| count.to_string()).collect()));
     println!("    y-axis \"million records of 100 B a second\"");
@@ -122,7 +122,7 @@ criterion_main!(benches);
 const SAMPLES: usize = 10;
 const TOPIC_PARTITIONS_MAX: usize = 4096;
 /// Records a turn. The mark is plain code: values collected, and written to a file of each partition's own.
-const MODES: [Mode; 3] = [("single", 1), ("batches of 100", BATCH), ("mark, a write of 100", BATCH)];
+const MODES: [Mode; 3] = [("single", 1), ("batches of 100", BATCH), ("plain writes of 100", BATCH)];
 type Mode = (&'static str, usize);
 /// Partitions, and million records a second.
 type Curve = (Mode, Vec<(usize, f64)>);

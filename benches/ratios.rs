@@ -7,7 +7,7 @@ mod marks;
 use std::hint::black_box;
 use std::process::ExitCode;
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use marks::bench_dir::{BenchDir, is_strict, scaled};
 use marks::engine::{SINGLE_BYTES, open, open_durable, put_batches, put_singles, remove};
@@ -67,13 +67,16 @@ const CELLS: &[Cell] = &[
     Cell { name: "write", run: write_append },
     Cell { name: "fdatasync loop", run: synced_writes },
     Cell { name: "memory", run: resident_scan },
+    Cell { name: "memory read 1 KiB", run: memory_read },
     Cell { name: "map read", run: map_read },
     Cell { name: "single", run: |fixture| append_single(fixture) },
     Cell { name: "batch", run: |fixture| append_batches(fixture, &fixture.small, scaled(2_000_000)) },
     Cell { name: "batch 1 KiB", run: |fixture| append_batches(fixture, &fixture.large, scaled(250_000)) },
+    Cell { name: "batch, pages there", run: append_batches_in_bursts },
     Cell { name: "durable", run: append_durable },
     Cell { name: "scan batches", run: |fixture| scan_batches(fixture.batched()) },
     Cell { name: "scan iterator", run: |fixture| scan_iterator(fixture.batched()) },
+    Cell { name: "scan 1 KiB", run: |fixture| scan_batches(fixture.kib()) },
     Cell { name: "scan singles", run: |fixture| scan_batches(fixture.single()) },
     Cell { name: "iterate singles", run: |fixture| scan_iterator(fixture.single()) },
     Cell { name: "borrow singles", run: |fixture| scan_borrowed(fixture.single()) },
@@ -86,9 +89,11 @@ const ROWS: &[Row] = &[
     Row { name: "batches of 100, written", engine: "batch", mark: "map", aim: Some(1.5) },
     Row { name: "batches of 100 x 1 KiB", engine: "batch 1 KiB", mark: "write 1 KiB", aim: Some(0.8) },
     Row { name: "batches of 100, written", engine: "batch", mark: "write", aim: None },
+    Row { name: "batches of 100, pages there", engine: "batch, pages there", mark: "memory", aim: Some(0.5) },
     Row { name: "durable append, one thread", engine: "durable", mark: "fdatasync loop", aim: Some(0.85) },
     Row { name: "scan by batch, batches of 100", engine: "scan batches", mark: "memory", aim: Some(1.0) },
     Row { name: "scan by record, batches of 100", engine: "scan iterator", mark: "memory", aim: Some(1.0) },
+    Row { name: "scan by batch, 100 x 1 KiB", engine: "scan 1 KiB", mark: "memory read 1 KiB", aim: Some(0.5) },
     Row { name: "scan by batch, single appends", engine: "scan singles", mark: "memory", aim: None },
     Row { name: "scan by record, single appends", engine: "iterate singles", mark: "memory", aim: None },
     Row { name: "scan borrowed, single appends", engine: "borrow singles", mark: "memory", aim: None },
@@ -106,13 +111,14 @@ struct Fixture {
     map: OnceLock<MapLog>,
     single: OnceLock<Partition>,
     batched: OnceLock<Partition>,
+    kib: OnceLock<Partition>,
 }
 
 impl Fixture {
     fn new() -> Self {
-        let (resident, map, single, batched) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (resident, map, single, batched, kib) = (OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new(), OnceLock::new());
         let (small, large) = (Values::new(100), Values::new(1024));
-        Self { dir: BenchDir::new(), small, large, records: scaled(4_000_000), resident, map, single, batched }
+        Self { dir: BenchDir::new(), small, large, records: scaled(4_000_000), resident, map, single, batched, kib }
     }
 
     fn resident(&self) -> &Resident {
@@ -142,6 +148,16 @@ impl Fixture {
         self.batched.get_or_init(|| {
             let partition = open(&self.dir.path("batched"));
             put_batches(&partition, &self.small, self.records);
+            partition.flush().unwrap();
+            partition
+        })
+    }
+
+    /// A hundred records of 1 KiB a frame.
+    fn kib(&self) -> &Partition {
+        self.kib.get_or_init(|| {
+            let partition = open(&self.dir.path("kib"));
+            put_batches(&partition, &self.large, scaled(400_000));
             partition.flush().unwrap();
             partition
         })
@@ -192,6 +208,19 @@ fn resident_scan(fixture: &Fixture) -> Sample {
     timed(fixture.records, || _ = black_box(resident.scan(&mut value)))
 }
 
+/// Reads memory that no cache holds, a word at a time, and does nothing else with it.
+fn memory_read(_: &Fixture) -> Sample {
+    let records = scaled(400_000);
+    let words = vec![1u64; records * 1024 / 8];
+    timed(records, || {
+        let mut sums = [0u64; 8];
+        for chunk in words.chunks_exact(sums.len()) {
+            sums.iter_mut().zip(chunk).for_each(|(sum, word)| *sum = sum.wrapping_add(*word));
+        }
+        black_box(sums);
+    })
+}
+
 /// Each read begins when the one before it is done, as for a caller who looks at what it reads; the engine's likewise.
 fn map_read(fixture: &Fixture) -> Sample {
     let (map, mut rng, mut value) = (fixture.map(), Rng(5), [0; 128]);
@@ -214,6 +243,20 @@ fn append_batches(fixture: &Fixture, values: &Values, records: usize) -> Sample 
     let sample = timed(records, || put_batches(&partition, values, records));
     remove(partition, &path, records);
     sample
+}
+
+/// With pauses, in which whoever makes pages present ahead catches up: they are not in what is timed.
+fn append_batches_in_bursts(fixture: &Fixture) -> Sample {
+    let path = fixture.dir.path("engine");
+    let (partition, bursts) = (open(&path), scaled(400));
+    let mut all = Sample { wall: 0.0, cpu: 0.0 };
+    for _ in 0..bursts {
+        let sample = timed(BURST, || put_batches(&partition, &fixture.small, BURST));
+        (all.wall, all.cpu) = (all.wall + sample.wall / bursts as f64, all.cpu + sample.cpu / bursts as f64);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    remove(partition, &path, bursts * BURST);
+    all
 }
 
 fn append_durable(fixture: &Fixture) -> Sample {
@@ -358,3 +401,6 @@ fn spread(values: &[f64]) -> (f64, f64, f64) {
     sorted.sort_by(f64::total_cmp);
     (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
 }
+
+/// Records between two pauses, a third of a MiB: less than what is made present ahead.
+const BURST: usize = 3_000;
