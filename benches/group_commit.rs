@@ -1,8 +1,12 @@
-//! What a durable append costs when many threads wait for theirs, beside one thread that writes as many records and syncs once.
+//! What a durable append costs when many threads wait for theirs, beside one thread that writes as many records and syncs once, and beside plain
+//! code of as many threads: the last to come writes for all, syncs and wakes them.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
 
 mod marks;
 
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -10,6 +14,7 @@ use marks::bench_dir::BenchDir;
 use marks::engine::{SINGLE_BYTES, open_durable, remove};
 use marks::synced_writes::SyncedWrites;
 use marks::values::Values;
+use rustix::thread::futex;
 use tidelog::{Partition, Record};
 
 fn group_commit(criterion: &mut Criterion) {
@@ -42,7 +47,40 @@ fn group_commit(criterion: &mut Criterion) {
                 took
             });
         });
+        group.bench_with_input(BenchmarkId::new("mark: the last to come syncs, of threads", threads), &threads, |bencher, threads| {
+            bencher.iter_custom(|records| {
+                let path = dir.path("gathered");
+                let rounds = records.div_ceil(*threads as u64);
+                let took = append_gathered(&path, rounds, *threads);
+                std::fs::remove_file(&path).unwrap();
+                took.mul_f64(records as f64 / (rounds * *threads as u64) as f64)
+            });
+        });
     }
+}
+
+/// A record a round of each thread, of which nothing is handed over: no log can gather more, and this one has nothing else to do. Its file is full already.
+fn append_gathered(path: &Path, rounds: u64, threads: usize) -> Duration {
+    let log = Mutex::new(SyncedWrites::filled(path, rounds * (threads * SINGLE_BYTES) as u64));
+    let (arrived, done) = (AtomicU32::new(0), AtomicU32::new(0));
+    let start = Instant::now();
+    let append = || {
+        let round = done.load(Ordering::Acquire);
+        if arrived.fetch_add(1, Ordering::AcqRel) + 1 < threads as u32 {
+            while done.load(Ordering::Acquire) == round {
+                let _ = futex::wait(&done, futex::Flags::PRIVATE, round, None); // or it is over already
+            }
+            return;
+        }
+        arrived.store(0, Ordering::Release);
+        log.lock().unwrap().append(&vec![7; threads * SINGLE_BYTES]);
+        done.fetch_add(1, Ordering::Release);
+        futex::wake(&done, futex::Flags::PRIVATE, i32::MAX as u32).unwrap();
+    };
+    std::thread::scope(|scope| {
+        (0..threads).for_each(|_| _ = scope.spawn(|| (0..rounds).for_each(|_| append())));
+    });
+    start.elapsed()
 }
 
 fn append(partition: &Partition, values: &Values, records: usize, threads: usize) -> Duration {

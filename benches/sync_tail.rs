@@ -1,13 +1,13 @@
 //! How long the slowest durable appends take while others write: one thread writes 100 MB a second, another makes single appends durable, one after
 //! the other, for ten seconds times `TIDELOG_BENCH_SCALE`. Beside plain code in the same shape: a file that is written, and one that is written and
-//! synced in turns.
+//! synced in turns. Says how much was written beside.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, clippy::unwrap_used)] // a bench is its own user of the file system
 
 mod marks;
 
 use std::fs::File;
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use marks::bench_dir::{BenchDir, scaled};
@@ -18,7 +18,7 @@ use tidelog::{AckLevel, Partition, Record, RecordBatch, Store};
 
 fn main() {
     let (dir, values) = (BenchDir::new(), Values::new(1024));
-    println!("{:<36} {:>9} {:>9} {:>9} {:>9} {:>9}", "durable appends of 100 B", "appends", "p50", "p99", "p99.9", "slowest");
+    println!("{:<36} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}", "durable appends of 100 B", "appends", "p50", "p99", "p99.9", "slowest", "beside");
     print_row("alone", &by_engine(&dir, &values, |_| {}));
     print_row("beside 100 MB/s to another partition", &by_engine(&dir, &values, |store| fill(&partition(store, 1), &values)));
     print_row("beside 100 MB/s to the same", &by_engine(&dir, &values, |store| fill(&partition(store, 0), &values)));
@@ -48,7 +48,7 @@ fn by_engine(dir: &BenchDir, values: &Values, beside: impl Fn(&Store) + Sync) ->
 
 fn by_plain_files(dir: &BenchDir, values: &Values) -> Vec<Duration> {
     let (synced_path, written_path) = (dir.path("synced"), dir.path("written"));
-    let mut synced = SyncedWrites::create(&synced_path, 64 << 20);
+    let mut synced = SyncedWrites::create(&synced_path, 256 << 20);
     let batch: Vec<u8> = (0..BATCH).flat_map(|number| values.get(number).to_vec()).collect();
     let beside = || {
         let mut written = File::create_new(&written_path).unwrap();
@@ -61,20 +61,34 @@ fn by_plain_files(dir: &BenchDir, values: &Values) -> Vec<Duration> {
 }
 
 static IS_OVER: AtomicBool = AtomicBool::new(false);
+static WRITTEN: AtomicU64 = AtomicU64::new(0);
+
+/// Dropped, also by a panic, what goes on beside ends.
+struct Over;
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        IS_OVER.store(true, Ordering::Relaxed);
+    }
+}
 
 /// Each append's time, while `beside` runs in a thread of its own.
 fn timed(mut append: impl FnMut(), beside: impl FnOnce() + Send) -> Vec<Duration> {
     IS_OVER.store(false, Ordering::Relaxed);
-    let end = Instant::now() + Duration::from_millis(scaled(10_000) as u64);
+    WRITTEN.store(0, Ordering::Relaxed);
+    // As a test, it only shows that it runs.
+    let ms = if std::env::args().any(|argument| argument == "--test") { 200 } else { scaled(10_000) as u64 };
+    let end = Instant::now() + Duration::from_millis(ms);
     let mut took = Vec::new();
     std::thread::scope(|scope| {
+        let over = Over;
         scope.spawn(beside);
         while Instant::now() < end {
             let start = Instant::now();
             append();
             took.push(start.elapsed());
         }
-        IS_OVER.store(true, Ordering::Relaxed);
+        drop(over);
     });
     took.sort_unstable();
     took
@@ -85,6 +99,7 @@ fn at_full_rate(mut write: impl FnMut()) {
     let mut due = Instant::now();
     while !IS_OVER.load(Ordering::Relaxed) {
         write();
+        WRITTEN.fetch_add(BATCH as u64 * 1024, Ordering::Relaxed);
         due += Duration::from_millis(1);
         std::thread::sleep(due.saturating_duration_since(Instant::now()));
     }
@@ -92,5 +107,6 @@ fn at_full_rate(mut write: impl FnMut()) {
 
 fn print_row(name: &str, took: &[Duration]) {
     let at = |per_mille: usize| format!("{:.2} ms", took[(took.len() - 1) * per_mille / 1000].as_secs_f64() * 1e3);
-    println!("{name:<36} {:>9} {:>9} {:>9} {:>9} {:>9}", took.len(), at(500), at(990), at(999), at(1000));
+    let beside = WRITTEN.load(Ordering::Relaxed) / 1_000_000;
+    println!("{name:<36} {:>9} {:>9} {:>9} {:>9} {:>9} {beside:>6} MB", took.len(), at(500), at(990), at(999), at(1000));
 }

@@ -24,6 +24,20 @@ impl SyncedWrites {
         Self { file, position: 0 }
     }
 
+    /// The same full of zeros: a sync has nothing to note of blocks that are used for the first time.
+    ///
+    /// # Panics
+    /// If it cannot be made.
+    pub(crate) fn filled(path: &Path, bytes: u64) -> Self {
+        let log = Self::create(path, bytes);
+        let zeros = vec![0; 1 << 20];
+        for at in (0..bytes).step_by(zeros.len()) {
+            log.file.write_all_at(&zeros[..zeros.len().min((bytes - at) as usize)], at).expect("room on the disk");
+        }
+        log.file.sync_all().expect("a sync of a new file");
+        log
+    }
+
     /// Writes and syncs.
     ///
     /// # Panics

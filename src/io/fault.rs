@@ -392,6 +392,24 @@ impl FaultyFile {
     fn call(&self, op: Op, position: u64, bytes: u64) -> Call {
         Call { op, path: self.path.clone(), to: None, position, bytes }
     }
+
+    /// What `write` is to write, unless a fault lets through less.
+    fn write_pieces(&self, pieces: &[IoSlice<'_>], write: impl FnOnce() -> io::Result<usize>, position: u64) -> io::Result<usize> {
+        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let first = |limit| pieces.iter().flat_map(|piece| piece.iter().copied()).take(limit).collect::<Vec<u8>>();
+        let written = match self.shared.enter(self.call(Op::Write, position, len as u64)) {
+            Some(Effect::Short(limit)) => self.inner.write_at(&first(limit), position)?,
+            Some(Effect::Torn(limit, errno)) => {
+                let through = first(limit);
+                write_all_at(&*self.inner, &through, position)?;
+                self.shared.bytes_written.fetch_add(through.len() as u64, Ordering::SeqCst);
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            effect => failed(effect).and_then(|()| write())?,
+        };
+        self.shared.bytes_written.fetch_add(written as u64, Ordering::SeqCst);
+        Ok(written)
+    }
 }
 
 impl File for FaultyFile {
@@ -411,24 +429,11 @@ impl File for FaultyFile {
     }
 
     fn write_at(&self, bytes: &[u8], position: u64) -> io::Result<usize> {
-        self.write_vectored_at(&[IoSlice::new(bytes)], position)
+        self.write_pieces(&[IoSlice::new(bytes)], || self.inner.write_at(bytes, position), position)
     }
 
     fn write_vectored_at(&self, pieces: &[IoSlice<'_>], position: u64) -> io::Result<usize> {
-        let len: usize = pieces.iter().map(|piece| piece.len()).sum();
-        let first = |limit| pieces.iter().flat_map(|piece| piece.iter().copied()).take(limit).collect::<Vec<u8>>();
-        let written = match self.shared.enter(self.call(Op::Write, position, len as u64)) {
-            Some(Effect::Short(limit)) => self.inner.write_at(&first(limit), position)?,
-            Some(Effect::Torn(limit, errno)) => {
-                let through = first(limit);
-                write_all_at(&*self.inner, &through, position)?;
-                self.shared.bytes_written.fetch_add(through.len() as u64, Ordering::SeqCst);
-                return Err(io::Error::from_raw_os_error(errno));
-            }
-            effect => failed(effect).and_then(|()| self.inner.write_vectored_at(pieces, position))?,
-        };
-        self.shared.bytes_written.fetch_add(written as u64, Ordering::SeqCst);
-        Ok(written)
+        self.write_pieces(pieces, || self.inner.write_vectored_at(pieces, position), position)
     }
 
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {

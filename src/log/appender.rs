@@ -516,7 +516,12 @@ impl Appender {
     /// How far to fill ahead, when it is time to: the hot path pays one comparison for it.
     #[inline]
     pub(crate) fn fill_request(&mut self, stored: usize) -> Option<(Arc<Ahead>, u64)> {
-        if self.position < self.fill_due || stored >= WRITE_FROM_BYTES {
+        if stored >= WRITE_FROM_BYTES {
+            // Written, and no reason to make pages ready.
+            self.fill_since.0 += stored as u64;
+            self.fill_due += stored as u64;
+        }
+        if self.position < self.fill_due {
             return None;
         }
         self.next_window(stored as u64)
@@ -525,13 +530,15 @@ impl Appender {
     #[cold]
     fn next_window(&mut self, stored: u64) -> Option<(Arc<Ahead>, u64)> {
         let ((position, time), now) = (self.fill_since, coarse_uptime_ns());
-        if self.position - position <= stored {
-            return None; // one append is no rate
+        let (took, is_one) = (now.saturating_sub(time), self.position - position <= stored);
+        if is_one && took < BUSY_STEP_NS {
+            // No rate: the next one tells.
+            (self.fill_since, self.fill_due) = ((self.position - 1, now), self.position + fill_step(self.fill_window, self.constants.capacity));
+            return None;
         }
-        let took = now.saturating_sub(time);
         // What it appends in a step of time: as much is to be ahead. Until one is over, what it has appended already.
         let bytes = (u128::from(self.position - position) * u128::from(BUSY_STEP_NS) / u128::from(took.max(BUSY_STEP_NS))) as u64;
-        let is_slow = took >= BUSY_STEP_NS && bytes < BUSY_STEP_BYTES;
+        let is_slow = took >= BUSY_STEP_NS && (is_one || bytes < BUSY_STEP_BYTES);
         let window = if is_slow { FILL_WINDOW_MIN } else { bytes.clamp(2 * FILL_WINDOW_MIN, FILL_WINDOW_MAX) };
         if took >= BUSY_STEP_NS {
             (self.fill_since, self.fill_window) = ((self.position, now), window);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidelog::io::fault::{Fault, Faulty, Op};
+use tidelog::io::fault::{Call, Fault, Faulty, Op};
 use tidelog::{
     AckLevel, AppendError, ConfigError, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs,
 };
@@ -355,18 +355,44 @@ fn nothing_is_filled_ahead_of_what_a_slow_partition_writes() {
 #[test]
 fn nothing_is_filled_behind_one_large_batch() {
     const BYTES: u64 = 100_000;
+    const PARTITIONS: u32 = 8;
     let home = Home::new();
     let (faulty, options) = faulty();
     let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
-    let topic = store.create_topic("slow", 8).unwrap();
-    let logs: Vec<_> = (0..8).map(|number| topic.partition(number).unwrap()).collect();
-    faulty.reset_counts();
-    for log in &logs {
-        log.append_with(Record::new(&[7; BYTES as usize]), AckLevel::Written).unwrap();
+    let topic = store.create_topic("slow", PARTITIONS).unwrap();
+    faulty.record_calls();
+    for number in 0..PARTITIONS {
+        let log = topic.partition(number).unwrap();
+        for _ in 0..2 {
+            for bytes in [BYTES as usize, 100, 100] {
+                log.append_with(Record::new(&vec![7; bytes]), AckLevel::Written).unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(40));
+        }
     }
     std::thread::sleep(Duration::from_millis(300));
-    let appended = BYTES * logs.len() as u64;
-    assert!(faulty.bytes_written() >= appended && faulty.bytes_written() <= appended * 3 / 2, "{} bytes for {appended}", faulty.bytes_written());
+    let appended = 2 * BYTES * u64::from(PARTITIONS);
+    let is_log = |call: &&Call| call.op == Op::Write && call.path.extension().is_some_and(|extension| extension == "log" || extension == "tmp");
+    let written: u64 = faulty.recorded_calls().iter().filter(is_log).map(|call| call.bytes).sum();
+    assert!(written >= appended && written <= appended * 3 / 2, "{written} bytes for {appended}");
+}
+
+/// Nor is anything behind what is written because it is large, however much that is.
+#[test]
+fn what_is_written_makes_no_partition_busy() {
+    let home = Home::new();
+    let (faulty, options) = faulty();
+    let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+    let log = store.create_topic("large", 1).unwrap().partition(0).unwrap();
+    append_bytes(&log, 1);
+    faulty.reset_counts();
+    for _ in 0..100 {
+        log.append_with(Record::new(&[7; 200_000]), AckLevel::Written).unwrap();
+        log.append_with(Record::new(&[7; 100]), AckLevel::Written).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(300));
+    let (written, appended) = (faulty.bytes_written(), 100 * 200_100);
+    assert!(written >= appended * 9 / 10 && written <= appended * 6 / 5, "{written} bytes for {appended}");
 }
 
 /// What is larger is written from where it is, with one call.

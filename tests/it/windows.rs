@@ -163,4 +163,5 @@ fn a_window_that_is_not_to_be_had_is_done_without() {
 }
 
 /// Well above the time in which a busy partition appends as much.
-const SLOW: Duration = Duration::from_millis(45);
+/// So that a step with a large record in it is slow too.
+const SLOW: Duration = Duration::from_millis(75);

@@ -2,7 +2,7 @@
 //!
 //! Every cell starts from an empty directory and in a process of its own, writes the same values, and reads back what it wrote before it
 //! counts. Each row has a mark, plain code that does the least possible. A round runs all cells in a new order; the table has the medians of all
-//! rounds. That each log makes the calls which the table names is checked by `.ci/traced`.
+//! rounds. `.ci/traced` checks that each log makes the calls which the table names.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -96,7 +96,8 @@ impl Table {
 
     /// A choice of rows, with what an append of each survives, for those who look once.
     pub(crate) fn short_markdown(&self) -> String {
-        let mut text = "| | survives | tidelog | best other | ratio |\n|---|---|--:|--:|--:|\n".to_owned();
+        assert!(SHORT.iter().all(|(name, ..)| ROWS.iter().any(|row| row.name == *name)), "a row that is none");
+        let mut text = format!("{}\n\n| | survives | tidelog | best other | ratio |\n|---|---|--:|--:|--:|\n", self.run());
         for (row, name, survives) in SHORT {
             let line = self.lines.iter().find(|line| line.row.name == *row && line.line.at == 0);
             let Some((line, own)) = line.and_then(|line| Some((line, self.own(line)?))) else { continue };
@@ -105,7 +106,7 @@ impl Table {
                 let shown = shown(line.line.unit, figures.value);
                 if figures.value <= than.value { format!("**{shown}**") } else { shown }
             });
-            let note = if self.logs[at].reads == Reads::Trusting { ", without checksums" } else { "" };
+            let note = if self.logs[at].reads == Reads::Trusting { ", whose reads verify nothing" } else { "" };
             let _ = writeln!(text, "| {name} | {survives} | {left} | {right} {}{note} | {} |", self.logs[at].name, ratio(own, other.value));
         }
         text

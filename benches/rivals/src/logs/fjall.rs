@@ -1,10 +1,10 @@
 //! [fjall](https://docs.rs/fjall): keys are numbers. `PersistMode::Buffer` "flushes data to OS buffers", `SyncData` "flushes data using `fdatasync`".
-//! Its "built-in compression" is off, as random bytes gain nothing from it.
+//! Its "built-in compression", of blocks and of "large values that are written into the journal file", is off, as random bytes gain nothing from it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fjall::config::CompressionPolicy;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{CompressionType, Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use crate::log::{Entry, Log, Opens, Reads, Shared, Survives};
 
@@ -17,13 +17,13 @@ pub(crate) const ENTRY: Entry = Entry {
     opens: (Opens::Verified, Opens::Verified),
     defers: true,
     open: |dir, survives| {
-        let database = Database::builder(dir).open().expect("it opens");
+        let database = Database::builder(dir).journal_compression(CompressionType::None).open().expect("it opens");
         let keyspace = database.keyspace("bench", uncompressed).expect("it is made");
         let mode = if survives == Survives::Kill { PersistMode::Buffer } else { PersistMode::SyncData };
         Box::new(Fjall { database, keyspace, mode, next: 0 })
     },
     share: Some(|dir| {
-        let database = Database::builder(dir).open().expect("it opens");
+        let database = Database::builder(dir).journal_compression(CompressionType::None).open().expect("it opens");
         let keyspace = database.keyspace("bench", uncompressed).expect("it is made");
         Box::new(Many { database, keyspace, next: AtomicU64::new(0) })
     }),

@@ -1,6 +1,6 @@
 //! LMDB by [heed](https://docs.rs/heed): keys are numbers, appended at the end, as `MDB_APPEND` is for. Against a kill `MDB_NOSYNC`, "don't flush
 //! system buffers to disk when committing a transaction", and, as a log of its own, with `MDB_WRITEMAP` as well, which "uses fewer mallocs" and "may be
-//! slightly faster": it is where transactions are small. Against the loss of power the default, fdatasync a commit. Reads share a transaction until
+//! slightly faster for DBs that fit entirely in RAM": it is where transactions are small. Against the loss of power the default, fdatasync a commit. Reads share a transaction until
 //! something is appended. It has no checksums.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::log::{Entry, Log, Opens, Reads, Survives};
 
 pub(crate) const ENTRY: Entry = Entry {
     name: "LMDB",
-    kill: Some("pwrite, writev"),
+    kill: Some("pwrite or writev"),
     power_loss: Some("fdatasync"),
     finds: true,
     reads: Reads::Trusting,
@@ -65,8 +65,8 @@ impl Log for Lmdb {
     }
 
     fn scan(&mut self, visit: &mut dyn FnMut(&[u8])) {
-        let transaction = self.env.read_txn().expect("it begins");
-        self.database.iter(&transaction).expect("it reads").for_each(|entry| visit(entry.expect("it reads").1));
+        let transaction = self.reading.get_or_insert_with(|| self.env.clone().static_read_txn().expect("it begins"));
+        self.database.iter(transaction).expect("it reads").for_each(|entry| visit(entry.expect("it reads").1));
     }
 
     fn get(&mut self, number: u64, visit: &mut dyn FnMut(&[u8])) {

@@ -1,6 +1,6 @@
 //! [redb](https://docs.rs/redb): keys are numbers. What is committed with `Durability::None` "will not be persisted to disk", and lives in its memory;
 //! `Immediate`, "persistent as soon as `commit` returns", is fdatasync. Checksums are verified when a database is repaired, not when it is read.
-//! Reads share a transaction until something is appended. "Commits are slower, but recovery after a crash is almost instant" with quick-repair, which looks at no checksum: it is left off.
+//! Reads share a transaction until something is appended. With quick-repair "commits are slower, but recovery after a crash is almost instant", as it looks at no checksum: it is left off.
 
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition};
 
