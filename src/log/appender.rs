@@ -524,21 +524,16 @@ impl Appender {
         if self.position < self.fill_due {
             return None;
         }
-        self.next_window(stored as u64)
+        self.next_window()
     }
 
     #[cold]
-    fn next_window(&mut self, stored: u64) -> Option<(Arc<Ahead>, u64)> {
+    fn next_window(&mut self) -> Option<(Arc<Ahead>, u64)> {
         let ((position, time), now) = (self.fill_since, coarse_uptime_ns());
-        let (took, is_one) = (now.saturating_sub(time), self.position - position <= stored);
-        if is_one && took < BUSY_STEP_NS {
-            // No rate: the next one tells.
-            (self.fill_since, self.fill_due) = ((self.position - 1, now), self.position + fill_step(self.fill_window, self.constants.capacity));
-            return None;
-        }
+        let took = now.saturating_sub(time);
         // What it appends in a step of time: as much is to be ahead. Until one is over, what it has appended already.
         let bytes = (u128::from(self.position - position) * u128::from(BUSY_STEP_NS) / u128::from(took.max(BUSY_STEP_NS))) as u64;
-        let is_slow = took >= BUSY_STEP_NS && (is_one || bytes < BUSY_STEP_BYTES);
+        let is_slow = took >= BUSY_STEP_NS && bytes < BUSY_STEP_BYTES;
         let window = if is_slow { FILL_WINDOW_MIN } else { bytes.clamp(2 * FILL_WINDOW_MIN, FILL_WINDOW_MAX) };
         if took >= BUSY_STEP_NS {
             (self.fill_since, self.fill_window) = ((self.position, now), window);
@@ -807,9 +802,9 @@ const WINDOW_ABOVE_BYTES: u64 = 8 << 20;
 const WINDOW_BYTES: u64 = 1 << 20;
 /// A page, whatever its size.
 const WINDOW_ALIGN: u64 = 64 << 10;
-/// A busy partition stores what is smaller: making pages present and storing to them takes a fifth more processor time than one write, but most of it
-/// is the filler's. A burst is a third faster, the long run 4 % slower (measured at 110 KB).
-const WRITE_FROM_BYTES: usize = 128 << 10;
+/// A busy partition stores what is smaller. From here on one write takes half the processor time of making pages present and storing to them, most of which
+/// is the filler's: that may be up to a third faster, and slower where pages are dear (measured at 110 KB).
+const WRITE_FROM_BYTES: usize = 64 << 10;
 /// The same of a slow partition, whose pages are made present few at a time.
 const SLOW_WRITE_FROM_BYTES: usize = 4 << 10;
 /// Zeros ahead of frames: the first step, the longest, and how many bytes a sync may cover for them to pay.

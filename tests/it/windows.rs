@@ -23,7 +23,7 @@ fn options(disk: &Faulty) -> StoreOptions {
 
 /// Now and then one that is written rather than stored, perhaps over the end of the window.
 fn value_at(offset: u64) -> Vec<u8> {
-    value(offset, if offset % 300 == 199 { 140_000 } else { RECORD_BYTES })
+    value(offset, if offset % 300 == 199 { 66_000 } else { RECORD_BYTES })
 }
 
 fn append(partition: &Partition, steps: usize, pause: Duration) {
@@ -163,5 +163,4 @@ fn a_window_that_is_not_to_be_had_is_done_without() {
 }
 
 /// Well above the time in which a busy partition appends as much.
-/// So that a step with a large record in it is slow too.
-const SLOW: Duration = Duration::from_millis(75);
+const SLOW: Duration = Duration::from_millis(45);
