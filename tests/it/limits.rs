@@ -335,7 +335,6 @@ fn nothing_is_filled_ahead_of_what_a_slow_partition_writes() {
     let (faulty, options) = faulty();
     let store = options.sync_policy(SyncPolicy::OsOnly).without_threads().open(home.path()).unwrap();
     let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
-    append_bytes(&log, 1);
     let mut appended = 0;
     faulty.reset_counts();
     for _ in 0..20 {
@@ -358,7 +357,6 @@ fn what_is_written_makes_no_partition_busy() {
     let (faulty, options) = faulty();
     let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
     let log = store.create_topic("large", 1).unwrap().partition(0).unwrap();
-    append_bytes(&log, 1);
     faulty.reset_counts();
     for _ in 0..100 {
         log.append_with(Record::new(&[7; 200_000]), AckLevel::Written).unwrap();
