@@ -74,6 +74,51 @@ impl RecordSpan {
     // In line, so that the small fields stay in registers: moved as a whole right after they were stored, they stall a scan.
     #[inline(always)]
     pub fn decode(bytes: &[u8], at: usize) -> Result<Self, DecodeError> {
+        if let Some(span) = Self::decode_short(bytes, at) {
+            return Ok(span);
+        }
+        // Field by field, for the same reason.
+        let Self { end, timestamp_delta_ms, offset_delta, key_at, key_len, value_at, value_len, headers_at, header_count } =
+            Self::decode_any(bytes, at)?;
+        Ok(Self { end, timestamp_delta_ms, offset_delta, key_at, key_len, value_at, value_len, headers_at, header_count })
+    }
+
+    /// As [`decode`](Self::decode), of a record as most are: with a value, and no number before it negative or of more than two bytes.
+    #[inline(always)]
+    fn decode_short(bytes: &[u8], at: usize) -> Option<Self> {
+        let head: &Head = bytes.get(at..)?.first_chunk()?;
+        let (len, body) = short_varint(head, 0)?;
+        let (timestamp_delta_ms, next) = short_varint(head, body + 1)?; // the attributes byte is unused in v2
+        let (offset_delta, next) = short_varint(head, next)?;
+        let (key_len, key_at, value_at, value_len);
+        if head[next % HEAD_BYTES] == NULL_BYTE {
+            let (len, next) = short_varint(head, next + 1)?;
+            (key_len, key_at, value_at, value_len) = (-1, at, at + next, len);
+        } else {
+            let (len, next) = short_varint(head, next)?;
+            (key_len, key_at) = (len as i32, at + next);
+            let next = key_at + len as usize;
+            let (len, past) = short_varint(bytes.get(next..)?.first_chunk()?, 0)?;
+            (value_at, value_len) = (next + past, len);
+        }
+        let (end, after) = (at + body + len as usize, value_at + value_len as usize);
+        let has_no_headers = after + 1 == end && *bytes.get(after)? == 0;
+        let (header_count, headers_at) = if has_no_headers { (0, end) } else { count_headers(bytes.get(..end)?, after)? };
+        Some(Self {
+            end: u32::try_from(end).ok()?,
+            timestamp_delta_ms: timestamp_delta_ms.into(),
+            offset_delta,
+            key_at: key_at as u32,
+            key_len,
+            value_at: value_at as u32,
+            value_len: value_len as i32,
+            headers_at: headers_at as u32,
+            header_count,
+        })
+    }
+
+    #[inline(never)]
+    fn decode_any(bytes: &[u8], at: usize) -> Result<Self, DecodeError> {
         let (len, body) = get_varint(bytes, at)?;
         let end = usize::try_from(len).ok().and_then(|len| body.checked_add(len));
         let end = end.ok_or(DecodeError::Field { what: "record length", found: len.cast_unsigned() })?;
@@ -306,6 +351,14 @@ fn get_bytes(bytes: &[u8], at: usize) -> Result<(u32, i32, usize), DecodeError> 
     Ok((at as u32, short, end))
 }
 
+/// The number of headers that is at `at`, and where they begin, if the record ends with the last of them.
+#[inline(never)]
+fn count_headers(record: &[u8], at: usize) -> Option<(u32, usize)> {
+    let (count, next) = get_varint(record, at).ok()?;
+    let count = u32::try_from(count).ok()?;
+    (skip_headers(record, next, count).ok()? == record.len()).then_some((count, next))
+}
+
 fn skip_headers(record: &[u8], at: usize, count: u32) -> Result<usize, DecodeError> {
     (0..count).try_fold(at, |at, _| get_header(record, at).map(|(_, next)| next))
 }
@@ -324,6 +377,27 @@ fn part(bytes: &[u8], at: u32, len: i32) -> Option<&[u8]> {
     bytes.get(at as usize..at as usize + len)
 }
 
+/// The number at `at` of a head, if it is not negative and takes at most two bytes, and the position after it.
+#[inline(always)]
+fn short_varint(head: &Head, at: usize) -> Option<(u32, usize)> {
+    let (low, high) = (u32::from(head[at % HEAD_BYTES]), u32::from(head[(at + 1) % HEAD_BYTES]));
+    match low & (MORE | SIGN) {
+        0 => Some((low >> 1, at + 1)),
+        MORE if high & MORE == 0 => Some(((low & !MORE | high << 7) >> 1, at + 2)),
+        _ => None,
+    }
+}
+
+/// The first bytes of a record.
+type Head = [u8; HEAD_BYTES];
+
+/// Up to the length of the value a short record without a key has ten: the next power of two, so that a position needs no check.
+const HEAD_BYTES: usize = 16;
+/// Of a byte of a varint: another follows. Of the first: the number is negative.
+const MORE: u32 = 0x80;
+const SIGN: u32 = 1;
+/// The varint of [`NULL`].
+const NULL_BYTE: u8 = 1;
 const NULL: i64 = -1;
 const VARINT_BYTES_MAX: usize = 10;
 /// Length, attributes, two deltas, two lengths, number of headers.

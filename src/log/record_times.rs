@@ -30,7 +30,7 @@ impl<'a> RecordTimes<'a> {
     }
 
     /// The time of record `number`, so many milliseconds behind the first.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn at(&self, delta_ms: i64, number: u32) -> TimestampNs {
         match *self {
             Self::One(timestamp) => timestamp,

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tidelog_format::*;
 
-use crate::support::{Place, Rec, encode_frame};
+use crate::support::{Place, Rec, encode_frame, encode_records};
 
 proptest! {
     #[test]
@@ -71,6 +71,25 @@ proptest! {
             prop_assert_eq!(found.headers().len(), record.headers.len());
         }
         prop_assert_eq!(at, frame.records.len());
+    }
+
+    #[test]
+    fn a_record_is_read_number_by_number(
+        records in any_records(),
+        at in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((prop_oneof![0usize..8, 0usize..24], prop_oneof![any::<u8>(), 0u8..6, 0x7eu8..0x84]), 0..4),
+        behind in prop::collection::vec(any::<u8>(), 0..20),
+    ) {
+        let (mut bytes, ..) = encode_records(&borrowed(&records));
+        let starts: Vec<_> = std::iter::successors(Some(0), |&at| RecordSpan::skip(&bytes, at)).collect();
+        let at = starts[at.index(records.len())];
+        bytes.extend(behind);
+        for (index, byte) in changes {
+            if let Some(place) = bytes.get_mut(at + index) {
+                *place = byte;
+            }
+        }
+        prop_assert_eq!(as_parts(&bytes, at), number_by_number(&bytes, at));
     }
 
     #[test]
@@ -266,6 +285,76 @@ proptest! {
         let later = resync(rest, from, SALT, Offset::new(behind + 1), last);
         prop_assert_eq!(later.map(|found| found.position.get()), frames.get(hit + 2).map(|(start, _)| *start));
     }
+}
+
+#[test]
+fn each_byte_of_a_record_counts() {
+    let header = Header { name: "h", value: None };
+    let long = [7; 70];
+    for (key, value, headers) in
+        [(None, Some(&long[..]), &[][..]), (Some(&long[..65]), Some(&b"value"[..]), &[]), (Some(b"k"), Some(b"v"), &[header])]
+    {
+        let mut bytes = vec![0; record_len(200, 100, key, value, headers)];
+        encode_record(&mut bytes, 0, 200, 100, key, value, headers);
+        bytes.extend([0x81, 1, 0, 0, 0x81, 0x81, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        for place in 0..bytes.len() - 1 {
+            for byte in 0..=u8::MAX {
+                for next in [bytes[place + 1], 0, 0x80, 0x81, 0xff] {
+                    let mut changed = bytes.clone();
+                    (changed[place], changed[place + 1]) = (byte, next);
+                    assert_eq!(as_parts(&changed, 0), number_by_number(&changed, 0), "{byte:#x} and {next:#x} at {place} of {bytes:02x?}");
+                }
+            }
+        }
+    }
+}
+
+/// The parts of a record: its end, its two deltas, key, value, headers.
+type Parts<'a> = (usize, i64, u32, Option<&'a [u8]>, Option<&'a [u8]>, Vec<Header<'a>>);
+
+/// Those of the record at `at`, if it is one.
+fn as_parts(bytes: &[u8], at: usize) -> Option<Parts<'_>> {
+    let found = RecordView::decode(bytes, at).ok()?;
+    let RecordSpan { end, timestamp_delta_ms, offset_delta, .. } = found.span;
+    Some((end as usize, timestamp_delta_ms, offset_delta, found.key(), found.value(), found.headers().collect()))
+}
+
+/// The same, as Kafka's documentation has it.
+fn number_by_number(bytes: &[u8], at: usize) -> Option<Parts<'_>> {
+    let (len, body) = get_varint(bytes, at).ok()?;
+    let end = body.checked_add(usize::try_from(len).ok()?)?;
+    let record = bytes.get(..end)?;
+    let mut next = body + 1;
+    let mut number = |skip: i64| {
+        let (number, after) = get_varint(record, next + skip as usize).ok()?;
+        next = after;
+        Some((number, after))
+    };
+    let ((timestamp_delta, _), (offset_delta, _)) = (number(0)?, number(0)?);
+    let offset_delta = i32::try_from(offset_delta).ok()?.try_into().ok()?;
+    let mut skip = 0;
+    let mut part = || {
+        let (len, from) = number(skip)?;
+        skip = len.max(0);
+        let is_length = (-1..=i32::MAX.into()).contains(&len);
+        is_length.then_some(())?;
+        if len < 0 { Some(None) } else { record.get(from..from + len as usize).map(Some) }
+    };
+    let (key, value) = (part()?, part()?);
+    let (count, mut after) = number(skip)?;
+    let count = u32::try_from(count).ok()?;
+    let mut headers = Vec::new();
+    for _ in 0..count {
+        let mut part = || {
+            let (len, from) = get_varint(record, after).ok()?;
+            let found = if len == -1 { None } else { Some(record.get(from..from.checked_add(i32::try_from(len).ok()?.try_into().ok()?)?)?) };
+            after = from + found.map_or(0, <[u8]>::len);
+            Some(found)
+        };
+        let (name, value) = (part()??, part()?);
+        headers.push(Header { name: std::str::from_utf8(name).ok()?, value });
+    }
+    (after == end).then_some((end, timestamp_delta, offset_delta, key, value, headers))
 }
 
 const SALT: u64 = 0x5a17;
