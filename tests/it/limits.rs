@@ -369,9 +369,9 @@ fn what_is_written_makes_no_partition_busy() {
 
 /// What is larger is written from where it is, with one call.
 #[test]
-fn a_busy_partition_stores_what_is_smaller_than_64_kib() {
+fn a_busy_partition_stores_what_is_smaller_than_128_kib() {
     const ROUNDS: usize = 50;
-    let lens = [5_000, 30_000, 65_400, 65_536];
+    let lens = [5_000, 65_536, 130_900, 131_072];
     let home = Home::new();
     let (faulty, options) = faulty();
     let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
