@@ -441,6 +441,11 @@ impl File for FaultyFile {
         self.inner.allocate(position, len)
     }
 
+    // Not counted: it moves no byte.
+    fn set_aside(&self, len: u64) -> io::Result<()> {
+        self.inner.set_aside(len)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.shared.plain(self.call(Op::SetLen, len, 0))?;
         self.inner.set_len(len)

@@ -175,6 +175,18 @@ pub(super) struct DiskFile {
     pub(super) file: fs::File,
 }
 
+impl DiskFile {
+    fn fallocate(&self, flags: FallocateFlags, position: u64, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        match uninterrupted(|| rustix::fs::fallocate(&self.file, flags, position, len)) {
+            Err(error @ (Errno::OPNOTSUPP | Errno::NOSYS)) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
+            other => Ok(other?),
+        }
+    }
+}
+
 #[cfg(feature = "test-util")]
 impl DiskFile {
     /// A file without a name, in memory alone.
@@ -202,13 +214,11 @@ impl File for DiskFile {
     }
 
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
-        if len == 0 {
-            return Ok(());
-        }
-        match uninterrupted(|| rustix::fs::fallocate(&self.file, FallocateFlags::empty(), position, len)) {
-            Err(error @ (Errno::OPNOTSUPP | Errno::NOSYS)) => Err(io::Error::new(io::ErrorKind::Unsupported, error)),
-            other => Ok(other?),
-        }
+        self.fallocate(FallocateFlags::empty(), position, len)
+    }
+
+    fn set_aside(&self, len: u64) -> io::Result<()> {
+        self.fallocate(FallocateFlags::KEEP_SIZE, 0, len)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

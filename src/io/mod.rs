@@ -94,6 +94,12 @@ pub trait File: Send + Sync + Debug + 'static {
     /// Reserves blocks for `position..position + len` and grows the file to hold them; what was not there reads as zeros.
     /// An error of kind `Unsupported` where the file system cannot: then write zeros.
     fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
+    /// Sets blocks aside for the first `len` bytes, without growing the file: an [`allocate`](Self::allocate) that comes to them finds them, and
+    /// [`set_len`](Self::set_len) gives back those behind its end. An error of kind `Unsupported` where there is no such way.
+    fn set_aside(&self, len: u64) -> io::Result<()> {
+        let _ = len;
+        Err(io::ErrorKind::Unsupported.into())
+    }
     /// Cuts or grows the file.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// From here on, or no longer, writes go past the page cache: their positions, lengths and addresses are multiples of 4,096, and one that

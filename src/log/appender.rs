@@ -49,6 +49,8 @@ pub(crate) struct Appender {
     pub(crate) next_seq: u64,
     pub(crate) spare: Option<Spare>,
     ahead: Arc<Ahead>,
+    /// Position and time when this process began to append to the active segment.
+    begun: (u64, u64),
     /// How far ahead the next request to fill goes.
     fill_window: u64,
     /// Position and time of the last look that ended a step of time.
@@ -158,6 +160,13 @@ impl Spare {
         Ok(Self { seq, file, map, store, allocated, filled: SEGMENT_HEADER_BYTES as u64, capacity })
     }
 
+    /// Sets blocks aside for more than the file is long: to find them may take a disk that is busy as long as many appends.
+    pub(crate) fn set_aside(&self, bytes: u64) {
+        if bytes > self.allocated {
+            let _ = self.file.set_aside(bytes.min(self.capacity)); // else each step finds its own
+        }
+    }
+
     /// Makes the pages present that have blocks. Nobody stores to them yet.
     pub(crate) fn fill(&mut self) {
         let ahead = Ahead::new(self.file.clone(), self.map.clone(), 0);
@@ -239,6 +248,7 @@ impl Appender {
             filled: ahead.filled(),
             ahead,
             fill_due: end.position + fill_step(FILL_WINDOW_MIN, constants.capacity),
+            begun: (end.position, coarse_uptime_ns()),
             fill_window: FILL_WINDOW_MIN,
             fill_since: (end.position, coarse_uptime_ns()),
             zeros: ZerosAhead { due: end.position, step: ZEROS_MIN, since: (end.position, 0) },
@@ -603,7 +613,8 @@ impl Appender {
         self.sums = Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) };
         self.first_epoch = None;
         self.allocation_step = ALLOCATION_STEP_MAX;
-        self.fill_since = (self.position, coarse_uptime_ns());
+        self.begun = (self.position, coarse_uptime_ns());
+        self.fill_since = self.begun;
         self.fill_due = self.position + fill_step(self.fill_window, self.constants.capacity);
         self.zeros.due = self.position;
         self.zeros.since.0 = self.position;
@@ -624,6 +635,13 @@ impl Appender {
     /// Bytes to allocate for a new segment at once: a partition that appends a lot does not ask again and again.
     pub(crate) fn first_bytes(&self) -> u64 {
         self.allocation_step
+    }
+
+    /// Bytes that are appended soon, if it goes on as it did in the active segment.
+    pub(crate) fn bytes_soon(&self) -> u64 {
+        let (position, time) = self.begun;
+        let took = coarse_uptime_ns().saturating_sub(time).max(1);
+        (u128::from(self.position - position) * u128::from(SOON_NS) / u128::from(took)).min(SEGMENT_BYTES_MAX.into()) as u64
     }
 
     /// Gives back the blocks behind the end, for good: nothing is appended after this.
@@ -813,6 +831,8 @@ const ZEROS_MAX: u64 = 256 << 10;
 const SYNCED_AT_ONCE_MAX: u64 = 64 << 10;
 /// What file systems note of their files is by blocks, mostly of this size.
 const BLOCK_BYTES: u64 = 4096;
+/// Blocks are set aside for what is appended in this time: at 128 MB/s, a segment of 64 MiB.
+const SOON_NS: u64 = 500_000_000;
 /// Making a small segment in line costs less than the thread that would make it ahead.
 const SPARE_FROM_BYTES: u64 = 1 << 20;
 /// Of a frame, the rest of which the processor fetches by itself.

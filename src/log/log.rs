@@ -524,17 +524,18 @@ impl Log {
     /// Makes the next segment ahead of the roll. Called off the append lock.
     pub(super) fn make_spare(&self) {
         let _making = self.making_spare.lock();
-        let (seq, first_bytes, is_busy) = {
+        let (seq, first_bytes, bytes_soon, is_busy) = {
             let mut appender = self.appender.lock();
             if appender.closed || appender.spare.is_some() || self.poison.get().is_some() {
                 return;
             }
             appender.next_seq += 1;
-            (appender.next_seq - 1, appender.first_bytes(), appender.is_busy())
+            (appender.next_seq - 1, appender.first_bytes(), appender.bytes_soon(), appender.is_busy())
         };
         let capacity = Appender::capacity_for(self.segment_bytes, 0);
         // A failure shows at the roll, which makes one in line.
         let Ok(mut spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
+        spare.set_aside(bytes_soon);
         if is_busy {
             spare.fill();
         }

@@ -1,11 +1,14 @@
 //! Limits that are promised: bytes read for a seek, sizes of records and batches, settings, descriptors.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::{
     AckLevel, AppendError, ConfigError, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs,
 };
+use tidelog_format::FileName;
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
 use crate::support::copy_tree;
@@ -429,6 +432,51 @@ fn append_bytes(log: &Partition, bytes: usize) {
         log.append_with(Record::new(&[7; 512]), AckLevel::Written).unwrap();
     }
 }
+
+/// Where the disk has to look for them, an append would wait for it.
+#[test]
+fn a_partition_that_fills_a_segment_fast_has_the_blocks_of_the_next_one() {
+    const SEGMENT_BYTES: u64 = 16 << 20;
+    for (pause, blocks) in [(Duration::ZERO, SEGMENT_BYTES / 2..=SEGMENT_BYTES + 65_536), (Duration::from_secs(2), 4096..=SEGMENT_BYTES / 4 + 65_536)]
+    {
+        let home = Home::new();
+        let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
+        let log = store.create_topic("busy", 1).unwrap().partition(0).unwrap();
+        let append = |bytes| (0..bytes / 1_000_000).for_each(|_| _ = log.append_with(Record::new(&[7; 1_000_000]), AckLevel::Written).unwrap());
+        append(SEGMENT_BYTES / 4);
+        std::thread::sleep(pause);
+        append(SEGMENT_BYTES / 2);
+        let (len, found) = wait_for_spare(&log);
+        assert!(len <= SEGMENT_BYTES / 4 && blocks.contains(&found), "{len} bytes long, {found} bytes of blocks behind a pause of {pause:?}");
+        append(SEGMENT_BYTES / 2);
+        let (end, dir) = (log.log_end_offset(), log.view().dir().to_owned());
+        drop((log, store));
+        let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
+        let (len, found) = files.fold((0, 0), |sum, file| (sum.0 + file.len(), sum.1 + BLOCK_BYTES * file.blocks()));
+        assert!(len >= end.get() * 1_000_000 && found <= len + 65_536, "{len} bytes long, {found} bytes of blocks behind the close");
+    }
+}
+
+/// Length and blocks of the segment that is made ahead of the next roll, once they do not change any more.
+fn wait_for_spare(log: &Partition) -> (u64, u64) {
+    let mut last = None;
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(100));
+        let spare = fs::read_dir(log.view().dir()).unwrap().map(Result::unwrap).find(|entry| {
+            let name = entry.file_name();
+            matches!(FileName::parse(name.to_str().unwrap()), Some(FileName::Spare(_)))
+        });
+        let found = spare.map(|entry| entry.metadata().unwrap()).map(|spare| (spare.len(), BLOCK_BYTES * spare.blocks()));
+        if let Some(found) = found.filter(|_| found == last) {
+            return found;
+        }
+        last = found;
+    }
+    panic!("no segment is made ahead, or it never stays as it is: {last:?}");
+}
+
+/// What `blocks` counts in.
+const BLOCK_BYTES: u64 = 512;
 
 /// One that never stops has a checkpoint behind what is synced of it, long before the budget is used up or a segment ends.
 #[test]
