@@ -15,6 +15,7 @@ use marks::engine::{SINGLE_BYTES, open_durable, remove};
 use marks::synced_writes::SyncedWrites;
 use marks::values::Values;
 use rustix::thread::futex;
+use rustix::time::Timespec;
 use tidelog::{Partition, Record};
 
 fn group_commit(criterion: &mut Criterion) {
@@ -68,7 +69,8 @@ fn append_gathered(path: &Path, rounds: u64, threads: usize) -> Duration {
         let round = done.load(Ordering::Acquire);
         if arrived.fetch_add(1, Ordering::AcqRel) + 1 < threads as u32 {
             while done.load(Ordering::Acquire) == round {
-                let _ = futex::wait(&done, futex::Flags::PRIVATE, round, None); // or it is over already
+                let _ = futex::wait(&done, futex::Flags::PRIVATE, round, Some(&PATIENCE)); // or it is over already
+                assert!(!log.is_poisoned(), "the last to come could not append");
             }
             return;
         }
@@ -82,6 +84,9 @@ fn append_gathered(path: &Path, rounds: u64, threads: usize) -> Duration {
     });
     start.elapsed()
 }
+
+/// How long to sleep before looking whether there is still somebody to wait for.
+const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 fn append(partition: &Partition, values: &Values, records: usize, threads: usize) -> Duration {
     let start = Instant::now();

@@ -84,6 +84,7 @@ impl RecordSpan {
     }
 
     /// As [`decode`](Self::decode), of a record as most are: with a value, and no number before it negative or of more than two bytes.
+    /// 16 bytes must follow where it begins, and where its key ends, be they of others.
     #[inline(always)]
     fn decode_short(bytes: &[u8], at: usize) -> Option<Self> {
         let head: &Head = bytes.get(at..)?.first_chunk()?;
@@ -92,8 +93,8 @@ impl RecordSpan {
         let (offset_delta, next) = short_varint(head, next)?;
         let (key_len, key_at, value_at, value_len);
         if head[next % HEAD_BYTES] == NULL_BYTE {
-            let (len, next) = short_varint(head, next + 1)?;
-            (key_len, key_at, value_at, value_len) = (-1, at, at + next, len);
+            let (len, past) = short_varint(head, next + 1)?;
+            (key_len, key_at, value_at, value_len) = (-1, at + next + 1, at + past, len);
         } else {
             let (len, next) = short_varint(head, next)?;
             (key_len, key_at) = (len as i32, at + next);

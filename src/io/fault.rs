@@ -441,9 +441,9 @@ impl File for FaultyFile {
         self.inner.allocate(position, len)
     }
 
-    // Not counted: it moves no byte.
-    fn set_aside(&self, len: u64) -> io::Result<()> {
-        self.inner.set_aside(len)
+    fn allocate_ahead(&self, len: u64) -> io::Result<()> {
+        self.shared.plain(self.call(Op::Allocate, 0, len))?;
+        self.inner.allocate_ahead(len)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

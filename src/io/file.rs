@@ -175,6 +175,9 @@ pub(super) struct DiskFile {
     pub(super) file: fs::File,
 }
 
+/// Blocks are reserved ahead while so many times as much is free: somebody else may be about to need it.
+const FREE_TIMES: u64 = 16;
+
 impl DiskFile {
     fn fallocate(&self, flags: FallocateFlags, position: u64, len: u64) -> io::Result<()> {
         if len == 0 {
@@ -217,7 +220,11 @@ impl File for DiskFile {
         self.fallocate(FallocateFlags::empty(), position, len)
     }
 
-    fn set_aside(&self, len: u64) -> io::Result<()> {
+    fn allocate_ahead(&self, len: u64) -> io::Result<()> {
+        let system = rustix::fs::fstatvfs(&self.file)?;
+        if system.f_bavail.saturating_mul(system.f_frsize) / FREE_TIMES < len {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.fallocate(FallocateFlags::KEEP_SIZE, 0, len)
     }
 

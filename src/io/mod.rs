@@ -94,9 +94,10 @@ pub trait File: Send + Sync + Debug + 'static {
     /// Reserves blocks for `position..position + len` and grows the file to hold them; what was not there reads as zeros.
     /// An error of kind `Unsupported` where the file system cannot: then write zeros.
     fn allocate(&self, position: u64, len: u64) -> io::Result<()>;
-    /// Sets blocks aside for the first `len` bytes, without growing the file: an [`allocate`](Self::allocate) that comes to them finds them, and
-    /// [`set_len`](Self::set_len) gives back those behind its end. An error of kind `Unsupported` where there is no such way.
-    fn set_aside(&self, len: u64) -> io::Result<()> {
+    /// Reserves blocks for the first `len` bytes without growing the file: an [`allocate`](Self::allocate) that comes to them finds them, and
+    /// [`set_len`](Self::set_len), be it to the length that the file has, gives back those behind its end. After an error there may be some, too.
+    /// Of kind `Unsupported` where there is no such way, and `StorageFull` where not much more than that is free. Who wraps another file passes it on.
+    fn allocate_ahead(&self, len: u64) -> io::Result<()> {
         let _ = len;
         Err(io::ErrorKind::Unsupported.into())
     }

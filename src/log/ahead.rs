@@ -1,8 +1,8 @@
 //! Makes pages present ahead of an appender, by writing zeros in pieces: a fresh page costs a store several times what it costs a
 //! write of more. Never writes below what is filled, and nothing is stored above it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
@@ -82,9 +82,9 @@ impl Ahead {
     }
 }
 
-/// Small enough to wait for. Where file systems have large folios (ext4 from Linux 6.16 on, XFS), one write makes as few as fit: by 256 KiB at once
+/// Small enough to wait for: a fifth of a millisecond. Where file systems have large folios (ext4 from Linux 6.16 on, XFS), one write makes as few as fit: by 256 KiB at once
 /// a page costs an eighth more to make present, and twice as much to whoever maps it for reading (measured).
-const PIECE_BYTES: u64 = 1 << 20;
+pub(crate) const PIECE_BYTES: u64 = 1 << 20;
 const PAGE_BYTES: u64 = 4096;
 /// Never stored to, so its memory is the kernel's one page of zeros.
-static ZEROS: LazyLock<Vec<u8>> = LazyLock::new(|| vec![0; PIECE_BYTES as usize]);
+static ZEROS: [u8; PIECE_BYTES as usize] = [0; PIECE_BYTES as usize];

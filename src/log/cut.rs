@@ -207,6 +207,7 @@ impl Log {
             chain: new.chain,
             epoch: new.epoch,
             epoch_start: new.epoch_start,
+            has_blocks_behind: false,
             allocated: spare.allocated(),
             sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
             next_seq: appender.next_seq,

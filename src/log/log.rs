@@ -535,7 +535,7 @@ impl Log {
         let capacity = Appender::capacity_for(self.segment_bytes, 0);
         // A failure shows at the roll, which makes one in line.
         let Ok(mut spare) = Spare::make(&*self.view.storage, &self.view.dir, seq, capacity, first_bytes) else { return };
-        spare.set_aside(bytes_soon);
+        spare.allocate_ahead(bytes_soon);
         if is_busy {
             spare.fill();
         }
@@ -795,9 +795,12 @@ impl Log {
 
     /// The keeper stops watching, unless something was appended since it looked; whether it did.
     pub(super) fn leave_unwatched(&self, appended: u64) -> bool {
-        let _appender = self.appender.lock(); // an append before this is seen here, one after it asks for a new watch
+        let mut appender = self.appender.lock(); // an append before this is seen here, one after it asks for a new watch
         let unchanged = self.appended_bytes.load(Ordering::Relaxed) == appended;
         self.queued.store(!unchanged, Ordering::Relaxed);
+        if unchanged && !appender.closed {
+            appender.give_blocks_back();
+        }
         unchanged
     }
 

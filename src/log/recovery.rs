@@ -458,6 +458,7 @@ impl Apply<'_> {
             epoch: plan.terms.newest().epoch,
             epoch_start: plan.terms.newest().start,
             allocated: 0,
+            has_blocks_behind: false,
             sums: Sums { records: 0, max_ts: TimestampNs::new(i64::MIN) },
             next_seq,
             index_interval: self.how.index_interval,
@@ -490,7 +491,14 @@ impl Apply<'_> {
             segment,
             writable,
             entries,
-            ResumeAt { position: file.end, chain: file.chain, allocated: file.end, sums: file.sums, ..at },
+            ResumeAt {
+                position: file.end,
+                chain: file.chain,
+                allocated: file.end,
+                has_blocks_behind: file.segment.len > file.end,
+                sums: file.sums,
+                ..at
+            },
         ))
     }
 

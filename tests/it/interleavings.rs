@@ -151,6 +151,9 @@ impl File for HookedFile {
     fn allocate(&self, position: u64, len: u64) -> io::Result<()> {
         self.0.allocate(position, len)
     }
+    fn allocate_ahead(&self, len: u64) -> io::Result<()> {
+        self.0.allocate_ahead(len)
+    }
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }

@@ -8,7 +8,7 @@ use tidelog::io::fault::{Fault, Faulty, Op};
 use tidelog::{
     AckLevel, AppendError, ConfigError, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs,
 };
-use tidelog_format::FileName;
+use tidelog_format::{FileName, SegmentId};
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
 use crate::support::copy_tree;
@@ -370,6 +370,22 @@ fn what_is_written_makes_no_partition_busy() {
     assert!(written >= appended * 9 / 10 && written <= appended * 6 / 5, "{written} bytes for {appended}");
 }
 
+/// However large it is.
+#[test]
+fn one_append_makes_no_partition_busy() {
+    for bytes in [70_000, 100_000, 130_000] {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        let store = options.sync_policy(SyncPolicy::OsOnly).open(home.path()).unwrap();
+        let log = store.create_topic("once", 1).unwrap().partition(0).unwrap();
+        faulty.reset_counts();
+        log.append_with(Record::new(&vec![7; bytes]), AckLevel::Written).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        let written = faulty.bytes_written();
+        assert!(written >= bytes as u64 && written <= bytes as u64 * 6 / 5, "{written} bytes for {bytes}");
+    }
+}
+
 /// What is larger is written from where it is, with one call.
 #[test]
 fn a_busy_partition_stores_what_is_smaller_than_128_kib() {
@@ -436,45 +452,103 @@ fn append_bytes(log: &Partition, bytes: usize) {
 /// Where the disk has to look for them, an append would wait for it.
 #[test]
 fn a_partition_that_fills_a_segment_fast_has_the_blocks_of_the_next_one() {
-    const SEGMENT_BYTES: u64 = 16 << 20;
-    for (pause, blocks) in [(Duration::ZERO, SEGMENT_BYTES / 2..=SEGMENT_BYTES + 65_536), (Duration::from_secs(2), 4096..=SEGMENT_BYTES / 4 + 65_536)]
-    {
-        let home = Home::new();
-        let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
-        let log = store.create_topic("busy", 1).unwrap().partition(0).unwrap();
-        let append = |bytes| (0..bytes / 1_000_000).for_each(|_| _ = log.append_with(Record::new(&[7; 1_000_000]), AckLevel::Written).unwrap());
-        append(SEGMENT_BYTES / 4);
-        std::thread::sleep(pause);
-        append(SEGMENT_BYTES / 2);
-        let (len, found) = wait_for_spare(&log);
-        assert!(len <= SEGMENT_BYTES / 4 && blocks.contains(&found), "{len} bytes long, {found} bytes of blocks behind a pause of {pause:?}");
-        append(SEGMENT_BYTES / 2);
-        let (end, dir) = (log.log_end_offset(), log.view().dir().to_owned());
-        drop((log, store));
-        let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
-        let (len, found) = files.fold((0, 0), |sum, file| (sum.0 + file.len(), sum.1 + BLOCK_BYTES * file.blocks()));
-        assert!(len >= end.get() * 1_000_000 && found <= len + 65_536, "{len} bytes long, {found} bytes of blocks behind the close");
+    let home = Home::new();
+    let store = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
+    let log = store.create_topic("busy", 1).unwrap().partition(0).unwrap();
+    append_large(&log, SEGMENT_BYTES * 3 / 4);
+    wait_for_spare(&log, |len, blocks| len <= SEGMENT_BYTES / 4 && blocks > len + SLACK);
+    // Now it is idle.
+    wait_for_spare(&log, |len, blocks| blocks <= len + SLACK);
+    append_large(&log, SEGMENT_BYTES / 2);
+    let (end, dir) = (log.log_end_offset(), log.view().dir().to_owned());
+    drop((log, store));
+    let (len, blocks) =
+        fs::read_dir(dir).unwrap().map(|entry| size_of_file(&entry.unwrap())).fold((0, 0), |sum, file| (sum.0 + file.0, sum.1 + file.1));
+    assert!(len >= end.get() * 1_000_000 && blocks <= len + SLACK, "{len} bytes long, {blocks} bytes of blocks behind the close");
+}
+
+#[test]
+fn a_partition_that_fills_a_segment_slowly_has_few_blocks_of_the_next_one() {
+    let home = Home::new();
+    let open = || StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
+    let store = open();
+    let log = store.create_topic("slow", 1).unwrap().partition(0).unwrap();
+    append_large(&log, SEGMENT_BYTES / 4);
+    std::thread::sleep(Duration::from_secs(2));
+    append_large(&log, SEGMENT_BYTES / 2);
+    check_no_blocks_ahead(&log);
+    drop((log, store));
+    // Nor has one that has more than half of it already, for a single record.
+    let store = open();
+    let log = store.topic("slow").unwrap().partition(0).unwrap();
+    log.append_with(Record::new("one"), AckLevel::Written).unwrap();
+    check_no_blocks_ahead(&log);
+}
+
+fn check_no_blocks_ahead(log: &Partition) {
+    wait_for_spare(log, |_, _| true);
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(20));
+        wait_for_spare(log, |len, blocks| {
+            assert!(len <= SEGMENT_BYTES / 4 && blocks <= len + SLACK, "{blocks} bytes of blocks, {len} bytes long");
+            true
+        });
     }
 }
 
-/// Length and blocks of the segment that is made ahead of the next roll, once they do not change any more.
-fn wait_for_spare(log: &Partition) -> (u64, u64) {
+/// As a writer leaves them that is killed.
+#[test]
+fn blocks_behind_the_end_are_given_back() {
+    let home = Home::new();
+    let open = || StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
+    let store = open();
+    let log = store.create_topic("killed", 1).unwrap().partition(0).unwrap();
+    append_large(&log, 1_000_000);
+    let active = log.view().dir().join(SegmentId { base_offset: 0, seq: 1 }.log_name());
+    drop((log, store));
+    let file = fs::OpenOptions::new().write(true).open(&active).unwrap();
+    let len = file.metadata().unwrap().len();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SEGMENT_BYTES).unwrap();
+    file.set_len(len + 4096).unwrap();
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SEGMENT_BYTES).unwrap();
+    let blocks = || BLOCK_BYTES * fs::metadata(&active).unwrap().blocks();
+    assert!(blocks() >= SEGMENT_BYTES);
+    let store = open();
+    assert_eq!(store.topic("killed").unwrap().partition(0).unwrap().log_end_offset().get(), 1);
+    drop(store);
+    assert!(blocks() <= len + SLACK, "{} bytes of blocks for {len}", blocks());
+}
+
+fn append_large(log: &Partition, bytes: u64) {
+    (0..bytes / 1_000_000).for_each(|_| _ = log.append_with(Record::new(&[7; 1_000_000]), AckLevel::Written).unwrap());
+}
+
+/// Waits until length and blocks of the segment that is made ahead of the next roll are as they should be.
+fn wait_for_spare(log: &Partition, is_right: impl Fn(u64, u64) -> bool) {
     let mut last = None;
-    for _ in 0..100 {
-        std::thread::sleep(Duration::from_millis(100));
+    for _ in 0..1000 {
         let spare = fs::read_dir(log.view().dir()).unwrap().map(Result::unwrap).find(|entry| {
             let name = entry.file_name();
             matches!(FileName::parse(name.to_str().unwrap()), Some(FileName::Spare(_)))
         });
-        let found = spare.map(|entry| entry.metadata().unwrap()).map(|spare| (spare.len(), BLOCK_BYTES * spare.blocks()));
-        if let Some(found) = found.filter(|_| found == last) {
-            return found;
+        last = spare.map(|entry| size_of_file(&entry));
+        if last.is_some_and(|(len, blocks)| is_right(len, blocks)) {
+            return;
         }
-        last = found;
+        std::thread::sleep(Duration::from_millis(10));
     }
-    panic!("no segment is made ahead, or it never stays as it is: {last:?}");
+    panic!("length and blocks of the next segment: {last:?}");
 }
 
+/// Its length, and the bytes of its blocks.
+fn size_of_file(entry: &fs::DirEntry) -> (u64, u64) {
+    let metadata = entry.metadata().unwrap();
+    (metadata.len(), BLOCK_BYTES * metadata.blocks())
+}
+
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// What file systems take besides.
+const SLACK: u64 = 64 << 10;
 /// What `blocks` counts in.
 const BLOCK_BYTES: u64 = 512;
 

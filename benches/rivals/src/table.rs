@@ -98,16 +98,23 @@ impl Table {
     pub(crate) fn short_markdown(&self) -> String {
         assert!(SHORT.iter().all(|(name, ..)| ROWS.iter().any(|row| row.name == *name)), "a row that is none");
         let mut text = format!("{}\n\n| | survives | tidelog | best other | ratio |\n|---|---|--:|--:|--:|\n", self.run());
+        let mut missing = Vec::new();
         for (row, name, survives) in SHORT {
             let line = self.lines.iter().find(|line| line.row.name == *row && line.line.at == 0);
-            let Some((line, own)) = line.and_then(|line| Some((line, self.own(line)?))) else { continue };
-            let Some((at, other)) = self.best_other(line) else { continue };
+            let measured = line.and_then(|line| Some((line, self.own(line)?, self.best_other(line)?)));
+            let Some((line, own, (at, other))) = measured else {
+                missing.push(*name);
+                continue;
+            };
             let [left, right] = [(own, other), (other, own)].map(|(figures, than)| {
                 let shown = shown(line.line.unit, figures.value);
                 if figures.value <= than.value { format!("**{shown}**") } else { shown }
             });
             let note = if self.logs[at].reads == Reads::Trusting { ", whose reads verify nothing" } else { "" };
             let _ = writeln!(text, "| {name} | {survives} | {left} | {right} {}{note} | {} |", self.logs[at].name, ratio(own, other.value));
+        }
+        if !missing.is_empty() {
+            let _ = writeln!(text, "\nNot measured: {}", missing.join("; "));
         }
         text
     }

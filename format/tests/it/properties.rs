@@ -90,6 +90,10 @@ proptest! {
             }
         }
         prop_assert_eq!(as_parts(&bytes, at), number_by_number(&bytes, at));
+        // Whatever stands behind it, if anything does.
+        if let Ok(found) = RecordSpan::decode(&bytes, at) {
+            prop_assert_eq!(RecordSpan::decode(&bytes[..found.end as usize], at), Ok(found));
+        }
     }
 
     #[test]
