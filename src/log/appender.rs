@@ -173,8 +173,8 @@ impl Spare {
         }
     }
 
-    fn give_blocks_back(&mut self) -> bool {
-        std::mem::take(&mut self.has_blocks_behind) && self.file.set_len(self.allocated).is_ok()
+    pub(crate) fn give_blocks_back(&mut self) -> bool {
+        give_back(&mut self.has_blocks_behind, &*self.file, self.allocated)
     }
 
     /// Makes the pages present that have blocks. Nobody stores to them yet.
@@ -292,7 +292,7 @@ impl Appender {
         end > self.constants.capacity || rel_end > u64::from(u32::MAX)
     }
 
-    /// Makes sure that blocks are there for a batch and for the seal behind it: a full disk shows here, and changes nothing.
+    /// Makes sure that blocks are there for a batch and for the seal behind it: a full disk shows here, and changes nothing that counts.
     pub(crate) fn reserve(&mut self, stored_bytes: usize) -> Result<(), IoError> {
         let end = self.position + stored_bytes as u64 + SEAL_BYTES as u64;
         if end <= self.allocated {
@@ -302,11 +302,13 @@ impl Appender {
         let target = (end.max(self.position + self.allocation_step)).next_multiple_of(4096).min(capacity);
         let more = target - self.allocated;
         let reserved = allocate_or_zero(&*self.file, self.allocated, more).map(|()| target);
+        // The disk may still hold this one batch, if need be without what was reserved ahead.
+        let exact = |this: &Self| allocate_or_zero(&*this.file, this.allocated, end - this.allocated).map(|()| end);
         let reserved = reserved.or_else(|error| {
-            // The disk may still hold this one batch.
-            let may_hold = self.give_blocks_back() || target > end;
-            if may_hold { allocate_or_zero(&*self.file, self.allocated, end - self.allocated).map(|()| end) } else { Err(error) }
+            self.has_blocks_behind = true; // of what failed some may be there
+            if target > end { exact(self) } else { Err(error) }
         });
+        let reserved = reserved.or_else(|error| if self.give_blocks_back() { exact(self) } else { Err(error) });
         self.allocated = reserved.at("allocate", &self.active.path())?;
         self.allocation_step = (self.allocation_step * 2).min(ALLOCATION_STEP_MAX);
         if let Some(store) = &mut self.store {
@@ -597,7 +599,7 @@ impl Appender {
         };
         let bytes = seal.encode(Position::new(self.position), claim(self.position, durable));
         self.ahead.stop();
-        // A segment that recovery has just opened has no blocks behind its end. Without the seal it is whole all the same: it runs to where
+        // A segment that recovery has just opened counts none of the blocks behind its end. Without the seal it is whole all the same: it runs to where
         // the next one begins.
         let mut half_sealed = None;
         if self.reserve(0).is_ok() {
@@ -662,13 +664,13 @@ impl Appender {
     /// Gives back blocks that were reserved ahead, of the active segment and of the next; whether there were some.
     pub(crate) fn give_blocks_back(&mut self) -> bool {
         let of_spare = self.spare.as_mut().is_some_and(Spare::give_blocks_back);
-        std::mem::take(&mut self.has_blocks_behind) && self.file.set_len(self.allocated).is_ok() || of_spare
+        give_back(&mut self.has_blocks_behind, &*self.file, self.allocated) || of_spare
     }
 
     /// Gives back the blocks behind the end, for good: nothing is appended after this.
     pub(crate) fn trim(&mut self) {
         if (self.allocated > self.position || self.has_blocks_behind) && self.file.set_len(self.position).is_ok() {
-            self.allocated = self.position; // else zeros stand there until the next open, which reads past them
+            (self.allocated, self.has_blocks_behind) = (self.position, false); // else zeros stand there until the next open, which reads past them
         }
     }
 
@@ -676,6 +678,7 @@ impl Appender {
     /// may be lower than that of the tail.
     pub(crate) fn replace(&mut self, fresh: Self) -> Option<Spare> {
         self.ahead.stop();
+        self.give_blocks_back();
         std::mem::replace(self, fresh).spare
     }
 
@@ -773,6 +776,13 @@ pub(crate) struct ResumeAt {
     pub(crate) sums: Sums,
     pub(crate) next_seq: u64,
     pub(crate) index_interval: u32,
+}
+
+/// Gives blocks behind `len` back, if there may be some; whether that went well.
+fn give_back(has_blocks_behind: &mut bool, file: &dyn File, len: u64) -> bool {
+    let given = *has_blocks_behind && file.set_len(len).is_ok();
+    *has_blocks_behind &= !given;
+    given
 }
 
 /// From one look whether to fill ahead to the next.

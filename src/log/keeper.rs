@@ -224,6 +224,7 @@ impl Watched {
     fn tend(&mut self, now: Instant) -> bool {
         let log = &self.log;
         if log.is_poisoned() {
+            log.give_blocks_back();
             return false;
         }
         let appended = log.appended_bytes.load(Ordering::Relaxed);

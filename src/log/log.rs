@@ -543,7 +543,19 @@ impl Log {
         if appender.closed || appender.spare.is_some() || seq < appender.seq() {
             self.discard_spare(seq);
         } else {
+            // Nobody looks after one that is idle by now.
+            if !self.queued.load(Ordering::Relaxed) {
+                spare.give_blocks_back();
+            }
             appender.spare = Some(spare);
+        }
+    }
+
+    /// Gives blocks back that were reserved ahead: of one that does not go on.
+    pub(super) fn give_blocks_back(&self) {
+        let mut appender = self.appender.lock();
+        if !appender.closed {
+            appender.give_blocks_back();
         }
     }
 
@@ -793,7 +805,7 @@ impl Log {
         self.is_poisoned() || (is_closed() && (is_visible() || self.wait_durable(self.view.written_end()).is_err()))
     }
 
-    /// The keeper stops watching, unless something was appended since it looked; whether it did.
+    /// The keeper stops watching, unless something was appended since it looked; whether it did. Then what was reserved ahead is given back.
     pub(super) fn leave_unwatched(&self, appended: u64) -> bool {
         let mut appender = self.appender.lock(); // an append before this is seen here, one after it asks for a new watch
         let unchanged = self.appended_bytes.load(Ordering::Relaxed) == appended;
