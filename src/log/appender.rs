@@ -298,19 +298,24 @@ impl Appender {
         if end <= self.allocated {
             return Ok(());
         }
-        let capacity = self.constants.capacity;
-        let target = (end.max(self.position + self.allocation_step)).next_multiple_of(4096).min(capacity);
-        let more = target - self.allocated;
-        let reserved = allocate_or_zero(&*self.file, self.allocated, more).map(|()| target);
-        // The disk may still hold this one batch, if need be without what was reserved ahead.
-        let exact = |this: &Self| allocate_or_zero(&*this.file, this.allocated, end - this.allocated).map(|()| end);
-        let reserved = reserved.or_else(|error| {
-            self.has_blocks_behind = true; // of what failed some may be there
-            if target > end { exact(self) } else { Err(error) }
+        let reserved = self.allocate_step(end).or_else(|error| {
+            // The disk may still hold this one batch, if need be without what was reserved ahead.
+            self.allocate_to(end).or_else(|_| if self.give_blocks_back() { self.allocate_to(end) } else { Err(error) })
         });
-        let reserved = reserved.or_else(|error| if self.give_blocks_back() { exact(self) } else { Err(error) });
-        self.allocated = reserved.at("allocate", &self.active.path())?;
+        reserved.at("allocate", &self.active.path())
+    }
+
+    /// Allocates what is appended soon, to `end` at least.
+    fn allocate_step(&mut self, end: u64) -> std::io::Result<()> {
+        let target = end.max(self.position + self.allocation_step).next_multiple_of(4096).min(self.constants.capacity);
+        self.allocate_to(target).inspect_err(|_| self.has_blocks_behind = true)?; // of what failed some may be there
         self.allocation_step = (self.allocation_step * 2).min(ALLOCATION_STEP_MAX);
+        Ok(())
+    }
+
+    fn allocate_to(&mut self, end: u64) -> std::io::Result<()> {
+        allocate_or_zero(&*self.file, self.allocated, end - self.allocated)?;
+        self.allocated = end;
         if let Some(store) = &mut self.store {
             store.set_allocated(self.allocated as usize);
         }
@@ -573,8 +578,7 @@ impl Appender {
         // In whole pieces, where there are some.
         let end = if self.fill_window < 2 * PIECE_BYTES { end } else { end / PIECE_BYTES * PIECE_BYTES }.min(self.constants.capacity);
         if end + SEAL_BYTES as u64 > self.allocated {
-            let ahead = (end - self.position) as usize;
-            self.reserve(ahead.saturating_sub(SEAL_BYTES)).ok()?; // a full disk shows at the append that needs the blocks
+            self.allocate_step(end).ok()?; // a full disk shows at the append that needs the blocks
         }
         Some((self.ahead.clone(), end.min(self.allocated)))
     }
@@ -678,7 +682,7 @@ impl Appender {
     /// may be lower than that of the tail.
     pub(crate) fn replace(&mut self, fresh: Self) -> Option<Spare> {
         self.ahead.stop();
-        self.give_blocks_back();
+        self.trim();
         std::mem::replace(self, fresh).spare
     }
 

@@ -109,11 +109,11 @@ impl Commit for Log {
             return;
         }
         let Some(this) = self.this.upgrade() else { return };
-        if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
-            self.keeper.make_spare(this.clone());
-        }
         if !queued {
             this.queue();
+        }
+        if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
+            self.keeper.make_spare(this);
         }
     }
 
@@ -249,14 +249,15 @@ impl Log {
         if let Some((ahead, to)) = fill {
             self.keeper.fill(ahead, to);
         }
-        if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
-            self.keeper.make_spare(self.clone());
-        }
         if sleepers > 0 {
             self.view.wake_readers();
         }
         if !queued {
             self.queue();
+        }
+        // Of one that is not watched, the next segment keeps no blocks.
+        if wants_spare && !self.spare_wanted.swap(true, Ordering::Relaxed) {
+            self.keeper.make_spare(self.clone());
         }
         Ok(assigned)
     }
@@ -540,7 +541,7 @@ impl Log {
             spare.fill();
         }
         let mut appender = self.appender.lock();
-        if appender.closed || appender.spare.is_some() || seq < appender.seq() {
+        if appender.closed || self.is_poisoned() || appender.spare.is_some() || seq < appender.seq() {
             self.discard_spare(seq);
         } else {
             // Nobody looks after one that is idle by now.
@@ -829,7 +830,9 @@ impl Log {
             appender.closed = true;
             appender.stop_filling();
             appender.give_window_back();
-            if !self.is_poisoned() {
+            if self.is_poisoned() {
+                appender.give_blocks_back();
+            } else {
                 appender.trim();
             }
             if let Some(spare) = appender.spare.take() {

@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidelog::io::fault::{Fault, Faulty, Op};
+use tidelog::io::fault::{EIO, ENOSPC, Fault, Faulty, Op};
 use tidelog::{
-    AckLevel, AppendError, ConfigError, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy, TimestampNs,
+    AckLevel, AppendError, ConfigError, Offset, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy,
+    TimestampNs,
 };
 use tidelog_format::{FileName, SegmentId};
 
@@ -506,24 +509,119 @@ fn check_no_blocks_ahead(log: &Partition) {
 /// As a writer leaves them that is killed.
 #[test]
 fn blocks_behind_the_end_are_given_back() {
-    let home = Home::new();
-    let open = || StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
-    let store = open();
-    let log = store.create_topic("killed", 1).unwrap().partition(0).unwrap();
-    append_large(&log, 1_000_000);
-    let active = log.view().dir().join(SegmentId { base_offset: 0, seq: 1 }.log_name());
-    drop((log, store));
-    let file = fs::OpenOptions::new().write(true).open(&active).unwrap();
-    let len = file.metadata().unwrap().len();
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SEGMENT_BYTES).unwrap();
-    file.set_len(len + 4096).unwrap();
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SEGMENT_BYTES).unwrap();
-    let blocks = || BLOCK_BYTES * fs::metadata(&active).unwrap().blocks();
-    assert!(blocks() >= SEGMENT_BYTES);
-    let store = open();
+    let killed = Killed::new();
+    let store = killed.options.clone().open(killed.home.path()).unwrap();
     assert_eq!(store.topic("killed").unwrap().partition(0).unwrap().log_end_offset().get(), 1);
     drop(store);
-    assert!(blocks() <= len + SLACK, "{} bytes of blocks for {len}", blocks());
+    killed.check_no_blocks_behind();
+}
+
+/// Of a partition that can go on no more: the next open is not to come, perhaps.
+#[test]
+fn a_poisoned_partition_gives_blocks_back() {
+    let killed = Killed::new();
+    let (faulty, _) = faulty();
+    let store = killed.options.clone().storage(Arc::new(faulty.clone())).without_threads().open(killed.home.path()).unwrap();
+    let log = store.topic("killed").unwrap().partition(0).unwrap();
+    log.append_with(Record::new(b"not durable"), AckLevel::Written).unwrap();
+    faulty.inject(Fault::at(Op::Sync).on_path(".log").error(EIO));
+    assert!(log.flush().is_err());
+    drop((log, store));
+    killed.check_no_blocks_behind();
+}
+
+/// Nor does what is left of the segment that is cut keep them.
+#[test]
+fn a_cut_gives_blocks_back() {
+    let killed = Killed::new();
+    let store = killed.options.clone().open(killed.home.path()).unwrap();
+    let log = store.topic("killed").unwrap().partition(0).unwrap();
+    append_large(&log, 2_000_000);
+    log.truncate_suffix(Offset::new(2)).unwrap();
+    let blocks = killed.blocks();
+    assert!(blocks <= 3_000_000 + 2 * SLACK, "{blocks} bytes of blocks");
+}
+
+/// A segment with a record of 1 MB, and blocks for as much as it may hold.
+struct Killed {
+    home: Home,
+    options: StoreOptions,
+    active: PathBuf,
+    len: u64,
+}
+
+impl Killed {
+    fn new() -> Self {
+        let home = Home::new();
+        let options = StoreOptions::new().sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES);
+        let store = options.clone().open(home.path()).unwrap();
+        let log = store.create_topic("killed", 1).unwrap().partition(0).unwrap();
+        append_large(&log, 1_000_000);
+        let active = log.view().dir().join(SegmentId { base_offset: 0, seq: 1 }.log_name());
+        drop((log, store));
+        let file = fs::OpenOptions::new().write(true).open(&active).unwrap();
+        let len = file.metadata().unwrap().len();
+        let allocate = || rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, SEGMENT_BYTES).unwrap();
+        allocate();
+        file.set_len(len + 4096).unwrap();
+        allocate();
+        let killed = Self { home, options, active, len };
+        assert!(killed.blocks() >= SEGMENT_BYTES);
+        killed
+    }
+
+    fn blocks(&self) -> u64 {
+        BLOCK_BYTES * fs::metadata(&self.active).unwrap().blocks()
+    }
+
+    fn check_no_blocks_behind(&self) {
+        assert!(self.blocks() <= self.len + 4 * SLACK, "{} bytes of blocks for {}", self.blocks(), self.len);
+    }
+}
+
+/// Blocks that were reserved ahead are the last that a full disk is asked for, and an append is refused only behind that.
+#[test]
+fn a_full_disk_is_asked_for_less_before_blocks_are_given_back() {
+    use Op::{Allocate, SetLen};
+    for (refused, calls) in [(0, vec![Allocate]), (1, vec![Allocate; 2]), (2, vec![Allocate, Allocate, SetLen, Allocate])] {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        let store = options.sync_policy(SyncPolicy::OsOnly).without_threads().open(home.path()).unwrap();
+        let log = store.create_topic("full", 1).unwrap().partition(0).unwrap();
+        (1..=refused).for_each(|nth| faulty.inject(Fault::at(Allocate).nth(nth).error(ENOSPC)));
+        faulty.record_calls();
+        append_large(&log, 1_000_000);
+        let ops: Vec<Op> = faulty.recorded_calls().iter().map(|call| call.op).filter(|op| [Allocate, SetLen].contains(op)).collect();
+        assert_eq!(ops, calls, "{refused} refused");
+    }
+}
+
+/// One that goes on no more by the time its next segment is there gives that, or its blocks, back.
+#[test]
+fn a_segment_that_comes_late_keeps_no_blocks() {
+    let open = || {
+        let home = Home::new();
+        let (faulty, options) = faulty();
+        let store = options.sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
+        let log = store.create_topic("late", 1).unwrap().partition(0).unwrap();
+        faulty.inject(Fault::at(Op::Allocate).on_path("spare-").slow(Duration::from_secs(2)));
+        append_large(&log, SEGMENT_BYTES * 3 / 4);
+        assert!(spare_becomes(&log, 20, |_, _| true), "no next segment is made");
+        (home, store, faulty, log)
+    };
+    let (_home, _store, _, log) = open();
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(spare_becomes(&log, 0, |len, blocks| len <= SEGMENT_BYTES / 4 && blocks <= len + SLACK), "one that is idle has blocks ahead");
+    let (_home, _store, faulty, log) = open();
+    faulty.inject(Fault::at(Op::Sync).on_path(".log").error(EIO));
+    assert!(log.flush().is_err());
+    assert!(
+        (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            !spare_becomes(&log, 0, |_, _| true)
+        }),
+        "one that is poisoned has a next segment"
+    );
 }
 
 fn append_large(log: &Partition, bytes: u64) {
