@@ -518,7 +518,8 @@ impl Appender {
             }
             store.set_window(None);
         }
-        if wants_window && maps::has_plenty() {
+        // What a busy time left behind the window is ready in the map.
+        if wants_window && end > self.ahead.filled() && maps::has_plenty() {
             let from = self.position / WINDOW_ALIGN * WINDOW_ALIGN;
             let len = WINDOW_BYTES.min(self.constants.capacity - from);
             store.set_window(self.file.map_window(from as usize, len as usize).ok());
