@@ -374,7 +374,8 @@ fn seal_salt(segment: &SegmentFile) -> Result<Option<u64>, IoError> {
     Ok(None)
 }
 
-fn is_zero(file: &dyn File, path: &Path, from: u64, len: u64) -> Result<bool, IoError> {
+/// Whether a file that is `len` long is nothing but zeros from `from` on.
+pub(crate) fn is_zero(file: &dyn File, path: &Path, from: u64, len: u64) -> Result<bool, IoError> {
     let mut bytes = vec![0; SEARCH_BYTES.min(len.saturating_sub(from)) as usize];
     let mut at = from;
     loop {

@@ -12,7 +12,7 @@ use crate::io::{Access, File, Kind, Published, Storage, read_file, read_full_at,
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::decision::Verdict;
-use crate::log::files::{PartitionFiles, read_files};
+use crate::log::files::{PartitionFiles, is_zero, read_files};
 use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
 use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
 use crate::log::segment::{Segment, Sums};
@@ -231,6 +231,7 @@ impl Apply<'_> {
         }
         self.write_back(|file, path| file.sync().at("sync", path))?;
         self.cut_torn_seals()?;
+        self.trim_sealed();
         self.write_indexes(plan.live.len())?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
@@ -359,6 +360,18 @@ impl Apply<'_> {
             writable.sync().at("sync", path)?;
         }
         Ok(())
+    }
+
+    /// Cuts sealed segments to their size, which a kill left undone. Cosmetic, so a failure costs space alone; and what is no zero is evidence.
+    fn trim_sealed(&self) {
+        let excess = |file: &&LiveFile| file.sealed && (1..=EXCESS_BYTES_MAX).contains(&(file.segment.len - file.stored_end()));
+        for file in self.plan.live.iter().filter(excess) {
+            let (path, end) = (&file.segment.path, file.stored_end());
+            let Ok(writable) = self.storage.open(path, Access::ReadWrite) else { continue };
+            if is_zero(&*writable, path, end, file.segment.len).is_ok_and(|is_zero| is_zero) {
+                let _ = writable.set_len(end);
+            }
+        }
     }
 
     /// Indexes of segments before number `below` that nothing is appended to any more, where they are missing. Derived, so a failure costs time
@@ -729,4 +742,6 @@ fn report_number(name: &str) -> Option<u64> {
 
 const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
 const REPORTS_KEPT: usize = 16;
+/// A writer allocates less ahead: what is longer was not left by one that was killed.
+const EXCESS_BYTES_MAX: u64 = 16 << 20;
 const FIRST_BYTES: u64 = 64 << 10;

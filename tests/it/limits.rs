@@ -1,6 +1,7 @@
 //! Limits that are promised: bytes read for a seek, sizes of records and batches, settings, descriptors.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -540,6 +541,40 @@ fn a_cut_gives_blocks_back() {
     log.truncate_suffix(Offset::new(2)).unwrap();
     let blocks = killed.blocks();
     assert!(blocks <= 3_000_000 + 2 * SLACK, "{blocks} bytes of blocks");
+}
+
+/// It was sealed just before, and is longer than what it holds. What is no zero behind the seal stays, as it is evidence.
+#[test]
+fn a_sealed_segment_that_a_kill_left_long_is_cut_to_its_size() {
+    const MORE: u64 = 1 << 20;
+    for policy in [SyncPolicy::OsOnly, SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 1 << 20 }] {
+        let (home, killed) = (Home::new(), Home::new());
+        let options = small().sync_policy(policy);
+        append_numbered(&home.partition(options.clone()).1, 0..3000);
+        let (_store, log) = home.partition(options.clone());
+        append_numbered(&log, 3000..3010);
+        copy_tree(home.path(), killed.path());
+        let segments = || {
+            let mut paths: Vec<PathBuf> = fs::read_dir(killed.partition_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
+            paths.retain(|path| path.extension() == Some("log".as_ref()));
+            paths.sort();
+            paths.pop(); // not sealed
+            paths
+        };
+        let lens = || segments().iter().map(|path| fs::metadata(path).unwrap().len()).collect::<Vec<_>>();
+        let before = lens();
+        assert!(before.len() > 3, "{before:?}");
+        for (path, len) in segments().iter().zip(&before).take(2) {
+            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len + MORE).unwrap();
+            fs::remove_file(path.with_extension("idx")).unwrap(); // which is written behind the cut
+        }
+        fs::OpenOptions::new().append(true).open(segments()[1].clone()).unwrap().write_all(b"no zero").unwrap();
+        let (_store, log) = killed.partition(options);
+        assert_eq!(check_numbered(log.view(), 0), 3010);
+        let mut expected = before;
+        expected[1] += MORE + 7;
+        assert_eq!(lens(), expected, "{policy:?}");
+    }
 }
 
 /// A segment with a record of 1 MB, and blocks for as much as it may hold.
