@@ -159,19 +159,24 @@ impl<'log> Round<'log> {
         let again = self.log.unsynced.lock().again.clone();
         again.iter().try_for_each(WriteAgain::run)?;
         self.log.unsynced.lock().again.clear();
-        self.release_pages();
+        self.segments().for_each(|segment| self.release_pages_of(segment));
         Ok(())
     }
 
+    fn segments(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        self.sealed.iter().chain([&self.active])
+    }
+
     /// Takes pages that the sync will write out of the page tables, which it would do one by one.
-    fn release_pages(&self) {
+    fn release_pages_of(&self, segment: &Segment) {
         if !self.log.syncs_each() {
-            self.sealed.iter().chain([&self.active]).for_each(|segment| segment.release_pages());
+            segment.release_pages();
         }
     }
 
     fn sync_files(&self) -> Result<(), IoError> {
-        for segment in self.sealed.iter().chain([&self.active]) {
+        for segment in self.segments() {
+            self.release_pages_of(segment); // more was stored while another was synced
             segment.writable()?.sync().map_err(|error| IoError::new("sync", &segment.path(), error))?;
         }
         let view = &self.log.view;
