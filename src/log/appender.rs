@@ -308,13 +308,14 @@ impl Appender {
     /// Allocates what is appended soon, to `end` at least.
     fn allocate_step(&mut self, end: u64) -> std::io::Result<()> {
         let target = end.max(self.position + self.allocation_step).next_multiple_of(4096).min(self.constants.capacity);
-        self.allocate_to(target).inspect_err(|_| self.has_blocks_behind = true)?; // of what failed some may be there
+        self.allocate_to(target)?;
         self.allocation_step = (self.allocation_step * 2).min(ALLOCATION_STEP_MAX);
         Ok(())
     }
 
     fn allocate_to(&mut self, end: u64) -> std::io::Result<()> {
-        allocate_or_zero(&*self.file, self.allocated, end - self.allocated)?;
+        let allocated = allocate_or_zero(&*self.file, self.allocated, end - self.allocated);
+        allocated.inspect_err(|_| self.has_blocks_behind = true)?; // of what failed some may be there
         self.allocated = end;
         if let Some(store) = &mut self.store {
             store.set_allocated(self.allocated as usize);
@@ -518,7 +519,7 @@ impl Appender {
             }
             store.set_window(None);
         }
-        // What a busy time left behind the window is ready in the map.
+        // What a busy time filled behind the window needs no other.
         if wants_window && end > self.ahead.filled() && maps::has_plenty() {
             let from = self.position / WINDOW_ALIGN * WINDOW_ALIGN;
             let len = WINDOW_BYTES.min(self.constants.capacity - from);
@@ -578,7 +579,7 @@ impl Appender {
         let end = self.position + self.fill_window;
         // In whole pieces, where there are some.
         let end = if self.fill_window < 2 * PIECE_BYTES { end } else { end / PIECE_BYTES * PIECE_BYTES }.min(self.constants.capacity);
-        if end + SEAL_BYTES as u64 > self.allocated {
+        if end > self.allocated {
             self.allocate_step(end).ok()?; // a full disk shows at the append that needs the blocks
         }
         Some((self.ahead.clone(), end.min(self.allocated)))

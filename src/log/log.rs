@@ -455,7 +455,9 @@ impl Log {
                     self.discard_spare(spare.seq);
                 }
                 let seq = appender.next_seq;
-                let spare = Spare::make(&*self.view.storage, dir, seq, capacity, appender.first_bytes())?;
+                let make = |first_bytes| Spare::make(&*self.view.storage, dir, seq, capacity, first_bytes);
+                let made = make(appender.first_bytes());
+                let spare = made.or_else(|error| if appender.give_blocks_back() { make(0) } else { Err(error) })?;
                 appender.next_seq = seq + 1;
                 spare
             }

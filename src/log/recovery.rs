@@ -231,7 +231,6 @@ impl Apply<'_> {
         }
         self.write_back(|file, path| file.sync().at("sync", path))?;
         self.cut_torn_seals()?;
-        self.trim_sealed();
         self.write_indexes(plan.live.len())?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
@@ -362,23 +361,12 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Cuts sealed segments to their size, which a kill left undone. Cosmetic, so a failure costs space alone; and what is no zero is evidence.
-    fn trim_sealed(&self) {
-        let excess = |file: &&LiveFile| file.sealed && (1..=EXCESS_BYTES_MAX).contains(&(file.segment.len - file.stored_end()));
-        for file in self.plan.live.iter().filter(excess) {
-            let (path, end) = (&file.segment.path, file.stored_end());
-            let Ok(writable) = self.storage.open(path, Access::ReadWrite) else { continue };
-            if is_zero(&*writable, path, end, file.segment.len).is_ok_and(|is_zero| is_zero) {
-                let _ = writable.set_len(end);
-            }
-        }
-    }
-
     /// Indexes of segments before number `below` that nothing is appended to any more, where they are missing. Derived, so a failure costs time
     /// alone; but where the header is gone, the index is the copy of the salt that later opens go by.
     fn write_indexes(&self, below: usize) -> Result<(), OpenError> {
         let closed = self.plan.live.len() - usize::from(self.plan.tail == Tail::InPlace);
         for file in self.plan.live[..closed.min(below)].iter().filter(|file| !file.has_index) {
+            self.cut_to_size(file);
             // Its first frame has an entry, if it was walked.
             let entries = if file.entries.is_empty() {
                 match self.walk_again(file) {
@@ -398,6 +386,18 @@ impl Apply<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Takes away what a writer allocated behind the seal and was killed before it could cut, which it does before it writes the index. A failure
+    /// costs space alone; what is no zero, or longer than a writer makes it, is evidence.
+    fn cut_to_size(&self, file: &LiveFile) {
+        let (segment, end) = (&file.segment, file.stored_end());
+        if file.sealed && !segment.rebuilt && end < segment.len && segment.len <= segment.header.capacity {
+            let Ok(writable) = self.storage.open(&segment.path, Access::ReadWrite) else { return };
+            if is_zero(&*writable, &segment.path, end, segment.len).is_ok_and(|is_zero| is_zero) {
+                let _ = writable.set_len(end);
+            }
+        }
     }
 
     /// The entries of a segment that its seal vouched for.
@@ -742,6 +742,4 @@ fn report_number(name: &str) -> Option<u64> {
 
 const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
 const REPORTS_KEPT: usize = 16;
-/// A writer allocates less ahead: what is longer was not left by one that was killed.
-const EXCESS_BYTES_MAX: u64 = 16 << 20;
 const FIRST_BYTES: u64 = 64 << 10;

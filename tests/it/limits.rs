@@ -473,7 +473,7 @@ fn a_partition_that_fills_a_segment_fast_has_the_blocks_of_the_next_one() {
         append_large(&log, SEGMENT_BYTES / 2);
         let (end, dir) = (log.log_end_offset(), log.view().dir().to_owned());
         drop((log, store));
-        let sizes = fs::read_dir(dir).unwrap().map(|entry| size_of_file(&entry.unwrap()));
+        let sizes = fs::read_dir(dir).unwrap().map(|entry| size_of_file(&entry.unwrap()).unwrap());
         let (len, blocks) = sizes.fold((0, 0), |sum, file| (sum.0 + file.0, sum.1 + file.1));
         assert!(len >= end.get() * 1_000_000 && blocks <= len + SLACK, "{len} bytes long, {blocks} bytes of blocks behind the close");
         return;
@@ -539,20 +539,37 @@ fn a_cut_gives_blocks_back() {
     let log = store.topic("killed").unwrap().partition(0).unwrap();
     append_large(&log, 2_000_000);
     log.truncate_suffix(Offset::new(2)).unwrap();
-    let blocks = killed.blocks();
-    assert!(blocks <= 3_000_000 + 2 * SLACK, "{blocks} bytes of blocks");
+    let (blocks, len) = (killed.blocks(), fs::metadata(&killed.active).unwrap().len());
+    assert!(blocks <= 3_000_000 + 2 * SLACK && len < 3_001_000, "{blocks} bytes of blocks for {len}");
+}
+
+/// A segment that another is to follow gives up what it keeps, where the disk has no room for that one else.
+#[test]
+fn a_roll_on_a_full_disk_takes_what_was_reserved() {
+    let killed = Killed::new();
+    let (faulty, _) = faulty();
+    let store = killed.options.clone().storage(Arc::new(faulty.clone())).without_threads().open(killed.home.path()).unwrap();
+    let log = store.topic("killed").unwrap().partition(0).unwrap();
+    faulty.inject(Fault::at(Op::Allocate).on_path("spare-").error(ENOSPC));
+    append_large(&log, SEGMENT_BYTES);
+    assert_eq!((faulty.fired(), log.log_end_offset().get()), (1, 1 + SEGMENT_BYTES / 1_000_000));
+    assert!(killed.blocks() < SEGMENT_BYTES - SLACK);
 }
 
 /// It was sealed just before, and is longer than what it holds. What is no zero behind the seal stays, as it is evidence.
 #[test]
 fn a_sealed_segment_that_a_kill_left_long_is_cut_to_its_size() {
-    const MORE: u64 = 1 << 20;
-    for policy in [SyncPolicy::OsOnly, SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 1 << 20 }] {
+    const SEGMENT: u64 = 1 << 20;
+    let group = SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 1 << 20 };
+    for (policy, opens_all) in [(SyncPolicy::OsOnly, false), (group, false), (SyncPolicy::OsOnly, true), (group, true)] {
         let (home, killed) = (Home::new(), Home::new());
-        let options = small().sync_policy(policy);
-        append_numbered(&home.partition(options.clone()).1, 0..3000);
+        let options = StoreOptions::new().sync_policy(policy).segment_bytes(SEGMENT).background_recovery(false);
+        let append = |log: &Partition| _ = log.append_with(Record::new(&[7; 400_000]), AckLevel::Written).unwrap();
+        let (store, log) = home.partition(options.clone());
+        (0..9).for_each(|_| append(&log));
+        drop((store, log));
         let (_store, log) = home.partition(options.clone());
-        append_numbered(&log, 3000..3010);
+        append(&log);
         copy_tree(home.path(), killed.path());
         let segments = || {
             let mut paths: Vec<PathBuf> = fs::read_dir(killed.partition_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -563,17 +580,21 @@ fn a_sealed_segment_that_a_kill_left_long_is_cut_to_its_size() {
         };
         let lens = || segments().iter().map(|path| fs::metadata(path).unwrap().len()).collect::<Vec<_>>();
         let before = lens();
-        assert!(before.len() > 3, "{before:?}");
-        for (path, len) in segments().iter().zip(&before).take(2) {
-            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len + MORE).unwrap();
+        assert!(before.len() == 4 && before.iter().all(|len| *len < SEGMENT), "{before:?}");
+        for path in &segments()[..3] {
+            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(SEGMENT - 8).unwrap();
             fs::remove_file(path.with_extension("idx")).unwrap(); // which is written behind the cut
         }
-        fs::OpenOptions::new().append(true).open(segments()[1].clone()).unwrap().write_all(b"no zero").unwrap();
+        fs::OpenOptions::new().append(true).open(segments()[1].clone()).unwrap().write_all(&[7; 8]).unwrap();
+        // Longer than a writer makes it.
+        fs::OpenOptions::new().write(true).open(segments()[2].clone()).unwrap().set_len(SEGMENT + 8).unwrap();
+        if opens_all {
+            options.clone().open(killed.path()).unwrap().recover_all();
+        }
         let (_store, log) = killed.partition(options);
-        assert_eq!(check_numbered(log.view(), 0), 3010);
-        let mut expected = before;
-        expected[1] += MORE + 7;
-        assert_eq!(lens(), expected, "{policy:?}");
+        assert_eq!(log.read_from(0).unwrap().map(Result::unwrap).count(), 10);
+        assert_eq!(lens(), [before[0], SEGMENT, SEGMENT + 8, before[3]], "{policy:?}, {opens_all}");
+        assert!(segments().iter().all(|path| path.with_extension("idx").exists()));
     }
 }
 
@@ -645,10 +666,11 @@ fn a_segment_that_comes_late_keeps_no_blocks() {
         (home, store, faulty, log)
     };
     let (_home, _store, _, log) = open();
-    std::thread::sleep(Duration::from_secs(5));
-    assert!(spare_becomes(&log, 0, |len, blocks| len <= SEGMENT_BYTES / 4 && blocks <= len + SLACK), "one that is idle has blocks ahead");
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(spare_becomes(&log, 20, |len, blocks| len <= SEGMENT_BYTES / 4 && blocks <= len + SLACK), "one that is idle has blocks ahead");
     let (_home, _store, faulty, log) = open();
     faulty.inject(Fault::at(Op::Sync).on_path(".log").error(EIO));
+    append_large(&log, 1_000_000); // the keeper may have synced what was there
     assert!(log.flush().is_err());
     assert!(
         (0..200).any(|_| {
@@ -671,14 +693,15 @@ fn spare_becomes(log: &Partition, seconds: u32, is_right: impl Fn(u64, u64) -> b
             let name = entry.file_name();
             matches!(FileName::parse(name.to_str().unwrap()), Some(FileName::Spare(_)))
         });
-        spare.map(|entry| size_of_file(&entry)).is_some_and(|(len, blocks)| is_right(len, blocks))
+        // It may be gone by now.
+        spare.and_then(|entry| size_of_file(&entry)).is_some_and(|(len, blocks)| is_right(len, blocks))
     })
 }
 
-/// Its length, and the bytes of its blocks.
-fn size_of_file(entry: &fs::DirEntry) -> (u64, u64) {
-    let metadata = entry.metadata().unwrap();
-    (metadata.len(), BLOCK_BYTES * metadata.blocks())
+/// Its length, and the bytes of its blocks; `None` if it is no more.
+fn size_of_file(entry: &fs::DirEntry) -> Option<(u64, u64)> {
+    let metadata = entry.metadata().ok()?;
+    Some((metadata.len(), BLOCK_BYTES * metadata.blocks()))
 }
 
 const SEGMENT_BYTES: u64 = 16 << 20;
