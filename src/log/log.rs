@@ -454,12 +454,13 @@ impl Log {
                 if let Some(spare) = unfit {
                     self.discard_spare(spare.seq);
                 }
-                let seq = appender.next_seq;
-                let make = |first_bytes| Spare::make(&*self.view.storage, dir, seq, capacity, first_bytes);
-                let made = make(appender.first_bytes());
-                let spare = made.or_else(|error| if appender.give_blocks_back() { make(0) } else { Err(error) })?;
-                appender.next_seq = seq + 1;
-                spare
+                let make = |appender: &mut Appender, first_bytes| {
+                    appender.next_seq += 1; // also behind one that is left over
+                    Spare::make(&*self.view.storage, dir, appender.next_seq - 1, capacity, first_bytes)
+                };
+                let first_bytes = appender.first_bytes();
+                let made = make(appender, first_bytes).or_else(|_| make(appender, 0));
+                made.or_else(|error| if appender.give_blocks_back() { make(appender, 0) } else { Err(error) })?
             }
         };
         let base = Offset::new(appender.next_offset);

@@ -331,7 +331,9 @@ impl Apply<'_> {
     fn is_as_appended(&self) -> bool {
         let (files, plan) = (self.files, self.plan);
         let unproven = plan.live.get(plan.durable.0..).and_then(<[_]>::split_last);
-        let is_sealed = unproven.is_some_and(|(_, closed)| closed.iter().all(|file| file.sealed));
+        // What is sealed is cut once it is synced, and not looked at again.
+        let is_cut = |file: &LiveFile| file.stored_end() == file.segment.len || self.is_long(file);
+        let is_sealed = unproven.is_some_and(|(_, closed)| closed.iter().all(|file| file.sealed && is_cut(file)));
         self.is_in_order() && is_sealed && plan.durable_end < plan.next_offset && files.slots.found.is_empty()
     }
 
@@ -365,8 +367,11 @@ impl Apply<'_> {
     /// alone; but where the header is gone, the index is the copy of the salt that later opens go by.
     fn write_indexes(&self, below: usize) -> Result<(), OpenError> {
         let closed = self.plan.live.len() - usize::from(self.plan.tail == Tail::InPlace);
-        for file in self.plan.live[..closed.min(below)].iter().filter(|file| !file.has_index) {
+        for file in &self.plan.live[..closed.min(below)] {
             self.cut_to_size(file);
+            if file.has_index {
+                continue;
+            }
             // Its first frame has an entry, if it was walked.
             let entries = if file.entries.is_empty() {
                 match self.walk_again(file) {
@@ -388,16 +393,20 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Takes away what a writer allocated behind the seal and was killed before it could cut, which it does before it writes the index. A failure
-    /// costs space alone; what is no zero, or longer than a writer makes it, is evidence.
+    /// Takes away what is allocated behind the seal. A failure costs space alone.
     fn cut_to_size(&self, file: &LiveFile) {
-        let (segment, end) = (&file.segment, file.stored_end());
-        if file.sealed && !segment.rebuilt && end < segment.len && segment.len <= segment.header.capacity {
-            let Ok(writable) = self.storage.open(&segment.path, Access::ReadWrite) else { return };
-            if is_zero(&*writable, &segment.path, end, segment.len).is_ok_and(|is_zero| is_zero) {
-                let _ = writable.set_len(end);
-            }
+        if self.is_long(file)
+            && let Ok(writable) = self.storage.open(&file.segment.path, Access::ReadWrite)
+        {
+            let _ = writable.set_len(file.stored_end());
         }
+    }
+
+    /// Whether a sealed segment was left as long as its writer had allocated it. What is no zero, or longer than any writer makes it, is evidence.
+    fn is_long(&self, file: &LiveFile) -> bool {
+        let (segment, end) = (&file.segment, file.stored_end());
+        let may_be = file.sealed && !segment.rebuilt && (end + 1..=segment.header.capacity).contains(&segment.len);
+        may_be && segment.open().and_then(|bytes| is_zero(&*bytes, &segment.path, end, segment.len)).is_ok_and(|is_zero| is_zero)
     }
 
     /// The entries of a segment that its seal vouched for.
@@ -573,9 +582,9 @@ impl Apply<'_> {
     /// Keeps what a torn end or a stray file holds, for people to look at, and takes it out of the log's way.
     fn set_aside(&mut self) -> Result<(), OpenError> {
         let plan = self.plan;
-        if plan.torn
-            && let Some(last) = plan.live.last()
-        {
+        // A writer cuts its own segment when it stops.
+        let is_too_long = |last: &LiveFile| plan.tail == Tail::InPlace && last.segment.len > last.segment.header.capacity;
+        if let Some(last) = plan.live.last().filter(|last| plan.torn || is_too_long(last)) {
             self.quarantine_tail(last)?;
         }
         for id in &plan.cut {

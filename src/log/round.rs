@@ -159,6 +159,7 @@ impl<'log> Round<'log> {
         let again = self.log.unsynced.lock().again.clone();
         again.iter().try_for_each(WriteAgain::run)?;
         self.log.unsynced.lock().again.clear();
+        // Here too, as a sync of the file system may follow.
         self.segments().for_each(|segment| self.release_pages_of(segment));
         Ok(())
     }

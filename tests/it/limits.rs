@@ -1,7 +1,6 @@
 //! Limits that are promised: bytes read for a seek, sizes of records and batches, settings, descriptors.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,13 +8,13 @@ use std::time::Duration;
 
 use tidelog::io::fault::{EIO, ENOSPC, Fault, Faulty, Op};
 use tidelog::{
-    AckLevel, AppendError, ConfigError, Offset, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy,
-    TimestampNs,
+    AckLevel, AppendError, ConfigError, Finding, Offset, OpenError, Partition, PartitionView, Record, RecordBatch, Start, StoreOptions, SyncPolicy,
+    TimestampNs, Verdict,
 };
 use tidelog_format::{FileName, SegmentId};
 
 use crate::reading_support::{Home, Random, append_numbered, batch, check_numbered, faulty, numbered, size, small, ts};
-use crate::support::copy_tree;
+use crate::support::{copy_tree, segments};
 
 /// What reading may cost besides what is asked for.
 const SEEK_BYTES_MAX: u64 = 64 << 10;
@@ -546,55 +545,92 @@ fn a_cut_gives_blocks_back() {
 /// A segment that another is to follow gives up what it keeps, where the disk has no room for that one else.
 #[test]
 fn a_roll_on_a_full_disk_takes_what_was_reserved() {
-    let killed = Killed::new();
-    let (faulty, _) = faulty();
-    let store = killed.options.clone().storage(Arc::new(faulty.clone())).without_threads().open(killed.home.path()).unwrap();
-    let log = store.topic("killed").unwrap().partition(0).unwrap();
-    faulty.inject(Fault::at(Op::Allocate).on_path("spare-").error(ENOSPC));
-    append_large(&log, SEGMENT_BYTES);
-    assert_eq!((faulty.fired(), log.log_end_offset().get()), (1, 1 + SEGMENT_BYTES / 1_000_000));
-    assert!(killed.blocks() < SEGMENT_BYTES - SLACK);
+    for refused in [1, 2] {
+        let killed = Killed::new();
+        let (faulty, _) = faulty();
+        let store = killed.options.clone().storage(Arc::new(faulty.clone())).without_threads().open(killed.home.path()).unwrap();
+        let log = store.topic("killed").unwrap().partition(0).unwrap();
+        (1..=refused).for_each(|nth| faulty.inject(Fault::at(Op::Allocate).on_path("spare-").nth(nth).error(ENOSPC)));
+        append_large(&log, SEGMENT_BYTES);
+        assert_eq!((faulty.fired(), log.log_end_offset().get()), (refused, 1 + SEGMENT_BYTES / 1_000_000));
+        // Last of all.
+        assert_eq!(killed.blocks() < SEGMENT_BYTES - SLACK, refused == 2);
+    }
 }
 
-/// It was sealed just before, and is longer than what it holds. What is no zero behind the seal stays, as it is evidence.
+/// It was sealed just before, and is longer than what it holds.
 #[test]
 fn a_sealed_segment_that_a_kill_left_long_is_cut_to_its_size() {
-    const SEGMENT: u64 = 1 << 20;
     let group = SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 1 << 20 };
-    for (policy, opens_all) in [(SyncPolicy::OsOnly, false), (group, false), (SyncPolicy::OsOnly, true), (group, true)] {
+    for (policy, is_opened) in [(SyncPolicy::OsOnly, true), (group, true), (SyncPolicy::OsOnly, false), (group, false)] {
+        let long = KilledLong::new(policy, 16 << 10);
+        if !is_opened {
+            long.options.clone().open(long.killed.path()).unwrap().recover_all();
+        }
+        let findings = long.reopen();
+        assert!(findings.iter().all(|finding| finding.verdict == Verdict::Silent), "{findings:?}");
+        for (segment, len) in segments(&long.killed.partition_dir()).iter().zip(&long.lens) {
+            assert_eq!(fs::metadata(&segment.path).unwrap().len(), *len, "{policy:?}, {is_opened}: {segment:?}");
+            assert!(segment.path.with_extension("idx").exists());
+        }
+    }
+}
+
+/// What stands there and is no zero, or is longer than a writer makes it, is evidence. It is neither cut by an open nor once it is synced.
+#[test]
+fn a_sealed_segment_keeps_what_no_writer_left_behind_the_seal() {
+    for policy in [SyncPolicy::OsOnly, SyncPolicy::Group { max_wait: Duration::ZERO, max_bytes: 1 << 20 }] {
+        for more in [[7].as_slice(), &[0; 1 << 20]] {
+            let long = KilledLong::new(policy, 16 << 10);
+            let sealed = || segments(&long.killed.partition_dir()).into_iter().take(long.lens.len());
+            sealed().for_each(|segment| segment.edit(|bytes| bytes.extend_from_slice(more)));
+            let before: Vec<_> = sealed().map(|segment| segment.bytes()).collect();
+            long.reopen();
+            assert!(sealed().map(|segment| segment.bytes()).eq(before), "{policy:?}, {} more", more.len());
+        }
+    }
+}
+
+/// Some of its segments were sealed before the last checkpoint, and some behind it; each is longer than what it holds.
+struct KilledLong {
+    killed: Home,
+    options: StoreOptions,
+    /// What the sealed ones hold.
+    lens: Vec<u64>,
+}
+
+impl KilledLong {
+    const RECORDS: usize = 14;
+
+    fn new(policy: SyncPolicy, by: u64) -> Self {
         let (home, killed) = (Home::new(), Home::new());
-        let options = StoreOptions::new().sync_policy(policy).segment_bytes(SEGMENT).background_recovery(false);
-        let append = |log: &Partition| _ = log.append_with(Record::new(&[7; 400_000]), AckLevel::Written).unwrap();
-        let (store, log) = home.partition(options.clone());
-        (0..9).for_each(|_| append(&log));
-        drop((store, log));
-        let (_store, log) = home.partition(options.clone());
-        append(&log);
-        copy_tree(home.path(), killed.path());
-        let segments = || {
-            let mut paths: Vec<PathBuf> = fs::read_dir(killed.partition_dir()).unwrap().map(|entry| entry.unwrap().path()).collect();
-            paths.retain(|path| path.extension() == Some("log".as_ref()));
-            paths.sort();
-            paths.pop(); // not sealed
-            paths
-        };
-        let lens = || segments().iter().map(|path| fs::metadata(path).unwrap().len()).collect::<Vec<_>>();
-        let before = lens();
-        assert!(before.len() == 4 && before.iter().all(|len| *len < SEGMENT), "{before:?}");
-        for path in &segments()[..3] {
-            fs::OpenOptions::new().write(true).open(path).unwrap().set_len(SEGMENT - 8).unwrap();
-            fs::remove_file(path.with_extension("idx")).unwrap(); // which is written behind the cut
+        let options = StoreOptions::new().sync_policy(policy).segment_bytes(1 << 20).background_recovery(false);
+        for records in [9, Self::RECORDS - 9] {
+            let (store, log) = home.partition(options.clone().without_threads());
+            (0..records).for_each(|_| _ = log.append_with(Record::new(&[7; 400_000]), AckLevel::Written).unwrap());
+            if records < 9 {
+                copy_tree(home.path(), killed.path());
+            }
+            drop((store, log));
         }
-        fs::OpenOptions::new().append(true).open(segments()[1].clone()).unwrap().write_all(&[7; 8]).unwrap();
-        // Longer than a writer makes it.
-        fs::OpenOptions::new().write(true).open(segments()[2].clone()).unwrap().set_len(SEGMENT + 8).unwrap();
-        if opens_all {
-            options.clone().open(killed.path()).unwrap().recover_all();
+        let mut sealed = segments(&killed.partition_dir());
+        sealed.pop();
+        let lens: Vec<_> = sealed.iter().map(|segment| segment.seal().end()).collect();
+        assert!(lens.len() == 6 && lens.iter().all(|len| *len + by < 1 << 20), "{lens:?}");
+        for (segment, len) in sealed.iter().zip(&lens) {
+            fs::OpenOptions::new().write(true).open(&segment.path).unwrap().set_len(len + by).unwrap();
+            let _ = fs::remove_file(segment.path.with_extension("idx")); // which is written behind the cut
         }
-        let (_store, log) = killed.partition(options);
-        assert_eq!(log.read_from(0).unwrap().map(Result::unwrap).count(), 10);
-        assert_eq!(lens(), [before[0], SEGMENT, SEGMENT + 8, before[3]], "{policy:?}, {opens_all}");
-        assert!(segments().iter().all(|path| path.with_extension("idx").exists()));
+        Self { killed, options, lens }
+    }
+
+    /// Opens it, and goes on to a clean close.
+    fn reopen(&self) -> Vec<Finding> {
+        let (store, log) = self.killed.partition(self.options.clone());
+        assert_eq!(log.read_from(0).unwrap().map(Result::unwrap).count(), Self::RECORDS);
+        let findings = log.recovery_report().findings.clone();
+        store.close().unwrap();
+        findings
     }
 }
 
@@ -655,23 +691,23 @@ fn a_full_disk_is_asked_for_less_before_blocks_are_given_back() {
 /// One that goes on no more by the time its next segment is there gives that, or its blocks, back.
 #[test]
 fn a_segment_that_comes_late_keeps_no_blocks() {
-    let open = || {
+    let open = |late| {
         let home = Home::new();
         let (faulty, options) = faulty();
         let store = options.sync_policy(SyncPolicy::OsOnly).segment_bytes(SEGMENT_BYTES).open(home.path()).unwrap();
         let log = store.create_topic("late", 1).unwrap().partition(0).unwrap();
-        faulty.inject(Fault::at(Op::Allocate).on_path("spare-").slow(Duration::from_secs(2)));
+        faulty.inject(Fault::at(Op::Allocate).on_path("spare-").slow(Duration::from_secs(late)));
         append_large(&log, SEGMENT_BYTES * 3 / 4);
         assert!(spare_becomes(&log, 20, |_, _| true), "no next segment is made");
         (home, store, faulty, log)
     };
-    let (_home, _store, _, log) = open();
+    let (_home, _store, _, log) = open(2);
     std::thread::sleep(Duration::from_secs(4));
     assert!(spare_becomes(&log, 20, |len, blocks| len <= SEGMENT_BYTES / 4 && blocks <= len + SLACK), "one that is idle has blocks ahead");
-    let (_home, _store, faulty, log) = open();
+    let (_home, _store, faulty, log) = open(8);
     faulty.inject(Fault::at(Op::Sync).on_path(".log").error(EIO));
-    append_large(&log, 1_000_000); // the keeper may have synced what was there
-    assert!(log.flush().is_err());
+    // The keeper may have synced what was there, and be the first to fail.
+    assert!(log.append_with(Record::new(b"another"), AckLevel::Written).is_err() || log.flush().is_err());
     assert!(
         (0..200).any(|_| {
             std::thread::sleep(Duration::from_millis(100));
