@@ -174,7 +174,7 @@ impl Spare {
     }
 
     pub(crate) fn give_blocks_back(&mut self) -> bool {
-        give_back(&mut self.has_blocks_behind, &*self.file, self.allocated)
+        give_back(&mut self.has_blocks_behind, &*self.file, self.allocated, self.capacity)
     }
 
     /// Makes the pages present that have blocks. Nobody stores to them yet.
@@ -646,8 +646,12 @@ impl Appender {
 
     /// Size of the next segment: the usual one, or as much as a larger batch needs.
     pub(crate) fn capacity_for(segment_bytes: u64, stored_bytes: usize) -> u64 {
-        let needed = (SEGMENT_HEADER_BYTES + stored_bytes + SEAL_BYTES) as u64;
-        (segment_bytes.max(needed).next_multiple_of(FRAME_ALIGN as u64)).min(SEGMENT_BYTES_MAX)
+        (segment_bytes.max(Self::bytes_for(stored_bytes)).next_multiple_of(FRAME_ALIGN as u64)).min(SEGMENT_BYTES_MAX)
+    }
+
+    /// Bytes of a segment that holds just this.
+    pub(crate) fn bytes_for(stored_bytes: usize) -> u64 {
+        (SEGMENT_HEADER_BYTES + stored_bytes + SEAL_BYTES) as u64
     }
 
     /// Whether another batch can have offsets.
@@ -670,12 +674,12 @@ impl Appender {
     /// Gives back blocks that were reserved ahead, of the active segment and of the next; whether there were some.
     pub(crate) fn give_blocks_back(&mut self) -> bool {
         let of_spare = self.spare.as_mut().is_some_and(Spare::give_blocks_back);
-        give_back(&mut self.has_blocks_behind, &*self.file, self.allocated) || of_spare
+        give_back(&mut self.has_blocks_behind, &*self.file, self.allocated, self.constants.capacity) || of_spare
     }
 
     /// Gives back the blocks behind the end, for good: nothing is appended after this.
     pub(crate) fn trim(&mut self) {
-        if (self.allocated > self.position || self.has_blocks_behind) && self.file.set_len(self.position).is_ok() {
+        if (self.allocated > self.position || self.has_blocks_behind) && shrink(&*self.file, self.position, self.constants.capacity) {
             (self.allocated, self.has_blocks_behind) = (self.position, false); // else zeros stand there until the next open, which reads past them
         }
     }
@@ -785,10 +789,15 @@ pub(crate) struct ResumeAt {
 }
 
 /// Gives blocks behind `len` back, if there may be some; whether that went well.
-fn give_back(has_blocks_behind: &mut bool, file: &dyn File, len: u64) -> bool {
-    let given = *has_blocks_behind && file.set_len(len).is_ok();
+fn give_back(has_blocks_behind: &mut bool, file: &dyn File, len: u64, capacity: u64) -> bool {
+    let given = *has_blocks_behind && shrink(file, len, capacity);
     *has_blocks_behind &= !given;
     given
+}
+
+/// Cuts a segment to `len`, unless it is longer than a writer makes it: then there is something that no writer left. Whether it was cut.
+pub(crate) fn shrink(file: &dyn File, len: u64, capacity: u64) -> bool {
+    file.len().is_ok_and(|found| found <= capacity) && file.set_len(len).is_ok()
 }
 
 /// From one look whether to fill ahead to the next.

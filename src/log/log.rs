@@ -10,7 +10,7 @@ use tidelog_format::{Checkpoint, IndexHeader, Offset, Position, SegmentHeader, T
 use crate::config::{Config, ReadIsolation, SyncPolicy};
 use crate::error::{AppendError, IoError, OpenError, SyncError};
 use crate::io::{Storage, futex, prefetch};
-use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Refusal, Spare, StoreFailure, StoreHow};
+use crate::log::appender::{Appender, Assigned, NamedSegment, NewSegment, Refusal, Spare, StoreFailure, StoreHow, shrink};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::keeper::Keeper;
 use crate::log::live::LivePage;
@@ -458,9 +458,9 @@ impl Log {
                     appender.next_seq += 1; // also behind one that is left over
                     Spare::make(&*self.view.storage, dir, appender.next_seq - 1, capacity, first_bytes)
                 };
-                let first_bytes = appender.first_bytes();
-                let made = make(appender, first_bytes).or_else(|_| make(appender, 0));
-                made.or_else(|error| if appender.give_blocks_back() { make(appender, 0) } else { Err(error) })?
+                let (first_bytes, least) = (appender.first_bytes(), Appender::bytes_for(stored));
+                let made = make(appender, first_bytes).or_else(|_| make(appender, least));
+                made.or_else(|error| if appender.give_blocks_back() { make(appender, least) } else { Err(error) })?
             }
         };
         let base = Offset::new(appender.next_offset);
@@ -755,7 +755,7 @@ impl Log {
         for segment in finished.into_iter().filter(|segment| list.entries.iter().any(|entry| Arc::ptr_eq(&entry.segment, segment))) {
             let published = segment.published();
             if let Ok(file) = segment.writable() {
-                let _ = file.set_len(published.end.into());
+                shrink(&*file, published.end.into(), segment.header.capacity);
             }
             segment.close_writable();
             if let (Some(index), Some(sums), Some(&chain)) = (segment.growing_index(), segment.sums.get(), segment.chain_out.get()) {

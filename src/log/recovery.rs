@@ -333,8 +333,8 @@ impl Apply<'_> {
         let unproven = plan.live.get(plan.durable.0..).and_then(<[_]>::split_last);
         // What is sealed is cut once it is synced, and not looked at again.
         let is_cut = |file: &LiveFile| file.stored_end() == file.segment.len || self.is_long(file);
-        let is_sealed = unproven.is_some_and(|(_, closed)| closed.iter().all(|file| file.sealed && is_cut(file)));
-        self.is_in_order() && is_sealed && plan.durable_end < plan.next_offset && files.slots.found.is_empty()
+        let is_sealed = || unproven.is_some_and(|(_, closed)| closed.iter().all(|file| file.sealed && is_cut(file)));
+        self.is_in_order() && plan.durable_end < plan.next_offset && files.slots.found.is_empty() && is_sealed()
     }
 
     /// Takes away what is no regular file but has the name of one that is written anew.
@@ -582,9 +582,9 @@ impl Apply<'_> {
     /// Keeps what a torn end or a stray file holds, for people to look at, and takes it out of the log's way.
     fn set_aside(&mut self) -> Result<(), OpenError> {
         let plan = self.plan;
-        // A writer cuts its own segment when it stops.
-        let is_too_long = |last: &LiveFile| plan.tail == Tail::InPlace && last.segment.len > last.segment.header.capacity;
-        if let Some(last) = plan.live.last().filter(|last| plan.torn || is_too_long(last)) {
+        if plan.torn
+            && let Some(last) = plan.live.last()
+        {
             self.quarantine_tail(last)?;
         }
         for id in &plan.cut {

@@ -567,7 +567,9 @@ fn a_sealed_segment_that_a_kill_left_long_is_cut_to_its_size() {
         if !is_opened {
             long.options.clone().open(long.killed.path()).unwrap().recover_all();
         }
-        let findings = long.reopen();
+        let (findings, syncs) = long.reopen();
+        // Such a kill leaves no more to an open than others do.
+        assert!(policy != SyncPolicy::OsOnly || syncs == 0, "{syncs} syncs");
         assert!(findings.iter().all(|finding| finding.verdict == Verdict::Silent), "{findings:?}");
         for (segment, len) in segments(&long.killed.partition_dir()).iter().zip(&long.lens) {
             assert_eq!(fs::metadata(&segment.path).unwrap().len(), *len, "{policy:?}, {is_opened}: {segment:?}");
@@ -605,10 +607,10 @@ impl KilledLong {
     fn new(policy: SyncPolicy, by: u64) -> Self {
         let (home, killed) = (Home::new(), Home::new());
         let options = StoreOptions::new().sync_policy(policy).segment_bytes(1 << 20).background_recovery(false);
-        for records in [9, Self::RECORDS - 9] {
+        for records in [10, Self::RECORDS - 10] {
             let (store, log) = home.partition(options.clone().without_threads());
             (0..records).for_each(|_| _ = log.append_with(Record::new(&[7; 400_000]), AckLevel::Written).unwrap());
-            if records < 9 {
+            if records < 10 {
                 copy_tree(home.path(), killed.path());
             }
             drop((store, log));
@@ -617,20 +619,25 @@ impl KilledLong {
         sealed.pop();
         let lens: Vec<_> = sealed.iter().map(|segment| segment.seal().end()).collect();
         assert!(lens.len() == 6 && lens.iter().all(|len| *len + by < 1 << 20), "{lens:?}");
-        for (segment, len) in sealed.iter().zip(&lens) {
+        for (number, (segment, len)) in sealed.iter().zip(&lens).enumerate() {
             fs::OpenOptions::new().write(true).open(&segment.path).unwrap().set_len(len + by).unwrap();
-            let _ = fs::remove_file(segment.path.with_extension("idx")); // which is written behind the cut
+            // It is written behind the cut; but for what a close wrote, of what was sealed right behind the next open.
+            if number != 4 {
+                let _ = fs::remove_file(segment.path.with_extension("idx"));
+            }
         }
         Self { killed, options, lens }
     }
 
-    /// Opens it, and goes on to a clean close.
-    fn reopen(&self) -> Vec<Finding> {
-        let (store, log) = self.killed.partition(self.options.clone());
+    /// Opens it, and goes on to a clean close. What was found, and how many syncs the open took.
+    fn reopen(&self) -> (Vec<Finding>, u64) {
+        let (faulty, _) = faulty();
+        let (store, log) = self.killed.partition(self.options.clone().storage(Arc::new(faulty.clone())).without_threads());
+        let syncs = faulty.syncs();
         assert_eq!(log.read_from(0).unwrap().map(Result::unwrap).count(), Self::RECORDS);
         let findings = log.recovery_report().findings.clone();
         store.close().unwrap();
-        findings
+        (findings, syncs)
     }
 }
 
