@@ -458,9 +458,12 @@ impl Log {
                     appender.next_seq += 1; // also behind one that is left over
                     Spare::make(&*self.view.storage, dir, appender.next_seq - 1, capacity, first_bytes)
                 };
-                let (first_bytes, least) = (appender.first_bytes(), Appender::bytes_for(stored));
+                let least = Appender::bytes_for(stored);
+                let first_bytes = appender.first_bytes().max(least);
                 let made = make(appender, first_bytes).or_else(|_| make(appender, least));
-                made.or_else(|error| if appender.give_blocks_back() { make(appender, least) } else { Err(error) })?
+                let made = made.or_else(|error| if appender.give_blocks_back() { make(appender, least) } else { Err(error) });
+                // The old segment is cut to its size once it is synced, and the batch may have room then.
+                made.or_else(|_| make(appender, 0))?
             }
         };
         let base = Offset::new(appender.next_offset);

@@ -228,11 +228,11 @@ fn pages_that_were_stored_during_a_sync_are_not_mapped_in_the_next() {
         append(100); // rolls
         faulty.inject(Fault::at(Op::Sync).on_path(first.file_name().unwrap().to_str().unwrap()).slow(Duration::from_secs(2)));
         let stored = std::thread::scope(|scope| {
+            let started = Instant::now(); // no sync ends before two seconds behind this
             let flush = scope.spawn(|| partition.flush());
             while faulty.fired() == 0 && !flush.is_finished() {
                 std::thread::sleep(Duration::from_millis(1));
             }
-            let started = Instant::now();
             append(700);
             let stored = mapped_kib(&home.partition_dir());
             let is_in_time = started.elapsed() < Duration::from_millis(1900);
