@@ -66,9 +66,14 @@ impl SegmentFile {
         self.storage.open(&self.path, Access::Read).at("open", &self.path)
     }
 
+    /// How long it is without what stands behind its capacity, which no writer left.
+    pub(crate) fn len_within(&self) -> u64 {
+        self.len.min(self.header.capacity)
+    }
+
     /// Whether nothing was ever appended to it, or all of it was taken away.
     pub(crate) fn is_unused(&self) -> Result<bool, IoError> {
-        is_zero(&*self.open()?, &self.path, SEGMENT_HEADER_BYTES as u64, self.len.min(self.header.capacity))
+        is_zero(&*self.open()?, &self.path, SEGMENT_HEADER_BYTES as u64, self.len_within())
     }
 
     /// The last bytes of the file, as far as its capacity goes.

@@ -21,6 +21,7 @@ mod offset_index;
 mod partition_view;
 mod plan;
 mod poll_end;
+mod quarantine;
 mod reader;
 mod record_batch;
 mod record_times;

@@ -386,7 +386,7 @@ impl<'a> Judge<'a> {
 
     fn limit(&self, segment: &SegmentFile, to: u64) -> WalkLimit<'_> {
         let offset = self.ends.map_or(to, |ends| to.min(ends.written_end));
-        WalkLimit { position: segment.len.min(segment.header.capacity), offset, terms: &self.terms, index_interval: self.index_interval }
+        WalkLimit { position: segment.len_within(), offset, terms: &self.terms, index_interval: self.index_interval }
     }
 
     /// The durable point: the furthest that a checkpoint slot or any live frame says was synced.

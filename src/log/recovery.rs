@@ -1,20 +1,22 @@
 //! Recovery, second half: does what the plan says, in an order in which a crash at any step finds the same input again.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{Checkpoint, Offset, Position, QUARANTINE_NAME, SEGMENT_HEADER_BYTES, SegmentId, Terms, TimestampNs};
+use tidelog_format::{Checkpoint, Offset, Position, SEGMENT_HEADER_BYTES, SegmentId, Terms, TimestampNs};
 
 use crate::clock::now;
 use crate::config::{Config, OnDamage, SyncPolicy};
 use crate::error::{DamagedRange, IoContext, IoError, OpenError};
-use crate::io::{Access, File, Kind, Published, Storage, read_file, read_full_at, replace_file, write_all_at};
+use crate::io::{Access, File, Kind, Published, Storage, read_file, replace_file, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
 use crate::log::checkpoint::{CheckpointFile, Slots};
 use crate::log::decision::Verdict;
 use crate::log::files::{PartitionFiles, is_zero, read_files};
 use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
 use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
+use crate::log::quarantine::{Quarantine, cut_off, remove_old};
 use crate::log::segment::{Segment, Sums};
 use crate::log::view::{LiveSegment, SegmentList};
 use crate::log::walk::{WalkLimit, WalkStart, walk};
@@ -37,6 +39,8 @@ pub struct RecoveryReport {
     pub findings: Vec<Finding>,
     /// Files and parts of files that were set aside, by name.
     pub quarantined: Vec<String>,
+    /// Whether the log ended in frames that were cut off.
+    pub torn_end: bool,
 }
 
 impl RecoveryReport {
@@ -47,7 +51,7 @@ impl RecoveryReport {
 
     /// Whether the log ended in frames that were cut off: what a crash may cost.
     pub fn had_torn_end(&self) -> bool {
-        !self.quarantined.is_empty()
+        self.torn_end
     }
 }
 
@@ -306,6 +310,7 @@ impl Apply<'_> {
             damage: plan.damage.clone(),
             findings: plan.findings.clone(),
             quarantined: std::mem::take(&mut self.quarantined),
+            torn_end: plan.torn,
         };
         Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, unsynced, report }
     }
@@ -355,10 +360,7 @@ impl Apply<'_> {
 
     fn cut_torn_seals(&self) -> Result<(), OpenError> {
         for file in self.plan.live.iter().filter(|file| self.plan.torn_seals.contains(&file.segment.id)) {
-            let path = &file.segment.path;
-            let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
-            writable.set_len(file.end).at("shrink", path)?;
-            writable.sync().at("sync", path)?;
+            cut_off(&**self.storage, &file.segment, file.end)?;
         }
         Ok(())
     }
@@ -597,33 +599,26 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// Copies what stands behind the last live frame, makes the copy durable, then shrinks the file to what is live.
+    /// Keeps what stands behind the last live frame, then takes it away. What is behind the capacity is no part of the log, and stays.
     fn quarantine_tail(&mut self, file: &LiveFile) -> Result<(), OpenError> {
-        let path = &file.segment.path;
-        let end = file.end + if file.sealed { tidelog_format::SEAL_BYTES as u64 } else { 0 };
-        let mut bytes = vec![0; file.segment.len.saturating_sub(end).min(QUARANTINE_BYTES_MAX) as usize];
-        let read = read_full_at(&*file.segment.open()?, &mut bytes, end).at("read", path)?;
-        let used = bytes[..read].iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
-        if used > 0 {
-            let name = format!("{}-{:010}.bin", file.segment.id.log_name().trim_end_matches(".log"), end);
-            let target = quarantine_dir(&**self.storage, self.dir)?.join(&name);
-            replace_file(&**self.storage, &target, &bytes[..used]).at("write", &target)?;
-            self.quarantined.push(name);
-        }
-        let writable = self.storage.open(path, Access::ReadWrite).at("open", path)?;
-        writable.set_len(end).at("shrink", path)?;
-        writable.sync().at("sync", path)?;
-        Ok(())
+        let segment = &file.segment;
+        let kept = self.quarantine().keep(segment, file.stored_end(), segment.len_within())?;
+        self.quarantined.extend(kept);
+        Ok(cut_off(&**self.storage, segment, file.stored_end())?)
     }
 
     fn quarantine_file(&mut self, name: &str) -> Result<(), OpenError> {
-        let target = quarantine_dir(&**self.storage, self.dir)?.join(format!("{name}.{}", now().get()));
+        let target = self.quarantine().directory()?.join(format!("{name}.{}", now().get()));
         match self.storage.rename_new(&self.dir.join(name), &target) {
             Ok(()) => self.quarantined.push(name.to_owned()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(IoError::new("set aside", &self.dir.join(name), error).into()),
         }
         Ok(())
+    }
+
+    fn quarantine(&self) -> Quarantine<'_> {
+        Quarantine { storage: &**self.storage, dir: self.dir }
     }
 
     fn unlink_superseded(&mut self) -> Result<(), OpenError> {
@@ -636,11 +631,7 @@ impl Apply<'_> {
                 self.remove_index(id)?;
                 continue;
             }
-            let path = self.dir.join(id.log_name());
-            match self.storage.unlink(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(IoError::new("remove", &path, error).into()),
-                _ => {}
-            }
+            remove_old(&**self.storage, &self.dir.join(id.log_name()))?;
             self.remove_index(id)?;
         }
         Ok(())
@@ -659,31 +650,8 @@ impl Apply<'_> {
     }
 
     fn remove_index(&self, id: SegmentId) -> Result<(), OpenError> {
-        let path = self.dir.join(id.index_name());
-        match self.storage.unlink(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(IoError::new("remove", &path, error).into()),
-            _ => Ok(()),
-        }
+        Ok(remove_old(&**self.storage, &self.dir.join(id.index_name()))?)
     }
-}
-
-/// The directory of what is set aside in the partition in `dir`, made if it is not there.
-///
-/// # Errors
-/// [`IoError`].
-pub(crate) fn quarantine_dir(storage: &dyn Storage, dir: &Path) -> Result<PathBuf, IoError> {
-    let quarantine = dir.join(QUARANTINE_NAME);
-    if storage.kind(&quarantine).at("look at", &quarantine)?.is_some_and(|kind| kind != Kind::Directory) {
-        // Not ours, and never written through.
-        let aside = dir.join(format!("{QUARANTINE_NAME}.{}", now().get()));
-        storage.rename_new(&quarantine, &aside).at("set aside", &quarantine)?;
-    }
-    match storage.create_dir(&quarantine) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(IoError::new("create", &quarantine, error)),
-        _ => {}
-    }
-    storage.sync_dir(dir).at("sync", dir)?;
-    Ok(quarantine)
 }
 
 /// A segment that nothing is appended to any more.
@@ -728,18 +696,39 @@ pub(crate) fn index_header(file: &LiveFile, sealed: bool) -> tidelog_format::Ind
     }
 }
 
-/// Keeps the newest 16 reports.
+/// Keeps the newest 16 reports. What the newest says already is not said again, or what stays would push out what does not. A full disk keeps
+/// nobody from opening a log: the report is a value, too.
 fn write_report(storage: &dyn Storage, dir: &Path, report: &RecoveryReport) -> Result<(), OpenError> {
-    let path = dir.join(format!("recovery-{:020}.json", now().get()));
+    let path_of = |number: u64| dir.join(format!("recovery-{number:020}.json"));
+    let mut kept: Vec<u64> = storage.list(dir).at("list", dir)?.iter().filter_map(|entry| report_number(entry.name.to_str()?)).collect();
+    kept.sort_unstable();
+    let is_told = |number: &u64| says(storage, &path_of(*number), report);
+    if report.quarantined.is_empty() && kept.last().is_some_and(is_told) {
+        return Ok(());
+    }
+    let path = path_of(now().get() as u64);
     let bytes = serde_json::to_vec_pretty(report).expect("a report holds only numbers, strings and lists");
-    replace_file(storage, &path, &bytes).at("write", &path)?;
-    let mut reports: Vec<u64> = storage.list(dir).at("list", dir)?.iter().filter_map(|entry| report_number(entry.name.to_str()?)).collect();
-    reports.sort_unstable();
-    for number in reports.iter().rev().skip(REPORTS_KEPT) {
-        let path = dir.join(format!("recovery-{number:020}.json"));
-        storage.unlink(&path).at("remove", &path)?;
+    match replace_file(storage, &path, &bytes) {
+        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => return Ok(()),
+        written => written.at("write", &path)?,
+    }
+    for number in kept.iter().rev().skip(REPORTS_KEPT - 1) {
+        remove_old(storage, &path_of(*number))?;
     }
     Ok(())
+}
+
+/// Whether an earlier report tells all that this one does.
+fn says(storage: &dyn Storage, path: &Path, report: &RecoveryReport) -> bool {
+    let earlier = read_file(storage, path, REPORT_BYTES_MAX).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    earlier.is_some_and(|earlier| facts_of(&serde_json::json!(report)) == facts_of(&earlier))
+}
+
+/// Damage, and all findings but those that an ordinary crash leaves.
+fn facts_of(report: &serde_json::Value) -> [serde_json::Value; 2] {
+    let is_notable = |finding: &&serde_json::Value| finding["verdict"] != serde_json::json!(Verdict::Silent);
+    let findings = report["findings"].as_array().into_iter().flatten().filter(is_notable).cloned().collect();
+    [report["damage"].clone(), findings]
 }
 
 fn report_number(name: &str) -> Option<u64> {
@@ -749,6 +738,6 @@ fn report_number(name: &str) -> Option<u64> {
     }
 }
 
-const QUARANTINE_BYTES_MAX: u64 = 64 << 20;
 const REPORTS_KEPT: usize = 16;
+const REPORT_BYTES_MAX: u64 = 64 << 20;
 const FIRST_BYTES: u64 = 64 << 10;

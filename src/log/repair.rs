@@ -194,7 +194,7 @@ impl Surgery {
         let walked = self.walk(live, is_last)?;
         let name = segment.id.log_name();
         if self.has_bad_seal(live, &walked, to) {
-            self.unsealed.push(Stretch { source: segment.clone(), from: end, to: segment.len });
+            self.unsealed.push(Stretch { source: segment.clone(), from: end, to: segment.len_within() });
         }
         // What lies below the log start stands in nobody's way.
         let lost_to = |bad: usize| walked.runs.get(bad + 1).map_or(to, |run| run.offset);
@@ -231,7 +231,7 @@ impl Surgery {
         let segment = &live.segment;
         let start = WalkStart::of_segment(segment.id.base_offset, segment.header.chain_seed);
         // What is torn off the end of the log is not looked at.
-        let position = if is_last { live.end } else { segment.len.min(segment.header.capacity) };
+        let position = if is_last { live.end } else { segment.len_within() };
         let limit = WalkLimit { position, offset: live.to, terms: &self.plan.terms, index_interval: u32::MAX };
         walk(&*segment.open()?, &segment.path, segment.header.salt, segment.id.base_offset, start, limit)
     }

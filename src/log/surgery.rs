@@ -11,10 +11,11 @@ use tidelog_format::{
 use crate::clock::now;
 use crate::config::OnDamage;
 use crate::error::{IoContext, IoError, OpenError};
-use crate::io::{Access, File, Storage, read_full_at, write_all_at};
+use crate::io::{File, Storage, read_full_at, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, Spare};
 use crate::log::deep::FileNote;
-use crate::log::recovery::{RecoverHow, quarantine_dir, recover};
+use crate::log::quarantine::{Quarantine, cut_off, remove_old};
+use crate::log::recovery::{RecoverHow, recover};
 use crate::log::repair::{Graft, PartitionRepair, Stretch, Surgery};
 
 /// Repairs the partition in `dir`. The store's lock is held, and nobody has the partition open.
@@ -68,40 +69,8 @@ impl Operation<'_> {
 
     /// Copies bytes that no new segment holds: should the process die in between, the next open may unlink what the new segments made dead.
     fn keep(&self, stretch: &Stretch) -> Result<(), OpenError> {
-        let (source, path) = (stretch.source.open()?, &stretch.source.path);
-        let dir = quarantine_dir(&**self.storage, self.dir)?;
-        let target = dir.join(format!("{}-{:010}.bin", stretch.source.id.log_name().trim_end_matches(".log"), stretch.from));
-        let temporary = dir.join(format!("{}-{:010}.bin.tmp", stretch.source.id.log_name().trim_end_matches(".log"), stretch.from));
-        self.remove_old(&temporary)?;
-        let file = self.storage.create(&temporary).at("create", &temporary)?;
-        let mut bytes = vec![0; COPY_BYTES];
-        let (mut at, mut used) = (stretch.from, 0);
-        while at < stretch.to {
-            let want = (stretch.to - at).min(COPY_BYTES as u64) as usize;
-            let read = read_full_at(&*source, &mut bytes[..want], at).at("read", path)?;
-            if read == 0 {
-                break;
-            }
-            if let Some(last) = bytes[..read].iter().rposition(|&byte| byte != 0) {
-                write_all_at(&*file, &bytes[..=last], at - stretch.from).at("write", &temporary)?;
-                used = at - stretch.from + last as u64 + 1;
-            }
-            at += read as u64;
-        }
-        if used == 0 {
-            // Zeros say nothing.
-            return Ok(self.storage.unlink(&temporary).at("remove", &temporary)?);
-        }
-        file.sync().at("sync", &temporary)?;
-        self.storage.rename(&temporary, &target).at("name", &target)?;
-        Ok(self.storage.sync_dir(&dir).at("sync", &dir)?)
-    }
-
-    fn remove_old(&self, path: &Path) -> Result<(), IoError> {
-        match self.storage.unlink(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(IoError::new("remove", path, error)),
-            _ => Ok(()),
-        }
+        Quarantine { storage: &**self.storage, dir: self.dir }.keep(&stretch.source, stretch.from, stretch.to)?;
+        Ok(())
     }
 
     /// Appending goes on in a segment of its own.
@@ -155,7 +124,7 @@ impl Operation<'_> {
     fn graft(&self, graft: &Graft) -> Result<(), OpenError> {
         let (header, id) = (self.header(graft), graft.id());
         let (path, temporary) = (self.dir.join(id.log_name()), self.dir.join(format!("{}.tmp", id.log_name())));
-        self.remove_old(&temporary)?;
+        remove_old(&**self.storage, &temporary)?;
         let file = self.storage.create(&temporary).at("create", &temporary)?;
         match graft.frames {
             Some(frames) => Copying::new(&*file, &temporary, header, graft, frames).run()?,
@@ -171,21 +140,18 @@ impl Operation<'_> {
 
     /// As recovery does with a seal that a crash tore.
     fn trim(&self, bad_seal: &Stretch) -> Result<(), OpenError> {
-        let path = &bad_seal.source.path;
-        let file = self.storage.open(path, Access::ReadWrite).at("open", path)?;
-        file.set_len(bad_seal.from).at("shrink", path)?;
-        Ok(file.sync().at("sync", path)?)
+        Ok(cut_off(&**self.storage, &bad_seal.source, bad_seal.from)?)
     }
 
     fn retire(&self, id: SegmentId) -> Result<(), OpenError> {
-        let dir = quarantine_dir(&**self.storage, self.dir)?;
+        let dir = Quarantine { storage: &**self.storage, dir: self.dir }.directory()?;
         let path = self.dir.join(id.log_name());
         let target = dir.join(format!("{}.{}", id.log_name(), now().get()));
         self.storage.rename_new(&path, &target).at("set aside", &path)?;
         self.storage.sync_dir(&dir).at("sync", &dir)?;
         self.storage.sync_dir(self.dir).at("sync", self.dir)?;
         // Derived, and of no segment any more.
-        Ok(self.remove_old(&self.dir.join(id.index_name()))?)
+        Ok(remove_old(&**self.storage, &self.dir.join(id.index_name()))?)
     }
 }
 

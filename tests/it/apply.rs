@@ -1,13 +1,16 @@
 //! What an open does about what it found: which calls it makes, in which order, what it sets aside, and what recovery of many leaves to it.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use tidelog::io::Disk;
-use tidelog::io::fault::{Call, EIO, Fault, Faulty, Op};
+use tidelog::io::fault::{Call, EIO, ENOSPC, Fault, Faulty, Op};
 use tidelog::{AckLevel, Found, OpenError, Partition, ReadError, RecoveryReport, Store, SyncPolicy, TopicError, Verdict};
-use tidelog_format::{CHECKPOINT_NAME, Checkpoint, FileName, IndexHeader, META_NAME, Meta, Offset, SEAL_BYTES, SegmentHeader, SegmentId};
+use tidelog_format::{
+    CHECKPOINT_NAME, Checkpoint, FileName, IndexHeader, META_NAME, Meta, Offset, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId,
+};
 
 use crate::support::{Durable, Lab, TOPIC, append, assert_same, copy_tree, fingerprint, names, options, partition, partition_dir, read_all, tempdir};
 
@@ -434,6 +437,78 @@ fn what_a_recovery_cut_off_is_set_aside_by_the_next_one() {
     }
 }
 
+/// A stray is set aside as well, and no end of a log.
+#[test]
+fn a_stray_is_no_torn_end() {
+    let lab = Lab::three_segments(Durable::Everything);
+    fs::copy(&lab.segments()[0].path, lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name())).unwrap();
+    let done = report(&lab);
+    assert!(done.quarantined.len() == 1 && !done.had_torn_end(), "{done:#?}");
+}
+
+/// However much that is: here a byte, 100 MiB behind the tear.
+#[test]
+fn all_that_was_torn_off_is_kept() {
+    let lab = torn();
+    let segment = &lab.segments()[0];
+    let capacity = 200 << 20;
+    segment.edit(|bytes| {
+        let header = tidelog_format::SegmentHeader { capacity, ..segment.header };
+        bytes[..SEGMENT_HEADER_BYTES].copy_from_slice(&header.encode());
+    });
+    let from = fs::metadata(&segment.path).unwrap().len();
+    let file = fs::OpenOptions::new().write(true).open(&segment.path).unwrap();
+    file.set_len(capacity).unwrap();
+    file.write_all_at(b"!", from + (100 << 20)).unwrap();
+    let done = report(&lab);
+    let [name] = &done.quarantined[..] else { panic!("{done:#?}") };
+    let kept = fs::read(lab.dir().join("quarantine").join(name)).unwrap();
+    let cut_at = fs::metadata(&segment.path).unwrap().len();
+    assert_eq!((kept.len() as u64, kept.last()), (from + (100 << 20) + 1 - cut_at, Some(&b'!')));
+    assert!(kept[..(from - cut_at) as usize].iter().any(|&byte| byte != 0), "and what stands right behind the tear");
+}
+
+/// What is told at every open would push out what is told once.
+#[test]
+fn what_stays_is_reported_once() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let segment = &lab.segments()[0];
+    segment.edit(|bytes| bytes.resize(segment.header.capacity as usize + 100, 1));
+    let reports = || names(&lab.dir()).into_iter().filter(|name| name.starts_with("recovery-")).collect::<Vec<_>>();
+    assert!(report(&lab).is_notable());
+    let first = reports();
+    for _ in 0..3 {
+        assert!(report(&lab).is_notable(), "the value says it at each open");
+        assert_eq!(reports(), first);
+    }
+    // Something else is news, also if what was found before is found again.
+    let other = &lab.segments()[1];
+    other.edit(|bytes| bytes.resize(other.header.capacity as usize + 100, 1));
+    let of_both = report(&lab);
+    assert_eq!(reports().len(), 2, "{of_both:#?}");
+    // As is each file that is set aside.
+    for number in 0..2 {
+        fs::write(lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name()), segment.bytes()).unwrap();
+        assert_eq!(report(&lab).quarantined.len(), 1);
+        assert_eq!(reports().len(), 3 + number);
+    }
+}
+
+/// The report is a value, too.
+#[test]
+fn a_report_without_room_keeps_no_log_from_being_opened() {
+    for (errno, opens) in [(ENOSPC, true), (EIO, false)] {
+        let lab = Lab::three_segments(Durable::Everything);
+        let segment = &lab.segments()[0];
+        segment.edit(|bytes| bytes.resize(segment.header.capacity as usize + 100, 1));
+        let (faulty, store) = store_on(&lab);
+        faulty.inject(Fault::at(Op::Write).on_path("recovery-").error(errno));
+        let opened = partition(&store);
+        assert_eq!(faulty.fired(), 1);
+        assert_eq!(opened.as_ref().is_ok_and(|partition| partition.recovery_report().is_notable()), opens, "{opened:?}");
+    }
+}
+
 #[test]
 fn sixteen_reports_are_kept() {
     let lab = Lab::three_segments(Durable::Everything);
@@ -446,7 +521,9 @@ fn sixteen_reports_are_kept() {
         numbers.collect()
     };
     let mut all = Vec::new();
-    for _ in 0..19 {
+    for number in 0..19 {
+        // One more that nobody told of yet.
+        fs::write(lab.dir().join(SegmentId { base_offset: 1000 + number, seq: 100 + number }.log_name()), [1; 200]).unwrap();
         assert!(report(&lab).is_notable());
         all.push(*reports().last().unwrap());
     }
@@ -462,7 +539,8 @@ fn what_is_notable() {
     assert!(!plain.is_notable() && !plain.had_torn_end());
     assert!(RecoveryReport { damage: vec![range()], ..plain.clone() }.is_notable());
     let aside = RecoveryReport { quarantined: vec![String::new()], ..plain.clone() };
-    assert!(aside.is_notable() && aside.had_torn_end());
+    assert!(aside.is_notable() && !aside.had_torn_end());
+    assert!(RecoveryReport { torn_end: true, ..plain.clone() }.had_torn_end());
     let repaired = RecoveryReport { findings: vec![finding(Verdict::Silent), finding(Verdict::Repair)], ..plain };
     assert!(repaired.is_notable() && !repaired.had_torn_end());
 }

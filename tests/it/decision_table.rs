@@ -621,6 +621,43 @@ fn row_31_file_longer_than_its_capacity() {
     }
 }
 
+/// What is torn is set aside and taken away from in front of it.
+#[test]
+fn row_31_file_longer_than_its_capacity_and_torn() {
+    let excess = [0xAB; 5000];
+    // The end of the log, then a seal.
+    for number in [2, 0] {
+        let lab = Lab::three_segments(Durable::Before(30));
+        let segment = &lab.segments()[number];
+        let (from, expect) = if number == 2 {
+            let from = segment.frame_of(140).position;
+            segment.flip_body(140);
+            (from as usize, Expect::ends_at(140).found(Found::BadFrameThenValid, Verdict::Repair))
+        } else {
+            let seal = segment.seal().position;
+            segment.flip(seal + 70);
+            (seal as usize, Expect::ends_at(150).found(Found::UnsealedRunsToNext, Verdict::Silent))
+        };
+        let torn = segment.bytes()[from..].to_vec();
+        let capacity = segment.header.capacity as usize;
+        segment.edit(|bytes| {
+            bytes.resize(capacity, 0);
+            bytes.extend(excess);
+        });
+        check(&lab, &expect.found(Found::TooLong, Verdict::Repair).stays());
+        let bytes = segment.bytes();
+        assert!(bytes[from..capacity].iter().all(|&byte| byte == 0), "segment {number}: what was torn is still there");
+        assert!(bytes[capacity..] == excess, "segment {number}: {} bytes behind its capacity", bytes.len().saturating_sub(capacity));
+        if number == 2 {
+            let kept = names(&lab.dir().join("quarantine"));
+            let [kept] = &kept[..] else { panic!("{kept:?}") };
+            let kept = fs::read(lab.dir().join("quarantine").join(kept)).unwrap();
+            let used = torn.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+            assert!(kept == torn[..used], "{} bytes are kept, {used} were torn", kept.len());
+        }
+    }
+}
+
 #[test]
 fn row_31_bytes_past_the_seal() {
     for durable in [Durable::Everything, Durable::Before(30)] {

@@ -319,6 +319,28 @@ fn a_damaged_seal_is_taken_off() {
     assert!(is_kept(&lab, &bytes));
 }
 
+/// What no writer left behind the capacity of a segment stays there.
+#[test]
+fn a_damaged_seal_is_taken_off_in_front_of_what_is_too_long() {
+    let lab = closed();
+    let first = &lab.segments()[0];
+    let (seal, capacity) = (first.seal().position as usize, first.header.capacity as usize);
+    first.flip(seal as u64 + 70);
+    first.edit(|bytes| {
+        bytes.resize(capacity, 0);
+        bytes.extend([0xAB; 5000]);
+    });
+    let bytes = first.bytes()[seal..seal + 120].to_vec();
+    lab.remove_indexes();
+    let done = apply(&lab);
+    assert!(done.len() == 1 && done[0].steps.iter().any(|step| step.action == RepairAction::Trim), "{done:#?}");
+    assert!(is_kept(&lab, &bytes));
+    assert!(first.bytes()[seal..capacity].iter().all(|&byte| byte == 0), "the seal is still there");
+    assert!(first.bytes()[capacity..] == [0xAB; 5000], "{} bytes behind the capacity", first.bytes().len() - capacity);
+    check_view(&view(&lab), &lab.oracle, &[], true, "repaired");
+    assert!(plan(&lab).steps.iter().all(|step| step.action != RepairAction::Trim), "{:#?}", plan(&lab));
+}
+
 /// A batch of many records is lost whole, with its neighbours left.
 #[test]
 fn a_batch_is_lost_whole() {

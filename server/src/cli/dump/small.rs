@@ -200,4 +200,5 @@ const SMALL_BYTES: usize = 8192;
 /// As much as the engine looks at.
 const LIVE_BYTES_MAX: u64 = 256 << 20;
 const REPORT_BYTES_MAX: usize = 64 << 20;
-const REPORT_FIELDS: [&str; 7] = ["log_start_offset", "next_offset", "leader_epoch", "scanned_bytes", "damage", "findings", "quarantined"];
+const REPORT_FIELDS: [&str; 8] =
+    ["log_start_offset", "next_offset", "leader_epoch", "scanned_bytes", "damage", "findings", "quarantined", "torn_end"];

@@ -1,0 +1,134 @@
+//! What is taken out of a log: kept for people to look at, durably, before it is gone from where it stood. Decides nothing.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use tidelog_format::QUARANTINE_NAME;
+
+use crate::clock::now;
+use crate::error::{IoContext, IoError};
+use crate::io::{Access, File, Kind, Storage, read_full_at, write_all_at, write_zeros};
+use crate::log::files::SegmentFile;
+
+/// What is set aside of the partition in a directory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Quarantine<'a> {
+    pub(crate) storage: &'a dyn Storage,
+    /// The partition's.
+    pub(crate) dir: &'a Path,
+}
+
+impl Quarantine<'_> {
+    /// Copies what stands from `from` to `to` in a segment, without the zeros behind it. Returns the name of the copy, if it is not all zeros.
+    ///
+    /// # Errors
+    /// [`IoError`]; then there is no copy by that name, or the one of before.
+    pub(crate) fn keep(self, segment: &SegmentFile, from: u64, to: u64) -> Result<Option<String>, IoError> {
+        let source = segment.open()?;
+        let mut copy = None;
+        for_each_used(&*source, &segment.path, (from, to), |at, bytes| {
+            let copy = match &mut copy {
+                Some(copy) => copy,
+                None => copy.insert(self.begin_copy(segment, from)?),
+            };
+            write_all_at(&*copy.file, bytes, at - from).at("write", &copy.temporary)
+        })?;
+        copy.map(|copy| self.name(copy)).transpose()
+    }
+
+    fn begin_copy(self, segment: &SegmentFile, from: u64) -> Result<Copy, IoError> {
+        let name = format!("{}-{from:010}.bin", segment.id.log_name().trim_end_matches(".log"));
+        let dir = self.directory()?;
+        let temporary = dir.join(format!("{name}.tmp"));
+        remove_old(self.storage, &temporary)?;
+        let file = self.storage.create(&temporary).at("create", &temporary)?;
+        Ok(Copy { file, name, dir, temporary })
+    }
+
+    fn name(self, copy: Copy) -> Result<String, IoError> {
+        copy.file.sync().at("sync", &copy.temporary)?;
+        let target = copy.dir.join(&copy.name);
+        self.storage.rename(&copy.temporary, &target).at("name", &target)?;
+        self.storage.sync_dir(&copy.dir).at("sync", &copy.dir)?;
+        Ok(copy.name)
+    }
+
+    /// The directory of what is set aside, made if it is not there.
+    ///
+    /// # Errors
+    /// [`IoError`].
+    pub(crate) fn directory(self) -> Result<PathBuf, IoError> {
+        let (storage, dir) = (self.storage, self.dir);
+        let quarantine = dir.join(QUARANTINE_NAME);
+        if storage.kind(&quarantine).at("look at", &quarantine)?.is_some_and(|kind| kind != Kind::Directory) {
+            // Not ours, and never written through.
+            let aside = dir.join(format!("{QUARANTINE_NAME}.{}", now().get()));
+            storage.rename_new(&quarantine, &aside).at("set aside", &quarantine)?;
+        }
+        match storage.create_dir(&quarantine) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(IoError::new("create", &quarantine, error)),
+            _ => {}
+        }
+        storage.sync_dir(dir).at("sync", dir)?;
+        Ok(quarantine)
+    }
+}
+
+/// A copy that has no name yet.
+struct Copy {
+    file: std::sync::Arc<dyn File>,
+    name: String,
+    dir: PathBuf,
+    temporary: PathBuf,
+}
+
+/// Takes away, durably, what stands behind `end` in a segment. What is behind its capacity is of no writer, and stays: then zeros are written.
+///
+/// # Errors
+/// [`IoError`].
+pub(crate) fn cut_off(storage: &dyn Storage, segment: &SegmentFile, end: u64) -> Result<(), IoError> {
+    let (path, capacity) = (&segment.path, segment.header.capacity);
+    let file = storage.open(path, Access::ReadWrite).at("open", path)?;
+    if file.len().at("measure", path)? > capacity {
+        for_each_used(&*file, path, (end, capacity), |at, bytes| write_zeros(&*file, at, at + bytes.len() as u64).at("write", path))?;
+    } else {
+        file.set_len(end).at("shrink", path)?;
+    }
+    file.sync().at("sync", path)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// [`IoError`].
+pub(crate) fn remove_old(storage: &dyn Storage, path: &Path) -> Result<(), IoError> {
+    match storage.unlink(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(IoError::new("remove", path, error)),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a range, as far as the file goes, in pieces, and hands on those that are not all zeros, each without the zeros behind it.
+fn for_each_used(
+    file: &dyn File,
+    path: &Path,
+    (from, to): (u64, u64),
+    mut each: impl FnMut(u64, &[u8]) -> Result<(), IoError>,
+) -> Result<(), IoError> {
+    let mut bytes = vec![0; PIECE_BYTES.min(to.saturating_sub(from)) as usize];
+    let mut at = from;
+    while at < to {
+        let want = PIECE_BYTES.min(to - at) as usize;
+        let read = read_full_at(file, &mut bytes[..want], at).at("read", path)?;
+        if read == 0 {
+            break;
+        }
+        if let Some(last) = bytes[..read].iter().rposition(|&byte| byte != 0) {
+            each(at, &bytes[..=last])?;
+        }
+        at += read as u64;
+    }
+    Ok(())
+}
+
+const PIECE_BYTES: u64 = 1 << 20;
