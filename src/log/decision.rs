@@ -74,6 +74,11 @@ impl Found {
         matches!(self, ZerosToEnd | BadFrameThenNothing | BadFrameThenValid | NonZeroPad | ChainMismatch | SegmentMissing | HeaderlessTail)
     }
 
+    /// Whether an open leaves it as it found it.
+    pub(crate) fn stays(self) -> bool {
+        matches!(self, Self::HeaderBadSaltKnown | Self::TooLong | Self::NotRegular | Self::HeadMissing)
+    }
+
     /// What there is to say of a file of which no more is known.
     pub(crate) fn of_a_file(self) -> &'static str {
         match self {

@@ -22,18 +22,22 @@ impl Quarantine<'_> {
     /// Copies what stands from `from` to `to` in a segment, without the zeros behind it. Returns the name of the copy, if it is not all zeros.
     ///
     /// # Errors
-    /// [`IoError`]; then there is no copy by that name, or the one of before.
+    /// [`IoError`]; then nothing new is there.
     pub(crate) fn keep(self, segment: &SegmentFile, from: u64, to: u64) -> Result<Option<String>, IoError> {
-        let source = segment.open()?;
-        let mut copy = None;
-        for_each_used(&*source, &segment.path, (from, to), |at, bytes| {
+        let (source, mut copy) = (segment.open()?, None);
+        let copied = for_each_used(&*source, &segment.path, (from, to), |at, bytes| {
             let copy = match &mut copy {
                 Some(copy) => copy,
                 None => copy.insert(self.begin_copy(segment, from)?),
             };
             write_all_at(&*copy.file, bytes, at - from).at("write", &copy.temporary)
-        })?;
-        copy.map(|copy| self.name(copy)).transpose()
+        });
+        let Some(copy) = copy else { return copied.map(|()| None) };
+        let named = copied.and_then(|()| self.name(&copy));
+        if named.is_err() {
+            let _ = self.storage.unlink(&copy.temporary); // it takes room
+        }
+        named.map(Some)
     }
 
     fn begin_copy(self, segment: &SegmentFile, from: u64) -> Result<Copy, IoError> {
@@ -45,12 +49,20 @@ impl Quarantine<'_> {
         Ok(Copy { file, name, dir, temporary })
     }
 
-    fn name(self, copy: Copy) -> Result<String, IoError> {
+    fn name(self, copy: &Copy) -> Result<String, IoError> {
         copy.file.sync().at("sync", &copy.temporary)?;
-        let target = copy.dir.join(&copy.name);
-        self.storage.rename(&copy.temporary, &target).at("name", &target)?;
+        let named = |name: String| {
+            let target = copy.dir.join(&name);
+            self.storage.rename_new(&copy.temporary, &target).map(|()| name)
+        };
+        // What was kept of that place before stays: who was killed right behind it may find less there now.
+        let name = named(copy.name.clone()).or_else(|error| match error.kind() {
+            ErrorKind::AlreadyExists => named(format!("{}.{}", copy.name, now().get())),
+            _ => Err(error),
+        });
+        let name = name.at("name", &copy.dir.join(&copy.name))?;
         self.storage.sync_dir(&copy.dir).at("sync", &copy.dir)?;
-        Ok(copy.name)
+        Ok(name)
     }
 
     /// The directory of what is set aside, made if it is not there.
@@ -74,7 +86,7 @@ impl Quarantine<'_> {
     }
 }
 
-/// A copy that has no name yet.
+/// A copy that does not have its name yet.
 struct Copy {
     file: std::sync::Arc<dyn File>,
     name: String,

@@ -12,7 +12,7 @@ use crate::error::{DamagedRange, IoContext, IoError, OpenError};
 use crate::io::{Access, File, Kind, Published, Storage, read_file, replace_file, write_all_at};
 use crate::log::appender::{Appender, NamedSegment, NewSegment, ResumeAt, Spare, published};
 use crate::log::checkpoint::{CheckpointFile, Slots};
-use crate::log::decision::Verdict;
+use crate::log::decision::{Found, Verdict};
 use crate::log::files::{PartitionFiles, is_zero, read_files};
 use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
 use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
@@ -39,7 +39,7 @@ pub struct RecoveryReport {
     pub findings: Vec<Finding>,
     /// Files and parts of files that were set aside, by name.
     pub quarantined: Vec<String>,
-    /// Whether the log ended in frames that were cut off.
+    /// Whether the log ended in something torn that was cut off: what a crash may cost.
     pub torn_end: bool,
 }
 
@@ -47,11 +47,6 @@ impl RecoveryReport {
     /// Whether anything was found beyond what an ordinary crash leaves.
     pub fn is_notable(&self) -> bool {
         !self.damage.is_empty() || !self.quarantined.is_empty() || self.findings.iter().any(|finding| finding.verdict != Verdict::Silent)
-    }
-
-    /// Whether the log ended in frames that were cut off: what a crash may cost.
-    pub fn had_torn_end(&self) -> bool {
-        self.torn_end
     }
 }
 
@@ -120,7 +115,7 @@ pub(crate) fn recover(storage: &Arc<dyn Storage>, dir: &Path, how: RecoverHow) -
         return Err(OpenError::Damaged { path: dir.to_owned(), damage: plan.damage });
     }
     let uuid = files.uuid.unwrap_or_else(|| new_uuid(&**storage));
-    Apply { storage, dir, how, uuid, files: &files, plan: &plan, quarantined: Vec::new() }.run()
+    Apply { storage, dir, how, uuid, files: &files, plan: &plan, quarantined: Vec::new(), torn_end: false }.run()
 }
 
 /// A random identity.
@@ -160,7 +155,7 @@ pub(crate) fn write_back_unsynced(storage: &Arc<dyn Storage>, dir: &Path, how: R
     let files = read_files(storage, dir)?;
     let plan = plan(&**storage, dir, &files, how.index_interval, None)?;
     let (Some(uuid), Some(last)) = (files.uuid, plan.live.last()) else { return Ok(Standing::Else) };
-    let apply = Apply { storage, dir, how, uuid, files: &files, plan: &plan, quarantined: Vec::new() };
+    let apply = Apply { storage, dir, how, uuid, files: &files, plan: &plan, quarantined: Vec::new(), torn_end: false };
     if !apply.is_in_order() {
         return Ok(Standing::Else);
     }
@@ -183,7 +178,7 @@ impl Unproven {
     /// [`OpenError`]: then the partition takes a whole recovery.
     pub(crate) fn note(&self) -> Result<(), OpenError> {
         let Self { storage, dir, how, uuid, files, plan } = self;
-        let apply = Apply { storage, dir, how: *how, uuid: *uuid, files, plan, quarantined: Vec::new() };
+        let apply = Apply { storage, dir, how: *how, uuid: *uuid, files, plan, quarantined: Vec::new(), torn_end: false };
         apply.write_indexes(plan.live.len())?;
         let Some(last) = plan.live.last() else { return Ok(()) };
         let _ = write_index(&**storage, dir, last.segment.id, index_header(last, false), &all_entries(&**storage, dir, last)); // derived
@@ -222,6 +217,7 @@ struct Apply<'a> {
     files: &'a PartitionFiles,
     plan: &'a Plan,
     quarantined: Vec<String>,
+    torn_end: bool,
 }
 
 impl Apply<'_> {
@@ -260,7 +256,7 @@ impl Apply<'_> {
         self.unlink_superseded()?;
         let recovered = self.recovered(appender, list, checkpoint, None);
         if recovered.report.is_notable() {
-            write_report(&**self.storage, self.dir, &recovered.report)?;
+            self.write_report(&recovered.report)?;
         }
         Ok(recovered)
     }
@@ -310,7 +306,7 @@ impl Apply<'_> {
             damage: plan.damage.clone(),
             findings: plan.findings.clone(),
             quarantined: std::mem::take(&mut self.quarantined),
-            torn_end: plan.torn,
+            torn_end: self.torn_end,
         };
         Recovered { uuid: self.uuid, appender, list, log_start: plan.log_start, next_offset: plan.next_offset, checkpoint, unsynced, report }
     }
@@ -593,6 +589,8 @@ impl Apply<'_> {
             self.quarantine_file(&id.log_name())?;
             self.remove_index(*id)?;
         }
+        let was_tail = |finding: &Finding| finding.found == Found::HeaderlessTail && self.quarantined.contains(&finding.file);
+        self.torn_end |= plan.torn || plan.findings.iter().any(was_tail);
         for name in &self.files.strays {
             self.quarantine_file(name)?;
         }
@@ -602,8 +600,11 @@ impl Apply<'_> {
     /// Keeps what stands behind the last live frame, then takes it away. What is behind the capacity is no part of the log, and stays.
     fn quarantine_tail(&mut self, file: &LiveFile) -> Result<(), OpenError> {
         let segment = &file.segment;
-        let kept = self.quarantine().keep(segment, file.stored_end(), segment.len_within())?;
-        self.quarantined.extend(kept);
+        match self.quarantine().keep(segment, file.stored_end(), segment.len_within()) {
+            // It is dead where it stands, too.
+            Err(error) if is_full(error.kind()) => return Ok(()),
+            kept => self.quarantined.extend(kept?),
+        }
         Ok(cut_off(&**self.storage, segment, file.stored_end())?)
     }
 
@@ -621,6 +622,39 @@ impl Apply<'_> {
         Quarantine { storage: &**self.storage, dir: self.dir }
     }
 
+    /// Keeps the newest 16 reports. A full disk keeps nobody from opening a log: the report is a value, too.
+    fn write_report(&self, report: &RecoveryReport) -> Result<(), OpenError> {
+        let (storage, dir) = (&**self.storage, self.dir);
+        let path_of = |number: u64| dir.join(format!("recovery-{number:020}.json"));
+        let mut kept: Vec<u64> = storage.list(dir).at("list", dir)?.iter().filter_map(|entry| report_number(entry.name.to_str()?)).collect();
+        kept.sort_unstable();
+        let newest = kept.last().copied();
+        if self.leaves_all_there(report) && newest.is_some_and(|newest| says(storage, &path_of(newest), report)) {
+            return Ok(());
+        }
+        // Also behind one of a clock that was ahead.
+        let path = path_of((now().get() as u64).max(newest.map_or(0, |newest| newest.saturating_add(1))));
+        let bytes = serde_json::to_vec_pretty(report).expect("a report holds only numbers, strings and lists");
+        match replace_file(storage, &path, &bytes) {
+            Err(error) if is_full(error.kind()) => return Ok(()),
+            written => written.at("write", &path)?,
+        }
+        for number in kept.iter().rev().skip(REPORTS_KEPT - 1) {
+            remove_old(storage, &path_of(*number))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the next open will find all of it again: what is told each time would push out what is told once.
+    fn leaves_all_there(&self, report: &RecoveryReport) -> bool {
+        let stays = |finding: &Finding| match finding.verdict {
+            Verdict::Repair => finding.found.stays(),
+            Verdict::Silent | Verdict::Damage | Verdict::Refuse => true,
+        };
+        let is_corrected = self.files.segments.iter().any(|segment| segment.corrected.is_some());
+        report.quarantined.is_empty() && !is_corrected && report.findings.iter().all(stays)
+    }
+
     fn unlink_superseded(&mut self) -> Result<(), OpenError> {
         // Newest first: a crash in between must not bring an older cut back to life.
         let mut ids = self.plan.superseded.clone();
@@ -629,6 +663,7 @@ impl Apply<'_> {
             if self.was_torn_off(id)? {
                 self.quarantine_file(&id.log_name())?;
                 self.remove_index(id)?;
+                self.torn_end = true;
                 continue;
             }
             remove_old(&**self.storage, &self.dir.join(id.log_name()))?;
@@ -696,29 +731,7 @@ pub(crate) fn index_header(file: &LiveFile, sealed: bool) -> tidelog_format::Ind
     }
 }
 
-/// Keeps the newest 16 reports. What the newest says already is not said again, or what stays would push out what does not. A full disk keeps
-/// nobody from opening a log: the report is a value, too.
-fn write_report(storage: &dyn Storage, dir: &Path, report: &RecoveryReport) -> Result<(), OpenError> {
-    let path_of = |number: u64| dir.join(format!("recovery-{number:020}.json"));
-    let mut kept: Vec<u64> = storage.list(dir).at("list", dir)?.iter().filter_map(|entry| report_number(entry.name.to_str()?)).collect();
-    kept.sort_unstable();
-    let is_told = |number: &u64| says(storage, &path_of(*number), report);
-    if report.quarantined.is_empty() && kept.last().is_some_and(is_told) {
-        return Ok(());
-    }
-    let path = path_of(now().get() as u64);
-    let bytes = serde_json::to_vec_pretty(report).expect("a report holds only numbers, strings and lists");
-    match replace_file(storage, &path, &bytes) {
-        Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => return Ok(()),
-        written => written.at("write", &path)?,
-    }
-    for number in kept.iter().rev().skip(REPORTS_KEPT - 1) {
-        remove_old(storage, &path_of(*number))?;
-    }
-    Ok(())
-}
-
-/// Whether an earlier report tells all that this one does.
+/// Whether an earlier report tells what this one does.
 fn says(storage: &dyn Storage, path: &Path, report: &RecoveryReport) -> bool {
     let earlier = read_file(storage, path, REPORT_BYTES_MAX).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
     earlier.is_some_and(|earlier| facts_of(&serde_json::json!(report)) == facts_of(&earlier))
@@ -729,6 +742,11 @@ fn facts_of(report: &serde_json::Value) -> [serde_json::Value; 2] {
     let is_notable = |finding: &&serde_json::Value| finding["verdict"] != serde_json::json!(Verdict::Silent);
     let findings = report["findings"].as_array().into_iter().flatten().filter(is_notable).cloned().collect();
     [report["damage"].clone(), findings]
+}
+
+/// Whether there is no room for what would have been written.
+fn is_full(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
 }
 
 fn report_number(name: &str) -> Option<u64> {

@@ -7,9 +7,9 @@ use tidelog_format::{Offset, SegmentId, Span, resolve};
 
 use crate::error::{DamagedRange, OpenError};
 use crate::io::Storage;
-use crate::log::decision::{Found, Verdict};
+use crate::log::decision::Verdict;
 use crate::log::deep::FileNote;
-use crate::log::files::{PartitionFiles, SegmentFile, read_files};
+use crate::log::files::{PartitionFiles, SegmentFile, is_zero, read_files};
 use crate::log::plan::{LiveFile, Plan, describe, joined, plan};
 use crate::log::walk::{WalkLimit, WalkStart, Walked, walk};
 
@@ -193,7 +193,7 @@ impl Surgery {
         let (segment, end) = (live.segment.clone(), live.end);
         let walked = self.walk(live, is_last)?;
         let name = segment.id.log_name();
-        if self.has_bad_seal(live, &walked, to) {
+        if self.has_bad_seal(live, &walked, to)? {
             self.unsealed.push(Stretch { source: segment.clone(), from: end, to: segment.len_within() });
         }
         // What lies below the log start stands in nobody's way.
@@ -204,7 +204,11 @@ impl Surgery {
         for (bad, spot) in walked.bad.iter().enumerate().filter(|_| is_damaged) {
             let (lost_from, next) = (walked.runs[bad].next_offset, walked.runs.get(bad + 1));
             let declared_from = if is_retired && bad == 0 { segment.header.prev_end.get() } else { lost_from };
-            stretches.push(Stretch { source: segment.clone(), from: spot.position, to: next.map_or(segment.len, |run| run.position) });
+            stretches.push(Stretch {
+                source: segment.clone(),
+                from: spot.position,
+                to: next.map_or_else(|| segment.len_within(), |run| run.position),
+            });
             grafts.push(Graft {
                 source: segment.clone(),
                 lost_from,
@@ -237,10 +241,11 @@ impl Surgery {
     }
 
     /// Whether recovery found something where the seal should be.
-    fn has_bad_seal(&self, live: &LiveFile, walked: &Walked, to: u64) -> bool {
+    fn has_bad_seal(&self, live: &LiveFile, walked: &Walked, to: u64) -> Result<bool, OpenError> {
         let is_told = self.plan.damage.iter().any(|range| range.from == range.to && range.from == to);
         let last = walked.runs.last().map_or(0, |run| run.end);
-        is_told && walked.seal.is_none() && walked.clean_end && last == live.end && live.segment.len > live.end
+        let ends_there = walked.seal.is_none() && walked.clean_end && last == live.end;
+        Ok(is_told && ends_there && !is_zero(&*live.segment.open()?, &live.segment.path, live.end, live.segment.len_within())?)
     }
 
     fn is_declared(&self, from: u64, to: u64) -> bool {
@@ -353,7 +358,7 @@ impl Surgery {
     pub(super) fn report(&self) -> PartitionRepair {
         let mut report = PartitionRepair { lost: self.lost.clone(), left: self.left.clone(), ..PartitionRepair::default() };
         let step = |action, file: String, detail: String| RepairStep { action, file, detail };
-        let settled = self.plan.findings.iter().filter(|finding| finding.verdict == Verdict::Repair && !stays(finding.found));
+        let settled = self.plan.findings.iter().filter(|finding| finding.verdict == Verdict::Repair && !finding.found.stays());
         report.steps.extend(settled.map(|finding| step(RepairAction::Recover, finding.file.clone(), finding.detail.clone())));
         if let (Some(end), Some(last)) = (self.lost_end(), self.plan.live.last()) {
             let detail = format!("the segment that the next open begins says that offsets {}..{} are lost", end.from, end.to);
@@ -394,9 +399,4 @@ fn gaps_of(gaps: &[(Offset, Offset)], more: &[(u64, u64)]) -> Vec<(u64, u64)> {
     all.retain(|(from, to)| from < to);
     all.sort_unstable();
     joined(all)
-}
-
-/// Whether an open leaves it as it found it.
-fn stays(found: Found) -> bool {
-    matches!(found, Found::HeaderBadSaltKnown | Found::TooLong | Found::NotRegular | Found::HeadMissing)
 }

@@ -15,6 +15,7 @@ use tidelog_format::{
 use crate::support::{Durable, Lab, TOPIC, append, assert_same, copy_tree, fingerprint, names, options, partition, partition_dir, read_all, tempdir};
 
 const ENOENT: i32 = 2;
+const EDQUOT: i32 = 122;
 
 /// A store on a disk that counts and fails, whose partition nobody opened yet.
 fn store_on(lab: &Lab) -> (Faulty, Store) {
@@ -70,7 +71,7 @@ fn an_open_of_what_was_closed_changes_nothing() {
     assert_eq!((faulty.bytes_written(), faulty.syncs(), faulty.name_changes()), (0, 0, 0));
     assert_eq!(faulty.dir_syncs(), 2, "the name of the topic and those in it, once, whoever made them");
     assert!(before == fingerprint(&lab.dir()));
-    assert!(!log.recovery_report().is_notable() && !log.recovery_report().had_torn_end());
+    assert!(!log.recovery_report().is_notable() && !log.recovery_report().torn_end);
 }
 
 /// What is written again, then the names, then the checkpoint that says so.
@@ -318,7 +319,7 @@ fn only_what_is_no_zero_is_set_aside() {
     let used = bytes.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     assert!(used as u64 > end - 8);
     let done = report(&lab);
-    assert!(done.had_torn_end() && done.is_notable());
+    assert!(done.torn_end && done.is_notable());
     assert_eq!(done.quarantined.len(), 1);
     let kept = fs::read(lab.dir().join("quarantine").join(&done.quarantined[0])).unwrap();
     assert!(kept == bytes[from as usize..used]);
@@ -443,7 +444,7 @@ fn a_stray_is_no_torn_end() {
     let lab = Lab::three_segments(Durable::Everything);
     fs::copy(&lab.segments()[0].path, lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name())).unwrap();
     let done = report(&lab);
-    assert!(done.quarantined.len() == 1 && !done.had_torn_end(), "{done:#?}");
+    assert!(done.quarantined.len() == 1 && !done.torn_end, "{done:#?}");
 }
 
 /// However much that is: here a byte, 100 MiB behind the tear.
@@ -468,36 +469,135 @@ fn all_that_was_torn_off_is_kept() {
     assert!(kept[..(from - cut_at) as usize].iter().any(|&byte| byte != 0), "and what stands right behind the tear");
 }
 
+/// A copy that there is no room for is not there in part, and the log is opened: what is torn is dead where it stands, too.
+#[test]
+fn a_torn_end_that_there_is_no_room_for_stays_where_it_is() {
+    for (op, errno) in [(Op::Create, ENOSPC), (Op::Write, EDQUOT), (Op::Write, ENOSPC), (Op::Sync, ENOSPC)] {
+        let mut lab = torn();
+        lab.oracle.split_off(&5);
+        let segment = &lab.segments()[0];
+        let bytes = segment.bytes();
+        let (faulty, store) = store_on(&lab);
+        faulty.inject(Fault::at(op).on_path(".bin.tmp").error(errno));
+        let log = partition(&store).unwrap();
+        assert_eq!(faulty.fired(), 1, "{op:?}");
+        assert!(log.recovery_report().torn_end && log.recovery_report().quarantined.is_empty(), "{:#?}", log.recovery_report());
+        assert!(segment.bytes() == bytes, "{op:?}: something was taken away that is kept nowhere");
+        assert_eq!(names(&lab.dir().join("quarantine")), [""; 0], "{op:?}");
+        assert_eq!(reports(&lab).len(), 1, "{op:?}");
+        append(&log, &mut lab.oracle, 3, 90, AckLevel::Durable);
+        drop(log);
+        store.close().unwrap();
+        for _ in 0..2 {
+            let (_store, again) = lab.open();
+            assert_same(&read_all(again.view()).0, &lab.oracle, &format!("{op:?}"));
+            assert!(!again.recovery_report().is_notable(), "{:#?}", again.recovery_report());
+        }
+    }
+    // Any other failure is told, and the next open finds the same.
+    let lab = torn();
+    let (faulty, store) = store_on(&lab);
+    faulty.inject(Fault::at(Op::Write).on_path(".bin.tmp").error(EIO));
+    assert!(matches!(partition(&store), Err(TopicError::Open(OpenError::Io(_)))));
+    assert_eq!(names(&lab.dir().join("quarantine")), [""; 0]);
+}
+
+/// What was kept of a place is not replaced by what is found there later.
+#[test]
+fn what_was_kept_before_stays() {
+    let lab = dirty();
+    let segment = &lab.segments()[0];
+    let name = format!("{}-{:010}.bin", segment.id().log_name().trim_end_matches(".log"), segment.frames()[5].position);
+    segment.flip_body(5);
+    fs::create_dir(lab.dir().join("quarantine")).unwrap();
+    fs::write(lab.dir().join("quarantine").join(&name), "before").unwrap();
+    let done = report(&lab);
+    let [kept] = &done.quarantined[..] else { panic!("{done:#?}") };
+    assert!(kept.starts_with(&name) && *kept != name, "{kept}");
+    assert_eq!(fs::read(lab.dir().join("quarantine").join(&name)).unwrap(), b"before");
+    assert!(fs::metadata(lab.dir().join("quarantine").join(kept)).unwrap().len() > 100);
+}
+
+/// A segment that lost its header in a power cut held the end of the log, too.
+#[test]
+fn a_tail_without_a_header_is_a_torn_end() {
+    for (bytes, is_torn) in [(vec![0; 4096], false), (vec![0xEE; 4096], true)] {
+        let lab = Lab::ten_records(Durable::Before(5));
+        fs::write(lab.dir().join(SegmentId { base_offset: 10, seq: 2 }.log_name()), bytes).unwrap();
+        let done = report(&lab);
+        assert_eq!((done.torn_end, done.quarantined.len()), (is_torn, usize::from(is_torn)), "{done:#?}");
+        assert!(!report(&lab).torn_end);
+    }
+}
+
+/// What comes again has happened again, though it is told in the same words.
+#[test]
+fn what_was_put_right_and_comes_again_is_reported_again() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let damages: [&dyn Fn(); 3] = [&|| fs::write(lab.dir().join(META_NAME), "rotten").unwrap(), &|| lab.segments()[1].flip(40), &|| {
+        drop(fs::remove_file(lab.dir().join(CHECKPOINT_NAME)))
+    }];
+    let mut told = 0;
+    for damage in damages {
+        for _ in 0..2 {
+            damage();
+            assert!(report(&lab).is_notable());
+            told += 1;
+            assert_eq!(reports(&lab).len(), told);
+            assert!(!report(&lab).is_notable());
+        }
+    }
+}
+
+/// A clock that was ahead for a time.
+#[test]
+fn the_newest_report_has_the_highest_number() {
+    let lab = Lab::three_segments(Durable::Everything);
+    let ahead = format!("recovery-{:020}.json", u64::from(u32::MAX) << 31);
+    fs::write(lab.dir().join(&ahead), "{}").unwrap();
+    for number in 0..2 {
+        lab.segments()[number].edit(|bytes| bytes.resize(lab.segments()[number].header.capacity as usize + 100, 1));
+        for _ in 0..2 {
+            report(&lab);
+            assert_eq!(reports(&lab).len(), 2 + number);
+        }
+        assert!(*reports(&lab).last().unwrap() > ahead);
+    }
+}
+
+fn reports(lab: &Lab) -> Vec<String> {
+    names(&lab.dir()).into_iter().filter(|name| name.starts_with("recovery-")).collect()
+}
+
 /// What is told at every open would push out what is told once.
 #[test]
 fn what_stays_is_reported_once() {
     let lab = Lab::three_segments(Durable::Everything);
     let segment = &lab.segments()[0];
     segment.edit(|bytes| bytes.resize(segment.header.capacity as usize + 100, 1));
-    let reports = || names(&lab.dir()).into_iter().filter(|name| name.starts_with("recovery-")).collect::<Vec<_>>();
     assert!(report(&lab).is_notable());
-    let first = reports();
+    let first = reports(&lab);
     for _ in 0..3 {
         assert!(report(&lab).is_notable(), "the value says it at each open");
-        assert_eq!(reports(), first);
+        assert_eq!(reports(&lab), first);
     }
     // Something else is news, also if what was found before is found again.
     let other = &lab.segments()[1];
     other.edit(|bytes| bytes.resize(other.header.capacity as usize + 100, 1));
     let of_both = report(&lab);
-    assert_eq!(reports().len(), 2, "{of_both:#?}");
+    assert_eq!(reports(&lab).len(), 2, "{of_both:#?}");
     // As is each file that is set aside.
     for number in 0..2 {
         fs::write(lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name()), segment.bytes()).unwrap();
         assert_eq!(report(&lab).quarantined.len(), 1);
-        assert_eq!(reports().len(), 3 + number);
+        assert_eq!(reports(&lab).len(), 3 + number);
     }
 }
 
 /// The report is a value, too.
 #[test]
 fn a_report_without_room_keeps_no_log_from_being_opened() {
-    for (errno, opens) in [(ENOSPC, true), (EIO, false)] {
+    for (errno, opens) in [(ENOSPC, true), (EDQUOT, true), (EIO, false)] {
         let lab = Lab::three_segments(Durable::Everything);
         let segment = &lab.segments()[0];
         segment.edit(|bytes| bytes.resize(segment.header.capacity as usize + 100, 1));
@@ -536,13 +636,12 @@ fn what_is_notable() {
     let finding = |verdict| tidelog::Finding { found: Found::IndexUnusable, verdict, file: String::new(), detail: String::new() };
     let range = || tidelog::DamagedRange { from: 1, to: 2, reason: String::new(), declared: true };
     let plain = RecoveryReport { findings: vec![finding(Verdict::Silent)], ..RecoveryReport::default() };
-    assert!(!plain.is_notable() && !plain.had_torn_end());
+    assert!(!plain.is_notable() && !plain.torn_end);
     assert!(RecoveryReport { damage: vec![range()], ..plain.clone() }.is_notable());
     let aside = RecoveryReport { quarantined: vec![String::new()], ..plain.clone() };
-    assert!(aside.is_notable() && !aside.had_torn_end());
-    assert!(RecoveryReport { torn_end: true, ..plain.clone() }.had_torn_end());
+    assert!(aside.is_notable() && !aside.torn_end);
     let repaired = RecoveryReport { findings: vec![finding(Verdict::Silent), finding(Verdict::Repair)], ..plain };
-    assert!(repaired.is_notable() && !repaired.had_torn_end());
+    assert!(repaired.is_notable() && !repaired.torn_end);
 }
 
 /// Files as they are left, but for when they were made.

@@ -10,7 +10,8 @@ use tidelog::{AckLevel, Found, OpenError, Store, TopicError, Verdict};
 use tidelog_format::{CHECKPOINT_NAME, Checkpoint, META_NAME, Offset, Position, SegmentId, TimestampNs, crc32};
 
 use crate::support::{
-    Durable, Expect, Lab, TOPIC, append, append_batch, assert_same, check, fingerprint, names, options, partition, partition_dir, ranges, read_all,
+    Durable, Expect, Lab, TOPIC, append, append_batch, assert_same, check, copy_tree, fingerprint, names, options, partition, partition_dir, ranges,
+    read_all, tempdir,
 };
 
 #[test]
@@ -655,6 +656,45 @@ fn row_31_file_longer_than_its_capacity_and_torn() {
             let used = torn.iter().rposition(|&byte| byte != 0).unwrap() + 1;
             assert!(kept == torn[..used], "{} bytes are kept, {used} were torn", kept.len());
         }
+    }
+}
+
+/// Whatever fails while it is taken away: the next open goes on from there.
+#[test]
+fn row_31_any_call_of_a_recovery_in_front_of_the_excess_may_fail() {
+    for number in [2, 0] {
+        let lab = Lab::three_segments(Durable::Before(30));
+        let segment = &lab.segments()[number];
+        let (capacity, end) = (segment.header.capacity as usize, if number == 2 { 140 } else { 150 });
+        if number == 2 {
+            segment.flip_body(end)
+        } else {
+            segment.flip(segment.seal().position + 70)
+        }
+        segment.edit(|bytes| {
+            bytes.resize(capacity, 0);
+            bytes.extend([0xAB; 5000]);
+        });
+        let (readable, mut opened) = (lab.readable(&[], end), 0);
+        for nth in 1.. {
+            let image = Lab { tmp: tempdir(), oracle: readable.clone() };
+            copy_tree(lab.tmp.path(), image.tmp.path());
+            let faulty = Faulty::new(Arc::new(Disk::new()));
+            let store = options().without_threads().storage(Arc::new(faulty.clone())).open(image.tmp.path()).unwrap();
+            faulty.inject(Fault::anywhere().nth(nth).error(EIO));
+            opened += u64::from(partition(&store).is_ok());
+            let is_over = faulty.fired() == 0;
+            drop(store);
+            let (_store, log) = image.open();
+            assert_same(&read_all(log.view()).0, &readable, &format!("segment {number}, call {nth}"));
+            assert_eq!(log.log_end_offset().get(), end);
+            let bytes = fs::read(image.dir().join(segment.id().log_name())).unwrap();
+            assert!(bytes[capacity..] == [0xAB; 5000], "call {nth}: {} bytes behind the capacity", bytes.len().saturating_sub(capacity));
+            if is_over {
+                break;
+            }
+        }
+        assert!(opened > 0, "the last is not disturbed");
     }
 }
 

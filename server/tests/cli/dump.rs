@@ -195,8 +195,12 @@ fn quarantined_bytes_and_reports_are_printed() {
     let piece = structures(&run);
     assert_eq!((&piece[0]["structure"], &piece[1]["base_offset"]), (&"quarantined bytes".into(), &4.into()), "{piece:?}");
     assert!(piece[2]["problem"].as_str().unwrap().contains("checksum"), "{piece:?}");
+    // Of the same place, at another time.
+    let again = format!("{}.1700000000000000000", ending(".bin"));
+    std::fs::copy(ending(".bin"), &again).unwrap();
+    assert_eq!(structures(&sandbox.run(&["dump", &again, "--json"]).expect(0)), piece);
     let run = sandbox.run(&["dump", &ending(".json"), "--json"]).expect(0);
-    assert_eq!(structures(&run)[0]["next_offset"], 4);
+    assert_eq!((&structures(&run)[0]["next_offset"], &structures(&run)[0]["torn_end"]), (&4.into(), &true.into()));
 }
 
 /// Holes of a terabyte: what lies behind a capacity is not looked at.

@@ -73,7 +73,7 @@ fn show(place: &Place) -> Result<(), Failure> {
 }
 
 fn recovered(report: &RecoveryReport, took: Duration) -> String {
-    let end = if report.had_torn_end() { "a torn end was cut off" } else { "no torn end this time" };
+    let end = if report.torn_end { "a torn end was cut off" } else { "no torn end this time" };
     format!("opened in {:.1} ms: offsets {}..{}, {end}", took.as_secs_f64() * 1e3, report.log_start_offset, grouped(report.next_offset))
 }
 

@@ -171,19 +171,23 @@ fn kind_of(magic: &[u8], name: &str) -> Option<Kind> {
 
 /// A name in the partition, or with the time behind it that quarantine adds, or not yet given.
 fn parsed_name(name: &str) -> Option<FileName> {
-    let stem = match name.rsplit_once('.') {
-        Some((stem, time)) if !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit()) => stem,
-        _ => name,
-    };
+    let stem = without_time(name);
     match FileName::parse(stem)? {
         FileName::Temporary => FileName::parse(stem.strip_suffix(".tmp")?),
         other => Some(other),
     }
 }
 
+fn without_time(name: &str) -> &str {
+    match name.rsplit_once('.') {
+        Some((stem, time)) if !time.is_empty() && time.bytes().all(|byte| byte.is_ascii_digit()) => stem,
+        _ => name,
+    }
+}
+
 /// `{base}-{seq}-{position}.bin`, as quarantine names what was cut off a segment.
 fn piece_position(name: &str) -> Option<u64> {
-    let (stem, position) = name.strip_suffix(".bin")?.rsplit_once('-')?;
+    let (stem, position) = without_time(name).strip_suffix(".bin")?.rsplit_once('-')?;
     matches!(FileName::parse(&format!("{stem}.log"))?, FileName::Log(_)).then(|| position.parse().ok())?
 }
 
