@@ -22,7 +22,7 @@ impl Quarantine<'_> {
     /// Copies what stands from `from` to `to` in a segment, without the zeros behind it. Returns the name of the copy, if it is not all zeros.
     ///
     /// # Errors
-    /// [`IoError`]; then nothing new is there.
+    /// [`IoError`]; then a copy is there whole or not at all.
     pub(crate) fn keep(self, segment: &SegmentFile, from: u64, to: u64) -> Result<Option<String>, IoError> {
         let (source, mut copy) = (segment.open()?, None);
         let copied = for_each_used(&*source, &segment.path, (from, to), |at, bytes| {
@@ -55,14 +55,36 @@ impl Quarantine<'_> {
             let target = copy.dir.join(&name);
             self.storage.rename_new(&copy.temporary, &target).map(|()| name)
         };
-        // What was kept of that place before stays: who was killed right behind it may find less there now.
-        let name = named(copy.name.clone()).or_else(|error| match error.kind() {
-            ErrorKind::AlreadyExists => named(format!("{}.{}", copy.name, now().get())),
-            _ => Err(error),
-        });
-        let name = name.at("name", &copy.dir.join(&copy.name))?;
+        let target = copy.dir.join(&copy.name);
+        let name = match named(copy.name.clone()) {
+            // Who was killed right behind it, or found no room for more, comes again.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_same(&copy.temporary, &target)? => {
+                remove_old(self.storage, &copy.temporary)?;
+                copy.name.clone()
+            }
+            // What was kept of that place before stays.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => named(format!("{}.{}", copy.name, now().get())).at("name", &target)?,
+            other => other.at("name", &target)?,
+        };
         self.storage.sync_dir(&copy.dir).at("sync", &copy.dir)?;
         Ok(name)
+    }
+
+    fn is_same(self, one: &Path, other: &Path) -> Result<bool, IoError> {
+        let open = |path: &Path| self.storage.open(path, Access::Read).at("open", path);
+        let (first, second) = (open(one)?, open(other)?);
+        let len = first.len().at("measure", one)?;
+        if second.len().at("measure", other)? != len {
+            return Ok(false);
+        }
+        let (mut ours, mut theirs) = (vec![0; PIECE_BYTES as usize], vec![0; PIECE_BYTES as usize]);
+        for at in (0..len).step_by(PIECE_BYTES as usize) {
+            let read = read_full_at(&*first, &mut ours, at).at("read", one)?;
+            if read_full_at(&*second, &mut theirs, at).at("read", other)? != read || ours[..read] != theirs[..read] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The directory of what is set aside, made if it is not there.
@@ -107,6 +129,19 @@ pub(crate) fn cut_off(storage: &dyn Storage, segment: &SegmentFile, end: u64) ->
         file.set_len(end).at("shrink", path)?;
     }
     file.sync().at("sync", path)
+}
+
+/// Where the zeros begin that a segment ends in, within its capacity; at `from` if all are.
+///
+/// # Errors
+/// [`IoError`].
+pub(crate) fn used_end(segment: &SegmentFile, from: u64) -> Result<u64, IoError> {
+    let mut end = from;
+    for_each_used(&*segment.open()?, &segment.path, (from, segment.len_within()), |at, bytes| {
+        end = at + bytes.len() as u64;
+        Ok(())
+    })?;
+    Ok(end)
 }
 
 /// Removes a file, if it is there.

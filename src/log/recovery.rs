@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tidelog_format::{Checkpoint, Offset, Position, SEGMENT_HEADER_BYTES, SegmentId, Terms, TimestampNs};
+use tidelog_format::{Checkpoint, Offset, Position, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentId, Terms, TimestampNs};
 
 use crate::clock::now;
 use crate::config::{Config, OnDamage, SyncPolicy};
@@ -16,7 +16,7 @@ use crate::log::decision::{Found, Verdict};
 use crate::log::files::{PartitionFiles, is_zero, read_files};
 use crate::log::offset_index::{GrowingIndex, StoredIndex, write_index};
 use crate::log::plan::{Finding, LiveFile, Plan, Tail, plan};
-use crate::log::quarantine::{Quarantine, cut_off, remove_old};
+use crate::log::quarantine::{Quarantine, cut_off, remove_old, used_end};
 use crate::log::segment::{Segment, Sums};
 use crate::log::view::{LiveSegment, SegmentList};
 use crate::log::walk::{WalkLimit, WalkStart, walk};
@@ -232,6 +232,8 @@ impl Apply<'_> {
         self.write_back(|file, path| file.sync().at("sync", path))?;
         self.cut_torn_seals()?;
         self.write_indexes(plan.live.len())?;
+        // While it is still what the log ends in: who is killed here finds the same again.
+        let cut_at = self.keep_torn_end()?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
             Tail::New { base, prev_end, chain, restarted } => Some(self.new_tail(base, prev_end, chain, restarted)?),
@@ -252,7 +254,7 @@ impl Apply<'_> {
         if self.files.meta.is_none() {
             self.rebuild_meta()?;
         }
-        self.set_aside()?;
+        self.set_aside(cut_at)?;
         self.unlink_superseded()?;
         let recovered = self.recovered(appender, list, checkpoint, None);
         if recovered.report.is_notable() {
@@ -577,35 +579,46 @@ impl Apply<'_> {
             as u32
     }
 
-    /// Keeps what a torn end or a stray file holds, for people to look at, and takes it out of the log's way.
-    fn set_aside(&mut self) -> Result<(), OpenError> {
+    /// Copies what stands behind the last live frame, if that is torn, for people to look at. Returns where its file is to be cut.
+    fn keep_torn_end(&mut self) -> Result<Option<u64>, OpenError> {
+        let Some(last) = self.plan.live.last().filter(|_| self.plan.torn) else { return Ok(None) };
+        let (segment, end) = (&last.segment, last.stored_end());
+        match self.quarantine().keep(segment, end, segment.len_within()) {
+            // It will be dead where it stands, too; only what is allocated behind it is of no use.
+            Err(error) if is_full(error.kind()) => Ok(Some(used_end(segment, end)?)),
+            kept => {
+                self.quarantined.extend(kept?);
+                Ok(Some(end))
+            }
+        }
+    }
+
+    /// Takes out of the log's way what was torn off and what is none of it, and keeps it for people to look at.
+    fn set_aside(&mut self, cut_at: Option<u64>) -> Result<(), OpenError> {
         let plan = self.plan;
-        if plan.torn
-            && let Some(last) = plan.live.last()
-        {
-            self.quarantine_tail(last)?;
+        if let (Some(last), Some(cut_at)) = (plan.live.last(), cut_at) {
+            cut_off(&**self.storage, &last.segment, cut_at)?;
         }
         for id in &plan.cut {
-            self.quarantine_file(&id.log_name())?;
+            self.move_away(&id.log_name())?;
             self.remove_index(*id)?;
         }
         let was_tail = |finding: &Finding| finding.found == Found::HeaderlessTail && self.quarantined.contains(&finding.file);
         self.torn_end |= plan.torn || plan.findings.iter().any(was_tail);
         for name in &self.files.strays {
-            self.quarantine_file(name)?;
+            self.move_away(name)?;
         }
         Ok(())
     }
 
-    /// Keeps what stands behind the last live frame, then takes it away. What is behind the capacity is no part of the log, and stays.
-    fn quarantine_tail(&mut self, file: &LiveFile) -> Result<(), OpenError> {
-        let segment = &file.segment;
-        match self.quarantine().keep(segment, file.stored_end(), segment.len_within()) {
-            // It is dead where it stands, too.
-            Err(error) if is_full(error.kind()) => return Ok(()),
-            kept => self.quarantined.extend(kept?),
+    /// Sets aside what is dead where it stands, too: a full disk keeps it there. Whether it was there and is not any more.
+    fn move_away(&mut self, name: &str) -> Result<bool, OpenError> {
+        let before = self.quarantined.len();
+        match self.quarantine_file(name) {
+            Err(OpenError::Io(error)) if is_full(error.kind()) => {}
+            other => other?,
         }
-        Ok(cut_off(&**self.storage, segment, file.stored_end())?)
+        Ok(self.quarantined.len() > before)
     }
 
     fn quarantine_file(&mut self, name: &str) -> Result<(), OpenError> {
@@ -633,10 +646,11 @@ impl Apply<'_> {
             return Ok(());
         }
         // Also behind one of a clock that was ahead.
-        let path = path_of((now().get() as u64).max(newest.map_or(0, |newest| newest.saturating_add(1))));
+        let number = (now().get().max(0) as u64).max(newest.map_or(0, |newest| newest + 1)).min(SEQ_MAX);
+        let path = path_of(number);
         let bytes = serde_json::to_vec_pretty(report).expect("a report holds only numbers, strings and lists");
         match replace_file(storage, &path, &bytes) {
-            Err(error) if is_full(error.kind()) => return Ok(()),
+            Err(error) if is_full(error.kind()) => return Ok(remove_old(storage, &path.with_extension("json.tmp"))?),
             written => written.at("write", &path)?,
         }
         for number in kept.iter().rev().skip(REPORTS_KEPT - 1) {
@@ -661,9 +675,8 @@ impl Apply<'_> {
         ids.sort_by_key(|id| std::cmp::Reverse(id.seq));
         for id in ids {
             if self.was_torn_off(id)? {
-                self.quarantine_file(&id.log_name())?;
+                self.torn_end |= self.move_away(&id.log_name())?;
                 self.remove_index(id)?;
-                self.torn_end = true;
                 continue;
             }
             remove_old(&**self.storage, &self.dir.join(id.log_name()))?;
@@ -731,17 +744,17 @@ pub(crate) fn index_header(file: &LiveFile, sealed: bool) -> tidelog_format::Ind
     }
 }
 
-/// Whether an earlier report tells what this one does.
+/// Whether an earlier report tells all that this one does.
 fn says(storage: &dyn Storage, path: &Path, report: &RecoveryReport) -> bool {
     let earlier = read_file(storage, path, REPORT_BYTES_MAX).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    earlier.is_some_and(|earlier| facts_of(&serde_json::json!(report)) == facts_of(&earlier))
+    let told = earlier.as_ref().map(facts_of).unwrap_or_default();
+    facts_of(&serde_json::json!(report)).iter().all(|fact| told.contains(fact))
 }
 
 /// Damage, and all findings but those that an ordinary crash leaves.
-fn facts_of(report: &serde_json::Value) -> [serde_json::Value; 2] {
-    let is_notable = |finding: &&serde_json::Value| finding["verdict"] != serde_json::json!(Verdict::Silent);
-    let findings = report["findings"].as_array().into_iter().flatten().filter(is_notable).cloned().collect();
-    [report["damage"].clone(), findings]
+fn facts_of(report: &serde_json::Value) -> Vec<serde_json::Value> {
+    let is_notable = |fact: &&serde_json::Value| fact["verdict"] != serde_json::json!(Verdict::Silent);
+    ["damage", "findings"].iter().flat_map(|name| report[name].as_array()).flatten().filter(is_notable).cloned().collect()
 }
 
 /// Whether there is no room for what would have been written.

@@ -9,7 +9,7 @@ use tidelog::io::Disk;
 use tidelog::io::fault::{Call, EIO, ENOSPC, Fault, Faulty, Op};
 use tidelog::{AckLevel, Found, OpenError, Partition, ReadError, RecoveryReport, Store, SyncPolicy, TopicError, Verdict};
 use tidelog_format::{
-    CHECKPOINT_NAME, Checkpoint, FileName, IndexHeader, META_NAME, Meta, Offset, SEAL_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, SegmentId,
+    CHECKPOINT_NAME, Checkpoint, FileName, IndexHeader, META_NAME, Meta, Offset, SEAL_BYTES, SEGMENT_HEADER_BYTES, SEQ_MAX, SegmentHeader, SegmentId,
 };
 
 use crate::support::{Durable, Lab, TOPIC, append, assert_same, copy_tree, fingerprint, names, options, partition, partition_dir, read_all, tempdir};
@@ -482,7 +482,8 @@ fn a_torn_end_that_there_is_no_room_for_stays_where_it_is() {
         let log = partition(&store).unwrap();
         assert_eq!(faulty.fired(), 1, "{op:?}");
         assert!(log.recovery_report().torn_end && log.recovery_report().quarantined.is_empty(), "{:#?}", log.recovery_report());
-        assert!(segment.bytes() == bytes, "{op:?}: something was taken away that is kept nowhere");
+        let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+        assert!(segment.bytes() == bytes[..used], "{op:?}: something was taken away that is kept nowhere");
         assert_eq!(names(&lab.dir().join("quarantine")), [""; 0], "{op:?}");
         assert_eq!(reports(&lab).len(), 1, "{op:?}");
         append(&log, &mut lab.oracle, 3, 90, AckLevel::Durable);
@@ -494,12 +495,67 @@ fn a_torn_end_that_there_is_no_room_for_stays_where_it_is() {
             assert!(!again.recovery_report().is_notable(), "{:#?}", again.recovery_report());
         }
     }
-    // Any other failure is told, and the next open finds the same.
+}
+
+/// Any failure but that of a full disk is told, and the next open finds the same and does it, whole and once.
+#[test]
+fn a_torn_end_is_kept_by_the_open_that_can() {
+    for op in [Op::CreateDir, Op::Create, Op::Write, Op::Sync, Op::RenameNew, Op::SyncDir] {
+        let lab = torn();
+        let torn_off = lab.segments()[0].bytes();
+        for nth in 1..3 {
+            let (faulty, store) = store_on(&lab);
+            faulty.inject(Fault::at(op).on_path("quarantine").nth(nth).error(EIO));
+            let outcome = partition(&store);
+            assert!(faulty.fired() == 0 || matches!(outcome, Err(TopicError::Open(OpenError::Io(_)))), "{op:?} {nth}: {outcome:?}");
+            if outcome.is_ok() {
+                break;
+            }
+            assert!(lab.segments()[0].bytes() == torn_off, "{op:?} {nth}: it was cut off before it was kept");
+        }
+        report(&lab);
+        let kept = names(&lab.dir().join("quarantine"));
+        assert!(kept.len() == 1 && kept[0].ends_with(".bin"), "{op:?}: {kept:?}");
+        assert_eq!(reports(&lab).len(), 1, "{op:?}");
+    }
+}
+
+/// What was allocated ahead is given back all the same.
+#[test]
+fn zeros_behind_what_there_is_no_room_to_keep_are_cut() {
     let lab = torn();
+    let segment = &lab.segments()[0];
+    let bytes = segment.bytes();
+    let used = bytes.iter().rposition(|&byte| byte != 0).unwrap() + 1;
+    segment.edit(|bytes| bytes.resize(segment.header.capacity as usize, 0));
     let (faulty, store) = store_on(&lab);
-    faulty.inject(Fault::at(Op::Write).on_path(".bin.tmp").error(EIO));
-    assert!(matches!(partition(&store), Err(TopicError::Open(OpenError::Io(_)))));
-    assert_eq!(names(&lab.dir().join("quarantine")), [""; 0]);
+    faulty.inject(Fault::at(Op::Create).on_path("quarantine").error(ENOSPC));
+    assert!(partition(&store).unwrap().recovery_report().torn_end);
+    assert!(segment.bytes() == bytes[..used]);
+}
+
+/// Whole segments behind a torn end, and strays, stay in place on a full disk, until there is room.
+#[test]
+fn segments_that_cannot_be_moved_away_stay_until_there_is_room() {
+    let lab = Lab::three_segments(Durable::Before(30));
+    let segments = lab.segments();
+    fs::copy(&segments[0].path, lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name())).unwrap();
+    let at = segments[1].header.base_offset.get();
+    segments[1].zero(128, segments[1].bytes().len() as u64);
+    let (from, readable) = (segments[2].id().log_name(), lab.readable(&[], at));
+    for round in 0..2 {
+        let (faulty, store) = store_on(&lab);
+        (1..9).for_each(|nth| faulty.inject(Fault::anywhere().on_path("quarantine").nth(nth).error(EDQUOT)));
+        let log = partition(&store).unwrap();
+        assert!(faulty.fired() > 0 && log.recovery_report().quarantined.is_empty(), "{:#?}", log.recovery_report());
+        assert_same(&read_all(log.view()).0, &readable, &format!("round {round}"));
+        assert!(exists(&lab, &from));
+    }
+    let done = report(&lab);
+    assert!(done.quarantined.contains(&from) && done.torn_end && !exists(&lab, &from), "{done:#?}");
+    let (_store, log) = lab.open();
+    assert!(!log.recovery_report().is_notable(), "{:#?}", log.recovery_report());
+    assert_same(&read_all(log.view()).0, &readable, "at last");
 }
 
 /// What was kept of a place is not replaced by what is found there later.
@@ -516,6 +572,15 @@ fn what_was_kept_before_stays() {
     assert!(kept.starts_with(&name) && *kept != name, "{kept}");
     assert_eq!(fs::read(lab.dir().join("quarantine").join(&name)).unwrap(), b"before");
     assert!(fs::metadata(lab.dir().join("quarantine").join(kept)).unwrap().len() > 100);
+    // The same bytes are kept once.
+    let lab = torn();
+    let bytes = lab.segments()[0].bytes();
+    let first = report(&lab).quarantined;
+    lab.segments().iter().skip(1).for_each(|segment| fs::remove_file(&segment.path).unwrap());
+    fs::remove_file(lab.dir().join(CHECKPOINT_NAME)).unwrap();
+    fs::write(&lab.segments()[0].path, bytes).unwrap();
+    assert_eq!(report(&lab).quarantined, first);
+    assert_eq!(names(&lab.dir().join("quarantine")), first);
 }
 
 /// A segment that lost its header in a power cut held the end of the log, too.
@@ -553,15 +618,18 @@ fn what_was_put_right_and_comes_again_is_reported_again() {
 #[test]
 fn the_newest_report_has_the_highest_number() {
     let lab = Lab::three_segments(Durable::Everything);
-    let ahead = format!("recovery-{:020}.json", u64::from(u32::MAX) << 31);
+    let ahead = format!("recovery-{:020}.json", SEQ_MAX - 1);
     fs::write(lab.dir().join(&ahead), "{}").unwrap();
     for number in 0..2 {
         lab.segments()[number].edit(|bytes| bytes.resize(lab.segments()[number].header.capacity as usize + 100, 1));
         for _ in 0..2 {
             report(&lab);
-            assert_eq!(reports(&lab).len(), 2 + number);
+            assert_eq!(reports(&lab).len(), 2, "the highest number that there is takes what is newer");
         }
-        assert!(*reports(&lab).last().unwrap() > ahead);
+        let newest = reports(&lab).pop().unwrap();
+        assert!(newest > ahead);
+        let told = fs::read_to_string(lab.dir().join(newest)).unwrap();
+        assert!(told.contains(&lab.segments()[number].id().log_name()), "{told}");
     }
 }
 
@@ -586,7 +654,11 @@ fn what_stays_is_reported_once() {
     other.edit(|bytes| bytes.resize(other.header.capacity as usize + 100, 1));
     let of_both = report(&lab);
     assert_eq!(reports(&lab).len(), 2, "{of_both:#?}");
-    // As is each file that is set aside.
+    // What is told is told, also beside something else.
+    other.edit(|bytes| bytes.truncate(other.header.capacity as usize));
+    assert!(report(&lab).is_notable());
+    assert_eq!(reports(&lab).len(), 2);
+    // Each file that is set aside is news.
     for number in 0..2 {
         fs::write(lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name()), segment.bytes()).unwrap();
         assert_eq!(report(&lab).quarantined.len(), 1);

@@ -666,16 +666,17 @@ fn row_31_any_call_of_a_recovery_in_front_of_the_excess_may_fail() {
         let lab = Lab::three_segments(Durable::Before(30));
         let segment = &lab.segments()[number];
         let (capacity, end) = (segment.header.capacity as usize, if number == 2 { 140 } else { 150 });
+        let from = if number == 2 { segment.frame_of(end).position } else { segment.seal().position } as usize;
         if number == 2 {
             segment.flip_body(end)
         } else {
-            segment.flip(segment.seal().position + 70)
+            segment.flip(from as u64 + 70)
         }
         segment.edit(|bytes| {
             bytes.resize(capacity, 0);
             bytes.extend([0xAB; 5000]);
         });
-        let (readable, mut opened) = (lab.readable(&[], end), 0);
+        let (torn, readable, mut opened) = (segment.bytes(), lab.readable(&[], end), 0);
         for nth in 1.. {
             let image = Lab { tmp: tempdir(), oracle: readable.clone() };
             copy_tree(lab.tmp.path(), image.tmp.path());
@@ -685,6 +686,10 @@ fn row_31_any_call_of_a_recovery_in_front_of_the_excess_may_fail() {
             opened += u64::from(partition(&store).is_ok());
             let is_over = faulty.fired() == 0;
             drop(store);
+            // What is torn is there or kept.
+            let bytes = fs::read(image.dir().join(segment.id().log_name())).unwrap();
+            let is_kept = || names(&image.dir().join("quarantine")).iter().any(|name| name.ends_with(".bin"));
+            assert!(number == 0 || bytes[from..capacity] == torn[from..capacity] || is_kept(), "call {nth}: it was cut off before it was kept");
             let (_store, log) = image.open();
             assert_same(&read_all(log.view()).0, &readable, &format!("segment {number}, call {nth}"));
             assert_eq!(log.log_end_offset().get(), end);
