@@ -58,7 +58,7 @@ impl Quarantine<'_> {
         let target = copy.dir.join(&copy.name);
         let name = match named(copy.name.clone()) {
             // Who was killed right behind it, or found no room for more, comes again.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_same(&copy.temporary, &target)? => {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists && self.is_same(&copy.temporary, &target).unwrap_or(false) => {
                 remove_old(self.storage, &copy.temporary)?;
                 copy.name.clone()
             }
@@ -87,13 +87,33 @@ impl Quarantine<'_> {
         Ok(true)
     }
 
+    pub(crate) fn path(self) -> PathBuf {
+        self.dir.join(QUARANTINE_NAME)
+    }
+
+    /// Moves a file of the partition here, with the time behind its name. Whether it was there.
+    ///
+    /// # Errors
+    /// [`IoError`].
+    pub(crate) fn take(self, name: &str) -> Result<bool, IoError> {
+        let (directory, path) = (self.directory()?, self.dir.join(name));
+        match self.storage.rename_new(&path, &directory.join(format!("{name}.{}", now().get()))) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(IoError::new("set aside", &path, error)),
+        }
+        self.storage.sync_dir(&directory).at("sync", &directory)?;
+        self.storage.sync_dir(self.dir).at("sync", self.dir)?;
+        Ok(true)
+    }
+
     /// The directory of what is set aside, made if it is not there.
     ///
     /// # Errors
     /// [`IoError`].
     pub(crate) fn directory(self) -> Result<PathBuf, IoError> {
         let (storage, dir) = (self.storage, self.dir);
-        let quarantine = dir.join(QUARANTINE_NAME);
+        let quarantine = self.path();
         if storage.kind(&quarantine).at("look at", &quarantine)?.is_some_and(|kind| kind != Kind::Directory) {
             // Not ours, and never written through.
             let aside = dir.join(format!("{QUARANTINE_NAME}.{}", now().get()));

@@ -232,12 +232,15 @@ impl Apply<'_> {
         self.write_back(|file, path| file.sync().at("sync", path))?;
         self.cut_torn_seals()?;
         self.write_indexes(plan.live.len())?;
-        // While it is still what the log ends in: who is killed here finds the same again.
-        let cut_at = self.keep_torn_end()?;
         let fresh = match plan.tail {
             Tail::InPlace => None,
             Tail::New { base, prev_end, chain, restarted } => Some(self.new_tail(base, prev_end, chain, restarted)?),
         };
+        // The tail has its room by now, and no name: who is killed here finds the same end again.
+        let cut_at = self.keep_torn_end()?;
+        if let Some(fresh) = &fresh {
+            NamedSegment::give_name_durably(&fresh.segment, &**self.storage, self.dir)?;
+        }
         let is_clean = fresh.is_none() && self.nothing_to_prove();
         if !is_clean {
             self.storage.sync_dir(self.dir).at("sync", self.dir)?;
@@ -440,7 +443,7 @@ impl Apply<'_> {
         Ok(())
     }
 
-    /// A new tail segment, synced and durably named: from then on everything at `prev_end` or above in older files is dead.
+    /// A new tail segment, synced. Once it is durably named, everything at `prev_end` or above in older files is dead.
     fn new_tail(&mut self, base: u64, prev_end: u64, chain: u32, restarted: bool) -> Result<NamedSegment, OpenError> {
         let spare = Spare::make(&**self.storage, self.dir, self.files.seq_max + 1, Appender::capacity_for(self.how.segment_bytes, 0), FIRST_BYTES)?;
         let term = self.plan.terms.newest();
@@ -454,9 +457,7 @@ impl Apply<'_> {
             log_start: Offset::new(self.plan.log_start),
             by_recovery: true,
         };
-        let prepared = NamedSegment::prepare(spare, self.storage, self.dir, self.uuid, new)?;
-        NamedSegment::give_name_durably(&prepared.segment, &**self.storage, self.dir)?;
-        Ok(prepared)
+        Ok(NamedSegment::prepare(spare, self.storage, self.dir, self.uuid, new)?)
     }
 
     fn open_tail(&mut self, fresh: Option<NamedSegment>) -> Result<(Appender, SegmentList), OpenError> {
@@ -585,7 +586,7 @@ impl Apply<'_> {
         let (segment, end) = (&last.segment, last.stored_end());
         match self.quarantine().keep(segment, end, segment.len_within()) {
             // It will be dead where it stands, too; only what is allocated behind it is of no use.
-            Err(error) if is_full(error.kind()) => Ok(Some(used_end(segment, end)?)),
+            Err(error) if is_full(error.kind()) && error.path.starts_with(self.quarantine().path()) => Ok(Some(used_end(segment, end)?)),
             kept => {
                 self.quarantined.extend(kept?);
                 Ok(Some(end))
@@ -600,33 +601,20 @@ impl Apply<'_> {
             cut_off(&**self.storage, &last.segment, cut_at)?;
         }
         for id in &plan.cut {
-            self.move_away(&id.log_name())?;
+            self.quarantine_file(&id.log_name())?;
             self.remove_index(*id)?;
         }
-        let was_tail = |finding: &Finding| finding.found == Found::HeaderlessTail && self.quarantined.contains(&finding.file);
+        let was_tail = |finding: &Finding| finding.found == Found::HeaderlessTail && plan.cut.iter().any(|id| id.log_name() == finding.file);
         self.torn_end |= plan.torn || plan.findings.iter().any(was_tail);
         for name in &self.files.strays {
-            self.move_away(name)?;
+            self.quarantine_file(name)?;
         }
         Ok(())
     }
 
-    /// Sets aside what is dead where it stands, too: a full disk keeps it there. Whether it was there and is not any more.
-    fn move_away(&mut self, name: &str) -> Result<bool, OpenError> {
-        let before = self.quarantined.len();
-        match self.quarantine_file(name) {
-            Err(OpenError::Io(error)) if is_full(error.kind()) => {}
-            other => other?,
-        }
-        Ok(self.quarantined.len() > before)
-    }
-
     fn quarantine_file(&mut self, name: &str) -> Result<(), OpenError> {
-        let target = self.quarantine().directory()?.join(format!("{name}.{}", now().get()));
-        match self.storage.rename_new(&self.dir.join(name), &target) {
-            Ok(()) => self.quarantined.push(name.to_owned()),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(IoError::new("set aside", &self.dir.join(name), error).into()),
+        if self.quarantine().take(name)? {
+            self.quarantined.push(name.to_owned());
         }
         Ok(())
     }
@@ -675,8 +663,9 @@ impl Apply<'_> {
         ids.sort_by_key(|id| std::cmp::Reverse(id.seq));
         for id in ids {
             if self.was_torn_off(id)? {
-                self.torn_end |= self.move_away(&id.log_name())?;
+                self.quarantine_file(&id.log_name())?;
                 self.remove_index(id)?;
+                self.torn_end = true;
                 continue;
             }
             remove_old(&**self.storage, &self.dir.join(id.log_name()))?;

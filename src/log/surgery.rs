@@ -144,12 +144,7 @@ impl Operation<'_> {
     }
 
     fn retire(&self, id: SegmentId) -> Result<(), OpenError> {
-        let dir = Quarantine { storage: &**self.storage, dir: self.dir }.directory()?;
-        let path = self.dir.join(id.log_name());
-        let target = dir.join(format!("{}.{}", id.log_name(), now().get()));
-        self.storage.rename_new(&path, &target).at("set aside", &path)?;
-        self.storage.sync_dir(&dir).at("sync", &dir)?;
-        self.storage.sync_dir(self.dir).at("sync", self.dir)?;
+        Quarantine { storage: &**self.storage, dir: self.dir }.take(&id.log_name())?;
         // Derived, and of no segment any more.
         Ok(remove_old(&**self.storage, &self.dir.join(id.index_name()))?)
     }

@@ -163,17 +163,21 @@ impl Run {
         let mut during = model.clone();
         during.append(&numbers);
         let log = &process.log;
-        let (base, is_durable) = match level {
-            None => match log.append_deferred(&batch) {
-                Ok(pending) => (pending.base_offset().get(), false),
-                Err(error) => return refused(process, &error, during),
-            },
-            Some(level) => match if records == 1 { log.append_with(parts[0].record(), level) } else { log.append_batch(&batch, level) } {
-                Ok(ack) => (ack.base_offset.get(), level == AckLevel::Durable),
-                // The log itself may not have it: the write failed, and could not be taken back.
-                Err(AppendError::NotDurable { base_offset, .. }) if log.log_end_offset() > base_offset => (base_offset.get(), false),
-                Err(error) => return refused(process, &error, during),
-            },
+        let outcome = match level {
+            None => log.append_deferred(&batch).map(|pending| pending.base_offset()),
+            Some(level) if records == 1 => log.append_with(parts[0].record(), level).map(|ack| ack.base_offset),
+            Some(level) => log.append_batch(&batch, level).map(|ack| ack.base_offset),
+        };
+        let (base, is_durable) = match outcome {
+            Ok(base) => (base.get(), level == Some(AckLevel::Durable)),
+            Err(AppendError::NotDurable { base_offset, .. }) if log.log_end_offset() > base_offset => (base_offset.get(), false),
+            Err(error) => {
+                // The write failed and could not be taken back: this process does not have it, and the disk may.
+                if matches!(error, AppendError::NotDurable { .. }) {
+                    model.doubted = numbers;
+                }
+                return refused(process, &error, during);
+            }
         };
         if base != model.end() {
             return Err(format!("offset {base} was assigned, {} is next", model.end()));

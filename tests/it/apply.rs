@@ -534,28 +534,42 @@ fn zeros_behind_what_there_is_no_room_to_keep_are_cut() {
     assert!(segment.bytes() == bytes[..used]);
 }
 
-/// Whole segments behind a torn end, and strays, stay in place on a full disk, until there is room.
+/// The log is to go on: its next segment has its room before any is taken for a copy.
 #[test]
-fn segments_that_cannot_be_moved_away_stay_until_there_is_room() {
-    let lab = Lab::three_segments(Durable::Before(30));
-    let segments = lab.segments();
-    fs::copy(&segments[0].path, lab.dir().join(SegmentId { base_offset: 7, seq: 40 }.log_name())).unwrap();
-    let at = segments[1].header.base_offset.get();
-    segments[1].zero(128, segments[1].bytes().len() as u64);
-    let (from, readable) = (segments[2].id().log_name(), lab.readable(&[], at));
-    for round in 0..2 {
-        let (faulty, store) = store_on(&lab);
-        (1..9).for_each(|nth| faulty.inject(Fault::anywhere().on_path("quarantine").nth(nth).error(EDQUOT)));
-        let log = partition(&store).unwrap();
-        assert!(faulty.fired() > 0 && log.recovery_report().quarantined.is_empty(), "{:#?}", log.recovery_report());
-        assert_same(&read_all(log.view()).0, &readable, &format!("round {round}"));
-        assert!(exists(&lab, &from));
+fn the_copy_of_a_torn_end_takes_no_room_from_the_tail() {
+    let lab = torn();
+    let (faulty, store) = store_on(&lab);
+    faulty.inject(Fault::anywhere().on_path("spare-").error(ENOSPC));
+    assert!(matches!(partition(&store), Err(TopicError::Open(OpenError::Io(error))) if error.kind() == std::io::ErrorKind::StorageFull));
+    assert!(!exists(&lab, "quarantine"));
+    drop(store);
+    assert_eq!(report(&lab).quarantined.len(), 1);
+}
+
+/// That no name is known to be durable is no want of room for a copy.
+#[test]
+fn names_that_cannot_be_synced_keep_a_torn_log_from_being_opened() {
+    let lab = torn();
+    let (faulty, store) = store_on(&lab);
+    faulty.inject(Fault::at(Op::SyncDir).on_path(lab.dir().to_str().unwrap()).error(ENOSPC));
+    assert!(partition(&store).is_err() && faulty.fired() == 1);
+    drop(store);
+    assert!(report(&lab).torn_end);
+}
+
+/// A link, or anything else that cannot be read, in the place of a copy.
+#[test]
+fn what_has_the_name_of_a_copy_is_left() {
+    for make in [|path: &Path| fs::create_dir(path).unwrap(), |path: &Path| std::os::unix::fs::symlink("nowhere", path).unwrap()] {
+        let lab = dirty();
+        let segment = &lab.segments()[0];
+        let name = format!("{}-{:010}.bin", segment.id().log_name().trim_end_matches(".log"), segment.frames()[5].position);
+        segment.flip_body(5);
+        fs::create_dir(lab.dir().join("quarantine")).unwrap();
+        make(&lab.dir().join("quarantine").join(&name));
+        assert_eq!(report(&lab).quarantined.len(), 1);
+        assert_eq!(names(&lab.dir().join("quarantine")).len(), 2);
     }
-    let done = report(&lab);
-    assert!(done.quarantined.contains(&from) && done.torn_end && !exists(&lab, &from), "{done:#?}");
-    let (_store, log) = lab.open();
-    assert!(!log.recovery_report().is_notable(), "{:#?}", log.recovery_report());
-    assert_same(&read_all(log.view()).0, &readable, "at last");
 }
 
 /// What was kept of a place is not replaced by what is found there later.
