@@ -51,6 +51,7 @@ pub(crate) const ROWS: &[Row] = &[
     append("single append, 16 KiB, survives a kill", 1, 20_000, 16 << 10, Mark::MapStores),
     append("batches of 100, 100 B, survive a kill", 100, 1_000_000, 100, Mark::Writes),
     append("batches of 1,000, 100 B, survive a kill", 1000, 1_000_000, 100, Mark::Writes),
+    append("batches of 1,000, 100 B, 10 M records, survive a kill", 1000, 10_000_000, 100, Mark::Writes),
     append("batches of 100, 1 KiB, survive a kill", 100, 200_000, 1024, Mark::Writes),
     append("batches of 100, 16 KiB, survive a kill", 100, 20_000, 16 << 10, Mark::Writes),
     row("durable append, one thread, 100 B", What::Append(1, Survives::PowerLoss), 2000, 100).beside(Mark::Syncs(1)),
