@@ -484,9 +484,8 @@ fn what_an_open_puts_right_is_told_and_done() {
     }
 }
 
-/// A segment was written behind other records than those before it now: every batch is right, and no segment can say better.
-#[test]
-fn a_segment_of_another_history_is_left() {
+/// A closed log whose first segment is that of another one, as `edit` makes it.
+fn of_two_histories(edit: impl FnOnce(&Segment, &mut Vec<u8>)) -> Lab {
     let lab = closed();
     // With other times, or it would be the same history.
     std::thread::sleep(std::time::Duration::from_millis(50));
@@ -495,8 +494,16 @@ fn a_segment_of_another_history_is_left() {
     let header = SegmentHeader { partition_uuid: ours.header.partition_uuid, ..theirs.header };
     let mut bytes = theirs.bytes();
     bytes[..128].copy_from_slice(&header.encode());
+    edit(&theirs, &mut bytes);
     fs::write(&ours.path, bytes).unwrap();
     lab.remove_indexes();
+    lab
+}
+
+/// A segment was written behind other records than those before it now: every batch is right, and no segment can say better.
+#[test]
+fn a_segment_of_another_history_is_left() {
+    let lab = of_two_histories(|_, _| {});
     let planned = plan(&lab);
     assert_eq!((planned.lost.len(), planned.left.len()), (0, 1), "{planned:#?}");
     let done = apply(&lab);
@@ -511,18 +518,11 @@ fn a_segment_of_another_history_is_left() {
 #[test]
 fn a_segment_of_another_history_without_a_seal_is_left() {
     for excess in [0, 100] {
-        let lab = closed();
-        std::thread::sleep(std::time::Duration::from_millis(50));
-        let other = closed();
-        let (ours, theirs) = (lab.segments().remove(0), other.segments().remove(0));
-        let header = SegmentHeader { partition_uuid: ours.header.partition_uuid, ..theirs.header };
-        let mut bytes = theirs.bytes();
-        bytes[..128].copy_from_slice(&header.encode());
-        bytes[theirs.seal().position as usize..].fill(0);
-        bytes.resize(header.capacity as usize, 0);
-        bytes.extend(vec![1; excess]);
-        fs::write(&ours.path, bytes).unwrap();
-        lab.remove_indexes();
+        let lab = of_two_histories(|segment, bytes| {
+            bytes[segment.seal().position as usize..].fill(0);
+            bytes.resize(segment.header.capacity as usize, 0);
+            bytes.extend(vec![1; excess]);
+        });
         let planned = plan(&lab);
         assert!(planned.steps.iter().all(|step| step.action != RepairAction::Trim) && planned.left.len() == 1, "{planned:#?}");
         assert_eq!(apply(&lab)[0].left, planned.left);
